@@ -1,0 +1,22 @@
+# Real images to a distilled set and a report. Everything about a job (paths, inputs, params, command) comes from
+# src/dcpipe/graph.py; here is only the table of contents.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/experts.smk"
+include: "workflow/rules/distill.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        flow.targets(),

@@ -1,0 +1,5 @@
+"""`python -m dcpipe`."""
+
+from dcpipe.cli import main
+
+main()

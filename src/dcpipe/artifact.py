@@ -1,0 +1,217 @@
+"""Artifacts on disk: written whole or not at all, and never read without looking at what is there.
+
+A job owns one folder. Its payloads (files or Zarr folders) are made under temporary names beside their places,
+flushed to disk, and renamed; the card, which lists every file with size and digest, comes last. A folder
+without a card is not an artifact; a payload that differs from its card is refused by name.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dcpipe.errors import CorruptArtifactError, UserError
+
+CARD = "card.json"
+TEMPORARY = ".dcpipe-tmp-"
+FOREIGN = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a payload: its path relative to the job's folder, its size and its SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """A job's folder while it is being written."""
+
+    folder: Path
+    names: list[str] = field(default_factory=list)
+
+    def path(self, name: str) -> Path:
+        """Where to write the payload `name`; it appears under its own name when the draft is published."""
+        if name not in self.names:
+            self.names.append(name)
+        return self.folder / f"{TEMPORARY}{os.getpid()}-{name}"
+
+    def publish(self, card: dict[str, object]) -> dict[str, object]:
+        """Move every payload to its place, then write the card with their manifest. Returns the card."""
+        for name in self.names:
+            flush(self.path(name))
+        manifest = [entry for name in sorted(self.names) for entry in _measure(self.path(name), name)]
+        card = {**card, "manifest": [_as_dict(entry) for entry in manifest], "digest": digest_of(manifest)}
+        (self.folder / CARD).unlink(missing_ok=True)
+        for name in self.names:
+            _replace(self.path(name), self.folder / name)
+        write_json(self.folder / CARD, card)
+        return card
+
+
+@contextmanager
+def drafting(folder: Path) -> Iterator[Draft]:
+    """A fresh draft of a job's folder; whatever was left by a killed run, or by this one failing, is removed.
+
+    Raises: UserError if the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+    except OSError as error:
+        remedy = "choose a folder that you may write to"
+        raise UserError(f"cannot be written ({error.strerror})", where=str(folder), remedy=remedy) from error
+    try:
+        yield Draft(folder)
+    finally:
+        _sweep(folder)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put bytes at a path: whole or not at all, also if the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary.write_bytes(content)
+    flush(temporary)
+    os.replace(temporary, path)
+    _flush_one(path.parent)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Put a value at a path as JSON, atomically, its keys sorted."""
+    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file, or every file of a folder, has reached the disk."""
+    for file in [*files_of(path), *([path] if path.is_dir() else [])]:
+        _flush_one(file)
+
+
+def _flush_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file itself, or all files below a folder in the order of their names; foreign marks left out."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in FOREIGN)
+
+
+def _measure(path: Path, name: str) -> list[Entry]:
+    entries = []
+    for file in files_of(path):
+        inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
+        entries.append(Entry(inner, file.stat().st_size, sha256(file)))
+    return entries
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest_of(entries: list[Entry]) -> str:
+    """One digest for a set of files: the SHA-256 over paths, sizes and digests in the order of the paths."""
+    lines = (f"{entry.path}\0{entry.size}\0{entry.sha256}\n" for entry in sorted(entries, key=lambda e: e.path))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _as_dict(entry: Entry) -> dict[str, object]:
+    return {"path": entry.path, "size": entry.size, "sha256": entry.sha256}
+
+
+def _replace(temporary: Path, place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        old = place.with_name(f"{TEMPORARY}{os.getpid()}-old-{place.name}")
+        os.replace(place, old)
+        os.replace(temporary, place)
+        shutil.rmtree(old)
+    else:
+        os.replace(temporary, place)
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def read_card(payload: Path) -> dict[str, object]:
+    """The card beside a payload.
+
+    Raises: CorruptArtifactError if there is none (the job never finished) or it is not readable.
+    """
+    path = payload.parent / CARD
+    if not payload.exists() and not path.exists():
+        raise UserError("does not exist", where=str(payload), remedy="make it with `snakemake` or its stage first")
+    try:
+        card = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise _corrupt(payload, "has no card beside it: it was never finished") from error
+    except (OSError, ValueError) as error:
+        raise _corrupt(path, "is not a readable card") from error
+    if not isinstance(card, dict) or "manifest" not in card:
+        raise _corrupt(path, "is not a card")
+    return card
+
+
+def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:
+    """The manifest's entries, all or those of one payload."""
+    manifest = card["manifest"]
+    assert isinstance(manifest, list)  # noqa: S101 (checked by read_card's callers writing it)
+    entries = [Entry(str(row["path"]), int(row["size"]), str(row["sha256"])) for row in manifest]
+    return [e for e in entries if name is None or e.path == name or e.path.startswith(f"{name}/")]
+
+
+def payload_digest(payload: Path) -> str:
+    """The digest of one payload as its card states it; what downstream jobs name as their input."""
+    return digest_of(entries_of(read_card(payload), payload.name))
+
+
+def checked(payload: Path, *, whole: bool = False) -> Path:
+    """The payload, after comparing what is there with its card.
+
+    Every file must be there with its size, nothing else may be, and files that no inner checksum protects
+    (everything but Zarr's chunks, which are verified as they are read) must have their digest. `whole`
+    compares every digest.
+
+    Raises: CorruptArtifactError naming the first file that differs.
+    """
+    entries = entries_of(read_card(payload), payload.name)
+    if not entries:
+        raise _corrupt(payload, "is not in its card")
+    for entry in entries:
+        file = payload.parent / entry.path
+        if not file.is_file():
+            raise _corrupt(file, "is missing")
+        if file.stat().st_size != entry.size:
+            raise _corrupt(file, f"has {file.stat().st_size} bytes instead of {entry.size}")
+        if (whole or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
+            raise _corrupt(file, "is not what was written (its SHA-256 differs from the card's)")
+    known = {payload.parent / entry.path for entry in entries}
+    for file in files_of(payload):
+        if file not in known:
+            raise _corrupt(file, "does not belong there")
+    return payload
+
+
+def _is_chunk(path: str) -> bool:
+    return "/c/" in path and ".zarr/" in path
+
+
+def _corrupt(path: Path, what: str) -> CorruptArtifactError:
+    remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
+    return CorruptArtifactError(what, where=str(path), remedy=remedy)

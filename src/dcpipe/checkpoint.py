@@ -1,0 +1,71 @@
+"""Resume state of long stages: outside declared outputs, under a key of the job's identity, saved atomically.
+
+Snakemake deletes outputs before a job runs, so state lives in `state/<key>/`. A file holds named tensors and a
+JSON value, behind a SHA-256 of both; one that does not verify counts as absent. No pickle.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from dcpipe.artifact import write_atomically
+
+_META = "__meta__"
+
+
+@dataclass(slots=True)
+class State:
+    """A job's resume state. `every_seconds` bounds what a killed run loses."""
+
+    folder: Path
+    every_seconds: float = 30.0
+    _last: float = field(default_factory=time.monotonic)
+
+    def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
+        """Save named tensors and a JSON value, whole or not at all."""
+        text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
+        packed = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        content = save({**packed, _META: text})
+        write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
+        self._last = time.monotonic()
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], object] | None:
+        """What was saved under a name; None if nothing was, or if it does not verify."""
+        try:
+            raw = self._path(name).read_bytes()
+        except OSError:
+            return None
+        digest, content = raw[:32], raw[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        try:
+            tensors = load(content)
+        except SafetensorError:
+            return None
+        meta = json.loads(tensors.pop(_META).numpy().tobytes())
+        return tensors, meta
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago."""
+        return time.monotonic() - self._last >= self.every_seconds
+
+    def clear(self) -> None:
+        """Forget everything: the artifact is published."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.state"
+
+
+def state_root(root: Path) -> Path:
+    """Where state is kept: DCPIPE_STATE, or `state/` below the root."""
+    return Path(os.environ.get("DCPIPE_STATE") or root / "state")

@@ -1,0 +1,208 @@
+"""The command line: one verb a stage, and one a question. Thin: load, call, write."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from dcpipe.errors import DcpipeError, Interrupted
+from dcpipe.stages import DEFAULT_EXPERIMENT
+
+app = typer.Typer(
+    help="Dataset distillation as a workflow. Stages: data, experts, distill, evaluate, metrics, report.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+params_app = typer.Typer(help="Look at params.", no_args_is_help=True)
+graph_app = typer.Typer(help="Compile the graph for DVC, or check that dvc.yaml is current.", no_args_is_help=True)
+app.add_typer(params_app, name="params")
+app.add_typer(graph_app, name="graph")
+
+ROOT = Path()
+Log = Annotated[Path | None, typer.Option("--log", help="Write the log there (folders are made).")]
+Dataset = Annotated[str, typer.Argument(help="A file of params/datasets.")]
+Ipc = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
+Set = Annotated[int, typer.Option("--set", min=0, help="Which synthetic set of this kind.")]
+Experiment = Annotated[str, typer.Argument(help="A file of params/experiments.")]
+ExperimentOrDefault = Annotated[str, typer.Argument(help="A file of params/experiments.")]
+
+
+@app.callback()
+def _common(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+    global _debug  # noqa: PLW0603 (one command line, one setting)
+    _debug = debug
+
+
+_debug = False
+
+
+def _run(stage: str, log: Path | None, **wildcards: str | int) -> None:
+    from dcpipe import code_identity, execution
+    from dcpipe.graph import Graph
+
+    _log_to(log)
+    stale = code_identity.stale(ROOT)
+    if stale:
+        names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
+        logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
+    job = Graph(ROOT).job(stage, **wildcards)
+    card = execution.execute(job, ROOT)
+    logging.getLogger("dcpipe").info("%s: done, digest %s", job.folder, str(card["digest"])[:16])
+
+
+def _log_to(path: Path | None) -> None:
+    log = logging.getLogger("dcpipe")
+    log.setLevel(logging.INFO)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if path is not None:
+        from dcpipe import progress
+
+        progress.be_quiet()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, mode="a")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+
+
+@app.command()
+def data(dataset: Dataset, log: Log = None) -> None:
+    """Prepare a dataset: split it and write it as Zarr."""
+    _run("data", log, dataset=dataset)
+
+
+@app.command()
+def experts(
+    dataset: Dataset,
+    experts: Annotated[str, typer.Argument(help="A file of params/experts.")],
+    shard: Annotated[int, typer.Option("--shard", min=0, help="Which shard.")],
+    log: Log = None,
+) -> None:
+    """Train one shard of experts and record their trajectories."""
+    _run("experts", log, dataset=dataset, experts=experts, shard=shard)
+
+
+@app.command()
+def distill(
+    dataset: Dataset,
+    method: Annotated[str, typer.Argument(help="A file of params/methods.")],
+    ipc: Ipc,
+    set_: Set = 0,
+    log: Log = None,
+) -> None:
+    """Make one synthetic set."""
+    _run("distill", log, dataset=dataset, method=method, ipc=ipc, set=set_)
+
+
+@app.command()
+def evaluate(
+    dataset: Dataset,
+    method: Annotated[str, typer.Argument(help="A file of params/methods.")],
+    ipc: Ipc,
+    protocol: Annotated[str, typer.Option("--protocol", help="A file of params/evaluations.")],
+    network: Annotated[str, typer.Option("--network", help="A network's name, or native.")] = "native",
+    set_: Set = 0,
+    log: Log = None,
+) -> None:
+    """Train fresh networks on a synthetic set and test them."""
+    words = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
+    _run("evaluate", log, **words, evaluation=protocol, network=network)
+
+
+@app.command()
+def metrics(experiment: Experiment, log: Log = None) -> None:
+    """Pool an experiment's scores into one file."""
+    _run("metrics", log, experiment=experiment)
+
+
+@app.command()
+def report(experiment: Experiment, log: Log = None) -> None:
+    """Make an experiment's page and summary.csv, and print the table."""
+    from dcpipe.graph import Graph
+    from dcpipe.report import stage
+
+    _log_to(log)
+    stage.run(Graph(ROOT).job("report", experiment=experiment), ROOT)
+
+
+@app.command()
+def record(
+    experiment: ExperimentOrDefault = DEFAULT_EXPERIMENT,
+    after_run: Annotated[bool, typer.Option("--after-run", hidden=True)] = False,
+) -> None:
+    """Record a complete run in DVC; refuses anything it cannot vouch for."""
+    from dcpipe.engines import guard
+    from dcpipe.errors import RefusedError
+
+    try:
+        count = guard.record(ROOT, experiment)
+    except RefusedError as error:
+        if not after_run:
+            raise
+        _say(f"not recorded: {error}")
+        return
+    typer.echo(f"recorded {count} jobs of {experiment} in DVC")
+
+
+@app.command()
+def adopt(experiment: ExperimentOrDefault = DEFAULT_EXPERIMENT) -> None:
+    """After DVC moved files: settle Snakemake's provenance and make the views."""
+    from dcpipe.engines import guard
+
+    count = guard.adopt(ROOT, experiment)
+    typer.echo(f"adopted {count} jobs of {experiment}: Snakemake has nothing to do")
+
+
+@params_app.command("show")
+def params_show(experiment: Experiment) -> None:
+    """Print every resolved value of an experiment and where it comes from."""
+    from dcpipe.graph import Graph
+    from dcpipe.params.show import lines
+
+    for line in lines(Graph(ROOT), experiment):
+        typer.echo(line)
+
+
+@graph_app.command("export")
+def graph_export() -> None:
+    """Write dvc.yaml (one stage a job) for every experiment, and code_identity.yaml."""
+    from dcpipe.engines import dvc
+
+    for path in dvc.export(ROOT):
+        typer.echo(f"wrote {path}")
+
+
+@graph_app.command("check")
+def graph_check() -> None:
+    """Fail if a dvc.yaml or code_identity.yaml is not what the params and the code say."""
+    from dcpipe.engines import dvc
+
+    dvc.check(ROOT)
+    typer.echo("dvc.yaml and code_identity.yaml are current")
+
+
+def main() -> NoReturn:
+    """Run the command line; errors become one line on standard error and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except DcpipeError as error:
+        if _debug:
+            raise
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except Interrupted as error:
+        _say("stopped; the state is saved, and the same command continues from it")
+        sys.exit(error.exit_code)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"dcpipe: {message}\n")
+    logging.getLogger("dcpipe").error(message)

@@ -1,0 +1,106 @@
+"""Which device a job computes on, and the settings that its numbers depend on.
+
+One accelerator a job. On one machine a job takes the first free device by a file lock that the kernel drops when
+the process dies; under a cluster's allocation, or where DCPIPE_DEVICE names a device, that is trusted.
+"""
+
+import ctypes
+import fcntl
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_held: list[Any] = []  # open lock files: held until the process ends
+
+
+def prepare(threads: int) -> None:
+    """Fix what the arithmetic depends on: numeric threads, deterministic algorithms, no reduced precision."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    _keep_pages()
+
+
+def _keep_pages() -> None:
+    """Stop glibc from returning freed pages to the kernel and faulting them in again at every step.
+
+    Up to twice as fast for large batches on a CPU; changes no bit.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+        libc.mallopt(m_top_pad, 64 * 2**20)
+    except (OSError, AttributeError):  # another C library: nothing to set
+        return
+
+
+def choose() -> torch.device:
+    """The device of this job: the CPU where there is no accelerator."""
+    named = os.environ.get("DCPIPE_DEVICE")
+    if named:
+        return torch.device(named)
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if os.environ.get("SLURM_JOB_ID"):
+        return torch.device("cuda", 0)
+    return torch.device("cuda", _take(torch.cuda.device_count()))
+
+
+def _take(count: int) -> int:
+    folder = Path(tempfile.gettempdir()) / f"dcpipe-devices-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        for index in range(count):
+            handle = (folder / f"{index}.lock").open("w")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                continue
+            _held.append(handle)
+            return index
+        time.sleep(0.2)
+
+
+def hardware_class() -> dict[str, object]:
+    """What bits are promised within: torch, and the CPU's instruction set or the accelerator's model."""
+    found: dict[str, object] = {"torch": torch.__version__.split("+")[0], "cpu": _instruction_set()}
+    if choose_is_cuda():
+        found["gpu"] = torch.cuda.get_device_name(0)
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def choose_is_cuda() -> bool:
+    """Whether `choose` gives an accelerator, without taking one."""
+    named = os.environ.get("DCPIPE_DEVICE")
+    return named.startswith("cuda") if named else torch.cuda.is_available()
+
+
+def _instruction_set() -> str:
+    base = torch.backends.cpu.get_cpu_capability()
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return str(base)
+    flags = next((line.split(":")[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    extra = [flag for flag in ("avx512_bf16", "avx512_vnni", "amx_bf16") if flag in flags]
+    return " ".join([str(base), *extra])
+
+
+def peak_bytes() -> int:
+    """The most memory this process ever held: the accelerator's where one is used, else its resident set."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

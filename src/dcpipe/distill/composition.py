@@ -1,0 +1,33 @@
+"""Which module implements which value of which axis: the only table a new method may have to grow.
+
+Modules are loaded when a composition names them, and only then: code identity counts just those that the
+resolved composition reaches.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from dcpipe.params.method import Coreset, Method
+
+SELECTIONS = {"random": "dcpipe.distill.coreset"}
+MATCHINGS = {"trajectory": "dcpipe.distill.matching.trajectory"}
+HYPERGRADIENTS = {
+    "exact": "dcpipe.distill.hypergradient.exact",
+    "unrolled": "dcpipe.distill.hypergradient.unrolled",
+}
+
+
+def modules(method: Method) -> tuple[str, ...]:
+    """The modules that a resolved preset chooses."""
+    if isinstance(method.matching, Coreset):
+        return (SELECTIONS[method.matching.selection],)
+    return (
+        "dcpipe.distill.loop",
+        MATCHINGS[method.matching.kind],
+        HYPERGRADIENTS[method.matching.hypergradient.kind],
+    )
+
+
+def load(module: str) -> ModuleType:
+    """The module, imported now."""
+    return import_module(module)

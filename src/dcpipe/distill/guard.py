@@ -1,0 +1,22 @@
+"""Stop before an update that would ruin the set."""
+
+import torch
+from torch import Tensor
+
+from dcpipe.errors import NonFiniteError
+
+
+def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
+    """Raises: NonFiniteError naming the iteration and the tensor, before anything was updated with it."""
+    for name, tensor in tensors.items():
+        if tensor is not None and not bool(torch.isfinite(tensor).all()):
+            remedy = "lower images.learning_rate or step_size.learning_rate; the state before it is kept"
+            raise NonFiniteError(f"{name.replace('_', ' ')} is not finite", where=f"iteration {iteration}", remedy=remedy)
+
+
+def refuse_bad_step_size(iteration: int, step_size: Tensor) -> None:
+    """Raises: NonFiniteError if the learned step size would be zero or negative: students would climb."""
+    if not float(step_size) > 0.0:
+        remedy = "lower step_size.learning_rate or step_size.initial; the state before it is kept"
+        what = f"the step size would become {float(step_size):.3g}"
+        raise NonFiniteError(what, where=f"iteration {iteration}", remedy=remedy)

@@ -1,0 +1,133 @@
+"""The only loop: draw an episode, get gradients, update, note, now and then save. It knows no method's name."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dcpipe.checkpoint import State
+from dcpipe.data.store import Images
+from dcpipe.distill import composition, guard
+from dcpipe.distill.hypergradient.common import Gradients, Trace
+from dcpipe.distill.matching.common import Episode, Matching, Setting
+from dcpipe.distill.outer import OuterOptimiser
+from dcpipe.distill.result import Result
+from dcpipe.distill.synthetic_set import SyntheticSet, noise_images, real_images
+from dcpipe.errors import NonFiniteError
+from dcpipe.params.method import Method, Outer
+from dcpipe.progress import track
+from dcpipe.random import Stream
+from dcpipe.task import Task, stop, stop_asked
+
+Row = dict[str, int | float]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands: the next iteration, the set, the optimisers, snapshots and history so far."""
+
+    iteration: int
+    synthetic: SyntheticSet
+    optimiser: OuterOptimiser
+    snapshots: list[tuple[int, SyntheticSet]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+
+
+def run(task: Task, method: Method, train: Images, stream: Stream, device: torch.device) -> Result:
+    """Distil; continues from the job's state if there is one.
+
+    Raises: NonFiniteError before a ruinous update, leaving the state before it.
+    """
+    outer = method.outer
+    assert outer is not None  # noqa: S101 (a matching method has one)
+    ipc = int(task.job.wildcards["ipc"])
+    matching: Matching = composition.load(composition.MATCHINGS[method.matching.kind]).make(
+        Setting(task, method, train, stream, device)
+    )
+    progress = _restore(task.state, outer, device) or _start(outer, train, ipc, stream, device)
+    todo = range(progress.iteration, outer.iterations)
+    for iteration in track(todo, task.job.name, already=progress.iteration):
+        if iteration % outer.snapshot_every == 0:
+            progress.snapshots.append((iteration, progress.synthetic))
+        try:
+            _iterate(progress, matching)
+        except NonFiniteError:
+            _save(task.state, progress)
+            raise
+        if stop_asked() or task.state.due():
+            _save(task.state, progress)
+        if stop_asked():
+            stop()
+    progress.snapshots.append((outer.iterations, progress.synthetic))
+    return Result(progress.synthetic, progress.snapshots, progress.history)
+
+
+def _start(outer: Outer, train: Images, ipc: int, stream: Stream, device: torch.device) -> Progress:
+    make = real_images if outer.images.initial == "real" else noise_images
+    images, labels = make(train, ipc, stream.child("initial"))
+    step_size = torch.tensor(outer.step_size.initial, dtype=torch.float64, device=device)
+    return Progress(0, SyntheticSet(images, labels, step_size), OuterOptimiser.of(outer))
+
+
+def _iterate(progress: Progress, matching: Matching) -> None:
+    iteration = progress.iteration
+    episode = matching.draw(iteration, len(progress.synthetic.images_NCHW))
+    gradients, trace = matching.evaluate(progress.synthetic, episode)
+    guard.refuse_non_finite(
+        iteration,
+        matching_loss=trace.loss,
+        image_gradient=gradients.images,
+        step_size_gradient=gradients.step_size,
+    )
+    updated = progress.optimiser.update(iteration, progress.synthetic, gradients)
+    progress.history.append(_row(iteration, episode, progress.synthetic, gradients, trace))
+    progress.synthetic = updated
+    progress.iteration += 1
+
+
+def _row(iteration: int, episode: Episode, synthetic: SyntheticSet, gradients: Gradients, trace: Trace) -> Row:
+    return {
+        "iteration": iteration,
+        **episode.facts,
+        "loss": float(trace.loss),
+        "step_size": float(synthetic.step_size),
+        "image_gradient_norm": float(gradients.images.norm()),
+        "step_size_gradient": float(gradients.step_size),
+    }
+
+
+def _save(state: State, progress: Progress) -> None:
+    tensors = _named("current", progress.synthetic) | progress.optimiser.tensors()
+    for index, (_, synthetic) in enumerate(progress.snapshots):
+        tensors |= _named(f"snapshot{index}", synthetic)
+    meta = {
+        "iteration": progress.iteration,
+        "snapshots": [iteration for iteration, _ in progress.snapshots],
+        "history": progress.history,
+    }
+    state.save("distill", tensors, meta)
+
+
+def _named(prefix: str, synthetic: SyntheticSet) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.images": synthetic.images_NCHW,
+        f"{prefix}.labels": synthetic.labels,
+        f"{prefix}.step_size": synthetic.step_size,
+    }
+
+
+def _restore(state: State, outer: Outer, device: torch.device) -> Progress | None:
+    saved = state.load("distill")
+    if saved is None:
+        return None
+    tensors, meta = saved
+    assert isinstance(meta, dict)  # noqa: S101 (written by _save)
+
+    def named(prefix: str) -> SyntheticSet:
+        parts = (tensors[f"{prefix}.{part}"] for part in ("images", "labels", "step_size"))
+        return SyntheticSet(*parts).to(device)
+
+    optimiser = OuterOptimiser.of(outer)
+    optimiser.restore(tensors, device)
+    snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"])]
+    return Progress(meta["iteration"], named("current"), optimiser, snapshots, meta["history"])

@@ -1,0 +1,49 @@
+"""What every matching is given, and what it answers to the loop.
+
+A matching owns an *episode*: it draws what one iteration imitates (segment, batches, augmentation: all by named
+draws) and answers with gradients, not a loss, because the memory-saving kinds never own one graph.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from dcpipe.data.store import Images
+from dcpipe.distill.hypergradient.common import Gradients, Trace
+from dcpipe.distill.synthetic_set import SyntheticSet
+from dcpipe.params.method import Method
+from dcpipe.random import Stream
+from dcpipe.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything a matching may need to set itself up."""
+
+    task: Task
+    method: Method
+    train: Images
+    stream: Stream
+    device: torch.device
+
+
+class Episode(Protocol):
+    """What one iteration imitates."""
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What the history should say of it, for example expert and start epoch."""
+        ...
+
+
+class Matching(Protocol):
+    """A matching objective, ready to run."""
+
+    def draw(self, iteration: int, num_images: int) -> Episode:
+        """What this iteration imitates, by draws named after the iteration."""
+        ...
+
+    def evaluate(self, synthetic: SyntheticSet, episode: Episode) -> tuple[Gradients, Trace]:
+        """The matching loss's gradients with respect to what is learned, and what an outer optimiser may reuse."""
+        ...

@@ -1,0 +1,40 @@
+"""The distill stage: one synthetic set."""
+
+import csv
+import io
+
+from dcpipe import device
+from dcpipe.data import store
+from dcpipe.distill import composition, preview, synthetic_set
+from dcpipe.distill.result import Result
+from dcpipe.params.method import Method
+from dcpipe.random import Stream
+from dcpipe.task import Task
+
+HISTORY = ("iteration", "expert", "start_epoch", "loss", "step_size", "image_gradient_norm", "step_size_gradient")
+
+
+def run(task: Task) -> None:
+    """Make the set and write it, with its snapshots, history and preview."""
+    method, words = task.section("method", Method), task.job.wildcards
+    target = device.choose()
+    data_path = task.input("train")
+    train = store.load(data_path, "train", target)
+    names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]))
+    stream = Stream.root(method.seed, "distill", *names)
+    result: Result = composition.load(composition.modules(method)[0]).run(task, method, train, stream, target)
+    synthetic_set.save(task.output("synthetic"), result.synthetic)
+    synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
+    task.output("history").write_text(_csv(result.history))
+    pixels = store.standardisation(data_path).invert(result.synthetic.images_NCHW)
+    preview.save(task.output("preview"), pixels, train.classes)
+    task.facts |= {"images": len(result.synthetic.labels), "iterations": len(result.history)}
+
+
+def _csv(rows: list[dict[str, int | float]]) -> str:
+    text = io.StringIO()
+    columns = list(rows[0]) if rows else list(HISTORY)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,99 @@
+"""The synthetic set: what distillation makes and evaluation trains on.
+
+On disk a safetensors file without header metadata (its order would differ between processes): `images`
+(N x C x H x W, float32, standardised), `labels` (N, int64, ascending) and `step_size` (0-d, float64). A
+snapshots file stacks the same tensors over kept iterations, and `iterations` (T).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dcpipe.data.store import Images
+from dcpipe.errors import CorruptArtifactError
+from dcpipe.random import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSet:
+    """Images (N x C x H x W), labels (N, int64) and the step size that goes with them (0-d, float64)."""
+
+    images_NCHW: Tensor
+    labels: Tensor
+    step_size: Tensor
+
+    def to(self, device: torch.device) -> "SyntheticSet":
+        """The same set on a device."""
+        return SyntheticSet(self.images_NCHW.to(device), self.labels.to(device), self.step_size.to(device))
+
+
+def class_rows(labels_N: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
+    """`ipc` rows of a class, uniformly without replacement, by a draw named after the class."""
+    rows = torch.nonzero(labels_N.cpu() == label).flatten()
+    order = torch.randperm(len(rows), generator=stream.child("class", label).generator())
+    return rows[order[:ipc]]
+
+
+def real_images(train: Images, ipc: int, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Real images (N x C x H x W) and their labels (N), `ipc` of each class, sorted by class."""
+    rows = torch.cat([class_rows(train.labels_N, label, ipc, stream) for label in range(train.classes)])
+    rows = rows.to(train.labels_N.device)
+    return train.images_NCHW[rows].clone(), train.labels_N[rows].clone()
+
+
+def noise_images(train: Images, ipc: int, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Standard normal images of the same shape, and labels sorted by class (DC's initialisation)."""
+    shape = (train.classes * ipc, *train.images_NCHW.shape[1:])
+    images = torch.randn(shape, generator=stream.child("noise").generator())
+    labels = torch.arange(train.classes).repeat_interleave(ipc)
+    return images.to(train.images_NCHW.device), labels.to(train.labels_N.device)
+
+
+def save(path: Path, synthetic: SyntheticSet) -> None:
+    """Write a set."""
+    _write(path, {"images": synthetic.images_NCHW, "labels": synthetic.labels, "step_size": synthetic.step_size})
+
+
+def save_snapshots(path: Path, snapshots: Sequence[tuple[int, SyntheticSet]]) -> None:
+    """Write sets of several iterations, stacked."""
+    sets = [synthetic for _, synthetic in snapshots]
+    tensors = {
+        "iterations": torch.tensor([iteration for iteration, _ in snapshots]),
+        "images": torch.stack([s.images_NCHW.cpu() for s in sets]),
+        "labels": torch.stack([s.labels.cpu() for s in sets]),
+        "step_size": torch.stack([s.step_size.cpu() for s in sets]),
+    }
+    _write(path, tensors)
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def load(path: Path) -> SyntheticSet:
+    """Read a set.
+
+    Raises: CorruptArtifactError if the file is not one.
+    """
+    tensors = _read(path)
+    return SyntheticSet(tensors["images"], tensors["labels"], tensors["step_size"])
+
+
+def load_snapshots(path: Path) -> list[tuple[int, SyntheticSet]]:
+    """Read the sets of all kept iterations, ascending."""
+    tensors = _read(path)
+    rows = zip(tensors["images"], tensors["labels"], tensors["step_size"], strict=True)
+    return [(int(i), SyntheticSet(*row)) for i, row in zip(tensors["iterations"], rows, strict=True)]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
+        raise CorruptArtifactError(f"is not a synthetic set ({error})", where=str(path), remedy=remedy) from error

@@ -1,0 +1,147 @@
+"""The graph as DVC sees it: dvc.yaml files with one stage a job, and the few DVC commands this project uses.
+
+The default experiment's jobs stand in the root's dvc.yaml, those of two or more other experiments in
+experiments/shared/dvc.yaml, the rest in experiments/<name>/dvc.yaml; all run in the root. Views are left out.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from dcpipe import code_identity
+from dcpipe.artifact import write_atomically
+from dcpipe.errors import DcpipeError, RefusedError
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.params import resolve
+from dcpipe.stages import DEFAULT_EXPERIMENT, STAGES
+
+HEAD = "# Written by `dcpipe graph export` from params/ and the graph; do not edit.\n"
+SHARED = "experiments/shared/dvc.yaml"
+
+
+def file_of(experiment: str) -> str:
+    """The dvc.yaml that names an experiment; with its dependencies it is the whole experiment."""
+    return "dvc.yaml" if experiment == DEFAULT_EXPERIMENT else f"experiments/{experiment}/dvc.yaml"
+
+
+def files(root: Path) -> dict[str, str]:
+    """The text of every dvc.yaml, by path, for all experiments in params/experiments."""
+    graph, homes = Graph(root), dict[str, list[str]]()
+    jobs: dict[str, Job] = {}
+    for experiment in resolve.available(root, "experiments"):
+        for job in graph.jobs(experiment):
+            if not job.is_view:
+                jobs[job.name] = job
+                homes.setdefault(job.name, []).append(experiment)
+    placed: dict[str, list[Job]] = {file_of(name): [] for name in resolve.available(root, "experiments")}
+    for name, job in jobs.items():
+        placed.setdefault(_home(homes[name]), []).append(job)
+    return {path: _text(path, members) for path, members in sorted(placed.items())}
+
+
+def _home(experiments: list[str]) -> str:
+    if DEFAULT_EXPERIMENT in experiments:
+        return file_of(DEFAULT_EXPERIMENT)
+    return file_of(experiments[0]) if len(experiments) == 1 else SHARED
+
+
+def _text(path: str, jobs: list[Job]) -> str:
+    depth = len(Path(path).parent.parts)
+    wdir = "/".join([".."] * depth) if depth else None
+    stages = {job.name: _stage(job, wdir) for job in jobs}
+    return HEAD + yaml.dump({"stages": stages}, Dumper=_NoAliases, sort_keys=False, width=1000)
+
+
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)
+        return True
+
+
+def _stage(job: Job, wdir: str | None) -> dict[str, object]:
+    row = STAGES[job.stage]
+    kinds: dict[str, list[str]] = {"outs": [], "metrics": [], "plots": []}
+    for name, path in job.outputs.items():
+        kinds["metrics" if name in row.metrics else "plots" if name in row.plots else "outs"].append(path)
+    deps = sorted({path for paths in job.inputs.values() for path in paths})
+    return {
+        "cmd": job.command,
+        **({"wdir": wdir} if wdir else {}),
+        **({"deps": deps} if deps else {}),
+        "params": [{file: sorted(values)} for file, values in job.params.items()],
+        **{kind: paths for kind, paths in kinds.items() if paths},
+    }
+
+
+def stale(root: Path) -> list[str]:
+    """The dvc.yaml files that are not what params and graph say (missing, different, or of no experiment)."""
+    wanted = files(root)
+    found = {"dvc.yaml", *(str(p.relative_to(root)) for p in root.glob("experiments/*/dvc.yaml"))}
+    return sorted(
+        path
+        for path in found | wanted.keys()
+        if path not in wanted or not (root / path).is_file() or (root / path).read_text() != wanted[path]
+    )
+
+
+def export(root: Path) -> list[str]:
+    """Write every dvc.yaml and code_identity.yaml; returns the paths that changed."""
+    changed = [code_identity.FILE] if code_identity.refresh(root) else []
+    wanted = files(root)
+    for path in stale(root):
+        if path in wanted:
+            write_atomically(root / path, wanted[path].encode())
+        else:
+            (root / path).unlink()
+        changed.append(path)
+    return changed
+
+
+def check(root: Path) -> None:
+    """Raises: RefusedError if a dvc.yaml or the code identity is stale."""
+    code_identity.refuse_stale(root)
+    refuse_stale(root)
+
+
+def refuse_stale(root: Path) -> None:
+    """Raises: RefusedError if a dvc.yaml is not what params and graph say."""
+    paths = stale(root)
+    if paths:
+        remedy = "run `dcpipe graph export`"
+        raise RefusedError("is not what params and graph say", where=", ".join(paths), remedy=remedy)
+
+
+def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC and return what it said.
+
+    Raises: DcpipeError if DVC is not installed here.
+    """
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise DcpipeError(f"DVC cannot be started ({error.strerror})", remedy="pip install dvc") from error
+
+
+def status(root: Path, experiment: str) -> str:
+    """What DVC says differs from dvc.lock in an experiment and its dependencies; empty when it is clean."""
+    done = command(root, "status", "--with-deps", file_of(experiment))
+    text = done.stdout.strip()
+    if done.returncode:
+        raise DcpipeError(f"dvc status failed: {_last_line(done.stderr)}", remedy="run it to see more")
+    return "" if "up to date" in text else text
+
+
+def commit(root: Path, experiment: str) -> None:
+    """Record an experiment's artifacts as they are. Never to be called but by the guard."""
+    done = command(root, "commit", "--force", "--with-deps", file_of(experiment))
+    if done.returncode:
+        raise DcpipeError(f"dvc commit failed: {_last_line(done.stderr)}", remedy="nothing was recorded")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"

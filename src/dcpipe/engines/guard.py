@@ -1,0 +1,120 @@
+"""record and adopt: the only ways from one engine's bookkeeping into the other's.
+
+`dvc commit --force` believes whatever lies in the workspace, and `snakemake --touch` declares it current; used by
+hand they record wrong results for ever. Both are used here alone, and only after everything that could be wrong
+has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, and every artifact's card.
+"""
+
+import os
+from pathlib import Path
+
+from dcpipe import code_identity, provenance
+from dcpipe.artifact import write_atomically
+from dcpipe.engines import dvc, snakemake
+from dcpipe.errors import DcpipeError, RefusedError
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.stages import results_folder
+
+
+def record(root: Path, experiment: str) -> int:
+    """Record a complete run in DVC; returns how many jobs it holds.
+
+    Raises: RefusedError, with the first reason, if anything could make the record false.
+    """
+    code_identity.refuse_stale(root)
+    dvc.refuse_stale(root)
+    jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
+    _refuse_plan(root, experiment, jobs)
+    _refuse_provenance(root, jobs)
+    times = _times(root, jobs)
+    dvc.commit(root, experiment)
+    _restore(times)
+    settle_lock(root, experiment)
+    left = dvc.status(root, experiment)
+    if left:
+        raise DcpipeError(f"DVC is not clean after recording: {left.splitlines()[0]}", remedy="see `dvc status`")
+    return len(jobs)
+
+
+def adopt(root: Path, experiment: str) -> int:
+    """Take what DVC put into the workspace as current for Snakemake, and make the views; returns how many jobs.
+
+    Raises: RefusedError unless DVC is clean and every artifact's card is that of its job.
+    """
+    code_identity.refuse_stale(root)
+    dvc.refuse_stale(root)
+    jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
+    left = dvc.status(root, experiment)
+    if left:
+        remedy = f"run `dvc repro` or `dvc checkout` with `--with-deps {dvc.file_of(experiment)}` first"
+        raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
+    _refuse_provenance(root, jobs)
+    settle_lock(root, experiment)
+    last = [path for name, path in jobs[-1].outputs.items()]
+    _snakemake(root, experiment, "--touch", "--forceall", "--", *last)
+    _snakemake(root, experiment, "--forcerun", "report")
+    stale = [plan.label for plan in snakemake.planned(root, experiment) if plan.needs_run]
+    if stale:
+        raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=results_folder(experiment))
+    return len(jobs)
+
+
+def settle_lock(root: Path, experiment: str) -> None:
+    """Put the stages of the experiment's dvc.lock files in one order, whichever engine wrote them."""
+    import yaml
+
+    for path in {dvc.file_of(experiment), dvc.SHARED, "dvc.yaml"}:
+        lock = (root / path).with_suffix(".lock")
+        if not lock.is_file():
+            continue
+        before = lock.read_text()
+        tree = yaml.safe_load(before)
+        tree["stages"] = dict(sorted(tree.get("stages", {}).items()))
+        after = yaml.safe_dump(tree, sort_keys=False, width=1000)
+        if after != before:
+            write_atomically(lock, after.encode())
+
+
+def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
+    plan = {entry.label: entry for entry in snakemake.planned(root, experiment)}
+    stale = [job.name for job in jobs if job.name not in plan or plan[job.name].needs_run]
+    if stale:
+        remedy = f"run `snakemake --config experiment={experiment}` to the end"
+        raise RefusedError(f"{len(stale)} of {len(jobs)} jobs are still to run", where=stale[0], remedy=remedy)
+    unknown = [job.name for job in jobs if not plan[job.name].has_metadata]
+    if unknown:
+        remedy = "if DVC made it, run `dcpipe adopt`; otherwise remove it and run `snakemake`"
+        raise RefusedError("Snakemake has no provenance for this job", where=unknown[0], remedy=remedy)
+
+
+def _refuse_provenance(root: Path, jobs: list[Job]) -> None:
+    for job in jobs:
+        problem = provenance.problem(job, root)
+        if problem:
+            raise RefusedError(problem, remedy=f"remove {job.folder} and run `snakemake`")
+
+
+def _times(root: Path, jobs: list[Job]) -> dict[Path, tuple[int, int]]:
+    found: dict[Path, tuple[int, int]] = {}
+    for job in jobs:
+        for output in map(root.joinpath, job.outputs.values()):
+            inner = [output, *output.rglob("*")] if output.is_dir() else [output]
+            for path in inner:
+                status = path.stat()
+                found[path] = (status.st_atime_ns, status.st_mtime_ns)
+    return found
+
+
+def _restore(times: dict[Path, tuple[int, int]]) -> None:
+    # deepest first: setting a file's time does not alter its folder's, but DVC may have relinked files
+    for path in sorted(times, reverse=True):
+        if path.exists():
+            os.utime(path, ns=times[path])
+
+
+def _snakemake(root: Path, experiment: str, *arguments: str) -> None:
+    done = snakemake.run(root, experiment, "--cores", "1", *arguments)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise DcpipeError(f"snakemake failed: {lines[-1] if lines else 'no message'}", where=experiment)

@@ -1,0 +1,174 @@
+"""The graph as Snakemake sees it: what the rules ask for, and the job list that Snakemake itself would run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcpipe import code_identity
+from dcpipe.errors import DcpipeError, UserError
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.stages import DEFAULT_EXPERIMENT, STAGES, results_folder
+
+Wildcards = Mapping[str, str]
+NO_RECORD = "DCPIPE_NO_RECORD"
+
+
+class Flow:
+    """What the rules of one experiment need; made once when the Snakefile is parsed.
+
+    Raises: UserError for an unknown experiment or bad params, before any job exists.
+    """
+
+    def __init__(self, config: Mapping[str, object], root: Path) -> None:
+        self.experiment = str(config.get("experiment", DEFAULT_EXPERIMENT))
+        unknown = sorted(set(config) - {"experiment"})
+        if unknown:
+            remedy = "params are read from params/; the only key is experiment"
+            raise UserError(f"unknown key {unknown[0]}", where="--config", remedy=remedy)
+        self.root = root
+        changed = code_identity.refresh(root)
+        if changed:
+            names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
+            sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
+        self._graph = Graph(root)
+        self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)}
+
+    def targets(self) -> list[str]:
+        """The experiment's final files."""
+        return list(self._jobs[f"report_{self.experiment}"].outputs.values())
+
+    def path(self, stage: str, output: str) -> str:
+        """An output's path with wildcards; the views' are those of this experiment."""
+        if stage == "report":
+            return f"{results_folder(self.experiment)}/{STAGES[stage].payloads[output]}"
+        return STAGES[stage].outputs[output]
+
+    def job(self, stage: str, wildcards: Wildcards) -> Job:
+        """The job of a rule's wildcards.
+
+        Raises: UserError if the experiment has no such job.
+        """
+        words = {"experiment": self.experiment, **dict(wildcards.items())}
+        label = STAGES[stage].label.format(**words)
+        if label not in self._jobs:
+            remedy = f"the experiment is {self.experiment}; choose another with --config experiment=NAME"
+            raise UserError("this experiment has no such job", where=label, remedy=remedy)
+        return self._jobs[label]
+
+    def inputs(self, stage: str) -> Callable[[Wildcards], dict[str, list[str]]]:
+        """An input function: named inputs of a job."""
+        return lambda wildcards: {name: list(paths) for name, paths in self.job(stage, wildcards).inputs.items()}
+
+    def command(self, stage: str) -> Callable[[Wildcards], str]:
+        """A params function: the job's one command line."""
+        return lambda wildcards: self.job(stage, wildcards).command
+
+    def values(self, stage: str) -> Callable[[Wildcards], str]:
+        """A params function: every param value (and code digest) that can alter the job's bytes."""
+        return lambda wildcards: json.dumps(self.job(stage, wildcards).params, sort_keys=True)
+
+    def log(self, stage: str) -> str:
+        """The log's path with wildcards."""
+        return STAGES[stage].log.format_map(_Keep({"experiment": self.experiment} if stage == "report" else {}))
+
+    def benchmark(self, stage: str) -> str:
+        """The path of Snakemake's own measurement, with wildcards."""
+        return self.log(stage).replace(f"logs/{stage}/", "costs/").replace(".log", ".tsv")
+
+    def resource(self, stage: str, name: str) -> Callable[[Wildcards], int]:
+        """A resources (or threads) function."""
+        return lambda wildcards: int(getattr(self.job(stage, wildcards).resources, name))
+
+    def record(self) -> None:
+        """After a successful run: record it in DVC, or say why not. A partial run is not an error."""
+        if os.environ.get(NO_RECORD):
+            return
+        done = subprocess.run(
+            [sys.executable, "-m", "dcpipe", "record", self.experiment, "--after-run"], cwd=self.root, check=False
+        )
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+
+class _Keep(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "{" + name + "}"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What Snakemake thinks of one job."""
+
+    label: str
+    stage: str
+    needs_run: bool
+    has_metadata: bool
+
+
+def planned(root: Path, experiment: str) -> list[Planned]:
+    """Snakemake's own list of an experiment's jobs with what it would run, without running anything.
+
+    Uses three private names of Snakemake 9.27 (the calls its own subcommands make); a test compares the
+    answer with the graph and with `snakemake --dry-run`.
+
+    Raises: DcpipeError if Snakemake is not installed or cannot make a plan.
+    """
+    try:
+        from snakemake.api import SnakemakeApi
+        from snakemake.settings.types import (
+            ConfigSettings,
+            DAGSettings,
+            OutputSettings,
+            Quietness,
+            ResourceSettings,
+            StorageSettings,
+            WorkflowSettings,
+        )
+    except ImportError as error:
+        raise DcpipeError("Snakemake is not installed here", remedy="pip install 'dcpipe[engines]'") from error
+    with _inside(root), SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, stdout=False)) as api:
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(config={"experiment": experiment}),
+            storage_settings=StorageSettings(),
+            workflow_settings=WorkflowSettings(),
+            snakefile=Path("Snakefile"),
+        )
+        workflow.dag(dag_settings=DAGSettings(force_incomplete=True))
+        inner = workflow._workflow
+        inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+        inner._build_dag()
+        dag, persistence = inner.dag, inner.persistence
+        return [
+            Planned(
+                label=Path(str(job.log[0])).stem,
+                stage=job.rule.name,
+                needs_run=bool(dag.needrun(job)) or any(persistence.incomplete(job)),
+                has_metadata=persistence.has_metadata(job),
+            )
+            for job in dag.jobs
+            if job.rule.name != "all"
+        ]
+
+
+@contextmanager
+def _inside(root: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def run(root: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake on an experiment without recording, and return what it said."""
+    environment = {**os.environ, NO_RECORD: "1"}
+    command = [sys.executable, "-m", "snakemake", "--config", f"experiment={experiment}", *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)

@@ -1,0 +1,56 @@
+"""Errors a person reads: what is wrong, where, and what to do about it.
+
+`UserError` is the user's mistake (exit code 2); every other `DcpipeError` is a failure (exit code 1).
+Only `cli.py` turns them into a line on standard error and an exit code.
+"""
+
+
+class DcpipeError(Exception):
+    """A failure that can be explained in one line.
+
+    Args:
+        what: what is wrong.
+        where: the file and key, or the path, or the step it happened at.
+        remedy: what the reader should do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        parts = [f"{where}: {what}" if where else what]
+        if remedy:
+            parts.append(remedy)
+        super().__init__("; ".join(parts))
+
+
+class UserError(DcpipeError):
+    """The user's mistake: bad params, impossible combination, missing input."""
+
+    exit_code = 2
+
+
+class CorruptArtifactError(DcpipeError):
+    """Bytes that are not the bytes that were written."""
+
+
+class JobBusyError(DcpipeError):
+    """Another process works on this very job."""
+
+
+class RefusedError(DcpipeError):
+    """A guard will not record, adopt or rebuild what it cannot vouch for."""
+
+
+class NonFiniteError(DcpipeError):
+    """A loss, gradient or value stopped being finite (or usable) before an update was made."""
+
+
+class ExpertStalledError(DcpipeError):
+    """An expert did not move between the two checkpoints of a segment: nothing to match."""
+
+
+class Interrupted(BaseException):
+    """SIGTERM or Ctrl-C arrived; the state was saved and the same command continues from it."""
+
+    exit_code = 75  # EX_TEMPFAIL: try again

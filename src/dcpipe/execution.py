@@ -1,0 +1,113 @@
+"""One job from its inputs to its published artifact: lock, state, threads, stage, card, costs."""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from dcpipe import artifact, card, costs
+from dcpipe.checkpoint import State, state_root
+from dcpipe.errors import JobBusyError, UserError
+from dcpipe.job import Job
+from dcpipe.task import Task, stopping_on_signals
+
+MODULES = {
+    "data": "dcpipe.data.stage",
+    "experts": "dcpipe.experts.stage",
+    "distill": "dcpipe.distill.stage",
+    "evaluate": "dcpipe.evaluate.stage",
+    "metrics": "dcpipe.evaluate.metrics",
+}
+WAIT_SECONDS = 20.0
+
+log = logging.getLogger("dcpipe")
+
+
+def execute(job: Job, root: Path, *, folder: Path | None = None, keep_state: bool = True) -> dict[str, object]:
+    """Run a job and publish its artifact. Returns the card.
+
+    `folder` is where the artifact goes if not to its own place (a rebuild beside it); `keep_state` False
+    starts from nothing.
+
+    Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
+    """
+    started = time.monotonic()
+    _require_inputs(job, root)
+    identity = card.identity(job, root)
+    hardware = card.software(job)
+    place = folder or root / job.folder
+    state_folder = state_root(root) / card.key(identity, hardware)
+    if not keep_state:
+        state_folder = place / ".state"
+    if job.resources.gpu or job.stage == "distill":
+        from dcpipe import device
+
+        device.prepare(job.resources.threads)
+    with _alone(job, root), artifact.drafting(place) as draft, stopping_on_signals():
+        task = Task(job, root, draft, State(state_folder))
+        import_module(MODULES[job.stage]).run(task)
+        written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
+        task.state.clear()
+    if folder is None:
+        _note_costs(job, root, time.monotonic() - started)
+    return written
+
+
+def _require_inputs(job: Job, root: Path) -> None:
+    for paths in job.inputs.values():
+        for path in paths:
+            if not (root / path).exists():
+                remedy = f"run the stage that makes it, or all of them with `snakemake {job.folder}`"
+                raise UserError("this input does not exist", where=path, remedy=remedy)
+
+
+@contextmanager
+def _alone(job: Job, root: Path) -> Iterator[None]:
+    """Hold the job's lock; the kernel drops it when the process dies."""
+    path = state_root(root) / "locks" / f"{job.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as handle:
+        _lock(handle.fileno(), path, job)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _lock(handle: int, path: Path, job: Job) -> None:
+    deadline, told = time.monotonic() + WAIT_SECONDS, False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text().strip() or "another process"
+            if time.monotonic() > deadline:
+                remedy = "wait for it to finish, or end it"
+                raise JobBusyError(f"process {holder} is working on this job", where=job.name, remedy=remedy) from None
+            if not told:
+                log.info("%s: process %s is working on this job; waiting", job.name, holder)
+                told = True
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _note_costs(job: Job, root: Path, seconds: float) -> None:
+    if job.resources.gpu or job.stage == "distill":
+        from dcpipe import device
+
+        costs.write(
+            root / job.costs,
+            seconds=seconds,
+            peak_bytes=device.peak_bytes(),
+            device=str(device.hardware_class().get("gpu", "cpu")),
+        )
+    else:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        costs.write(root / job.costs, seconds=seconds, peak_bytes=peak, device="cpu")

@@ -1,0 +1,88 @@
+"""The experts stage: one shard of experts, trained one after the other, resumable after every epoch."""
+
+import torch
+
+from dcpipe import device
+from dcpipe.data import store
+from dcpipe.experts import trajectory
+from dcpipe.experts.epochs import kept_epochs
+from dcpipe.experts.train import Progress, Trainer
+from dcpipe.experts.trajectory import Recording
+from dcpipe.models.build import build
+from dcpipe.params.experts import Experts
+from dcpipe.progress import track
+from dcpipe.random import Stream
+from dcpipe.task import Task, stop, stop_asked
+
+
+def run(task: Task) -> None:
+    """Train the shard's experts and write their trajectory store."""
+    what, words = task.section("experts", Experts), task.job.wildcards
+    network = task.section("network", str)
+    data_path, target = task.input("train"), device.choose()
+    train = store.load(data_path, "train", target)
+    has_val = (data_path / "val").is_dir()
+    watched = store.load(data_path, "val", target) if has_val else train
+    model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
+    kept = kept_epochs(what.kept_epochs, what.epochs)
+    first = int(words["shard"]) * what.shard_experts
+    recordings = []
+    for expert in track(range(first, first + what.shard_experts), f"experts {words['dataset']}"):
+        stream = Stream.root(what.seed, "experts", words["dataset"], words["experts"], expert)
+        trainer = Trainer(model, train, watched, what, kept, stream)
+        recordings.append(_expert(task, trainer, f"expert{expert}"))
+    trajectory.write(
+        task.output("trajectory"),
+        recordings,
+        epochs=kept,
+        layout=trajectory.Layout.of(network, model.layout),
+        codec=what.store.codec,
+        level=what.store.level,
+    )
+    task.facts |= {
+        "accuracies_on": "val" if has_val else "train",
+        "final_accuracies": [recording.accuracies[-1] for recording in recordings],
+        "parameters": model.num_parameters,
+    }
+
+
+def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
+    progress = _restore(task, trainer, name) or trainer.start()
+
+    def save_when_due(progress: Progress) -> None:
+        finished = progress.epoch == trainer.params.epochs
+        if stop_asked() or task.state.due() or finished:
+            _save(task, progress, name)
+        if stop_asked():
+            stop()
+
+    trainer.run(progress, save_when_due)
+    return Recording(torch.stack(progress.kept), progress.losses, progress.accuracies)
+
+
+def _save(task: Task, progress: Progress, name: str) -> None:
+    tensors = {"theta": progress.theta_P}
+    if progress.kept:
+        tensors["kept"] = torch.stack(progress.kept)
+    if progress.velocity_P is not None:
+        tensors["velocity"] = progress.velocity_P
+    meta = {"epoch": progress.epoch, "losses": progress.losses, "accuracies": progress.accuracies}
+    task.state.save(name, tensors, meta)
+
+
+def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
+    saved = task.state.load(name)
+    if saved is None:
+        return None
+    tensors, meta = saved
+    target = trainer.train.images_NCHW.device
+    assert isinstance(meta, dict)  # noqa: S101 (written by _save)
+    velocity = tensors.get("velocity")
+    return Progress(
+        epoch=meta["epoch"],
+        theta_P=tensors["theta"].to(target),
+        velocity_P=None if velocity is None else velocity.to(target),
+        kept=list(tensors.get("kept", ())),
+        losses=meta["losses"],
+        accuracies=meta["accuracies"],
+    )

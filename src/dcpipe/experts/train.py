@@ -1,0 +1,92 @@
+"""Training one expert on the real data, all of it resident on the device."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dcpipe.data.store import Images
+from dcpipe.errors import NonFiniteError
+from dcpipe.evaluate.accuracy import accuracy
+from dcpipe.models.flat import FlatModel
+from dcpipe.params.experts import Experts
+from dcpipe.random import Stream
+from dcpipe.sgd import SGD
+
+
+@dataclass(slots=True)
+class Progress:
+    """An expert in training: its epoch, parameters, velocity, and what has been kept of it so far."""
+
+    epoch: int
+    theta_P: Tensor
+    velocity_P: Tensor | None = None
+    kept: list[Tensor] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Everything that one expert's training needs besides its progress."""
+
+    model: FlatModel
+    train: Images
+    watched: Images  # what accuracies are logged on: val where there is one, else train
+    params: Experts
+    kept_epochs: Sequence[int]
+    stream: Stream
+
+    def start(self) -> Progress:
+        """An untrained expert, epoch 0 recorded."""
+        theta = self.model.initial(self.stream.child("initial").generator()).to(self.train.images_NCHW.device)
+        progress = Progress(0, theta)
+        self._record(progress)
+        return progress
+
+    def run(self, progress: Progress, after_epoch: Callable[[Progress], None]) -> Progress:
+        """Train to the last epoch; `after_epoch` may save or leave.
+
+        Raises: NonFiniteError if a loss is not finite, before that epoch is recorded.
+        """
+        while progress.epoch < self.params.epochs:
+            self._epoch(progress)
+            self._record(progress)
+            after_epoch(progress)
+        return progress
+
+    def _record(self, progress: Progress) -> None:
+        if progress.epoch in self.kept_epochs:
+            progress.kept.append(progress.theta_P.detach().cpu().clone())
+        progress.accuracies.append(accuracy(self.model, progress.theta_P, self.watched))
+
+    def _epoch(self, progress: Progress) -> None:
+        optimiser = SGD(
+            self.params.learning_rate, self.params.momentum, self.params.weight_decay, progress.velocity_P
+        )
+        order = torch.randperm(
+            len(self.train.labels_N), generator=self.stream.child("order", progress.epoch).generator()
+        ).to(self.train.labels_N.device)
+        total = torch.zeros((), device=order.device)
+        for rows in order.split(self.params.batch):
+            loss, gradient = loss_and_gradient(
+                self.model, progress.theta_P, self.train.images_NCHW[rows], self.train.labels_N[rows]
+            )
+            progress.theta_P = optimiser.step(progress.theta_P, gradient)
+            total += loss * len(rows)
+        mean = float(total) / len(order)
+        if mean != mean or mean in (float("inf"), float("-inf")):
+            what = f"the training loss is not finite in epoch {progress.epoch + 1}"
+            raise NonFiniteError(what, remedy="lower the experts' learning_rate")
+        progress.velocity_P = optimiser.velocity_P
+        progress.losses.append(mean)
+        progress.epoch += 1
+
+
+def loss_and_gradient(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of a batch and its gradient with respect to the parameters, both detached."""
+    leaf = theta_P.detach().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(model(leaf, x_NCHW), y_N)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return loss.detach(), gradient

@@ -1,0 +1,111 @@
+"""Trajectories on disk: the parameters of experts after chosen epochs, in Zarr, two chunks read a segment.
+
+One store a shard of experts: `theta` (experts x kept epochs x P, float32; one shard file an expert, one chunk a
+checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `losses` (experts x epochs) and
+`accuracies` (experts x (epochs + 1), in percent, on train or val, never on test).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+import zarr
+from torch import Tensor
+
+from dcpipe import arrays
+from dcpipe.errors import UserError
+from dcpipe.models.flat import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a parameter vector is made of: the network's name and its tensors in order."""
+
+    network: str
+    tensors: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, network: str, specs: Sequence[TensorSpec]) -> "Layout":
+        """The layout of a flat model."""
+        return cls(network, tuple((spec.name, tuple(spec.shape)) for spec in specs))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one expert leaves: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1)."""
+
+    theta_EP: Tensor
+    losses: list[float]
+    accuracies: list[float]
+
+
+def write(
+    path: Path, recordings: Sequence[Recording], *, epochs: Sequence[int], layout: Layout, codec: arrays.Codec, level: int
+) -> None:
+    """Write a shard of experts, whole."""
+    count, num_params = len(recordings), recordings[0].theta_EP.shape[1]
+    tensors = [{"name": name, "shape": list(shape)} for name, shape in layout.tensors]
+    zarr.create_group(str(path), zarr_format=3, attributes={"network": layout.network, "layout": tensors})
+    theta = arrays.create(
+        path,
+        "theta",
+        (count, len(epochs), num_params),
+        "float32",
+        chunks=(1, 1, num_params),
+        shards=(1, len(epochs), num_params),
+        codec=codec,
+        level=level,
+    )
+    for row, recording in enumerate(recordings):
+        theta[row : row + 1] = recording.theta_EP.numpy()[None]
+    arrays.write_rows(path, "epochs", np.asarray(epochs, dtype=np.int64), chunk_rows=len(epochs))
+    for name in ("losses", "accuracies"):
+        table = np.asarray([getattr(recording, name) for recording in recordings], dtype=np.float64)
+        arrays.write_rows(path, name, table, chunk_rows=count)
+
+
+class Recorded:
+    """Experts of one or more shards behind one index; only the chunks asked for are read.
+
+    Raises: UserError if the shards do not fit together or were recorded with another network.
+    """
+
+    def __init__(self, paths: Sequence[Path], layout: Layout) -> None:
+        self._places: list[tuple[Path, int]] = []
+        self._row_of: dict[int, int] = {}
+        for path in paths:
+            self._join(path, layout)
+
+    def _join(self, path: Path, layout: Layout) -> None:
+        group = zarr.open_group(str(path), mode="r")
+        stored = cast(list[dict[str, object]], group.attrs["layout"])
+        tensors = tuple((str(t["name"]), tuple(cast(list[int], t["shape"]))) for t in stored)
+        if (group.attrs["network"], tensors) != (layout.network, layout.tensors):
+            what = f"was recorded with {group.attrs['network']}, not with {layout.network}"
+            raise UserError(what, where=str(path), remedy="make experts with this network")
+        rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
+        if self._row_of and rows != self._row_of:
+            raise UserError("keeps other epochs than the first shard", where=str(path), remedy="make the experts again")
+        self._row_of = rows
+        count = int(arrays.read(path, "losses").shape[0])
+        self._places += [(path, row) for row in range(count)]
+
+    @property
+    def num_experts(self) -> int:
+        """How many experts there are in all shards."""
+        return len(self._places)
+
+    def at(self, expert: int, epoch: int) -> Tensor:
+        """An expert's parameters (P, float32, CPU) after an epoch; epoch 0 is before any training.
+
+        Raises: UserError if the epoch was not kept (an absent chunk would read as zeros).
+        """
+        path, row = self._places[expert]
+        if epoch not in self._row_of:
+            kept = ", ".join(map(str, sorted(self._row_of)))
+            raise UserError(f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs")
+        found = arrays.read(path, "theta", (row, self._row_of[epoch], slice(None)))
+        return torch.from_numpy(found)

@@ -1,0 +1,254 @@
+"""THE graph: an experiment's jobs, each with inputs, outputs, the params that can alter it, and its command.
+
+Both engines are compiled from it: Snakemake's rules ask it for inputs, params and commands, and dvc.yaml is
+written from it. Paths are names; digests live in cards and in dvc.lock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dcpipe import code_identity
+from dcpipe.data.registry import SOURCES
+from dcpipe.distill import composition
+from dcpipe.errors import RefusedError, UserError
+from dcpipe.job import Job, Resources
+from dcpipe.models import names
+from dcpipe.params import check
+from dcpipe.params.library import Library
+from dcpipe.params.resolve import Resolved
+from dcpipe.params.strict_yaml import Value
+from dcpipe.stages import STAGES, match, results_folder
+
+_Values = dict[str, dict[str, Value]]
+
+
+@dataclass
+class Graph:
+    """Jobs from params files. One instance reads each file once; make a new one to see an edit."""
+
+    root: Path = field(default_factory=Path)
+
+    def __post_init__(self) -> None:
+        self.library = Library(self.root)
+        self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
+        self._makers: dict[str, Job] = {}
+        self._code = code_identity.flat(code_identity.content(self.root))
+        self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def jobs(self, experiment: str) -> list[Job]:
+        """Every job of an experiment, in an order in which they could run; checked for impossible combinations.
+
+        Raises: UserError naming file and key; RefusedError if two jobs would share a path.
+        """
+        ordered: dict[str, Job] = {}
+
+        def visit(job: Job) -> None:
+            for path in (path for paths in job.inputs.values() for path in paths):
+                visit(self._makers[path]) if self._makers[path].name not in ordered else None
+            ordered[job.name] = job
+
+        visit(self.job("report", experiment=experiment))
+        rows = list(STAGES)
+        return sorted(ordered.values(), key=lambda job: rows.index(job.stage))
+
+    def maker(self, path: str) -> Job:
+        """The job that makes an artifact, or the folder of one.
+
+        Raises: UserError if no stage makes such a path.
+        """
+        found = match(path)
+        if found is None:
+            raise UserError("no stage makes this path", where=path, remedy="name something under artifacts/")
+        return self.job(found[0], **found[1])
+
+    def job(self, stage: str, **wildcards: str | int) -> Job:
+        """One job.
+
+        Raises: UserError for unknown names, bad params or an impossible combination.
+        """
+        words = {name: str(value) for name, value in wildcards.items()}
+        key = (stage, tuple(sorted(words.items())))
+        if key not in self._jobs:
+            job: Job = getattr(self, f"_{stage}")(**words)
+            for path in job.outputs.values():
+                other = self._makers.setdefault(path, job)
+                if other.name != job.name or other.params != job.params:
+                    raise RefusedError(f"{other.name} and {job.name} would both write it", where=path)
+            self._jobs[key] = job
+        return self._jobs[key]
+
+    def _data(self, dataset: str) -> Job:
+        resolved, what = self.library.dataset(dataset)
+        check.dataset(resolved, what)
+        roots = ("dcpipe.data.stage", SOURCES[what.source.kind])
+        values = [_keys(resolved, without=("description", "network"))]
+        return self._make("data", {"dataset": dataset}, {}, values, roots, {"dataset": what})
+
+    def _experts(self, dataset: str, experts: str, shard: str) -> Job:
+        resolved_dataset, data = self.library.dataset(dataset)
+        resolved, what = self.library.experts(experts, dataset)
+        check.experts(resolved, what, data, int(shard))
+        network = data.network if what.network == "native" else what.network
+        values = [_keys(resolved, without=("description", "count")), _native(resolved_dataset, what.network)]
+        return self._make(
+            "experts",
+            {"dataset": dataset, "experts": experts, "shard": shard},
+            {"train": (self.job("data", dataset=dataset).outputs["train"],)},
+            values,
+            ("dcpipe.experts.stage", names.module_of(network)),
+            {"experts": what, "network": network},
+            Resources(what.compute.threads, mem_mb=2000, runtime=240, gpu=1),
+        )
+
+    def _distill(self, dataset: str, method: str, ipc: str, set: str) -> Job:  # noqa: A002 (the wildcard's name)
+        resolved_dataset, data = self.library.dataset(dataset)
+        resolved, what = self.library.method(method, dataset, int(ipc))
+        check.method(resolved, data, int(ipc))
+        values = [_keys(resolved, without=("description", "label"))]
+        roots = ["dcpipe.distill.stage", *composition.modules(what)]
+        inputs = {"train": (self.job("data", dataset=dataset).outputs["train"],)}
+        sections: dict[str, object] = {"method": what}
+        if what.experts:
+            resolved_experts, experts = self.library.experts(what.experts, dataset)
+            check.segments(resolved, what, resolved_experts, experts)
+            shards = [self._shard(dataset, what.experts, shard) for shard in range(experts.shards)]
+            inputs["trajectories"] = tuple(job.outputs["trajectory"] for job in shards)
+            sections["network"] = shards[0].sections["network"]
+            roots.append(names.module_of(str(sections["network"])))
+            own = _keys(resolved_experts, only=("network",))
+            values += [own, _native(resolved_dataset, experts.network)]
+        wildcards = {"dataset": dataset, "method": method, "ipc": ipc, "set": set}
+        resources = Resources(what.compute.threads, mem_mb=2000, runtime=720, gpu=1 if what.outer else 0)
+        return self._make("distill", wildcards, inputs, values, roots, sections, resources)
+
+    def _shard(self, dataset: str, experts: str, shard: int) -> Job:
+        return self.job("experts", dataset=dataset, experts=experts, shard=shard)
+
+    def _evaluate(self, *, evaluation: str, network: str, **cell: str) -> Job:
+        dataset = cell["dataset"]
+        resolved_dataset, data = self.library.dataset(dataset)
+        resolved, what = self.library.evaluation(evaluation, dataset, int(cell["ipc"]))
+        check.evaluation(resolved, what, data, network)
+        real = data.network if network == "native" else network
+        values = [_keys(resolved, without=("description",)), _native(resolved_dataset, network)]
+        store = self.job("data", dataset=dataset).outputs
+        source = "synthetic" if what.selection == "last" else "snapshots"
+        return self._make(
+            "evaluate",
+            {**cell, "evaluation": evaluation, "network": network},
+            {
+                "synthetic": (self.job("distill", **cell).outputs[source],),
+                "train": (store["train"],),
+                "test": (store["test"],),
+            },
+            values,
+            ("dcpipe.evaluate.stage", names.module_of(real)),
+            {"evaluation": what, "network": real},
+            Resources(what.compute.threads, mem_mb=2000, runtime=120, gpu=1),
+        )
+
+    def _scores(self, experiment: str) -> tuple[Job, ...]:
+        """The evaluations of an experiment: every combination of its runs, each once."""
+        _, what = self.library.experiment(experiment)
+        found: dict[str, Job] = {}
+        for run in what.runs:
+            cells = [
+                {"dataset": dataset, "method": method, "ipc": ipc, "set": index}
+                for dataset in run.datasets
+                for method in run.methods
+                for ipc in run.ipc
+                for index in range(run.sets)
+            ]
+            for cell in cells:
+                for evaluation in run.evaluations:
+                    for network in run.networks:
+                        job = self.job("evaluate", **cell, evaluation=evaluation, network=network)
+                        found.setdefault(job.name, job)
+        return tuple(found.values())
+
+    def _metrics(self, experiment: str) -> Job:
+        resolved, _ = self.library.experiment(experiment)
+        scores = self._scores(experiment)
+        inputs = {"scores": tuple(job.outputs["scores"] for job in scores)}
+        values = [_keys(resolved, without=("title", "description"))]
+        roots = ("dcpipe.evaluate.metrics",)
+        return self._make("metrics", {"experiment": experiment}, inputs, values, roots, {"scores": scores})
+
+    def _report(self, experiment: str) -> Job:
+        resolved, what = self.library.experiment(experiment)
+        scores = self._scores(experiment)
+        made = [self._makers[job.input("synthetic")] for job in scores]
+        sets = tuple({job.name: job for job in made}.values())
+        folder, payloads = results_folder(experiment), STAGES["report"].payloads
+        job = Job(
+            stage="report",
+            wildcards={"experiment": experiment},
+            inputs={
+                "metrics": (self.job("metrics", experiment=experiment).outputs["metrics"],),
+                "scores": tuple(job.outputs["scores"] for job in scores),
+                **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
+            },
+            outputs={name: f"{folder}/{file}" for name, file in payloads.items()},
+            params=_merge([_keys(resolved, only=("title", "description"))]),
+            command="",
+            resources=Resources(),
+            sections={"scores": scores, "sets": sets, "experiment": what},
+        )
+        return _with_command(job)
+
+    def _make(
+        self,
+        stage: str,
+        wildcards: dict[str, str],
+        inputs: Mapping[str, tuple[str, ...]],
+        values: list[_Values],
+        roots: Iterable[str],
+        sections: Mapping[str, object],
+        resources: Resources | None = None,
+    ) -> Job:
+        row, roots = STAGES[stage], tuple(roots)
+        modules = self._modules.setdefault(roots, code_identity.reached(roots))
+        pins = [name for name in self._code if name.startswith("pins.")]
+        code = {name: self._code[name] for name in [*map(code_identity.key, modules), *pins]}
+        job = Job(
+            stage=stage,
+            wildcards=wildcards,
+            inputs=inputs,
+            outputs={name: path.format(**wildcards) for name, path in row.outputs.items()},
+            params=_merge([*values, {code_identity.FILE: code}]),
+            command="",
+            resources=resources or Resources(),
+            modules=modules,
+            sections=sections,
+        )
+        return _with_command(job)
+
+
+def _with_command(job: Job) -> Job:
+    return replace(job, command=f"{STAGES[job.stage].command.format(**job.wildcards)} --log {job.log}")
+
+
+def _native(dataset: Resolved, network: str) -> _Values:
+    """The dataset's own network matters only to a job that says `native`."""
+    return _keys(dataset, only=("network",)) if network == "native" else {}
+
+
+def _keys(resolved: Resolved, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> _Values:
+    """The values of a section, by the file and key they stand at."""
+    found: _Values = {}
+    for key, leaf in resolved.leaves.items():
+        head = key.split(".")[0]
+        if head not in without and (only is None or head in only):
+            found.setdefault(leaf.origin.file, {})[leaf.origin.key] = leaf.value
+    for link in resolved.bases if only is None else ():
+        found.setdefault(link.origin.file, {})[link.origin.key] = link.value
+    return found
+
+
+def _merge(parts: Iterable[_Values]) -> _Values:
+    merged: _Values = {}
+    for part in parts:
+        for file, values in part.items():
+            merged.setdefault(file, {}).update(values)
+    return {file: dict(sorted(values.items())) for file, values in sorted(merged.items())}

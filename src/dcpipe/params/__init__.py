@@ -1,0 +1,1 @@
+"""Params: strict YAML in, frozen typed dataclasses out, with the origin of every value."""

@@ -1,0 +1,47 @@
+"""A protocol: how networks are trained on a synthetic set and how their accuracy becomes a number."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.compute import Compute
+from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OwnRate:
+    """The step size that the set was distilled with (a coreset carries one of its preset)."""
+
+    kind: Literal["own"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FixedRate:
+    """One learning rate for every set."""
+
+    kind: Literal["fixed"]
+    value: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Evaluation:
+    """A params/evaluations file.
+
+    `epochs` is E of the published protocols: E + 1 passes are made, and after pass E // 2 + 1 the rate is
+    multiplied by `decay` and the optimiser made anew (its momentum starts from zero).
+    `selection`: `last` is the finished set; `val-best` the snapshot that does best on the validation part;
+    `legacy-max` the one that does best on test, which is selection on test data and is named so.
+    """
+
+    description: str
+    seed: Index
+    networks: Count  # fresh networks trained on each set
+    epochs: Index
+    batch: Count
+    learning_rate: Annotated[OwnRate | FixedRate, Field(discriminator="kind")]
+    decay: Fraction
+    momentum: Fraction
+    weight_decay: NonNegativeFloat
+    selection: Literal["last", "val-best", "legacy-max"]
+    compute: Compute

@@ -1,0 +1,55 @@
+"""Experts: networks trained on the real data, whose parameters are recorded after every epoch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.compute import Compute
+from dcpipe.params.dataset import check_network
+from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NoSharpness:
+    """Plain SGD."""
+
+    kind: Literal["none"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Store:
+    """How trajectories are written. Lossless codecs only; `level` belongs to the codec."""
+
+    codec: Literal["none", "zstd", "blosc-bitshuffle-zstd"]
+    level: Annotated[int, Field(ge=0, le=9)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Experts:
+    """A params/experts file. `count` experts in shards of `shard_experts`, one job a shard."""
+
+    description: str
+    seed: Index
+    network: str
+    count: Count
+    shard_experts: Count
+    epochs: Count
+    kept_epochs: Annotated[str, Field(pattern=r"^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$")]
+    batch: Count
+    learning_rate: PositiveFloat
+    momentum: Fraction
+    weight_decay: NonNegativeFloat
+    sharpness: Annotated[NoSharpness, Field()]
+    store: Store
+    compute: Compute
+
+    @field_validator("network")
+    @classmethod
+    def _network(cls, name: str) -> str:
+        return check_network(name)
+
+    @property
+    def shards(self) -> int:
+        """The number of jobs that make all experts."""
+        return -(-self.count // self.shard_experts)

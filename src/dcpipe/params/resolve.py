@@ -1,0 +1,214 @@
+"""From files to one resolved tree: base <- per dataset and ipc overrides <- variant, each value with its origin.
+
+A params file holds every knob of its section. It may have three keys of its own beside them:
+
+    base: mtt                 this file is a variant: it starts from that one and changes some values
+    overrides:                values for some datasets, and inside those for some ipc
+      cifar10:
+        ipc1: {...}
+    sources:                  where each value comes from, by the longest matching prefix of its key
+      image: "MTT, table 6"
+
+A mapping that names a `kind` replaces the whole section; any other changes only the keys it names.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from dcpipe.errors import UserError
+from dcpipe.params.strict_yaml import Tree, Value, read
+
+OWN_KEYS = ("base", "overrides", "sources")
+SECTIONS = ("datasets", "experts", "methods", "evaluations", "experiments")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value stands: the file (as a path relative to the root) and its dotted key there."""
+
+    file: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One resolved value, where it stands and what it is taken from."""
+
+    value: Value
+    origin: Origin
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A section's values: leaves by dotted key. `bases` are the links from a variant to what it varies."""
+
+    leaves: Mapping[str, Leaf]
+    file: str
+    bases: tuple[Leaf, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that was read for it."""
+        linked = (section_file(leaf.origin.file.split("/")[1], str(leaf.value)) for leaf in self.bases)
+        return (self.file, *linked)
+
+    def tree(self) -> Tree:
+        """The nested mapping of plain values."""
+        result: Tree = {}
+        for key, leaf in self.leaves.items():
+            *parents, last = key.split(".")
+            node = result
+            for parent in parents:
+                child = node.setdefault(parent, {})
+                assert isinstance(child, dict)  # noqa: S101 (an invariant of `_flatten`)
+                node = child
+            node[last] = leaf.value
+        return result
+
+
+def section_file(section: str, name: str) -> str:
+    """The path, relative to the root, of a named params file."""
+    return f"params/{section}/{name}.yaml"
+
+
+def available(root: Path, section: str) -> list[str]:
+    """The names that a section has files for."""
+    return sorted(path.stem for path in (root / "params" / section).glob("*.yaml"))
+
+
+def resolve(root: Path, section: str, name: str, *, context: Sequence[str] = ()) -> Resolved:
+    """All values of one params file for a context: override keys from general to special.
+
+    Args: `context` is a chain such as ("digits", "digits.ipc1", "tiny", "tiny.ipc1").
+    Raises: UserError naming file and key: no such file, a circular base, a misplaced override.
+    """
+    return _resolve(root, section, name, context, seen=())
+
+
+def lineage(root: Path, section: str, name: str) -> tuple[str, ...]:
+    """A file's name and those of the files it is a variant of, the most general first."""
+    names: list[str] = [name]
+    while isinstance(base := _load(root, section, names[0]).get("base"), str):
+        if base in names:
+            raise UserError(f"base: {base} leads back here", where=section_file(section, name))
+        names.insert(0, base)
+    return tuple(names)
+
+
+def _load(root: Path, section: str, name: str) -> Tree:
+    path = root / section_file(section, name)
+    if not path.is_file():
+        near = get_close_matches(name, available(root, section), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(available(root, section)) or 'none'}"
+        raise UserError(f"there is no {section} file named {name!r}", where=section_file(section, name), remedy=hint)
+    return read(path)
+
+
+def _resolve(root: Path, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
+    file = section_file(section, name)
+    if name in seen:
+        raise UserError(f"base: {name} leads back to itself", where=file, remedy="break the circle")
+    tree = _load(root, section, name)
+    leaves: dict[str, Leaf] = {}
+    bases: tuple[Leaf, ...] = ()
+    base = tree.get("base")
+    if base is not None:
+        if not isinstance(base, str):
+            raise UserError("base must be the name of a file", where=file)
+        below = _resolve(root, section, base, context, (*seen, name))
+        leaves, bases = dict(below.leaves), (Leaf(base, Origin(file, "base"), None), *below.bases)
+    sources = _sources(tree, file)
+    _check_override_names(root, tree, file)
+    own = {key: value for key, value in tree.items() if key not in OWN_KEYS}
+    _overlay(leaves, own, file=file, prefix="", sources=sources, only_known=base is not None)
+    for part in context:
+        found = _dig(tree.get("overrides"), part, file)
+        values = {key: value for key, value in found.items() if not key.startswith("ipc")} if found else {}
+        _overlay(leaves, values, file=file, prefix=f"overrides.{part}.", sources=sources, only_known=True)
+    return Resolved(leaves, file, bases)
+
+
+def _check_override_names(root: Path, tree: Tree, file: str) -> None:
+    overrides = tree.get("overrides") or {}
+    if not isinstance(overrides, dict):
+        raise UserError("overrides must be a mapping of datasets", where=file)
+    datasets = available(root, "datasets")
+    for dataset, values in overrides.items():
+        if dataset not in datasets:
+            near = get_close_matches(dataset, datasets, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(datasets)}"
+            raise UserError(f"overrides.{dataset}: there is no such dataset", where=file, remedy=hint)
+        for key in values if isinstance(values, dict) else ():
+            if key.startswith("ipc") and not re.fullmatch(r"ipc[1-9][0-9]*", key):
+                raise UserError(f"overrides.{dataset}.{key}: not an ipc", where=file, remedy="write ipc1, ipc10, ...")
+
+
+def _sources(tree: Tree, file: str) -> dict[str, str]:
+    sources = tree.get("sources") or {}
+    if not isinstance(sources, dict) or not all(isinstance(text, str) for text in sources.values()):
+        raise UserError("sources must map a key prefix to a text", where=file)
+    return {key: str(text) for key, text in sources.items()}
+
+
+def _dig(overrides: Value, part: str, file: str) -> Tree | None:
+    node: Value = overrides
+    for name in part.split("."):
+        if node is None:
+            return None
+        if not isinstance(node, dict):
+            raise UserError(f"overrides.{part} must be a mapping", where=file)
+        node = node.get(name)
+    if node is not None and not isinstance(node, dict):
+        raise UserError(f"overrides.{part} must be a mapping", where=file)
+    return node
+
+
+def _overlay(
+    leaves: dict[str, Leaf], tree: Tree, *, file: str, prefix: str, sources: dict[str, str], only_known: bool
+) -> None:
+    for section in _replaced_sections(tree):
+        if only_known and not any(key.startswith(f"{section}.") for key in leaves):
+            raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
+        for key in [key for key in leaves if key.startswith(f"{section}.")]:
+            del leaves[key]
+    fresh = _replaced_sections(tree)
+    for key, value in _flatten(tree):
+        inside_fresh = any(key.startswith(f"{section}.") for section in fresh)
+        if only_known and key not in leaves and not inside_fresh:
+            near = get_close_matches(key, leaves, n=1)
+            hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"
+            raise UserError(f"unknown key {prefix}{key}", where=file, remedy=hint)
+        source = _source_of(f"{prefix}{key}", sources)
+        leaves[key] = Leaf(value, Origin(file, f"{prefix}{key}"), source)
+
+
+def _replaced_sections(tree: Tree, prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            if "kind" in value:
+                found.append(f"{prefix}{key}")
+            else:
+                found += _replaced_sections(value, f"{prefix}{key}.")
+    return found
+
+
+def _flatten(tree: Tree, prefix: str = "") -> list[tuple[str, Value]]:
+    result: list[tuple[str, Value]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            result += _flatten(value, f"{prefix}{key}.")
+        else:
+            result.append((f"{prefix}{key}", value))
+    return result
+
+
+def _source_of(key: str, sources: dict[str, str]) -> str | None:
+    best = [prefix for prefix in sources if key == prefix or key.startswith(f"{prefix}.")]
+    if best:
+        return sources[max(best, key=len)]
+    return sources.get("all")

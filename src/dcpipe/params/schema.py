@@ -1,0 +1,85 @@
+"""Turning a resolved tree into a typed dataclass, and what is wrong with it into one line.
+
+All sections are frozen, keyword-only, strict and without defaults: a file states every knob it has, so that
+`dcpipe params show` hides nothing and every knob can be overridden.
+"""
+
+import json
+from difflib import get_close_matches
+from typing import Annotated, TypeVar, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from dcpipe.errors import UserError
+from dcpipe.params.resolve import Resolved
+from dcpipe.params.strict_yaml import Value
+
+STRICT = ConfigDict(strict=True, extra="forbid")
+
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+
+Section = TypeVar("Section")
+
+
+def validate(resolved: Resolved, section: type[Section]) -> Section:
+    """The typed section.
+
+    Raises: UserError naming the file and key of the first thing that is wrong, and how many more there are.
+    """
+    try:
+        return TypeAdapter(section).validate_json(json.dumps(resolved.tree()))
+    except ValidationError as error:
+        raise _explain(error, resolved) from error
+
+
+def _explain(error: ValidationError, resolved: Resolved) -> UserError:
+    errors = error.errors(include_url=False)
+    # an unknown key is the likeliest cause of a missing one: say it first
+    errors.sort(key=lambda item: item["type"] not in {"unexpected_keyword_argument", "extra_forbidden"})
+    first = errors[0]
+    key = _key(first, resolved)
+    leaf = resolved.leaves.get(key)
+    where = f"{leaf.origin.file}: {leaf.origin.key}" if leaf else f"{resolved.file}: {key}" if key else resolved.file
+    missing = [_key(item, resolved).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}]
+    what, remedy = _words(first, key, missing)
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return UserError(f"{what}{more}", where=where, remedy=remedy)
+
+
+def _words(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:
+    kind = first["type"]
+    if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
+        near = get_close_matches(key.rsplit(".", 1)[-1], missing, n=1)
+        return "unknown key", f"did you mean {near[0]}?" if near else "remove it"
+    if kind in {"missing", "missing_argument"}:
+        return "this key is missing", "every knob is stated in its file: add it"
+    message = first["msg"]
+    if message.startswith("Value error, "):
+        return message.removeprefix("Value error, "), None
+    message = message[0].lower() + message[1:]
+    shown = json.dumps(first["input"]) if not isinstance(first["input"], dict) else "a mapping"
+    return f"{message} (it is {shown})", None
+
+
+def _key(item: ErrorDetails, resolved: Resolved) -> str:
+    """The dotted key of an error. Pydantic's location also names union members, which are no keys."""
+    node: Value = cast(Value, resolved.tree())
+    parts: list[str] = []
+    location = list(item["loc"])
+    for index, part in enumerate(location):
+        if isinstance(node, dict) and part in node:
+            node = node[str(part)]
+            parts.append(str(part))
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+            parts.append(str(part))
+        elif index == len(location) - 1:
+            parts.append(str(part))
+    return ".".join(parts)

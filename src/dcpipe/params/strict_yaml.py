@@ -1,0 +1,90 @@
+"""YAML as this project reads it: the YAML 1.2 core schema, nothing silently accepted.
+
+PyYAML alone reads ``1e-5`` as text, ``no`` as False, ``1:30`` as 90 and lets a second key win over the first;
+DVC, which reads and rewrites the same files, does not. Here every way of writing a float is a float, only
+true and false are booleans, and a duplicate or non-text key is an error that names file and line.
+"""
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from dcpipe.errors import UserError
+
+Value = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
+Tree = dict[str, Value]
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's name)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(node.value)
+
+
+def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    return float(node.value)
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, object]:
+    result: dict[Hashable, object] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, str) or key_node.value == "<<":
+            raise yaml.MarkedYAMLError(problem=f"line {line}: key {key_node.value!r} is not text")
+        if key in result:
+            raise yaml.MarkedYAMLError(problem=f"line {line}: duplicate key {key!r}")
+        result[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+    return result
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse(text: str, where: str) -> Tree:
+    """The mapping in a YAML text.
+
+    Raises: UserError naming `where` (and the line) if it does not parse, has a duplicate key or is no mapping.
+    """
+    try:
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"not valid YAML: {place}{problem}", where=where, remedy="mend the file") from error
+    if not isinstance(tree, dict):
+        raise UserError("is not a mapping of keys to values", where=where, remedy="write `key: value` lines")
+    return cast(Tree, tree)
+
+
+def read(path: Path) -> Tree:
+    """The mapping in a YAML file.
+
+    Raises: UserError if the file cannot be read, and as `parse`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"cannot be read ({reason})", where=str(path), remedy="check the name") from error
+    return parse(text, str(path))

@@ -1,0 +1,82 @@
+"""What a stage is given: its job, verified inputs, places for its outputs, and its resume state."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from dcpipe import artifact
+from dcpipe.artifact import Draft
+from dcpipe.checkpoint import State
+from dcpipe.errors import Interrupted
+from dcpipe.job import Job
+
+Section = TypeVar("Section")
+
+
+@dataclass(slots=True)
+class Task:
+    """One run of a job."""
+
+    job: Job
+    root: Path
+    draft: Draft
+    state: State
+    facts: dict[str, object] = field(default_factory=dict)  # what the stage wants its card to say
+
+    def inputs(self, name: str) -> list[Path]:
+        """The paths of an input, each compared with its card.
+
+        Raises: CorruptArtifactError, UserError.
+        """
+        return [artifact.checked(self.root / path) for path in self.job.inputs[name]]
+
+    def input(self, name: str) -> Path:
+        """The one path of an input, compared with its card."""
+        (path,) = self.inputs(name)
+        return path
+
+    def output(self, name: str) -> Path:
+        """Where to write an output now; it gets its own name when all are finished."""
+        return self.draft.path(Path(self.job.outputs[name]).name)
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """A typed section of the job's params."""
+        found = self.job.sections[name]
+        assert isinstance(found, kind)  # noqa: S101 (the graph put it there)
+        return found
+
+
+_stop = threading.Event()
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask the running stage to save and leave at its next step."""
+
+    def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if _stop.is_set() and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        _stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _stop.clear()
+
+
+def stop_asked() -> bool:
+    """Whether a signal asked the stage to stop."""
+    return _stop.is_set()
+
+
+def stop() -> None:
+    """Leave after saving. Raises: Interrupted."""
+    raise Interrupted

@@ -1,0 +1,110 @@
+"""Names of networks: one spelling each, and answers that help where a name is wrong."""
+
+import itertools
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from dcpipe.errors import UserError
+from dcpipe.models.names import (
+    Activation,
+    ClassicName,
+    ConvNetName,
+    Norm,
+    Pooling,
+    module_of,
+    parse,
+    refuse_size,
+)
+
+CLASSIC = ("mlp", "lenet", "alexnet", "vgg11", "vgg11-bn")
+CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")
+
+
+def test_every_convnet_survives_being_spelled_and_parsed() -> None:
+    axes = (range(1, 6), (32, 64, 128, 256), get_args(Norm), get_args(Activation), get_args(Pooling))
+    networks = [ConvNetName(*values) for values in itertools.product(*axes)]
+    assert all(parse(network.name) == network for network in networks)
+    assert len({network.name for network in networks}) == len(networks) == 5 * 4 * 5 * 4 * 3
+
+
+def test_the_papers_network_has_the_shortest_name() -> None:
+    papers = ConvNetName(depth=3, width=128, norm="instance", activation="relu", pooling="avgpool")
+    assert parse("convnet3") == papers
+    assert papers.name == "convnet3"
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_names_stand_for_themselves(name: str) -> None:
+    assert parse(name) == ClassicName(name)
+    assert module_of(name) == "dcpipe.models.classic"
+
+
+def test_convnets_are_built_by_the_convnet_module() -> None:
+    assert module_of("convnet4-w64-batch-swish-maxpool") == "dcpipe.models.convnet"
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("convnet3-w128", "convnet3"),
+        ("convnet3-instance-relu-avgpool", "convnet3"),
+        ("convnet3-batch-w64", "convnet3-w64-batch"),
+        ("convnet03", "convnet3"),
+        ("convnet3-w064", "convnet3-w64"),
+        ("ConvNet3-W64", "convnet3-w64"),
+        ("ResNet18-BN", "resnet18-bn"),
+    ],
+)
+def test_a_second_spelling_is_refused_with_the_first(written: str, canonical: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(written)
+    assert error.value.remedy == f"write {canonical!r}"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("convet3", "convnet3"),
+        ("convnet3-bacth", "convnet3-batch"),
+        ("convnet4-w64-leakyrely", "convnet4-w64-leakyrelu"),
+        ("convnet3-w128-avgpol", "convnet3"),
+        ("resnet19", "resnet18"),
+        ("vgg-11", "vgg11"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_and_all_that_exists(written: str, meant: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(written)
+    assert f"did you mean {meant!r}?" in error.value.what
+    assert parse(meant).name == meant
+    assert all(name in str(error.value.remedy) for name in (*CLASSIC, "convnet", "leakyrelu", "nopool"))
+
+
+@pytest.mark.parametrize(
+    "written", ["", "convnet", "convnet3-", "convnet3-w", "convnet-3", "resnet18-bn-ap", "lstm", "convnet100"]
+)
+def test_what_is_outside_the_language_is_refused(written: str) -> None:
+    with pytest.raises(UserError, match="there is no network"):
+        parse(written)
+
+
+@pytest.mark.parametrize("written", ["convnet0", "convnet3-w0", "convnet3-w30-group", "convnet3-batch-layer"])
+def test_impossible_convnets_are_refused(written: str) -> None:
+    with pytest.raises(UserError, match=r"(?i)convnet"):
+        parse(written)
+
+
+def test_a_depth_is_refused_exactly_where_nothing_is_left_to_pool() -> None:
+    for image_size, deepest in ((8, 3), (28, 5), (32, 5), (48, 5), (64, 6), (128, 7)):
+        refuse_size(ConvNetName(deepest), image_size)
+        refuse_size(ConvNetName(deepest + 1, pooling="nopool"), image_size)
+        with pytest.raises(UserError, match=f"{deepest + 1} times, {image_size}x{image_size}.* {deepest}"):
+            refuse_size(ConvNetName(deepest + 1), image_size)
+
+
+def test_planning_can_read_names_without_torch() -> None:
+    code = "import sys; import dcpipe.models.names; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

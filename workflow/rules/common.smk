@@ -1,0 +1,30 @@
+# Params are validated and the graph is made once, before any rule; the rules below only ask it.
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from dcpipe.engines.snakemake import Flow
+from dcpipe.errors import DcpipeError
+from dcpipe.stages import NAME, WILDCARDS
+
+validate(config, "../schemas/config.schema.yaml")
+
+try:
+    flow = Flow(config, Path())
+except DcpipeError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    dataset=NAME,
+    experts=NAME,
+    method=NAME,
+    evaluation=NAME,
+    network=NAME,
+    experiment=NAME,
+    **WILDCARDS,
+
+
+onsuccess:
+    flow.record()

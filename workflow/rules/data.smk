@@ -1,0 +1,18 @@
+rule data:
+    output:
+        train=directory(flow.path("data", "train")),
+        test=directory(flow.path("data", "test")),
+        card=flow.path("data", "card"),
+    params:
+        values=flow.values("data"),
+        command=flow.command("data"),
+    log:
+        flow.log("data"),
+    benchmark:
+        flow.benchmark("data")
+    threads: flow.resource("data", "threads")
+    resources:
+        mem_mb=flow.resource("data", "mem_mb"),
+        runtime=flow.resource("data", "runtime"),
+    shell:
+        "{params.command}"

@@ -1,0 +1,20 @@
+rule experts:
+    input:
+        unpack(flow.inputs("experts")),
+    output:
+        trajectory=directory(flow.path("experts", "trajectory")),
+        card=flow.path("experts", "card"),
+    params:
+        values=flow.values("experts"),
+        command=flow.command("experts"),
+    log:
+        flow.log("experts"),
+    benchmark:
+        flow.benchmark("experts")
+    threads: flow.resource("experts", "threads")
+    resources:
+        gpu=flow.resource("experts", "gpu"),
+        mem_mb=flow.resource("experts", "mem_mb"),
+        runtime=flow.resource("experts", "runtime"),
+    shell:
+        "{params.command}"

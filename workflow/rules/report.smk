@@ -1,0 +1,27 @@
+rule report:
+    input:
+        unpack(flow.inputs("report")),
+    output:
+        page=report(
+            flow.path("report", "page"),
+            caption="../report/page.rst",
+            category="Results",
+        ),
+        summary=report(
+            flow.path("report", "summary"),
+            caption="../report/summary.rst",
+            category="Results",
+        ),
+    params:
+        values=flow.values("report"),
+        command=flow.command("report"),
+    log:
+        flow.log("report"),
+    benchmark:
+        flow.benchmark("report")
+    threads: flow.resource("report", "threads")
+    resources:
+        mem_mb=flow.resource("report", "mem_mb"),
+        runtime=flow.resource("report", "runtime"),
+    shell:
+        "{params.command}"
