@@ -5,7 +5,7 @@ would be read silently. A missing shard would read as zeros; `artifact.checked` 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -40,7 +40,7 @@ def create(
     shards: tuple[int, ...],
     codec: Codec = "zstd",
     level: int = 3,
-) -> zarr.Array:
+) -> zarr.Array[Any]:
     """A new array below a Zarr folder; fill it a whole shard at a time."""
     return zarr.create_array(
         str(folder / name),

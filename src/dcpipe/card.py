@@ -36,7 +36,10 @@ def key(identity: dict[str, object], hardware: dict[str, object]) -> str:
 
 def software(job: Job) -> dict[str, object]:
     """The class of software and hardware that the same bits are promised on."""
-    found: dict[str, object] = {"dcpipe": __version__, "python": ".".join(platform.python_version_tuple()[:2])}
+    found: dict[str, object] = {
+        "dcpipe": __version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+    }
     if job.stage in {"experts", "distill", "evaluate"}:
         from dcpipe import device
 

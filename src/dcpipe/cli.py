@@ -108,7 +108,7 @@ def evaluate(
     log: Log = None,
 ) -> None:
     """Train fresh networks on a synthetic set and test them."""
-    words = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
+    words: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
     _run("evaluate", log, **words, evaluation=protocol, network=network)
 
 

@@ -26,8 +26,8 @@ SOURCE = Path(__file__).parent
 # package makes of a file stands in the job's resolved params.
 NEUTRAL = (
     "dcpipe.cli", "dcpipe.card", "dcpipe.code_identity", "dcpipe.costs", "dcpipe.engines", "dcpipe.errors",
-    "dcpipe.graph", "dcpipe.job", "dcpipe.params", "dcpipe.plan", "dcpipe.progress", "dcpipe.provenance", "dcpipe.report",
-    "dcpipe.stages",
+    "dcpipe.execution", "dcpipe.graph", "dcpipe.job", "dcpipe.params", "dcpipe.plan", "dcpipe.progress",
+    "dcpipe.provenance", "dcpipe.report", "dcpipe.stages", "dcpipe.verify",
 )  # fmt: skip
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
@@ -49,11 +49,11 @@ def digest(source: str) -> str:
 
 
 def _tokens(node: object) -> Iterator[str]:
+    if _is_bare_text(node):  # a docstring, or a text under a definition
+        return
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
-            if name == "body" and isinstance(value, list) and _has_docstring(node):
-                value = value[1:]  # noqa: PLW2901
             if value not in (None, []) and name not in {"type_comment", "type_ignores", "ctx"}:
                 yield name
                 yield from _tokens(value)
@@ -67,12 +67,8 @@ def _tokens(node: object) -> Iterator[str]:
         yield repr(node)
 
 
-def _has_docstring(node: ast.AST) -> bool:
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    if not isinstance(node, kinds) or not node.body or not isinstance(node.body[0], ast.Expr):
-        return False
-    constant = node.body[0].value
-    return isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+def _is_bare_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache

@@ -99,7 +99,7 @@ def _instruction_set() -> str:
 
 def peak_bytes() -> int:
     """The most memory this process ever held: the accelerator's where one is used, else its resident set."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.memory_allocated():
         return int(torch.cuda.max_memory_allocated())
     import resource
 

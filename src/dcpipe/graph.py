@@ -101,13 +101,13 @@ class Graph:
             Resources(what.compute.threads, mem_mb=2000, runtime=240, gpu=1),
         )
 
-    def _distill(self, dataset: str, method: str, ipc: str, set: str) -> Job:  # noqa: A002 (the wildcard's name)
+    def _distill(self, dataset: str, method: str, ipc: str, set: str) -> Job:
         resolved_dataset, data = self.library.dataset(dataset)
         resolved, what = self.library.method(method, dataset, int(ipc))
-        check.method(resolved, data, int(ipc))
+        check.method(resolved, what, data, int(ipc))
         values = [_keys(resolved, without=("description", "label"))]
         roots = ["dcpipe.distill.stage", *composition.modules(what)]
-        inputs = {"train": (self.job("data", dataset=dataset).outputs["train"],)}
+        inputs: dict[str, tuple[str, ...]] = {"train": (self.job("data", dataset=dataset).outputs["train"],)}
         sections: dict[str, object] = {"method": what}
         if what.experts:
             resolved_experts, experts = self.library.experts(what.experts, dataset)
@@ -153,7 +153,7 @@ class Graph:
         _, what = self.library.experiment(experiment)
         found: dict[str, Job] = {}
         for run in what.runs:
-            cells = [
+            cells: list[dict[str, str | int]] = [
                 {"dataset": dataset, "method": method, "ipc": ipc, "set": index}
                 for dataset in run.datasets
                 for method in run.methods

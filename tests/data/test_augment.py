@@ -52,17 +52,13 @@ def test_a_strategy_that_means_nothing_is_the_users_mistake(strategy: str) -> No
 
 def test_the_empty_strategy_is_the_identity(photos: Tensor) -> None:
     generator = Stream.root(0, "none").generator()
-    drawn = augment.draw(
-        (), batch=len(photos), height=HEIGHT, width=WIDTH, generator=generator, siamese=False
-    )
+    drawn = augment.draw((), batch=len(photos), height=HEIGHT, width=WIDTH, generator=generator, siamese=False)
     assert torch.equal(augment.apply(photos, drawn), photos)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_augmented_images_are_new_and_of_the_same_kind(
-    photos: Tensor, family: Family, dtype: torch.dtype
-) -> None:
+def test_augmented_images_are_new_and_of_the_same_kind(photos: Tensor, family: Family, dtype: torch.dtype) -> None:
     x = photos.to(dtype)
     before = x.clone()
     out = augment.apply(x, draw(family, len(x)))
@@ -135,9 +131,7 @@ def test_a_siamese_draw_fits_batches_of_any_size(photos: Tensor, family: Family)
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("siamese", [False, True])
-def test_micro_batches_of_a_draw_add_up_to_the_whole_bit_for_bit(
-    photos: Tensor, family: Family, siamese: bool
-) -> None:
+def test_micro_batches_of_a_draw_add_up_to_the_whole_bit_for_bit(photos: Tensor, family: Family, siamese: bool) -> None:
     drawn = draw(family, len(photos), siamese=siamese)
     order = torch.randperm(len(photos), generator=Stream.root(0, "order").generator())
     parts = [augment.apply(photos[rows], drawn.rows(rows)) for rows in order.split(7)]
@@ -153,9 +147,7 @@ def test_a_draw_refuses_images_it_was_not_made_for(photos: Tensor) -> None:
             augment.apply(wrong, drawn)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Since version 1.3.0, affine_grid behavior has changed for unit-size grids"
-)
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid behavior has changed for unit-size grids")
 @pytest.mark.parametrize("family", ["scale", "rotate"])
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (WIDTH, HEIGHT), (1, WIDTH), (HEIGHT, 1), (2, 3)])
 def test_the_sampler_and_its_gradient_are_those_of_grid_sample(
@@ -243,8 +235,7 @@ def test_cutout_centres_are_uniform_and_windows_shrink_at_the_borders(side: int,
     # the published rule: indices centre - length // 2 + 0 .. length - 1, clamped into the image
     centres = range(side + 1 - length % 2)
     windows = [
-        sorted({min(max(centre - length // 2 + step, 0), side - 1) for step in range(length)})
-        for centre in centres
+        sorted({min(max(centre - length // 2 + step, 0), side - 1) for step in range(length)}) for centre in centres
     ]
     expected = [(window[0], window[-1] + 1) for window in windows]
     seen = [tuple(row) for row in drawn.values_NQ[:, :2].int().tolist()]
@@ -330,9 +321,7 @@ def test_on_a_gpu_the_backward_pass_repeats_bit_for_bit_and_agrees_with_the_cpu(
     try:
         first, again = gradient(photos.cuda()), gradient(photos.cuda())
         assert torch.equal(first, again)
-        assert torch.equal(
-            augment.apply(photos.cuda(), drawn.to("cuda")), augment.apply(photos.cuda(), drawn)
-        )
+        assert torch.equal(augment.apply(photos.cuda(), drawn.to("cuda")), augment.apply(photos.cuda(), drawn))
     finally:
         torch.use_deterministic_algorithms(False)
     torch.testing.assert_close(first.cpu(), gradient(photos), rtol=0, atol=1e-12)

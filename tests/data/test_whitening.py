@@ -130,9 +130,7 @@ def test_whitening_keeps_the_dtype_and_shape_of_the_images(digits: Tensor) -> No
 
 
 @either_fit
-def test_no_eps_or_no_images_is_the_users_mistake(
-    digits: Tensor, fit: Callable[[Tensor, float], Whitening]
-) -> None:
+def test_no_eps_or_no_images_is_the_users_mistake(digits: Tensor, fit: Callable[[Tensor, float], Whitening]) -> None:
     for eps in (0.0, -0.1, float("nan")):
         with pytest.raises(UserError, match="positive eps"):
             fit(digits, eps)

@@ -67,9 +67,7 @@ def test_a_single_pixel_has_the_derivative_of_central_differences(kind):
         step[row, 0, y, x] = h
         ahead = loss_at(kind, task, images=task.images + step)
         behind = loss_at(kind, task, images=task.images - step)
-        torch.testing.assert_close(
-            (ahead - behind) / (2 * h), gradients.images[row, 0, y, x], rtol=1e-5, atol=1e-12
-        )
+        torch.testing.assert_close((ahead - behind) / (2 * h), gradients.images[row, 0, y, x], rtol=1e-5, atol=1e-12)
 
 
 @KINDS
@@ -160,9 +158,7 @@ def test_the_same_draws_give_the_same_bits_and_hold_no_graph(kind):
 def test_the_objective_is_any_function_of_the_last_parameters():
     task = problem()
     noisy = task.start + parameters("noise", scale=0.01)
-    objective = partial(
-        displacement_distance, student_start_P=noisy, start_P=task.start, target_P=task.target
-    )
+    objective = partial(displacement_distance, student_start_P=noisy, start_P=task.start, target_P=task.target)
     keywords = task.keywords | {"start_P": noisy, "objective": objective}
     ours, _ = exact.evaluate(INNER, **keywords)
     theirs, _ = unrolled.evaluate(INNER, **keywords)

@@ -62,9 +62,7 @@ def test_progress_is_the_share_of_the_recorded_length(recorded: Tensor) -> None:
         path = recorded[:, offset : offset + size].double()
         lengths = [(after - before).square().sum().sqrt().item() for before, after in pairwise(path)]
         expected = [sum(lengths[:epoch]) / sum(lengths) for epoch in range(EPOCHS + 1)]
-        torch.testing.assert_close(
-            beta[:, tensor], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14
-        )
+        torch.testing.assert_close(beta[:, tensor], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
 def test_lengths_logged_during_training_give_the_progress_of_the_recorded_expert(recorded: Tensor) -> None:
@@ -205,8 +203,6 @@ def test_a_time_outside_the_trajectory_is_the_users_mistake(recorded: Tensor, ti
 
 
 @pytest.mark.parametrize("layout", [LAYOUT[:-1], LAYOUT[1:], [*LAYOUT, (910, 1)], LAYOUT[::-1]])
-def test_a_layout_that_does_not_tile_the_vector_is_refused(
-    recorded: Tensor, layout: list[tuple[int, int]]
-) -> None:
+def test_a_layout_that_does_not_tile_the_vector_is_refused(recorded: Tensor, layout: list[tuple[int, int]]) -> None:
     with pytest.raises(ValueError, match="layout"):
         convex.progress(recorded, layout)

@@ -70,11 +70,12 @@ def test_gsam_at_alpha_zero_is_sam(adaptive: bool) -> None:
 
 @either_ball
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factor", [1.0, 1e-14])
 def test_at_radius_zero_sam_and_gsam_are_the_plain_gradient_bit_for_bit(
-    adaptive: bool, dtype: torch.dtype
+    adaptive: bool, dtype: torch.dtype, factor: float
 ) -> None:
     loss, theta = digits_loss(dtype)
-    gradient = torch.func.grad(loss)
+    gradient = torch.func.grad(lambda p: factor * loss(p))
     plain = gradient(theta)
     assert torch.equal(sgd_direction(gradient, theta).d_P, plain)
     assert torch.equal(sam_direction(gradient, theta, radius=0.0, adaptive=adaptive).d_P, plain)

@@ -113,9 +113,7 @@ def test_the_average_pooling_shortcut_sees_every_pixel_and_the_strided_one_a_qua
 @pytest.mark.parametrize("image_size", [8, 16, 31, 96])
 @pytest.mark.parametrize("name", [name for name in COLOUR_32 if name != "mlp"])
 def test_other_sizes_are_refused_by_network_and_size(name: str, image_size: int) -> None:
-    with pytest.raises(
-        UserError, match=f"{name} has no layout for images of {image_size}x{image_size} pixels"
-    ):
+    with pytest.raises(UserError, match=f"{name} has no layout for images of {image_size}x{image_size} pixels"):
         build(name, channels=1, image_size=image_size, classes=10)
 
 

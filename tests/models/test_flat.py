@@ -33,9 +33,7 @@ def flat(name: str, image_size: int = 8, classes: int = 10) -> FlatModel:
 
 def ordinary(name: str, image_size: int = 8) -> nn.Module:
     """The same network as a plain module with values, initialised by PyTorch from its global generator."""
-    module: nn.Module = import_module(module_of(name)).build(
-        parse(name), channels=1, image_size=image_size, classes=10
-    )
+    module: nn.Module = import_module(module_of(name)).build(parse(name), channels=1, image_size=image_size, classes=10)
     return module
 
 
@@ -43,9 +41,7 @@ def start(network: FlatModel, dtype: torch.dtype = torch.float32) -> Tensor:
     return network.initial(Stream.root(0, "test").generator(), dtype)
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), [*((name, 8) for name in EIGHT), ("lenet", 28), ("resnet18-bn", 32)]
-)
+@pytest.mark.parametrize(("name", "size"), [*((name, 8) for name in EIGHT), ("lenet", 28), ("resnet18-bn", 32)])
 def test_initial_parameters_are_those_pytorch_itself_would_draw(name: str, size: int) -> None:
     network = flat(name, size)
     with torch.random.fork_rng(devices=[]):

@@ -11,7 +11,7 @@ Whose operation it is, and why:
   saturation  ours: published around the plain mean of the channels, Kornia around their luma, and it clips.
   contrast    ours: published around the mean of a whole image, Kornia around its luma, and it clips.
   crop        ours: a shift by whole pixels is exact by indexing, Kornia interpolates it.
-  cutout      ours: the published window is cut at the borders, Kornia keeps its size and moves it inside.
+  cutout      ours: the published window is cut at the borders, Kornia keeps its window inside the image.
   flip        Kornia, selected image by image.
   scale, rotate  ours: Kornia ends in `grid_sample`, whose backward pass on CUDA depends on thread timing.
 

@@ -72,7 +72,11 @@ def measure(images_NCHW: NDArray[np.uint8]) -> Standardisation:
 
 def create(path: Path, *, classes: int, standardisation: Standardisation) -> None:
     """An empty store with its facts."""
-    attributes = {"classes": classes, "mean": list(standardisation.mean_C), "std": list(standardisation.std_C)}
+    attributes = {
+        "classes": classes,
+        "mean": list(standardisation.mean_C),
+        "std": list(standardisation.std_C),
+    }
     zarr.create_group(str(path), zarr_format=3, attributes=attributes)
 
 
@@ -90,7 +94,7 @@ def standardisation(path: Path) -> Standardisation:
     mean, std = attributes["mean"], attributes["std"]
     assert isinstance(mean, list)  # noqa: S101 (written by create)
     assert isinstance(std, list)  # noqa: S101 (written by create)
-    return Standardisation(tuple(map(float, mean)), tuple(map(float, std)))  # type: ignore[arg-type]
+    return Standardisation(tuple(map(float, mean)), tuple(map(float, std)))
 
 
 def load(path: Path, part: Literal["train", "val", "test"], device: torch.device | None = None) -> Images:

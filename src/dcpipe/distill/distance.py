@@ -18,9 +18,7 @@ def trajectory_distance(theta_P: Tensor, start_P: Tensor, target_P: Tensor) -> T
     return _squared(theta_P - target_P) / _squared_way(start_P, target_P)
 
 
-def displacement_distance(
-    theta_P: Tensor, student_start_P: Tensor, start_P: Tensor, target_P: Tensor
-) -> Tensor:
+def displacement_distance(theta_P: Tensor, student_start_P: Tensor, start_P: Tensor, target_P: Tensor) -> Tensor:
     """As `trajectory_distance`, for a student that began beside the expert: it is held to the expert's move.
 
     `student_start_P` is the expert's start plus noise. Only displacements are compared, so the student is

@@ -11,7 +11,9 @@ def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
             remedy = "lower images.learning_rate or step_size.learning_rate; the state before it is kept"
-            raise NonFiniteError(f"{name.replace('_', ' ')} is not finite", where=f"iteration {iteration}", remedy=remedy)
+            raise NonFiniteError(
+                f"{name.replace('_', ' ')} is not finite", where=f"iteration {iteration}", remedy=remedy
+            )
 
 
 def refuse_bad_step_size(iteration: int, step_size: Tensor) -> None:

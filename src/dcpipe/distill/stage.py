@@ -11,7 +11,15 @@ from dcpipe.params.method import Method
 from dcpipe.random import Stream
 from dcpipe.task import Task
 
-HISTORY = ("iteration", "expert", "start_epoch", "loss", "step_size", "image_gradient_norm", "step_size_gradient")
+HISTORY = (
+    "iteration",
+    "expert",
+    "start_epoch",
+    "loss",
+    "step_size",
+    "image_gradient_norm",
+    "step_size_gradient",
+)
 
 
 def run(task: Task) -> None:

@@ -30,9 +30,7 @@ from dcpipe.errors import UserError
 Backend = Literal["eager", "compiled"]
 
 
-def draw_batches(
-    num_images: int, batch: int | None, steps: int, generator: torch.Generator
-) -> tuple[Tensor, ...]:
+def draw_batches(num_images: int, batch: int | None, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Rows of the synthetic set for every inner step: `steps` int64 index tensors on the CPU.
 
     The set is shuffled and cut into batches, which are used last first: when `batch` does not divide
@@ -161,9 +159,7 @@ def augmented(inner: Inner, x_BCHW: Tensor, draw: AugmentDraw | None) -> Tensor:
     return x_BCHW if inner.augment is None or draw is None else inner.augment(x_BCHW, draw)
 
 
-def _step_gradient(
-    inner: Inner, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, draw: AugmentDraw | None
-) -> Tensor:
+def _step_gradient(inner: Inner, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, draw: AugmentDraw | None) -> Tensor:
     with torch.no_grad():
         seen_BCHW = augmented(inner, x_BCHW, draw)
     total_P = torch.zeros_like(theta_P)

@@ -90,7 +90,9 @@ class Flow:
         if os.environ.get(NO_RECORD):
             return
         done = subprocess.run(
-            [sys.executable, "-m", "dcpipe", "record", self.experiment, "--after-run"], cwd=self.root, check=False
+            [sys.executable, "-m", "dcpipe", "record", self.experiment, "--after-run"],
+            cwd=self.root,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(done.returncode)
@@ -114,7 +116,7 @@ class Planned:
 def planned(root: Path, experiment: str) -> list[Planned]:
     """Snakemake's own list of an experiment's jobs with what it would run, without running anything.
 
-    Uses three private names of Snakemake 9.27 (the calls its own subcommands make); a test compares the
+    Uses private names of Snakemake 9.27 (the calls its own subcommands make); a test compares the
     answer with the graph and with `snakemake --dry-run`.
 
     Raises: DcpipeError if Snakemake is not installed or cannot make a plan.
@@ -145,11 +147,12 @@ def planned(root: Path, experiment: str) -> list[Planned]:
         inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
         inner._build_dag()
         dag, persistence = inner.dag, inner.persistence
+        broken = {str(path) for path in inner.async_run(dag.incomplete_files())}
         return [
             Planned(
                 label=Path(str(job.log[0])).stem,
                 stage=job.rule.name,
-                needs_run=bool(dag.needrun(job)) or any(persistence.incomplete(job)),
+                needs_run=bool(dag.needrun(job)) or not broken.isdisjoint(map(str, job.output)),
                 has_metadata=persistence.has_metadata(job),
             )
             for job in dag.jobs

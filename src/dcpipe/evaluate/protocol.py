@@ -35,7 +35,7 @@ def train(model: FlatModel, synthetic: SyntheticSet, what: Evaluation, stream: S
     optimiser = SGD(rate, what.momentum, what.weight_decay)
     for epoch in range(what.epochs + 1):
         order = torch.randperm(len(labels), generator=order_of).to(labels.device)
-        for rows in order.split(min(what.batch, len(labels))):
+        for rows in torch.split(order, min(what.batch, len(labels))):
             _, gradient = loss_and_gradient(model, theta, images[rows], labels[rows])
             theta = optimiser.step(theta, gradient)
         if epoch == what.epochs // 2 + 1:

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from typing import Literal, cast
+from typing import cast
 
 from dcpipe import device
 from dcpipe.data import store
@@ -56,7 +56,7 @@ def run(task: Task) -> None:
     target = device.choose()
     parts: dict[str, Images] = {"test": store.load(task.input("test"), "test", target)}
     if what.selection == "val-best":
-        parts["val"] = store.load(task.input("train"), cast(Literal["val"], "val"), target)
+        parts["val"] = store.load(task.input("train"), "val", target)
     measure = Measurer(task, what, network, parts)
     path = task.input("synthetic")
     if what.selection == "last":

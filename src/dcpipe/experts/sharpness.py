@@ -62,9 +62,7 @@ def sam_direction(gradient: Gradient, theta_P: Tensor, *, radius: float, adaptiv
     return Direction(perturbed_P, gradient_P, perturbed_P)
 
 
-def gsam_direction(
-    gradient: Gradient, theta_P: Tensor, *, radius: float, alpha: float, adaptive: bool
-) -> Direction:
+def gsam_direction(gradient: Gradient, theta_P: Tensor, *, radius: float, alpha: float, adaptive: bool) -> Direction:
     """SAM's gradient g_p, less alpha times the part of g at right angles to it.
 
     That part lowers the gap between the worst loss in the ball and the loss at theta without, to first
@@ -73,7 +71,7 @@ def gsam_direction(
     Source: GSAM, arXiv:2203.08065, algorithm 1; used for experts by FTD, arXiv:2211.11004.
     """
     sam = sam_direction(gradient, theta_P, radius=radius, adaptive=adaptive)
-    # without a perturbation there is no gap to lower; the projection would return its own rounding
+    # no perturbation, no gap to lower; the guarded projection would leave something of a tiny gradient
     if radius == 0:
         return sam
     across_P = orthogonal_part(sam.gradient_P, sam.perturbed_gradient_P)

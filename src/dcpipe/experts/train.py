@@ -1,5 +1,6 @@
 """Training one expert on the real data, all of it resident on the device."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -62,21 +63,19 @@ class Trainer:
         progress.accuracies.append(accuracy(self.model, progress.theta_P, self.watched))
 
     def _epoch(self, progress: Progress) -> None:
-        optimiser = SGD(
-            self.params.learning_rate, self.params.momentum, self.params.weight_decay, progress.velocity_P
-        )
+        optimiser = SGD(self.params.learning_rate, self.params.momentum, self.params.weight_decay, progress.velocity_P)
         order = torch.randperm(
             len(self.train.labels_N), generator=self.stream.child("order", progress.epoch).generator()
         ).to(self.train.labels_N.device)
         total = torch.zeros((), device=order.device)
-        for rows in order.split(self.params.batch):
+        for rows in torch.split(order, self.params.batch):
             loss, gradient = loss_and_gradient(
                 self.model, progress.theta_P, self.train.images_NCHW[rows], self.train.labels_N[rows]
             )
             progress.theta_P = optimiser.step(progress.theta_P, gradient)
             total += loss * len(rows)
         mean = float(total) / len(order)
-        if mean != mean or mean in (float("inf"), float("-inf")):
+        if not math.isfinite(mean):
             what = f"the training loss is not finite in epoch {progress.epoch + 1}"
             raise NonFiniteError(what, remedy="lower the experts' learning_rate")
         progress.velocity_P = optimiser.velocity_P

@@ -43,7 +43,13 @@ class Recording:
 
 
 def write(
-    path: Path, recordings: Sequence[Recording], *, epochs: Sequence[int], layout: Layout, codec: arrays.Codec, level: int
+    path: Path,
+    recordings: Sequence[Recording],
+    *,
+    epochs: Sequence[int],
+    layout: Layout,
+    codec: arrays.Codec,
+    level: int,
 ) -> None:
     """Write a shard of experts, whole."""
     count, num_params = len(recordings), recordings[0].theta_EP.shape[1]
@@ -106,6 +112,8 @@ class Recorded:
         path, row = self._places[expert]
         if epoch not in self._row_of:
             kept = ", ".join(map(str, sorted(self._row_of)))
-            raise UserError(f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs")
+            raise UserError(
+                f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs"
+            )
         found = arrays.read(path, "theta", (row, self._row_of[epoch], slice(None)))
         return torch.from_numpy(found)

@@ -139,9 +139,7 @@ def _resnet18(*, batch_norm: bool, average: bool) -> Callable[[int, int], Body]:
         scale = 2 if image_size == 128 else 1  # the last map is twice as large there
         if not average:
             return [*layers, nn.AvgPool2d(4 * scale)], 512
-        side = (
-            3 if image_size == 28 else 4
-        )  # averaging rounds 7 pixels down to 3, a stride rounds them up to 4
+        side = 3 if image_size == 28 else 4  # averaging rounds 7 pixels down to 3, a stride rounds them up to 4
         return [*layers, *([nn.AvgPool2d(scale)] if scale > 1 else [])], 512 * side**2
 
     return body

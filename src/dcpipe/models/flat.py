@@ -109,9 +109,7 @@ class FlatModel:
     def unflatten(self, theta_P: Tensor) -> dict[str, Tensor]:
         """Every parameter tensor by name, as a view into theta_P. Raises: ValueError for a wrong length."""
         if theta_P.shape != (self.num_parameters,):
-            raise ValueError(
-                f"theta has shape {tuple(theta_P.shape)}, this network {self.num_parameters} parameters"
-            )
+            raise ValueError(f"theta has shape {tuple(theta_P.shape)}, this network {self.num_parameters} parameters")
         # one split, not one slice a tensor: its gradient is one concatenation instead of a padded P a tensor
         pieces = torch.split(theta_P, self._sizes)
         return {spec.name: piece.view(spec.shape) for spec, piece in zip(self.layout, pieces, strict=True)}

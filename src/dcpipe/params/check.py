@@ -3,6 +3,7 @@
 from dcpipe.data.registry import FACTS
 from dcpipe.errors import UserError
 from dcpipe.experts.epochs import kept_epochs
+from dcpipe.models import names
 from dcpipe.params.dataset import Constants, Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experts import Experts
@@ -13,6 +14,15 @@ from dcpipe.params.resolve import Resolved
 def _at(resolved: Resolved, key: str) -> str:
     leaf = resolved.leaves[key]
     return f"{leaf.origin.file}: {leaf.origin.key}"
+
+
+def fits(data: Dataset, network: str, where: str) -> None:
+    """A network must be able to take images of this size."""
+    name = names.parse(data.network if network == "native" else network)
+    try:
+        names.refuse_size(name, FACTS[data.source.kind].image_size)
+    except UserError as error:
+        raise UserError(error.what, where=where, remedy=error.remedy) from error
 
 
 def dataset(resolved: Resolved, data: Dataset) -> None:
@@ -27,7 +37,10 @@ def dataset(resolved: Resolved, data: Dataset) -> None:
     if isinstance(data.standardise, Constants):
         for key in ("mean", "std"):
             if len(getattr(data.standardise, key)) != facts.channels:
-                raise UserError(f"needs {facts.channels} numbers, one a channel", where=_at(resolved, f"standardise.{key}"))
+                raise UserError(
+                    f"needs {facts.channels} numbers, one a channel",
+                    where=_at(resolved, f"standardise.{key}"),
+                )
 
 
 def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> None:
@@ -37,14 +50,19 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
         raise UserError(f"{what.count} experts do not fill whole shards", where=_at(resolved, "count"), remedy=remedy)
     if shard >= what.shards:
         raise UserError(f"there is no shard {shard}: {what.shards} are asked for", where=_at(resolved, "count"))
+    fits(data, what.network, _at(resolved, "network"))
     beyond = [epoch for epoch in kept_epochs(what.kept_epochs, what.epochs) if epoch > what.epochs]
     if beyond:
         where = _at(resolved, "kept_epochs")
         raise UserError(f"epoch {beyond[0]} is never reached: there are {what.epochs}", where=where)
 
 
-def method(resolved: Resolved, data: Dataset, ipc: int) -> None:
-    """A set takes its first images from the training part."""
+def method(resolved: Resolved, what: Method, data: Dataset, ipc: int) -> None:
+    """A set takes its first images from the training part, and no knob may be without effect."""
+    unrolled = isinstance(what.matching, Trajectory) and what.matching.hypergradient.kind == "unrolled"
+    if unrolled and what.compute.backend == "compiled":
+        where = _at(resolved, "compute.backend")
+        raise UserError("has no effect on the unrolled hypergradient", where=where, remedy="write eager")
     facts = FACTS[data.source.kind]
     if facts.smallest_class is None:
         return
@@ -63,7 +81,9 @@ def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recor
     where = _at(resolved, "matching.segment.max_start_epoch")
     if last > recorded.epochs:
         remedy = f"lower max_start_epoch or span_epochs, or raise epochs in {resolved_experts.file}"
-        raise UserError(f"segments end at epoch {last}, but experts train {recorded.epochs}", where=where, remedy=remedy)
+        raise UserError(
+            f"segments end at epoch {last}, but experts train {recorded.epochs}", where=where, remedy=remedy
+        )
     starts = range(segment.max_start_epoch)
     needed = {*starts, *(start + segment.span_epochs for start in starts)}
     missing = sorted(needed - set(kept_epochs(recorded.kept_epochs, recorded.epochs)))
@@ -73,7 +93,12 @@ def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recor
 
 
 def evaluation(resolved: Resolved, what: Evaluation, data: Dataset, network: str) -> None:
-    """Selection on validation images needs some."""
+    """The network must take the images, and selection on validation images needs some."""
+    fits(data, network, resolved.file)
     if what.selection == "val-best" and data.split.validation_per_class == 0:
         remedy = "use a dataset variant with split.validation_per_class above 0"
-        raise UserError("val-best needs validation images and the dataset has none", where=_at(resolved, "selection"), remedy=remedy)
+        raise UserError(
+            "val-best needs validation images and the dataset has none",
+            where=_at(resolved, "selection"),
+            remedy=remedy,
+        )

@@ -47,7 +47,9 @@ def _explain(error: ValidationError, resolved: Resolved) -> UserError:
     key = _key(first, resolved)
     leaf = resolved.leaves.get(key)
     where = f"{leaf.origin.file}: {leaf.origin.key}" if leaf else f"{resolved.file}: {key}" if key else resolved.file
-    missing = [_key(item, resolved).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}]
+    missing = [
+        _key(item, resolved).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}
+    ]
     what, remedy = _words(first, key, missing)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return UserError(f"{what}{more}", where=where, remedy=remedy)

@@ -34,24 +34,24 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+def _int(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(node.value)
 
 
-def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+def _float(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     return float(node.value)
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, object]:
     result: dict[Hashable, object] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
         if not isinstance(key, str) or key_node.value == "<<":
             raise yaml.MarkedYAMLError(problem=f"line {line}: key {key_node.value!r} is not text")
         if key in result:
             raise yaml.MarkedYAMLError(problem=f"line {line}: duplicate key {key!r}")
-        result[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        result[key] = loader.construct_object(value_node, deep=True)
     return result
 
 

@@ -41,9 +41,7 @@ def evaluate(
     """
     check_learnable(labels, labels_require_grad=labels_require_grad)
     images_NCHW, labels, eta = images_NCHW.detach(), labels.detach(), step_size.detach()
-    thetas, sum_P = run(
-        inner, images_NCHW=images_NCHW, labels=labels, step_size=eta, start_P=start_P, draws=draws
-    )
+    thetas, sum_P = run(inner, images_NCHW=images_NCHW, labels=labels, step_size=eta, start_P=start_P, draws=draws)
     loss, final_P = objective_and_gradient(objective, thetas[-1])
     v_P, by_step_size = final_P, torch.zeros_like(eta)
     by_images, by_labels = torch.zeros_like(images_NCHW), torch.zeros_like(labels)

@@ -45,9 +45,7 @@ def evaluate(
         for batch, draw in zip(draws.batches, draws.augmentations, strict=True):
             rows = batch.to(images_NCHW.device)
             logits_BK = inner.apply(theta_P, augmented(inner, images_NCHW[rows], draw))
-            (gradient_P,) = torch.autograd.grad(
-                cross_entropy(logits_BK, labels[rows]), theta_P, create_graph=True
-            )
+            (gradient_P,) = torch.autograd.grad(cross_entropy(logits_BK, labels[rows]), theta_P, create_graph=True)
             sum_P = sum_P + gradient_P.detach()
             theta_P = theta_P - eta * gradient_P
             thetas.append(theta_P)

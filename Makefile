@@ -1,0 +1,51 @@
+# `make run` and `make test` do all their own set-up: they need Python 3.11 or newer, git and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN ?= $(VENV)/bin
+EXPERIMENT ?= digits
+SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
+DVC_FILE = $(if $(filter digits,$(EXPERIMENT)),dvc.yaml,experiments/$(EXPERIMENT)/dvc.yaml)
+
+.PHONY: help run test engines repro repro-only lint format clean setup
+
+help:  ## What can be made.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+run: setup  ## Set up, then run the default experiment: real digits to a report (EXPERIMENT=name for another).
+	$(SNAKEMAKE) --quiet rules --config experiment=$(EXPERIMENT)
+	@$(BIN)/dcpipe show $(EXPERIMENT)
+
+test: setup lint  ## Set up, then lint, type check and run every test.
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+engines: setup  ## The long test of both engines on the tiny experiment: bits, rerun sets, poisonings, kills.
+	PATH="$(abspath $(BIN)):$$PATH" DCPIPE_LONG=1 $(BIN)/python -m pytest -q -s tests/engines
+
+repro: setup repro-only  ## Reproduce an experiment through DVC, serially and exactly.
+
+repro-only:
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe graph export
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc repro --with-deps $(DVC_FILE)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe adopt $(EXPERIMENT)
+
+lint: setup  ## Format check, lint, types, and the compiled graph.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell src tests workflow params README.md CHANGELOG.md
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/dcpipe graph check
+
+format: setup  ## Put the code in its house style.
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/snakefmt Snakefile workflow/rules
+
+clean:  ## Remove everything that rules made (not DVC's cache).
+	rm -rf artifacts results costs logs state .snakemake
+
+setup: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("dcpipe needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[digits,images,report,engines,dev]"
+	@touch $@
