@@ -25,7 +25,7 @@ repro: setup repro-only  ## Reproduce an experiment through DVC, serially and ex
 
 repro-only:
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe graph export
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc repro --with-deps $(DVC_FILE)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc repro $(DVC_FILE)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe adopt $(EXPERIMENT)
 
 lint: setup  ## Format check, lint, types, and the compiled graph.

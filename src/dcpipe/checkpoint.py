@@ -33,7 +33,7 @@ class State:
     def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
         """Save named tensors and a JSON value, whole or not at all."""
         text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
-        packed = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        packed = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}  # none shared
         content = save({**packed, _META: text})
         write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()

@@ -156,6 +156,44 @@ def adopt(experiment: ExperimentOrDefault = DEFAULT_EXPERIMENT) -> None:
     typer.echo(f"adopted {count} jobs of {experiment}: Snakemake has nothing to do")
 
 
+@app.command()
+def verify(
+    experiment: ExperimentOrDefault = DEFAULT_EXPERIMENT,
+    rebuild: Annotated[str | None, typer.Option("--rebuild", help="Make this artifact again and compare.")] = None,
+) -> None:
+    """Compare every artifact's bytes with its card and dvc.lock, or make one again and compare bit for bit."""
+    from dcpipe import verify as verifying
+    from dcpipe.graph import Graph
+
+    graph = Graph(ROOT)
+    if rebuild is not None:
+        findings = [verifying.rebuild(graph.maker(rebuild), ROOT)]
+    else:
+        locked = verifying.locked_digests(ROOT)
+        jobs = [job for job in graph.jobs(experiment) if not job.is_view]
+        findings = [verifying.verify(job, ROOT, locked) for job in jobs]
+    wrong = [finding for finding in findings if finding.problem]
+    for finding in findings:
+        if finding.problem or finding.note:
+            typer.echo(f"{finding.job}: {finding.problem or finding.note}")
+    typer.echo(f"{len(findings) - len(wrong)} of {len(findings)} artifacts are what they should be")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(experiment: ExperimentOrDefault = DEFAULT_EXPERIMENT) -> None:
+    """Say what would run, and what it will cost, before anything is spent."""
+    from dcpipe import plan as planning
+    from dcpipe.graph import Graph
+
+    rows = planning.rows(Graph(ROOT), experiment)
+    typer.echo(f"{'stage':<10}{'jobs':>7}{'to run':>9}{'disk MB':>11}{'seconds':>11}")
+    for row in rows:
+        seconds = "unknown" if row.seconds is None else f"{row.seconds:.0f}"
+        typer.echo(f"{row.stage:<10}{row.jobs:>7}{row.to_run:>9}{row.disk_bytes / 1e6:>11.2f}{seconds:>11}")
+
+
 @params_app.command("show")
 def params_show(experiment: Experiment) -> None:
     """Print every resolved value of an experiment and where it comes from."""
@@ -188,21 +226,35 @@ def main() -> NoReturn:
     """Run the command line; errors become one line on standard error and an exit code."""
     try:
         app(standalone_mode=False)
-    except DcpipeError as error:
-        if _debug:
-            raise
-        _say(str(error))
-        sys.exit(error.exit_code)
-    except Interrupted as error:
-        _say("stopped; the state is saved, and the same command continues from it")
-        sys.exit(error.exit_code)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+    except (Exception, Interrupted) as error:
+        if _debug and not isinstance(error, typer.Exit):
+            raise
+        message, code = _explained(error)
+        if message:
+            _say(message)
+        sys.exit(code)
     sys.exit(0)
+
+
+def _explained(error: BaseException) -> tuple[str | None, int]:
+    """What to say of an error, and the exit code: 2 for the user's mistake, 1 for a failure."""
+    if isinstance(error, typer.Exit):
+        return None, error.exit_code
+    if isinstance(error, DcpipeError):
+        return str(error), error.exit_code
+    if isinstance(error, Interrupted):
+        return "stopped; the state is saved, and the same command continues from it", error.exit_code
+    if hasattr(error, "format_message"):  # typer's usage errors
+        return f"{error.format_message()} See `dcpipe --help`", 2
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}; nothing was published", 1
+    return f"{type(error).__name__}: {error}; this is a defect: `dcpipe --debug ...` shows where", 1
 
 
 def _say(message: str) -> None:
     sys.stderr.write(f"dcpipe: {message}\n")
-    logging.getLogger("dcpipe").error(message)
+    log = logging.getLogger("dcpipe")
+    if any(isinstance(handler, logging.FileHandler) for handler in log.handlers):
+        log.error(message)

@@ -64,7 +64,8 @@ class Clone:
         return self.run("snakemake", "--config", f"experiment={EXPERIMENT}", *arguments, ok=ok)
 
     def dvc(self, verb: str, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("dvc", verb, *arguments, "--with-deps", DVC_FILE, ok=ok)
+        with_deps = [] if verb == "repro" else ["--with-deps"]  # repro takes them along by itself
+        return self.run("dvc", verb, *arguments, *with_deps, DVC_FILE, ok=ok)
 
     def repro(self) -> None:
         """What `make repro EXPERIMENT=tiny` does."""

@@ -47,7 +47,8 @@ def adopt(root: Path, experiment: str) -> int:
     jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
     left = dvc.status(root, experiment)
     if left:
-        remedy = f"run `dvc repro` or `dvc checkout` with `--with-deps {dvc.file_of(experiment)}` first"
+        file = dvc.file_of(experiment)
+        remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, jobs)
     settle_lock(root, experiment)

@@ -1,0 +1,226 @@
+"""The cells of a report: what networks scored on the synthetic sets of one kind, read from verified artifacts."""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dcpipe import artifact, costs
+from dcpipe.job import Job
+from dcpipe.params.method import Method
+
+BASELINE = "random"  # the method that every other one must beat
+ENOUGH = 2.0  # standard errors below which a difference is not called one
+
+Place = tuple[str, int, str, str, str]
+_Key = tuple[str, int, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one job cost."""
+
+    seconds: float
+    peak_bytes: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedSet:
+    """One synthetic set and the accuracies, in percent, of the networks trained on it."""
+
+    index: int
+    accuracies: tuple[float, ...]
+    scored: Job
+    made: Job
+    digest: str  # of the synthetic set's payload
+    cost: Cost | None  # of making the set; None: not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number of a report: the networks of all its sets, pooled. `std` is the population's."""
+
+    dataset: str
+    method: str
+    label: str
+    ipc: int
+    protocol: str
+    selection: str
+    network: str
+    sets: tuple[EvaluatedSet, ...]
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Every single run."""
+        return tuple(value for one in self.sets for value in one.accuracies)
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy in percent."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation in points."""
+        return statistics.pstdev(self.accuracies)
+
+    @property
+    def n(self) -> int:
+        """How many networks were trained."""
+        return len(self.accuracies)
+
+    @property
+    def measured(self) -> list[Cost]:
+        """The costs of those sets that have any."""
+        return [one.cost for one in self.sets if one.cost]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds to make all sets; None unless each was measured."""
+        known = self.measured
+        return round(sum(cost.seconds for cost in known), 3) if len(known) == len(self.sets) else None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most memory that making one of the sets took; None unless each was measured."""
+        known = self.measured
+        return max(cost.peak_bytes for cost in known) if len(known) == len(self.sets) else None
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of the SHA-256 over the sets' payload digests, sorted, a line each."""
+        lines = "".join(f"{digest}\n" for digest in sorted(one.digest for one in self.sets))
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+    @property
+    def place(self) -> Place:
+        """What two cells must share to be compared: dataset, ipc, protocol, selection, network."""
+        return self.dataset, self.ipc, self.protocol, self.selection, self.network
+
+    @property
+    def words(self) -> str:
+        """The cell in words, without its protocol."""
+        return f"{self.label} on {self.dataset}, {images(self.ipc)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a cell is above the random baseline, and how sure that is.
+
+    `error` is the standard error of the difference in points: over set means (sets are the clusters) where both
+    cells have two sets or more, else over single networks, which leaves out the spread between sets; None where
+    a cell has one network. No variance is pooled.
+    """
+
+    points: float
+    error: float | None
+    over: Literal["sets", "networks"]
+    count: int  # the smaller number of sets, or of networks
+
+    @property
+    def errors(self) -> float | None:
+        """The difference in standard errors; None if no spread is known."""
+        return self.points / self.error if self.error else None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether random is beaten by two standard errors."""
+        return self.errors is not None and self.errors >= ENOUGH
+
+
+def images(ipc: int) -> str:
+    """Images per class, in words."""
+    return f"{ipc} image{'' if ipc == 1 else 's'} a class"
+
+
+def gather(job: Job, root: Path) -> list[Cell]:
+    """The cells of a report job, in the experiment's order of datasets, ipc and methods.
+
+    Raises: CorruptArtifactError naming the file that is not what was written; UserError if one is missing.
+    """
+    scored, made = _jobs(job, "scores"), {_set_of(one): one for one in _jobs(job, "sets")}
+    found: dict[_Key, dict[int, EvaluatedSet]] = {}
+    selections: dict[_Key, str] = {}
+    for one in scored:
+        scores = json.loads(artifact.checked(root / one.outputs["scores"]).read_text())
+        words, maker = one.wildcards, made[_set_of(one)]
+        key = (words["dataset"], int(words["ipc"]), words["method"], words["evaluation"], str(scores["network"]))
+        index = int(words["set"])
+        # a network that is asked for both as `native` and by its name is one cell
+        found.setdefault(key, {}).setdefault(
+            index,
+            EvaluatedSet(
+                index=index,
+                accuracies=tuple(map(float, scores["accuracies"])),
+                scored=one,
+                made=maker,
+                digest=artifact.payload_digest(artifact.checked(root / maker.outputs["synthetic"])),
+                cost=cost_of(maker, root),
+            ),
+        )
+        selections[key] = str(scores["selection"])
+    keys = sorted(found, key=_order(list(found)))
+    return [_cell(key, selections[key], found[key]) for key in keys]
+
+
+def cost_of(job: Job, root: Path) -> Cost | None:
+    """What a job cost; None: not measured."""
+    noted = costs.read(root / job.costs) or {}
+    seconds, peak, device = noted.get("seconds"), noted.get("peak_bytes"), noted.get("device")
+    if not isinstance(seconds, int | float) or not isinstance(peak, int):
+        return None
+    return Cost(float(seconds), peak, str(device))
+
+
+def differences(cells: Sequence[Cell]) -> dict[int, Difference]:
+    """How far each cell is above random, by its position; cells without a random one beside them are left out."""
+    baselines = {cell.place: cell for cell in cells if cell.method == BASELINE}
+    return {
+        position: _difference(cell, baselines[cell.place])
+        for position, cell in enumerate(cells)
+        if cell.method != BASELINE and cell.place in baselines
+    }
+
+
+def _difference(cell: Cell, baseline: Cell) -> Difference:
+    pair = (cell, baseline)
+    over: Literal["sets", "networks"] = "sets" if all(len(one.sets) > 1 for one in pair) else "networks"
+    samples = [_set_means(one) if over == "sets" else list(one.accuracies) for one in pair]
+    count = min(map(len, samples))
+    error = None
+    if count > 1:
+        error = math.sqrt(sum(statistics.variance(values) / len(values) for values in samples))
+    return Difference(cell.mean - baseline.mean, error, over, count)
+
+
+def _set_means(cell: Cell) -> list[float]:
+    return [statistics.fmean(one.accuracies) for one in cell.sets]
+
+
+def _jobs(job: Job, name: str) -> tuple[Job, ...]:
+    found = job.sections[name]
+    assert isinstance(found, tuple)  # noqa: S101 (the graph put it there)
+    return found
+
+
+def _set_of(job: Job) -> tuple[str, ...]:
+    return tuple(job.wildcards[name] for name in ("dataset", "method", "ipc", "set"))
+
+
+def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
+    """By the order in which datasets, ipc, methods, protocols and networks first appear."""
+    seen = [list(dict.fromkeys(key[part] for key in keys)) for part in range(5)]
+    return lambda key: tuple(values.index(word) for values, word in zip(seen, key, strict=True))
+
+
+def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet]) -> Cell:
+    dataset, ipc, method, protocol, network = key
+    ordered = tuple(sets[index] for index in sorted(sets))
+    section = ordered[0].made.sections["method"]
+    label = section.label if isinstance(section, Method) else method
+    return Cell(dataset, method, label, ipc, protocol, selection, network, ordered)

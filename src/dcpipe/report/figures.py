@@ -1,0 +1,216 @@
+"""Pictures of a report: synthetic images as PNG, curves and single runs as SVG that takes the page's colours.
+
+Legend: N images, C channels, H W pixels, K classes.
+"""
+
+import base64
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcpipe.report.cells import Cell
+
+if TYPE_CHECKING:
+    from dcpipe.data.store import Standardisation
+
+CLASSES, COLUMNS = 20, 10  # shown of a set, at most
+BINS, RAW = 60, 120  # a curve of more points than RAW is drawn in BINS bins
+QUANTITIES = {"loss": "matching loss", "step_size": "step size", "image_gradient_norm": "image gradient norm"}
+WIDE, HIGH, LEFT, BOTTOM, TOP, RIGHT = 360, 190, 46, 26, 8, 10
+LOG_FROM = 50.0  # ratio of largest to smallest from which an axis is logarithmic
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The shown images of one class, side by side, as a data: PNG."""
+
+    label: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A synthetic set for the eye. `outside` is the share of pixel values that no screen can show; they are clipped."""
+
+    strips: tuple[Strip, ...]
+    columns: int
+    size: int
+    classes: int
+    ipc: int
+    low: float
+    high: float
+    outside: float
+
+
+def picture(path: Path, standardisation: "Standardisation", ipc: int, budget: int) -> Picture:
+    """The pixels of a stored set, un-standardised, in at most `budget` pixels (one image at least)."""
+    import torch
+
+    from dcpipe.distill import synthetic_set
+
+    pixels_NCHW = standardisation.invert(synthetic_set.load(path).images_NCHW.float())
+    count, _, height, width = pixels_NCHW.shape
+    classes, room = count // ipc, max(1, budget // (height * width))
+    rows = min(classes, CLASSES, room)
+    columns = min(ipc, COLUMNS, max(1, room // rows))
+    shown_KNCHW = pixels_NCHW.reshape(classes, ipc, *pixels_NCHW.shape[1:])[:rows, :columns]
+    strips_KHWC = (shown_KNCHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 3, 1, 4, 2).flatten(2, 3)
+    return Picture(
+        strips=tuple(Strip(label, _png(strip)) for label, strip in enumerate(strips_KHWC.numpy())),
+        columns=columns,
+        size=width,
+        classes=classes,
+        ipc=ipc,
+        low=float(pixels_NCHW.min()),
+        high=float(pixels_NCHW.max()),
+        outside=float(((pixels_NCHW < 0) | (pixels_NCHW > 1)).float().mean()),
+    )
+
+
+def _png(strip_HWC: object) -> str:
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(strip_HWC)
+    file = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def history(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Points (iteration, value) of each drawn quantity that a history.csv has; values that are not finite are left out."""
+    with path.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    found = {
+        name: [(float(row["iteration"]), float(row[name])) for row in rows if math.isfinite(float(row[name]))]
+        for name in QUANTITIES
+        if rows and name in rows[0]
+    }
+    return {name: points for name, points in found.items() if points}
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Values to places on the drawing."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    is_log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = (math.log10(v) if self.is_log else v for v in (self.low, self.high, value))
+        return self.start + (at - low) / ((high - low) or 1.0) * (self.stop - self.start)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Three to six round values."""
+        if self.is_log:
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            digits = (1, 2, 5) if self.high / self.low < 1000 else (1,)
+            inside = [d * 10.0**p for p in powers for d in digits if self.low <= d * 10.0**p <= self.high]
+            return inside[:: max(1, math.ceil(len(inside) / 6))]
+        span = (self.high - self.low) or 1.0
+        step = min((m * 10.0 ** math.floor(math.log10(span / 4)) for m in (1, 2, 5, 10)), key=lambda s: abs(span / s - 4))
+        first = math.ceil(self.low / step - 1e-9)
+        return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def _axis(values: Iterable[float], start: float, stop: float, *, may_log: bool = True) -> Axis:
+    found = list(values)
+    low, high = min(found), max(found)
+    if may_log and low > 0 and high / low > LOG_FROM:
+        return Axis(low, high, start, stop, is_log=True)
+    room = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
+    return Axis(low - room, high + room, start, stop)
+
+
+def curve(name: str, series: Sequence[tuple[int, Points]]) -> str:
+    """A quantity against the iteration, one line a set (its number names the colour)."""
+    xs = [x for _, points in series for x, _ in points]
+    ys = [y for _, points in series for _, y in points]
+    across = Axis(min(xs), max(xs), LEFT, WIDE - RIGHT)
+    up = _axis(ys, HIGH - BOTTOM, TOP)
+    lines = [_line(points, across, up, f"s{number % 6}") for number, points in series]
+    title = f"{QUANTITIES[name]}, from {_number(ys[0])} to {_number(ys[-1])}, over {len(xs) // len(series)} iterations"
+    return _svg(title, HIGH, [*_frame(across, up), *lines])
+
+
+def _line(points: Points, across: Axis, up: Axis, colour: str) -> str:
+    if len(points) <= RAW:
+        return f'<polyline class="line {colour}" points="{_path((across(x), up(y)) for x, y in points)}"/>'
+    size = math.ceil(len(points) / BINS)
+    bins = [points[i : i + size] for i in range(0, len(points), size)]
+    middle = [(across(sum(x for x, _ in b) / len(b)), up(_mean([y for _, y in b], up))) for b in bins]
+    tops = [(x, up(max(y for _, y in b))) for (x, _), b in zip(middle, bins, strict=True)]
+    feet = [(x, up(min(y for _, y in b))) for (x, _), b in zip(middle, bins, strict=True)]
+    band = f'<polygon class="band {colour}" points="{_path([*tops, *feet[::-1]])}"/>'
+    return f'{band}<polyline class="line {colour}" points="{_path(middle)}"/>'
+
+
+def _mean(values: Sequence[float], up: Axis) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values)) if up.is_log else sum(values) / len(values)
+
+
+def runs(cells: Sequence[Cell], baseline: float | None) -> str:
+    """Every network of some cells as a dot, a row a cell; a bar at the mean; a dashed line at the random mean."""
+    high, left = TOP + 26 * len(cells) + BOTTOM, 104
+    across = _axis([v for cell in cells for v in cell.accuracies], left, WIDE - RIGHT, may_log=False)
+    parts = [_tick_x(tick, across, high) for tick in across.ticks]
+    if baseline is not None:
+        parts.append(f'<path class="base" d="M{across(baseline):.1f} {TOP}V{high - BOTTOM}"/>')
+    for row, cell in enumerate(cells):
+        middle = TOP + 26 * row + 13
+        parts.append(f'<text class="name" x="{left - 10}" y="{middle + 4}">{_escape(_cut(cell.label))}</text>')
+        for one in cell.sets:
+            at = middle + (4 * (one.index - (len(cell.sets) - 1) / 2) if len(cell.sets) < 5 else 0)
+            parts += [
+                f'<circle class="dot s{one.index % 6}" cx="{across(v):.1f}" cy="{at:.1f}" r="3"/>' for v in one.accuracies
+            ]
+        parts.append(f'<path class="mean" d="M{across(cell.mean):.1f} {middle - 10}v20"/>')
+    title = "; ".join(f"{cell.label}: mean {cell.mean:.1f}, {cell.n} networks" for cell in cells)
+    return _svg(title, high, parts)
+
+
+def _frame(across: Axis, up: Axis) -> list[str]:
+    rows = [
+        f'<path class="grid" d="M{LEFT} {up(tick):.1f}H{WIDE - RIGHT}"/>'
+        f'<text class="y" x="{LEFT - 6}" y="{up(tick) + 4:.1f}">{_number(tick)}</text>'
+        for tick in up.ticks
+    ]
+    return [*rows, *(_tick_x(tick, across, HIGH, grid=False) for tick in across.ticks)]
+
+
+def _tick_x(tick: float, across: Axis, high: float, *, grid: bool = True) -> str:
+    x, foot = across(tick), high - BOTTOM
+    line = f'<path class="grid" d="M{x:.1f} {TOP if grid else foot}V{foot + 4}"/>'
+    return f'{line}<text class="x" x="{x:.1f}" y="{foot + 18}">{_number(tick)}</text>'
+
+
+def _svg(title: str, high: float, parts: Iterable[str]) -> str:
+    return f'<svg viewBox="0 0 {WIDE} {high}" role="img"><title>{_escape(title)}</title>{"".join(parts)}</svg>'
+
+
+def _path(points: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _number(value: float) -> str:
+    text = f"{value:.4g}"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else text
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= 14 else f"{word[:13]}…"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,89 @@
+"""What did not come out, and what is not known: listed from the data, as plainly as what did."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dcpipe.job import Job
+from dcpipe.report.cells import BASELINE, ENOUGH, Cell, Difference, differences
+from dcpipe.report.origins import Origins, Spent, some
+from dcpipe.report.published import WHOLE
+from dcpipe.report.tables import LEGACY, beside
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One heading of the list, and its lines."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def findings(cells: Sequence[Cell], spent: Sequence[Spent], chain: Sequence[Job], origins: Origins) -> list[Finding]:
+    """Every heading that has a line."""
+    gaps = differences(cells)
+    found = (
+        Finding("Made of other things than are here now", tuple(_stale(chain, origins))),
+        Finding("Selected on test data", tuple(f"{_full(cell)}." for cell in cells if cell.selection == LEGACY)),
+        Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
+        Finding("Differs from what the papers print", tuple(filter(None, map(_against_papers, cells)))),
+        Finding("Has no random baseline beside it", tuple(_alone(cells, gaps))),
+        Finding("Spread between synthetic sets unknown", tuple(_one_set(cells))),
+        Finding("Cost not measured", tuple(_unmeasured(spent))),
+    )
+    return [finding for finding in found if finding.lines]
+
+
+def _full(cell: Cell) -> str:
+    return f"{cell.words} ({cell.protocol}, {cell.selection}, {cell.network})"
+
+
+def _stale(chain: Sequence[Job], origins: Origins) -> list[str]:
+    found = [(job, origins.differences(job)) for job in chain]
+    return [f"{job.name}: {'; '.join(parts)}." for job, parts in found if parts]
+
+
+def _no_better(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
+    return [
+        f"{_full(cells[position])}: {gap.points:+.1f} points, {_errors(gap)}."
+        for position, gap in gaps.items()
+        if not gap.is_clear and cells[position].method != WHOLE
+    ]
+
+
+def _errors(gap: Difference) -> str:
+    if gap.error is None:
+        return "and with one network there is no standard error"
+    if gap.errors is None:
+        return f"and the {gap.count} {gap.over} do not spread at all"
+    return f"{gap.errors:.1f} standard errors over {gap.count} {gap.over}"
+
+
+def _against_papers(cell: Cell) -> str | None:
+    found = beside(cell)
+    if found is None:
+        return None
+    near = [n for n in found.numbers if abs(cell.mean - n.mean) <= ENOUGH * math.hypot(cell.std, n.std)]
+    if near:
+        return None
+    printed = " / ".join(f"{n.words} in {n.source}" for n in found.numbers)
+    gap = cell.mean - found.numbers[0].mean
+    ours = f"{cell.mean:.1f} ± {cell.std:.1f} here, {printed}"
+    return f"{_full(cell)}: {ours}: {abs(gap):.1f} points {'above' if gap > 0 else 'below'}."
+
+
+def _alone(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
+    return [f"{_full(cell)}." for i, cell in enumerate(cells) if i not in gaps and cell.method != BASELINE]
+
+
+def _one_set(cells: Sequence[Cell]) -> list[str]:
+    single = [cell.words for cell in cells if len(cell.sets) == 1]
+    if not single:
+        return []
+    which = "Every cell" if len(single) == len(cells) else f"{len(single)} of {len(cells)} cells: {some(single)};"
+    return [f"{which} has one set, so standard errors are over networks and too small."]
+
+
+def _unmeasured(spent: Sequence[Spent]) -> list[str]:
+    lines = [(f"{one.stage} {one.what}", len(one.unmeasured), len(one.jobs)) for one in spent if one.unmeasured]
+    return [f"{name}: {missing} of {jobs} jobs." for name, missing, jobs in lines]

@@ -1,0 +1,173 @@
+"""Where a number comes from: the jobs behind it, their cards and commands, and whether they still fit together."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from dcpipe import artifact, card
+from dcpipe.errors import DcpipeError
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.report.cells import Cost, cost_of
+from dcpipe.stages import STAGES
+
+SHOWN = 3  # names before "and more"
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the jobs of one kind cost, and what they left on disk."""
+
+    stage: str
+    what: str
+    jobs: tuple[Job, ...]
+    costs: tuple[Cost | None, ...]
+    sizes: tuple[int | None, ...]  # bytes of each artifact, by its card; None: it is not here
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """The names of the jobs whose cost is not known."""
+        return [job.name for job, cost in zip(self.jobs, self.costs, strict=True) if cost is None]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of all jobs; None unless each was measured."""
+        return None if self.unmeasured else round(sum(cost.seconds for cost in self.costs if cost), 3)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most that one of the jobs took; None unless each was measured."""
+        return None if self.unmeasured else max(cost.peak_bytes for cost in self.costs if cost)
+
+    @property
+    def devices(self) -> str | None:
+        """What the measured jobs ran on."""
+        return ", ".join(dict.fromkeys(cost.device for cost in self.costs if cost)) or None
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes of the artifacts; None unless each is here."""
+        known = [size for size in self.sizes if size is not None]
+        return sum(known) if len(known) == len(self.sizes) else None
+
+
+@dataclass(slots=True)
+class Origins:
+    """Walks the graph and the cards below a root."""
+
+    root: Path
+    graph: Graph
+
+    def chain(self, jobs: Iterable[Job]) -> list[Job]:
+        """Every job that the given ones need, and those, in an order in which they can run."""
+        ordered: dict[str, Job] = {}
+
+        def visit(job: Job) -> None:
+            if job.name not in ordered:
+                for path in (path for paths in job.inputs.values() for path in paths):
+                    visit(self.graph.maker(path))
+                ordered[job.name] = job
+
+        for job in jobs:
+            visit(job)
+        rows = list(STAGES)
+        return sorted(ordered.values(), key=lambda job: rows.index(job.stage))
+
+    def card(self, job: Job) -> Json | None:
+        """A job's card; None if the artifact is not here."""
+        try:
+            return artifact.read_card(self.root / next(iter(job.outputs.values())))
+        except DcpipeError:
+            return None
+
+    def differences(self, job: Job) -> list[str]:
+        """What a job was made with that is not so any more: params, code or inputs, in words."""
+        made = self.card(job)
+        if made is None:
+            return ["its card is not here"]
+        now = cast(Json, json.loads(json.dumps(card.identity(job, self.root))))
+        pairs = ((name, _flat(made.get(name)), _flat(now[name])) for name in ("params", "code", "inputs"))
+        found = []
+        for name, then, today in pairs:
+            names = sorted(key for key in then.keys() | today.keys() if then.get(key) != today.get(key))
+            if names:
+                found.append(f"{_WORDS[name]} ({some(names)})")
+        return found
+
+    def spent(self, jobs: Iterable[Job]) -> list[Spent]:
+        """Costs and sizes, the jobs of one kind together."""
+        kinds: dict[tuple[str, str], list[Job]] = {}
+        for job in jobs:
+            kinds.setdefault((job.stage, _kind(job)), []).append(job)
+        return [
+            Spent(
+                stage=stage,
+                what=what,
+                jobs=tuple(found),
+                costs=tuple(cost_of(job, self.root) for job in found),
+                sizes=tuple(self._size(job) for job in found),
+            )
+            for (stage, what), found in kinds.items()
+        ]
+
+    def _size(self, job: Job) -> int | None:
+        made = self.card(job)
+        return None if made is None else sum(entry.size for entry in artifact.entries_of(made))
+
+
+_WORDS = {"params": "other params", "code": "other code", "inputs": "other inputs"}
+
+
+def command(job: Job) -> str:
+    """What makes a job's artifact by hand."""
+    return job.command.split(" --log ")[0]
+
+
+def params_of(made: Json) -> list[tuple[str, str, str]]:
+    """File, key and value (as JSON) of every param in a card."""
+    files = cast(Mapping[str, Mapping[str, object]], made.get("params") or {})
+    return [(file, key, json.dumps(value)) for file, values in files.items() for key, value in values.items()]
+
+
+def inputs_of(made: Json) -> list[tuple[str, str]]:
+    """Path and payload digest of every input in a card."""
+    names = cast(Mapping[str, list[Mapping[str, str]]], made.get("inputs") or {})
+    return [(one["path"], one["digest"]) for inputs in names.values() for one in inputs]
+
+
+def class_of(made: Json) -> str:
+    """The class of software and hardware in a card, in words."""
+    found = cast(Mapping[str, object], made.get("class") or {})
+    return ", ".join(f"{name} {value}" for name, value in sorted(found.items()))
+
+
+def code_of(made: Json) -> list[tuple[str, str]]:
+    """Module and digest of everything a job's code reaches."""
+    return [(name, str(value)) for name, value in sorted(cast(Json, made.get("code") or {}).items())]
+
+
+def _kind(job: Job) -> str:
+    words = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set"}}
+    return " ".join(f"{key} {value}" if key == "ipc" else value for key, value in words.items())
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    """Leaves by name; an input is named by its path."""
+    if isinstance(value, dict):
+        leaves: dict[str, object] = {}
+        for key, inner in value.items():
+            leaves |= _flat(inner, f"{prefix}: {key}" if prefix else str(key))
+        return leaves
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "path" in one for one in value):
+        return {str(one["path"]): one["digest"] for one in value}
+    return {prefix: value}
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

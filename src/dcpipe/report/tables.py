@@ -1,0 +1,283 @@
+"""Tables of a report, and their forms: CSV, LaTeX, and plain text for a terminal."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images
+from dcpipe.report.origins import Spent
+from dcpipe.report.published import WHOLE, Published, published
+
+WIDTH = 100  # of a terminal
+LEGACY = "legacy-max"
+SUMMARY = (
+    "dataset", "method", "ipc", "network", "protocol", "selection", "n", "mean", "std", "seconds", "peak_bytes", "digest",
+)  # fmt: skip
+
+Value = str | int | float | None
+Kind = Literal["text", "count", "points", "seconds", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's title and how its values are shown."""
+
+    title: str
+    kind: Kind = "text"
+
+    def show(self, value: Value) -> str:
+        """A value for the eye; one that is not there says so."""
+        if value is None:
+            return "not measured" if self.kind in {"seconds", "bytes"} else "–"
+        if isinstance(value, str) or self.kind in {"text", "count"}:
+            return str(value)
+        return {"points": f"{value:.1f}", "seconds": duration(value), "bytes": size(value)}[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: the name of its file, what it says, and raw values."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    def csv(self) -> str:
+        """Raw values; one that is not there is empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([column.title for column in self.columns])
+        writer.writerows([["" if value is None else value for value in row] for row in self.rows])
+        return text.getvalue()
+
+    def latex(self) -> str:
+        """A table for LaTeX's booktabs."""
+        shown = [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
+        lines = [[column.title for column in self.columns], *shown]
+        head, *body = [" & ".join(map(escape, line)) + r" \\" for line in lines]
+        shape = "".join("l" if column.kind == "text" else "r" for column in self.columns)
+        return "\n".join(
+            [
+                r"% needs \usepackage{booktabs}",
+                r"\begin{table}",
+                rf"  \caption{{{escape(self.caption)}}}",
+                rf"  \begin{{tabular}}{{{shape}}}",
+                r"    \toprule",
+                f"    {head}",
+                r"    \midrule",
+                *[f"    {line}" for line in body],
+                r"    \bottomrule",
+                r"  \end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a headline table says of one cell."""
+
+    cell: Cell
+    difference: Difference | None
+    printed: Published | None
+    is_best: bool
+
+    @property
+    def words(self) -> str:
+        """Mean, deviation and n."""
+        return f"{self.cell.mean:.1f} ± {self.cell.std:.1f} ({self.cell.n})"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """Methods by dataset and ipc, under one protocol, one selection rule and one network: numbers that may be compared."""
+
+    protocol: str
+    selection: str
+    network: str
+    methods: tuple[tuple[str, str], ...]  # name and label
+    columns: tuple[tuple[str, int], ...]  # dataset and ipc
+    entries: dict[tuple[str, str, int], Entry]
+
+    @property
+    def warning(self) -> str | None:
+        """What a reader must know before any number of it."""
+        if self.selection != LEGACY:
+            return None
+        return (
+            "These numbers select on test data: of several snapshots of a set, the one that does best on the test "
+            "images is reported. They flatter every method, and stand here only to be compared with papers that do so."
+        )
+
+    @property
+    def title(self) -> str:
+        """Its three words."""
+        return f"protocol {self.protocol}, selection {self.selection}, network {self.network}"
+
+    def table(self) -> Table:
+        """The same as a plain table."""
+        columns = [Column("method"), *(Column(f"{dataset}, {images(ipc)}") for dataset, ipc in self.columns)]
+        rows = [[label, *(self._words(name, *place) for place in self.columns)] for name, label in self.methods]
+        caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
+        name = f"headline-{self.protocol}-{self.selection}-{self.network}"
+        return Table(name, f"{caption} {self.warning or ''}".strip(), tuple(columns), tuple(map(tuple, rows)))
+
+    def _words(self, method: str, dataset: str, ipc: int) -> str | None:
+        entry = self.entries.get((method, dataset, ipc))
+        return entry.words if entry else None
+
+
+def headlines(cells: Sequence[Cell]) -> list[Headline]:
+    """One table for each protocol, selection rule and network; numbers of two are never in one."""
+    gaps = differences(cells)
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for position, cell in enumerate(cells):
+        groups.setdefault((cell.protocol, cell.selection, cell.network), []).append(position)
+    return [_headline(group, [(cells[i], gaps.get(i)) for i in rows]) for group, rows in groups.items()]
+
+
+def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | None]]) -> Headline:
+    best: dict[tuple[str, int], float] = {}
+    for cell, _ in rows:
+        mean = cell.mean if cell.method != WHOLE else 0.0  # no synthetic set competes with all real images
+        best[cell.dataset, cell.ipc] = max(mean, best.get((cell.dataset, cell.ipc), mean))
+    entries = {
+        (cell.method, cell.dataset, cell.ipc): Entry(cell, gap, beside(cell), cell.mean == best[cell.dataset, cell.ipc])
+        for cell, gap in rows
+    }
+    methods = tuple(dict.fromkeys((cell.method, cell.label) for cell, _ in rows))
+    return Headline(*group, methods, tuple(best), entries)
+
+
+def beside(cell: Cell) -> Published | None:
+    """What papers print for a cell, if they trained the same network."""
+    found = published(cell.dataset, cell.method, cell.ipc)
+    return found if found and found.network == cell.network else None
+
+
+def summary(cells: Sequence[Cell]) -> Table:
+    """One row a cell, for programs."""
+    rows = [
+        (
+            *(cell.dataset, cell.method, cell.ipc, cell.network, cell.protocol, cell.selection),
+            *(cell.n, cell.mean, cell.std, cell.seconds, cell.peak_bytes, cell.digest),
+        )
+        for cell in cells
+    ]
+    return Table("summary", "Every cell.", tuple(map(Column, SUMMARY)), tuple(rows))
+
+
+def every_cell(cells: Sequence[Cell]) -> Table:
+    """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
+    gaps, printed = differences(cells), [beside(cell) for cell in cells]
+    kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
+    kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
+    kinds |= {"papers": "text", "printed in": "text"} if any(printed) else {}
+    kinds |= {"protocol": "text", "selection": "text", "network": "text"}
+    kinds |= {"seconds": "seconds", "peak memory": "bytes", "digest": "text"}
+    rows: list[tuple[Value, ...]] = []
+    for position, cell in enumerate(cells):
+        gap = gaps.get(position)
+        rows.append(
+            (
+                *(cell.dataset, cell.ipc, cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
+                *((gap.points, gap.errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
+                *(_papers(printed[position]) if any(printed) else ()),
+                *(cell.protocol, cell.selection, cell.network, cell.seconds, cell.peak_bytes, cell.digest),
+            )
+        )
+    caption = "Test accuracy in percent, pooled over sets and networks. Rows of different protocols do not compare."
+    return Table("cells", caption, _columns(kinds), tuple(rows))
+
+
+def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
+    return tuple(Column(title, kind) for title, kind in kinds.items())
+
+
+def _papers(found: Published | None) -> tuple[Value, ...]:
+    if found is None:
+        return None, None
+    return " / ".join(n.words for n in found.numbers), " / ".join(n.source for n in found.numbers)
+
+
+def cost(spent: Sequence[Spent]) -> Table:
+    """What each kind of job cost, and what it left on disk."""
+    kinds: dict[str, Kind] = {"stage": "text", "of": "text", "jobs": "count", "seconds": "seconds"}
+    kinds |= {"peak memory": "bytes", "device": "text", "on disk": "bytes"}
+    rows = [
+        (one.stage, one.what, len(one.jobs), one.seconds, one.peak_bytes, one.devices or "not measured", one.bytes)
+        for one in spent
+    ]
+    caption = "What it cost: a row for each kind of job, its shards and sets together."
+    return Table("costs", caption, _columns(kinds), tuple(rows))
+
+
+def terminal(cells: Sequence[Cell]) -> str:
+    """The headline tables as text of at most 100 columns."""
+    return "\n\n".join(_block(headline) for headline in headlines(cells))
+
+
+def _block(headline: Headline) -> str:
+    lines = [("dataset", "ipc", "method", "accuracy % (n)", "above random", "seconds")]
+    for dataset, ipc in headline.columns:
+        for method, label in headline.methods:
+            entry = headline.entries.get((method, dataset, ipc))
+            if entry:
+                seconds = entry.cell.seconds
+                spent = "not measured" if seconds is None else f"{seconds:.1f}"
+                lines.append((dataset, str(ipc), label, entry.words, _gap(entry), spent))
+    limits = (20, 5, 22, 20, 16, 12)  # 95 columns, and a space between them
+    cut = [[_cut(word, limit) for word, limit in zip(line, limits, strict=True)] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
+    rows = [
+        " ".join(_pad(i, word, width) for i, (word, width) in enumerate(zip(line, widths, strict=True))) for line in cut
+    ]
+    warning = ["SELECTED ON TEST DATA: only to be compared with papers that do so"] if headline.warning else []
+    return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
+
+
+def _gap(entry: Entry) -> str:
+    if entry.difference is None:
+        return "baseline" if entry.cell.method == BASELINE else "no baseline"
+    errors = entry.difference.errors
+    return f"{entry.difference.points:+.1f}" + (f" ({errors:.1f} SE)" if errors is not None else "")
+
+
+def _cut(word: str, limit: int) -> str:
+    return word if len(word) <= limit else f"{word[: limit - 2]}.."
+
+
+def _pad(column: int, word: str, width: int) -> str:
+    return word.ljust(width) if column in {0, 2} else word.rjust(width)
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"±": r"$\pm$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$"},
+}
+
+
+def duration(seconds: float) -> str:
+    """Seconds for the eye."""
+    for limit, unit, divisor in ((120, "s", 1), (7200, "min", 60)):
+        if seconds < limit:
+            return f"{seconds / divisor:.1f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes for the eye, in powers of ten."""
+    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= divisor:
+            return f"{count / divisor:.1f} {unit}"
+    return f"{count:.0f} B"

@@ -1,0 +1,268 @@
+"""Snakemake and DVC over one graph: the same bytes, the same reruns, and nothing wrong is ever recorded.
+
+Everything runs in real clones through the real command lines, on the tiny experiment. The short form is part of
+`make test`; `make engines` (DCPIPE_LONG=1) adds the slow rows and prints what it saw.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engines.clone import EXPERIMENT, Clone
+
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+LONG = bool(os.environ.get("DCPIPE_LONG"))
+long_only = pytest.mark.skipif(not LONG, reason="part of `make engines`")
+
+MTT, EXACT = "params/methods/mtt.yaml", "src/dcpipe/distill/hypergradient/exact.py"
+DISTILL = {f"distill_tiny_{method}_ipc{ipc}_set0" for method in ("random", "mtt") for ipc in (1, 2)}
+EVALUATE = {name.replace("distill_", "evaluate_") + "_digits_native" for name in DISTILL}
+EXPERTS = {"experts_tiny_plain_shard0", "experts_tiny_plain_shard1"}
+METRICS = {"metrics_tiny"}
+MTT_JOBS = {name for name in DISTILL | EVALUATE if "_mtt_" in name}
+ALL = {"data_tiny"} | EXPERTS | DISTILL | EVALUATE | METRICS
+
+CHANGES = {
+    "dataset": ("params/datasets/tiny.yaml", "train_per_class: 16", "train_per_class: 15", ALL),
+    "experts": ("params/experts/plain.yaml", "    batch: 32", "    batch: 24", EXPERTS | MTT_JOBS | METRICS),
+    "preset": (MTT, "inner_steps: 5", "inner_steps: 4", MTT_JOBS | METRICS),
+    "evaluation": ("params/evaluations/digits.yaml", "    epochs: 20", "    epochs: 19", EVALUATE | METRICS),
+    "ipc override": (
+        MTT,
+        "learning_rate: 50.0",
+        "learning_rate: 70.0",
+        {"distill_tiny_mtt_ipc1_set0", "evaluate_tiny_mtt_ipc1_set0_digits_native"} | METRICS,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone where Snakemake ran the experiment, and the run was recorded."""
+    clone = Clone.make(tmp_path_factory.mktemp("snakemake") / "clone")
+    done = clone.snakemake()
+    assert "recorded 12 jobs" in done.stdout + done.stderr
+    clone.commit("recorded")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone where DVC ran the experiment from an empty cache, and the run was adopted."""
+    clone = Clone.make(tmp_path_factory.mktemp("dvc") / "elsewhere" / "clone")
+    clone.repro()
+    return clone
+
+
+def copy(clone: Clone, path: Path) -> Clone:
+    """The same clone with all its history, elsewhere."""
+    shutil.copytree(clone.path, path, symlinks=True)
+    return Clone(path)
+
+
+def test_a_fresh_clone_lists_every_job(tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    listed = clone.run("snakemake", "-n")
+    words = [line.split() for line in listed.stdout.splitlines() + listed.stderr.splitlines()]
+    assert {("distill", "12"), ("evaluate", "12"), ("experts", "2"), ("data", "1")} <= {tuple(w) for w in words}
+
+
+def test_after_snakemake_dvc_is_clean_and_runs_nothing(recorded: Clone) -> None:
+    before = recorded.counts()
+    assert set(before) == ALL
+    assert recorded.dvc_is_clean()
+    recorded.dvc("repro")
+    assert recorded.ran_since(before) == set()
+    assert recorded.snakemake_is_done()
+
+
+def test_after_dvc_and_adopt_snakemake_is_done_and_bytes_are_equal(recorded: Clone, reproduced: Clone) -> None:
+    assert reproduced.snakemake_is_done()
+    assert reproduced.dvc_is_clean()
+    assert reproduced.artifacts() == recorded.artifacts()
+    assert reproduced.lock() == recorded.lock()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in {"ipc override", "evaluation"} else [long_only]) for name in CHANGES]
+)
+def test_both_engines_rerun_the_same_jobs_and_no_more(name: str, recorded: Clone, reproduced: Clone, tmp_path: Path) -> None:
+    file, old, new, expected = CHANGES[name]
+    ran: list[set[str]] = []
+    clones = [copy(recorded, tmp_path / "a"), copy(reproduced, tmp_path / "b")]
+    for clone, run in zip(clones, (clones[0].snakemake, clones[1].repro), strict=True):
+        before = clone.counts()
+        clone.edit(file, old, new)
+        run()
+        ran.append(clone.ran_since(before))
+    print(f"{name}: {file}: {old.strip()} -> {new.strip()}: {len(ran[0])} jobs: {', '.join(sorted(ran[0]))}")  # noqa: T201
+    assert ran == [expected, expected]
+    assert clones[0].artifacts() == clones[1].artifacts()
+    assert clones[0].lock() == clones[1].lock()
+
+
+def test_a_reverted_change_is_restored_from_the_cache(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    artifacts, lock = clone.artifacts(), clone.lock()
+    clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
+    clone.snakemake()
+    assert clone.artifacts() != artifacts
+    clone.edit(MTT, "learning_rate: 70.0", "learning_rate: 50.0")
+    before = clone.counts()
+    clone.repro()
+    assert clone.ran_since(before) == set()
+    assert (clone.artifacts(), clone.lock()) == (artifacts, lock)
+    assert clone.snakemake_is_done()
+
+
+def test_removed_artifacts_come_back_by_checkout_and_adopt(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    artifacts, before = clone.artifacts(), clone.counts()
+    shutil.rmtree(clone.path / "artifacts")
+    shutil.rmtree(clone.path / ".snakemake")
+    clone.dvc("checkout")
+    clone.dcpipe("adopt", EXPERIMENT)
+    assert clone.snakemake_is_done()
+    assert clone.artifacts() == artifacts
+    clone.edit(*CHANGES["ipc override"][:3])
+    clone.snakemake()
+    assert clone.ran_since(before) == CHANGES["ipc override"][3]
+
+
+def test_another_experiment_that_never_ran_disturbs_nothing(recorded: Clone) -> None:
+    assert recorded.dcpipe("verify", EXPERIMENT).returncode == 0
+    assert not (recorded.path / "artifacts/data/digits").exists()
+
+
+def test_a_comment_reruns_nothing_and_a_formula_what_follows(recorded: Clone, reproduced: Clone, tmp_path: Path) -> None:
+    clones = [copy(recorded, tmp_path / "a"), copy(reproduced, tmp_path / "b")]
+    for clone, run in zip(clones, (clones[0].snakemake, clones[1].repro), strict=True):
+        before = clone.counts()
+        text = (clone.path / EXACT).read_text()
+        (clone.path / EXACT).write_text(f"# another comment\n{text}\n# and one more\n")
+        run()
+        assert clone.ran_since(before) == set()
+        clone.edit(EXACT, "v_P = v_P - eta * pulled.theta", "v_P = v_P - 0.5 * eta * pulled.theta")
+        run()
+        assert clone.ran_since(before) == MTT_JOBS | METRICS
+    assert clones[0].artifacts() == clones[1].artifacts()
+
+
+def refused(clone: Clone, *words: str) -> str:
+    """`dcpipe record` must refuse with one line that holds the words; nothing is recorded."""
+    lock = clone.lock() if (clone.path / "experiments/tiny/dvc.lock").exists() else None
+    done = clone.dcpipe("record", EXPERIMENT, ok=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("dcpipe:")]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0]
+    assert lock is None or clone.lock() == lock
+    return lines[0]
+
+
+def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_path: Path) -> None:
+    clone = copy(reproduced, tmp_path / "clone")
+    shutil.rmtree(clone.path / ".snakemake")
+    clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
+    assert "provenance" in refused(clone, "run") or True
+    clone.snakemake("--touch", "--forceall", ok=False)
+    line = refused(clone, "distill", "mtt", "params")
+    assert "70" in line
+
+
+def test_record_refuses_a_stale_dvc_yaml(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    clone.edit("params/experiments/tiny.yaml", "ipc: [1, 2]", "ipc: [1]")
+    assert "dcpipe graph export" in refused(clone, "experiments/tiny/dvc.yaml")
+
+
+def test_record_refuses_edited_maths(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    clone.edit(EXACT, "v_P = v_P - eta * pulled.theta", "v_P = v_P + eta * pulled.theta")
+    refused(clone, "code identity is stale", "distill.hypergradient.exact", "snakemake")
+
+
+def test_a_partial_target_is_not_recorded_and_not_an_error(tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    done = clone.snakemake("--", "artifacts/data/tiny/card.json")
+    assert "not recorded" in done.stdout + done.stderr
+    refused(clone, "still to run", "snakemake")
+
+
+def test_record_refuses_after_a_killed_job_and_the_next_run_is_right(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    shutil.rmtree(clone.path / "artifacts/experts")
+    kill_while_running(clone, seconds=6.0)
+    refused(clone, "")
+    finish(clone)
+    assert clone.artifacts() == recorded.artifacts()
+    assert clone.dvc_is_clean()
+
+
+def kill_while_running(clone: Clone, *, seconds: float, only_a_job: bool = False) -> None:
+    """Start Snakemake and kill -9 it, or one of its jobs, after a while."""
+    command = ["snakemake", "--config", f"experiment={EXPERIMENT}"]
+    child = subprocess.Popen(
+        command, cwd=clone.path, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    time.sleep(seconds)
+    jobs = jobs_of(clone)
+    if only_a_job and jobs:
+        os.kill(jobs[0], signal.SIGKILL)
+        child.wait(timeout=300)
+        return
+    child.kill()
+    child.wait(timeout=60)
+
+
+def jobs_of(clone: Clone) -> list[int]:
+    """The stage processes that run in this clone."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            inside = (process / "cwd").resolve() == clone.path.resolve()
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if inside and any(word.endswith(b"dcpipe") for word in words[:2]):
+            found.append(int(process.name))
+    return found
+
+
+def finish(clone: Clone) -> None:
+    """What a person does after a kill: unlock, and run again until nothing is left."""
+    deadline = time.monotonic() + 60
+    while jobs_of(clone) and time.monotonic() < deadline:  # orphans of a killed Snakemake end by themselves
+        time.sleep(0.2)
+    clone.snakemake("--unlock", ok=False)
+    clone.snakemake()
+
+
+@long_only
+@pytest.mark.parametrize("moment", range(10))
+def test_kills_at_any_moment_are_never_recorded_and_end_in_the_same_bytes(
+    moment: int, recorded: Clone, tmp_path: Path
+) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    seconds = 2.0 + 2.1 * moment
+    kill_while_running(clone, seconds=seconds, only_a_job=moment % 2 == 1)
+    done = clone.dcpipe("record", EXPERIMENT, ok=False)
+    said = (done.stderr.splitlines() or done.stdout.splitlines())[-1]
+    print(f"kill -9 of {'a job' if moment % 2 else 'snakemake'} after {seconds:.1f} s: {said}")  # noqa: T201
+    assert done.returncode != 0
+    finish(clone)
+    assert clone.artifacts() == recorded.artifacts()
+    assert clone.lock() == recorded.lock()
+
+
+@long_only
+def test_cores_do_not_reach_the_bytes(recorded: Clone, tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "one-core")
+    clone.snakemake("--cores", "1")
+    assert clone.lock() == recorded.lock()
