@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -77,14 +76,15 @@ class Clone:
     def snakemake_is_done(self) -> bool:
         return "Nothing to be done" in (done := self.snakemake("-n")).stdout + done.stderr
 
-    def counts(self) -> dict[str, int]:
-        """How often each job has finished in this clone, told by its log."""
+    def finished(self) -> dict[str, tuple[int, int]]:
+        """When each job last finished in this clone, told by its log."""
         logs = [p for p in self.path.glob("logs/*/*.log") if not p.stem.startswith("report")]
-        return {log.stem: len(re.findall("done, digest", log.read_text())) for log in logs}
+        done = [log for log in logs if "done, digest" in log.read_text()]
+        return {log.stem: (log.stat().st_mtime_ns, log.stat().st_size) for log in done}
 
-    def ran_since(self, before: dict[str, int]) -> set[str]:
+    def ran_since(self, before: dict[str, tuple[int, int]]) -> set[str]:
         """The jobs that have finished since `before`."""
-        return {name for name, count in self.counts().items() if count > before.get(name, 0)}
+        return {name for name, when in self.finished().items() if when != before.get(name)}
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text that stands exactly once in a file."""

@@ -69,9 +69,17 @@ class Flow:
         """A params function: the job's one command line."""
         return lambda wildcards: self.job(stage, wildcards).command
 
-    def values(self, stage: str) -> Callable[[Wildcards], str]:
-        """A params function: every param value (and code digest) that can alter the job's bytes."""
-        return lambda wildcards: json.dumps(self.job(stage, wildcards).params, sort_keys=True)
+    def values(self, stage: str) -> Callable[[Wildcards], list[str]]:
+        """A params function: every param value (and code digest) that can alter the job's bytes, one text each.
+
+        One text each, because Snakemake then names just the changed ones as its reason.
+        """
+
+        def texts(wildcards: Wildcards) -> list[str]:
+            params = self.job(stage, wildcards).params.items()
+            return [f"{file}: {key} = {json.dumps(value)}" for file, values in params for key, value in values.items()]
+
+        return texts
 
     def log(self, stage: str) -> str:
         """The log's path with wildcards."""

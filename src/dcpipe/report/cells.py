@@ -214,8 +214,11 @@ def _set_of(job: Job) -> tuple[str, ...]:
 
 def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
     """By the order in which datasets, ipc, methods, protocols and networks first appear."""
-    seen = [list(dict.fromkeys(key[part] for key in keys)) for part in range(5)]
-    return lambda key: tuple(values.index(word) for values, word in zip(seen, key, strict=True))
+    seen: list[dict[object, int]] = [{} for _ in keys[0]]
+    for key in keys:
+        for known, word in zip(seen, key, strict=True):
+            known.setdefault(word, len(known))
+    return lambda key: tuple(known[word] for known, word in zip(seen, key, strict=True))
 
 
 def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet]) -> Cell:

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 from dcpipe.report.cells import Cell
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from dcpipe.data.store import Standardisation
 
 CLASSES, COLUMNS = 20, 10  # shown of a set, at most
@@ -31,6 +35,7 @@ class Strip:
     """The shown images of one class, side by side, as a data: PNG."""
 
     label: int
+    columns: int
     uri: str
 
 
@@ -39,52 +44,70 @@ class Picture:
     """A synthetic set for the eye. `outside` is the share of pixel values that no screen can show; they are clipped."""
 
     strips: tuple[Strip, ...]
-    columns: int
     size: int
     classes: int
-    ipc: int
+    images: int
     low: float
     high: float
     outside: float
 
+    @property
+    def columns(self) -> int:
+        """The longest strip."""
+        return max(strip.columns for strip in self.strips)
 
-def picture(path: Path, standardisation: "Standardisation", ipc: int, budget: int) -> Picture:
+    @property
+    def shown(self) -> int:
+        """How many of the images are shown."""
+        return sum(strip.columns for strip in self.strips)
+
+
+def picture(path: Path, standardisation: "Standardisation", budget: int) -> Picture:
     """The pixels of a stored set, un-standardised, in at most `budget` pixels (one image at least)."""
-    import torch
-
     from dcpipe.distill import synthetic_set
 
-    pixels_NCHW = standardisation.invert(synthetic_set.load(path).images_NCHW.float())
-    count, _, height, width = pixels_NCHW.shape
-    classes, room = count // ipc, max(1, budget // (height * width))
-    rows = min(classes, CLASSES, room)
-    columns = min(ipc, COLUMNS, max(1, room // rows))
-    shown_KNCHW = pixels_NCHW.reshape(classes, ipc, *pixels_NCHW.shape[1:])[:rows, :columns]
-    strips_KHWC = (shown_KNCHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 3, 1, 4, 2).flatten(2, 3)
+    stored = synthetic_set.load(path)
+    pixels_NCHW = standardisation.invert(stored.images_NCHW.float())
+    # learned soft labels say little about the class that an image was made for: sets are sorted by class
+    labels_N = stored.labels if stored.labels.ndim == 1 else _sorted_labels(*stored.labels.shape)
+    classes, room = sorted(set(labels_N.tolist())), max(1, budget // pixels_NCHW[0, 0].numel())
+    rows = min(len(classes), CLASSES, room)
+    columns = max(1, min(COLUMNS, room // rows))
     return Picture(
-        strips=tuple(Strip(label, _png(strip)) for label, strip in enumerate(strips_KHWC.numpy())),
-        columns=columns,
-        size=width,
-        classes=classes,
-        ipc=ipc,
+        strips=tuple(_strip(label, pixels_NCHW[labels_N == label][:columns]) for label in classes[:rows]),
+        size=pixels_NCHW.shape[3],
+        classes=len(classes),
+        images=len(pixels_NCHW),
         low=float(pixels_NCHW.min()),
         high=float(pixels_NCHW.max()),
         outside=float(((pixels_NCHW < 0) | (pixels_NCHW > 1)).float().mean()),
     )
 
 
-def _png(strip_HWC: object) -> str:
-    import numpy as np
+def _sorted_labels(count: int, classes: int) -> "Tensor":
+    import torch
+
+    return torch.arange(classes).repeat_interleave(count // classes)
+
+
+def _strip(label: int, pixels_NCHW: "Tensor") -> Strip:
+    shown_NCHW = (pixels_NCHW.clamp(0, 1) * 255).round().byte()
+    strip_HWC = shown_NCHW.permute(2, 0, 3, 1).flatten(1, 2)
+    return Strip(label, len(shown_NCHW), _png(strip_HWC.numpy()))
+
+
+def _png(strip_HWC: "NDArray[np.uint8]") -> str:
     from PIL import Image
 
-    pixels = np.asarray(strip_HWC)
     file = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
+    Image.fromarray(strip_HWC[:, :, 0] if strip_HWC.shape[2] == 1 else strip_HWC).save(
+        file, format="PNG", optimize=True
+    )
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def history(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Points (iteration, value) of each drawn quantity that a history.csv has; values that are not finite are left out."""
+    """Points (iteration, value) of each drawn quantity that a history.csv has; finite ones only."""
     with path.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     found = {
@@ -118,7 +141,9 @@ class Axis:
             inside = [d * 10.0**p for p in powers for d in digits if self.low <= d * 10.0**p <= self.high]
             return inside[:: max(1, math.ceil(len(inside) / 6))]
         span = (self.high - self.low) or 1.0
-        step = min((m * 10.0 ** math.floor(math.log10(span / 4)) for m in (1, 2, 5, 10)), key=lambda s: abs(span / s - 4))
+        step = min(
+            (m * 10.0 ** math.floor(math.log10(span / 4)) for m in (1, 2, 5, 10)), key=lambda s: abs(span / s - 4)
+        )
         first = math.ceil(self.low / step - 1e-9)
         return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -139,8 +164,11 @@ def curve(name: str, series: Sequence[tuple[int, Points]]) -> str:
     across = Axis(min(xs), max(xs), LEFT, WIDE - RIGHT)
     up = _axis(ys, HIGH - BOTTOM, TOP)
     lines = [_line(points, across, up, f"s{number % 6}") for number, points in series]
-    title = f"{QUANTITIES[name]}, from {_number(ys[0])} to {_number(ys[-1])}, over {len(xs) // len(series)} iterations"
-    return _svg(title, HIGH, [*_frame(across, up), *lines])
+    ends = [
+        f"set {number}: from {_number(points[0][1])} to {_number(points[-1][1])} in {len(points)} iterations"
+        for number, points in series
+    ]
+    return _svg(f"{QUANTITIES[name]}, {'; '.join(ends)}", HIGH, [*_frame(across, up), *lines])
 
 
 def _line(points: Points, across: Axis, up: Axis, colour: str) -> str:
@@ -172,7 +200,8 @@ def runs(cells: Sequence[Cell], baseline: float | None) -> str:
         for one in cell.sets:
             at = middle + (4 * (one.index - (len(cell.sets) - 1) / 2) if len(cell.sets) < 5 else 0)
             parts += [
-                f'<circle class="dot s{one.index % 6}" cx="{across(v):.1f}" cy="{at:.1f}" r="3"/>' for v in one.accuracies
+                f'<circle class="dot s{one.index % 6}" cx="{across(v):.1f}" cy="{at:.1f}" r="3"/>'
+                for v in one.accuracies
             ]
         parts.append(f'<path class="mean" d="M{across(cell.mean):.1f} {middle - 10}v20"/>')
     title = "; ".join(f"{cell.label}: mean {cell.mean:.1f}, {cell.n} networks" for cell in cells)

@@ -1,6 +1,7 @@
 """What did not come out, and what is not known: listed from the data, as plainly as what did."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ def findings(cells: Sequence[Cell], spent: Sequence[Spent], chain: Sequence[Job]
     gaps = differences(cells)
     found = (
         Finding("Made of other things than are here now", tuple(_stale(chain, origins))),
-        Finding("Selected on test data", tuple(f"{_full(cell)}." for cell in cells if cell.selection == LEGACY)),
+        Finding("Selected on test data", tuple(_legacy(cells))),
         Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
         Finding("Differs from what the papers print", tuple(filter(None, map(_against_papers, cells)))),
         Finding("Has no random baseline beside it", tuple(_alone(cells, gaps))),
@@ -36,6 +37,11 @@ def findings(cells: Sequence[Cell], spent: Sequence[Spent], chain: Sequence[Job]
 
 def _full(cell: Cell) -> str:
     return f"{cell.words} ({cell.protocol}, {cell.selection}, {cell.network})"
+
+
+def _legacy(cells: Sequence[Cell]) -> list[str]:
+    count = Counter(cell.protocol for cell in cells if cell.selection == LEGACY)
+    return [f"{number} cell{'s' if number > 1 else ''} under protocol {name}." for name, number in count.items()]
 
 
 def _stale(chain: Sequence[Job], origins: Origins) -> list[str]:
@@ -80,10 +86,17 @@ def _one_set(cells: Sequence[Cell]) -> list[str]:
     single = [cell.words for cell in cells if len(cell.sets) == 1]
     if not single:
         return []
-    which = "Every cell" if len(single) == len(cells) else f"{len(single)} of {len(cells)} cells: {some(single)};"
-    return [f"{which} has one set, so standard errors are over networks and too small."]
+    which = "Every cell has" if len(single) == len(cells) else f"{len(single)} of {len(cells)} cells have"
+    return [f"{which} one set ({some(single)}), so standard errors are over networks and too small."]
 
 
 def _unmeasured(spent: Sequence[Spent]) -> list[str]:
-    lines = [(f"{one.stage} {one.what}", len(one.unmeasured), len(one.jobs)) for one in spent if one.unmeasured]
-    return [f"{name}: {missing} of {jobs} jobs." for name, missing, jobs in lines]
+    lines = []
+    for stage in dict.fromkeys(one.stage for one in spent):
+        kinds = [one for one in spent if one.stage == stage]
+        if all(len(one.unmeasured) == len(one.jobs) for one in kinds):
+            lines.append(f"{stage}: none of {sum(len(one.jobs) for one in kinds)} jobs.")
+        else:
+            partly = [one for one in kinds if one.unmeasured]
+            lines += [f"{stage} {one.what}: {len(one.unmeasured)} of {len(one.jobs)} jobs are not." for one in partly]
+    return lines

@@ -89,7 +89,10 @@ class Origins:
         made = self.card(job)
         if made is None:
             return ["its card is not here"]
-        now = cast(Json, json.loads(json.dumps(card.identity(job, self.root))))
+        try:
+            now = cast(Json, json.loads(json.dumps(card.identity(job, self.root))))
+        except DcpipeError as error:
+            return [f"an input is not here ({error.where})"]
         pairs = ((name, _flat(made.get(name)), _flat(now[name])) for name in ("params", "code", "inputs"))
         found = []
         for name, then, today in pairs:

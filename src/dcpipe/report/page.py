@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SETS = 3  # pictures of a cell, at most
-CELL_PIXELS, PAGE_PIXELS = 2**18, 2**22  # of pictures: a cell's first set, and the first sets of all cells
+CELL_PIXELS, PAGE_PIXELS = 2**18, 2**21  # of pictures: a cell's first set, and the first sets of all cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def _protocol(head: Headline) -> list[str]:
         assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
         rate = "the set's own step size" if what.learning_rate.kind == "own" else f"rate {what.learning_rate.value:g}"
         line = (
-            f"{what.networks} network{'s' if what.networks > 1 else ''} a set, {what.epochs} epochs, batch {what.batch}, "
-            f"{rate}, momentum {what.momentum:g}, weight decay {what.weight_decay:g}"
+            f"{what.networks} network{'s' if what.networks > 1 else ''} a set, {what.epochs} epochs, "
+            f"batch {what.batch}, {rate}, momentum {what.momentum:g}, weight decay {what.weight_decay:g}"
         )
         lines.setdefault(line, []).append(f"{entry.cell.dataset} {images(entry.cell.ipc)}")
     if len(lines) == 1:
@@ -135,7 +135,9 @@ def _protocol(head: Headline) -> list[str]:
 def _runs(head: Headline) -> list[tuple[str, str]]:
     drawn = []
     for dataset, ipc in head.columns:
-        cells = [head.entries[name, dataset, ipc].cell for name, _ in head.methods if (name, dataset, ipc) in head.entries]
+        cells = [
+            head.entries[name, dataset, ipc].cell for name, _ in head.methods if (name, dataset, ipc) in head.entries
+        ]
         baseline = next((cell.mean for cell in cells if cell.method == BASELINE), None)
         drawn.append((f"{dataset}, {images(ipc)}", figures.runs(cells, baseline)))
     return drawn
@@ -157,7 +159,7 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
         if position < SETS:
             standardisation = store.standardisation(artifact.checked(sources.root / one.made.input("train")))
             pixels = budget if position == 0 else budget // 4
-            picture = figures.picture(sources.root / path, standardisation, cell.ipc, pixels)
+            picture = figures.picture(sources.root / path, standardisation, pixels)
         shown.append(Shown(one.index, path, picture))
         histories.append((one.index, figures.history(artifact.checked(sources.root / one.made.outputs["history"]))))
     curves = []
@@ -195,9 +197,10 @@ def _params(title: str, cell: Cell, cards: Sequence[Json]) -> list[tuple[str, tu
         found.setdefault(key, ([], made))[0].append(one.index)
     if len(found) == 1:
         return [(title, tuple(origins.params_of(cards[0])))]
-    return [(f"{title}, set {', '.join(map(str, sets))}", tuple(origins.params_of(made))) for sets, made in found.values()]
+    return [
+        (f"{title}, set {', '.join(map(str, sets))}", tuple(origins.params_of(made))) for sets, made in found.values()
+    ]
 
 
 def _uri(text: str, kind: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
-

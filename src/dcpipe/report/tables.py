@@ -13,7 +13,8 @@ from dcpipe.report.published import WHOLE, Published, published
 WIDTH = 100  # of a terminal
 LEGACY = "legacy-max"
 SUMMARY = (
-    "dataset", "method", "ipc", "network", "protocol", "selection", "n", "mean", "std", "seconds", "peak_bytes", "digest",
+    "dataset", "method", "ipc", "network", "protocol", "selection",
+    "n", "mean", "std", "seconds", "peak_bytes", "digest",
 )  # fmt: skip
 
 Value = str | int | float | None
@@ -27,10 +28,15 @@ class Column:
     title: str
     kind: Kind = "text"
 
+    @property
+    def raw_title(self) -> str:
+        """The title over raw values: it names their unit."""
+        return f"{self.title} ({self.kind})" if self.kind in {"seconds", "bytes"} else self.title
+
     def show(self, value: Value) -> str:
         """A value for the eye; one that is not there says so."""
         if value is None:
-            return "not measured" if self.kind in {"seconds", "bytes"} else "–"
+            return "not measured" if self.kind in {"seconds", "bytes"} else "-"
         if isinstance(value, str) or self.kind in {"text", "count"}:
             return str(value)
         return {"points": f"{value:.1f}", "seconds": duration(value), "bytes": size(value)}[self.kind]
@@ -49,7 +55,7 @@ class Table:
         """Raw values; one that is not there is empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([column.title for column in self.columns])
+        writer.writerow([column.raw_title for column in self.columns])
         writer.writerows([["" if value is None else value for value in row] for row in self.rows])
         return text.getvalue()
 
@@ -94,7 +100,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """Methods by dataset and ipc, under one protocol, one selection rule and one network: numbers that may be compared."""
+    """Methods by dataset and ipc under one protocol, selection rule and network: numbers that may be compared."""
 
     protocol: str
     selection: str
@@ -178,7 +184,7 @@ def every_cell(cells: Sequence[Cell]) -> Table:
     kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
     kinds |= {"papers": "text", "printed in": "text"} if any(printed) else {}
     kinds |= {"protocol": "text", "selection": "text", "network": "text"}
-    kinds |= {"seconds": "seconds", "peak memory": "bytes", "digest": "text"}
+    kinds |= {"time": "seconds", "peak memory": "bytes", "digest": "text"}
     rows: list[tuple[Value, ...]] = []
     for position, cell in enumerate(cells):
         gap = gaps.get(position)
@@ -206,14 +212,18 @@ def _papers(found: Published | None) -> tuple[Value, ...]:
 
 def cost(spent: Sequence[Spent]) -> Table:
     """What each kind of job cost, and what it left on disk."""
-    kinds: dict[str, Kind] = {"stage": "text", "of": "text", "jobs": "count", "seconds": "seconds"}
+    kinds: dict[str, Kind] = {"stage": "text", "what": "text", "jobs": "count", "time": "seconds"}
     kinds |= {"peak memory": "bytes", "device": "text", "on disk": "bytes"}
     rows = [
-        (one.stage, one.what, len(one.jobs), one.seconds, one.peak_bytes, one.devices or "not measured", one.bytes)
+        (one.stage, one.what, len(one.jobs), one.seconds, one.peak_bytes, one.devices or "not measured", _here(one))
         for one in spent
     ]
     caption = "What it cost: a row for each kind of job, its shards and sets together."
     return Table("costs", caption, _columns(kinds), tuple(rows))
+
+
+def _here(spent: Spent) -> Value:
+    return "not here" if spent.bytes is None else spent.bytes
 
 
 def terminal(cells: Sequence[Cell]) -> str:
@@ -263,7 +273,7 @@ def escape(text: str) -> str:
 _LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"±": r"$\pm$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$"},
+    **{"±": r"$\pm$", "<": "$<$", ">": "$>$"},
 }
 
 

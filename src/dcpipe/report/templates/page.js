@@ -21,7 +21,7 @@
     const cell = row.cells[index];
     return cell.dataset.v !== undefined ? Number(cell.dataset.v) : cell.textContent.trim();
   };
-  const missing = (value) => value === "–" || value === "not measured";
+  const missing = (value) => ["-", "not measured", "not here"].includes(value);
   const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true }));
   document.querySelectorAll("table.long").forEach((table) => {
     const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];

@@ -1,0 +1,133 @@
+"""Laws of the page: it needs nothing but itself, shows the bytes it says it shows, and hides no failure."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcpipe.data import store
+from dcpipe.distill import synthetic_set
+from dcpipe.graph import Graph
+from dcpipe.report import stage
+
+
+class Attributes(HTMLParser):
+    """Every (tag, name, value) of a page, and the tags left open."""
+
+    VOID = frozenset({"meta", "link", "img", "input", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def html(made: Path) -> str:
+    return (made / "results/two/report.html").read_text()
+
+
+def test_nothing_is_fetched_from_anywhere(html: str) -> None:
+    targets = [value for _, name, value in Attributes(html).found if name in {"src", "href", "action", "srcset"}]
+    assert targets
+    assert all(value.startswith(("data:", "#")) for value in targets)
+    assert not re.findall(r"https?://|url\((?!\"\$)|@import", html)
+    assert "default-src 'none'" in html
+
+
+def test_every_tag_is_closed_and_every_anchor_has_its_section(html: str) -> None:
+    page = Attributes(html)
+    assert page.open == []
+    anchors = {value[1:] for tag, name, value in page.found if (tag, name) == ("a", "href") and value[0] == "#"}
+    assert anchors <= {value for _, name, value in page.found if name == "id"}
+
+
+def test_titles_are_escaped(html: str) -> None:
+    assert "Two &amp; two &lt;digits&gt;" in html
+    assert "<digits>" not in html
+
+
+def test_pictures_are_the_stored_pixels_clipped_and_nothing_else(made: Path, html: str) -> None:
+    uris = dict(re.findall(r'<img src="data:image/png;base64,([^"]+)"[^>]* alt="MTT, set 0, class (\d)', html))
+    shown = {int(label): Image.open(io.BytesIO(base64.b64decode(uri))) for uri, label in uris.items()}
+    stored = synthetic_set.load(made / "artifacts/synthetic/tiny/mtt/ipc1/set0/synthetic.safetensors")
+    pixels = store.standardisation(made / "artifacts/data/tiny/train.zarr").invert(stored.images_NCHW)
+    assert pixels.min() < 0
+    assert sorted(shown) == list(range(10))
+    for label, picture in shown.items():
+        expected = (pixels[label, 0].clamp(0, 1) * 255).round().byte().numpy()
+        assert np.array_equal(np.asarray(picture), expected)
+
+
+def test_every_accuracy_every_digest_and_the_commands_stand_in_the_page(made: Path, html: str) -> None:
+    for path in made.glob("artifacts/scores/**/scores.json"):
+        assert ", ".join(f"{value:.2f}" for value in json.loads(path.read_text())["accuracies"]) in html
+    for path in made.glob("artifacts/synthetic/**/card.json"):
+        assert all(one["digest"] in html for one in json.loads(path.read_text())["inputs"]["train"])
+    chain = ["data tiny", "experts tiny plain --shard 1", "distill tiny mtt --ipc 1 --set 1"]
+    last = "evaluate tiny mtt --ipc 1 --set 1 --protocol digits-legacy-max --network native"
+    places = [html.rindex(f"\ndcpipe {command}\n") for command in chain[1:]]
+    assert f"<pre>dcpipe {chain[0]}\n" in html
+    assert places == sorted(places)
+    assert html.rindex(f"\ndcpipe {last}\n") > places[-1]
+    assert "--log" not in html
+
+
+def test_selection_on_test_data_is_warned_of_once_a_table(html: str) -> None:
+    results = html[html.index('<section id="results">') : html.index('<section id="limits">')]
+    tables = results.split("<article>")[1:]
+    assert ['class="warning"' in table for table in tables] == [False, True]
+    assert "2 cells under protocol digits-legacy-max." in html
+
+
+def test_downloads_are_the_files_beside_the_page(made: Path, html: str) -> None:
+    offered = re.findall(r'download="([^"]+)" href="data:[^,]+;base64,([^"]+)"', html)
+    files = {path.name: path.read_bytes() for path in (made / "results/two/tables").iterdir()}
+    assert {name: base64.b64decode(content) for name, content in offered} == files
+    assert len(files) == 8
+
+
+def test_curves_start_and_end_where_the_history_does(made: Path, html: str) -> None:
+    rows = (made / "artifacts/synthetic/tiny/mtt/ipc1/set0/history.csv").read_text().splitlines()
+    first, last = (float(row.split(",")[rows[0].split(",").index("loss")]) for row in (rows[1], rows[-1]))
+    assert f"matching loss, set 0: from {first:.4g} to {last:.4g} in {len(rows) - 1} iterations" in html
+
+
+def test_params_that_changed_since_a_set_was_made_are_told(root: Path) -> None:
+    path = root / "params/methods/mtt.yaml"
+    text = path.read_text()
+    head, _, tiny = text.rpartition("  tiny:")
+    path.write_text(f"{head}  tiny:{re.sub('iterations: [0-9]+', 'iterations: 99', tiny, count=1)}")
+    assert path.read_text() != text
+    stage.run(Graph(root).job("report", experiment="two"), root)
+    html = (root / "results/two/report.html").read_text()
+    job = Graph(root).job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
+    assert f"{job.name}: other params (params/methods/mtt.yaml: overrides.tiny.outer.iterations)." in html
+    told = html[html.index("Made of other things") : html.index("Selected on test data</h3>")]
+    assert told.count("<li>") == 2
+
+
+def test_the_terminal_table_fits_and_ends_with_the_path(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.run(Graph(made).job("report", experiment="two"), made)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert last == str(made / "results/two/report.html")
+    assert sum(" ± " in line for line in lines) == 4

@@ -1,0 +1,93 @@
+"""Laws of the tables: standard errors over clusters, protocols apart, LaTeX that prints as it stands."""
+
+import math
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dcpipe.graph import Graph
+from dcpipe.report import cells, tables
+from dcpipe.report.cells import Cell
+from dcpipe.report.tables import Column, Table
+
+
+@pytest.fixture(scope="module")
+def found(made: Path) -> list[Cell]:
+    return cells.gather(Graph(made).job("report", experiment="two"), made)
+
+
+def of(cell: Cell, *accuracies: tuple[float, ...], **changes: object) -> Cell:
+    """The same cell with other accuracies, one tuple a set."""
+    sets = tuple(replace(cell.sets[0], index=i, accuracies=values) for i, values in enumerate(accuracies))
+    return replace(cell, sets=sets, **changes)
+
+
+def test_with_sets_the_error_is_between_set_means_whatever_networks_do(found: list[Cell]) -> None:
+    random = of(found[0], (50.0, 50.0), (52.0, 52.0))
+    ours = of(found[2], (60.0, 64.0), (66.0, 70.0))
+    wider = of(found[2], (52.0, 72.0), (58.0, 78.0))
+    gaps = [cells.differences([random, cell])[1] for cell in (ours, wider)]
+    assert gaps[0] == gaps[1]
+    assert (gaps[0].over, gaps[0].count, gaps[0].points) == ("sets", 2, 14.0)
+    assert gaps[0].error == pytest.approx(math.sqrt(2.0 / 2 + 18.0 / 2))
+
+
+def test_with_one_set_the_error_is_between_networks_and_says_so(found: list[Cell]) -> None:
+    random, ours = of(found[0], (50.0, 52.0, 54.0)), of(found[2], (60.0, 61.0))
+    gap = cells.differences([random, ours])[1]
+    assert (gap.over, gap.count) == ("networks", 2)
+    assert gap.error == pytest.approx(math.sqrt(statistics.variance([50, 52, 54]) / 3 + 0.5 / 2))
+
+
+def test_no_spread_is_never_a_clear_win(found: list[Cell]) -> None:
+    gap = cells.differences([of(found[0], (50.0,)), of(found[2], (90.0,))])[1]
+    assert (gap.error, gap.errors, gap.is_clear) == (None, None, False)
+
+
+def test_random_under_another_protocol_is_no_baseline(found: list[Cell]) -> None:
+    assert found[0].method == "random"
+    assert cells.differences([found[0], replace(found[2], protocol="another")]) == {}
+
+
+def test_a_headline_never_holds_two_protocols_selections_or_networks(found: list[Cell]) -> None:
+    more = [*found, *(replace(cell, network="mlp") for cell in found)]
+    heads = tables.headlines(more)
+    assert len(heads) == 4
+    for head in heads:
+        inside = {(e.cell.protocol, e.cell.selection, e.cell.network) for e in head.entries.values()}
+        assert inside == {(head.protocol, head.selection, head.network)}
+        assert bool(head.warning) == (head.selection == "legacy-max")
+
+
+def test_papers_have_a_column_only_where_they_trained_the_same_network(found: list[Cell]) -> None:
+    theirs = replace(found[2], dataset="cifar10", network="convnet3")
+    columns = {
+        network: [column.title for column in tables.every_cell([replace(theirs, network=network)]).columns]
+        for network in ("convnet3", "resnet18")
+    }
+    assert "papers" in columns["convnet3"]
+    assert "papers" not in columns["resnet18"]
+    assert "papers" not in [column.title for column in tables.every_cell(found).columns]
+    assert "46.2 ± 0.8 / 46.3 ± 0.8" in tables.every_cell([theirs]).csv()
+
+
+def test_latex_escapes_every_letter_that_would_not_print(found: list[Cell]) -> None:
+    text = r"100 % of $x_1 & #2 {a} ~ ^ \ < > ±"
+    table = Table("name", text, (Column(text),), ((text,),))
+    escaped = r"100 \% of \$x\_1 \& \#2 \{a\} \textasciitilde{} \textasciicircum{} \textbackslash{} $<$ $>$ $\pm$"
+    assert table.latex().count(escaped) == 3
+    assert text not in table.latex()
+
+
+def test_csv_keeps_full_numbers_and_leaves_what_is_not_there_empty(found: list[Cell]) -> None:
+    columns = (Column("a", "points"), Column("time", "seconds"))
+    table = Table("name", "", columns, ((1 / 3, None),))
+    assert table.csv() == f"a,time (seconds)\n{1 / 3!r},\n"
+    assert r"0.3 & not measured \\" in table.latex()
+
+
+def test_the_terminal_never_writes_more_than_100_columns(found: list[Cell]) -> None:
+    long = [replace(cell, dataset="d" * 60, label="m" * 60, protocol="p" * 90, ipc=50000) for cell in found]
+    assert all(len(line) <= 100 for line in tables.terminal(long).splitlines())
