@@ -3,12 +3,13 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dcpipe import artifact
-from dcpipe.errors import CorruptArtifactError
+from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.graph import Graph
 from dcpipe.report import stage
 
@@ -87,3 +88,16 @@ def test_a_flipped_bit_is_refused_by_name_and_nothing_is_written(root: Path, nam
     with pytest.raises(CorruptArtifactError, match=name):
         again(root)
     assert {path: path.read_bytes() for path in (root / "results").rglob("*") if path.is_file()} == before
+
+
+def test_a_score_that_is_not_there_is_named(root: Path) -> None:
+    shutil.rmtree(root / "artifacts/scores/tiny/mtt/ipc1/set1/digits")
+    with pytest.raises(UserError, match=r"set1/digits/native/scores\.json"):
+        again(root)
+
+
+def test_a_place_that_cannot_be_written_is_named(root: Path) -> None:
+    shutil.rmtree(root / "results")
+    (root / "results").write_text("in the way")
+    with pytest.raises(UserError, match=r"results/two/summary\.csv: cannot be written"):
+        again(root)

@@ -45,8 +45,10 @@ def _legacy(cells: Sequence[Cell]) -> list[str]:
 
 
 def _stale(chain: Sequence[Job], origins: Origins) -> list[str]:
-    found = [(job, origins.differences(job)) for job in chain]
-    return [f"{job.name}: {'; '.join(parts)}." for job, parts in found if parts]
+    found: dict[str, list[str]] = {}
+    for job in chain:
+        found.setdefault("; ".join(origins.differences(job)), []).append(job.name)
+    return [f"{some(names)}: {parts}." for parts, names in found.items() if parts]
 
 
 def _no_better(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:

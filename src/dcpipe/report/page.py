@@ -16,7 +16,8 @@ from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, differences, image
 from dcpipe.report.figures import Picture
 from dcpipe.report.findings import findings
 from dcpipe.report.origins import Json, Origins, Spent
-from dcpipe.report.tables import Headline, Table, duration, headlines, size
+from dcpipe.report.published import references
+from dcpipe.report.tables import Headline, Table, beside, duration, headlines, size
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -84,6 +85,7 @@ def render(job: Job, cells: Sequence[Cell], tables: Sequence[Table], spent: Sequ
         gaps=differences(cells),
         baseline=BASELINE,
         images=images,
+        papers=references() if any(map(beside, cells)) else {},
     )
 
 

@@ -40,8 +40,13 @@ def published(dataset: str, method: str, ipc: int) -> Published | None:
     merged: dict[tuple[float, float], list[str]] = {}
     for source, mean, std in _rows().get((dataset, method, "all" if method == WHOLE else f"ipc{ipc}"), ()):
         merged.setdefault((mean, std), []).append(source)
-    numbers = tuple(Number(mean, std, "; ".join(sources)) for (mean, std), sources in merged.items())
+    numbers = tuple(Number(mean, std, ", ".join(sources)) for (mean, std), sources in merged.items())
     return Published(_networks()[dataset], numbers) if numbers else None
+
+
+def references() -> dict[str, str]:
+    """The papers by the names that sources have."""
+    return cast(dict[str, str], _file()["papers"])
 
 
 @cache
@@ -62,6 +67,6 @@ def _rows() -> dict[tuple[str, str, str], list[_Row]]:
         for method, datasets in numbers.items():
             for dataset, cells in datasets.items():
                 for size, (mean, std) in cells.items():
-                    row = (f"{table['source']}{note}", float(mean), float(std))
+                    row = (f"{table['paper']} {table['table']}{note}", float(mean), float(std))
                     found.setdefault((dataset, method, size), []).append(row)
     return found

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from dcpipe import artifact
+from dcpipe.errors import UserError
 from dcpipe.graph import Graph
 from dcpipe.job import Job
 from dcpipe.report import page, tables
@@ -24,13 +25,21 @@ def run(job: Job, root: Path) -> None:
     spent = sources.spent(sources.chain([sources.graph.maker(job.input("metrics"))]))
     offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(spent)]
     html = page.render(job, cells, offered, spent, sources)
-    artifact.write_atomically(root / job.outputs["summary"], tables.summary(cells).csv().encode())
-    folder = (root / job.outputs["page"]).parent / "tables"
+    place = root / job.outputs["page"]
+    _write(root / job.outputs["summary"], tables.summary(cells).csv())
     for table in offered:
-        artifact.write_atomically(folder / f"{table.name}.csv", table.csv().encode())
-        artifact.write_atomically(folder / f"{table.name}.tex", table.latex().encode())
-    artifact.write_atomically(root / job.outputs["page"], html.encode())
-    _say(f"{tables.terminal(cells)}\n\n{root / job.outputs['page']}\n")
+        _write(place.parent / "tables" / f"{table.name}.csv", table.csv())
+        _write(place.parent / "tables" / f"{table.name}.tex", table.latex())
+    _write(place, html)
+    _say(f"{tables.terminal(cells)}\n\n{place}\n")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        artifact.write_atomically(path, text.encode())
+    except OSError as error:
+        remedy = "make room, or a folder that you may write to"
+        raise UserError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy) from error
 
 
 def _say(text: str) -> None:
