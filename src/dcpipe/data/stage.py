@@ -32,8 +32,9 @@ def run(task: Task) -> None:
     part = source.part("train" if facts.own_test else "all")
     rows = _cut(task, what, facts, part)
     _refuse_full_disk(task.draft.folder, facts, sum(map(len, rows.values())))
-    moments = {name: _write(task, facts, part, name, rows[name]) for name in ("train", "val") if len(rows[name])}
-    standardisation = _standardisation(what, moments["train"])
+    standardisation = _standardisation(what, _write(task, facts, part, "train", rows["train"]))
+    if len(rows["val"]):
+        _write(task, facts, part, "val", rows["val"])
     if facts.own_test:
         del part  # the two parts of a source need not fit into memory side by side
         part = source.part("test")
@@ -94,7 +95,7 @@ def _refuse_full_disk(folder: Path, facts: Facts, images: int) -> None:
         raise UserError(what, where=str(folder), remedy="make room")
 
 
-def _write(task: Task, facts: Facts, part: Part, name: str, rows: Rows) -> store.Moments:
+def _write(task: Task, facts: Facts, part: Part, name: store.Part, rows: Rows) -> store.Moments:
     """One part into its store; what a source reads must have the shape that planning was told."""
     shape = (facts.channels, facts.image_size, facts.image_size)
 

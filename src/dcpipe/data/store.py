@@ -26,6 +26,7 @@ CHUNK_BYTES = 2**20
 SHARD_BYTES = 2**26
 BLOCK_ROWS = 1024  # standardised at a time
 
+Part = Literal["train", "val", "test"]
 Read = Callable[[int, int], NDArray[np.uint8]]
 """(first row, row after the last) of a part -> images (n x C x H x W)."""
 
@@ -102,7 +103,7 @@ class Moments:
 
 def write(
     path: Path,
-    part: str,
+    part: Part,
     labels_N: NDArray[np.int64],
     shape_CHW: tuple[int, int, int],
     read: Read,
@@ -172,7 +173,7 @@ class Pixels:
         return Images(images, self.labels_N, self.classes)
 
 
-def load_pixels(path: Path, part: Literal["train", "val", "test"], device: torch.device | None = None) -> Pixels:
+def load_pixels(path: Path, part: Part, device: torch.device | None = None) -> Pixels:
     """A part as it is stored, on a device.
 
     Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.
@@ -185,7 +186,7 @@ def load_pixels(path: Path, part: Literal["train", "val", "test"], device: torch
     return Pixels(pixels, labels, classes, standardisation(path))
 
 
-def load(path: Path, part: Literal["train", "val", "test"], device: torch.device | None = None) -> Images:
+def load(path: Path, part: Part, device: torch.device | None = None) -> Images:
     """A part, standardised, on a device.
 
     Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.

@@ -139,9 +139,11 @@ class TorchvisionSet:
                 cls(self._place, download=True, **part)
         except Exception as error:  # no network, no permission, a bad mirror: all end here
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            what = f"could not fetch {self._kind} ({reason}); missing: {', '.join(missing)}"
-            remedy = f"put {'it' if len(missing) == 1 else 'them'} there by hand (from {_origin(cls)})"
-            raise UserError(what, where=str(self._place), remedy=remedy) from error
+            wanted = ", ".join([cls.filename] if hasattr(cls, "filename") else missing)
+            remedy = f"put {wanted} there by hand (from {_origin(cls)})"
+            raise UserError(
+                f"could not fetch {self._kind} ({reason})", where=str(self._place), remedy=remedy
+            ) from error
 
     def _unpack(self, scratch: Path) -> None:
         """Give the class unpacked files without writing into the user's folder."""
@@ -189,6 +191,7 @@ def _part(kind: str, data: Any) -> Part:
 
 
 def _origin(cls: Any) -> str:
+    """Where torchvision fetches a set from."""
     if hasattr(cls, "mirrors"):
         return str(cls.mirrors[0])
     return str(cls.url if hasattr(cls, "url") else cls.split_list["train"][0].rpartition("/")[0])

@@ -33,9 +33,7 @@ def dataset(resolved: Resolved, data: Dataset) -> None:
     if left is not None and left < (split.train_per_class or 1):
         taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
         what = f"asks for {taken} images a class in all; the rarest class has {known.smallest_class}"
-        keys = ("test_per_class", "validation_per_class", "train_per_class")
-        first = next(key for key in keys if getattr(split, key))
-        raise UserError(what, where=_at(resolved, f"split.{first}"), remedy="lower a count of the split")
+        raise UserError(what, where=_at(resolved, _first_count(resolved, data)), remedy="lower a count of the split")
     if isinstance(data.standardise, Constants):
         for key in ("mean", "std"):
             if len(getattr(data.standardise, key)) != known.channels:
@@ -44,6 +42,14 @@ def dataset(resolved: Resolved, data: Dataset) -> None:
                     where=_at(resolved, f"standardise.{key}"),
                 )
     fits(data, data.network, _at(resolved, "network"))
+
+
+def _first_count(resolved: Resolved, data: Dataset) -> str:
+    """The key to look at: a variant's own count rather than its base's."""
+    counts = ("test_per_class", "validation_per_class", "train_per_class")
+    given = [f"split.{name}" for name in counts if getattr(data.split, name)]
+    own = [key for key in given if resolved.leaves[key].origin.file == resolved.file]
+    return (own or given)[0]
 
 
 def _refuse_test_part(resolved: Resolved, data: Dataset) -> None:
