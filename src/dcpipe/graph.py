@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dcpipe import code_identity
-from dcpipe.data.registry import SOURCES
+from dcpipe.data import registry
 from dcpipe.distill import composition
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.job import Job, Resources
@@ -81,9 +81,12 @@ class Graph:
     def _data(self, dataset: str) -> Job:
         resolved, what = self.library.dataset(dataset)
         check.dataset(resolved, what)
-        roots = ("dcpipe.data.stage", SOURCES[what.source.kind])
+        source, facts = registry.SOURCES[what.source.kind], registry.facts(what)
         values = [_keys(resolved, without=("description", "network"))]
-        return self._make("data", {"dataset": dataset}, {}, values, roots, {"dataset": what})
+        sections = {"dataset": what, "source": source, "facts": facts}
+        roots = ("dcpipe.data.stage", source)
+        resources = Resources(mem_mb=2000, runtime=facts.minutes)
+        return self._make("data", {"dataset": dataset}, {}, values, roots, sections, resources)
 
     def _experts(self, dataset: str, experts: str, shard: str) -> Job:
         resolved_dataset, data = self.library.dataset(dataset)

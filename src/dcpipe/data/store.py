@@ -2,9 +2,12 @@
 
 `train.zarr` holds the groups train and, where the dataset has one, val, and the standardisation measured on or
 published for train. `test.zarr` is an artifact of its own, so that the graph itself shows that evaluation alone
-opens it.
+opens it. A part is written a shard at a time, so that preparing needs memory for one shard, whatever its length.
+
+Legend: N images, C channels, H W pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,8 +20,15 @@ from torch import Tensor
 
 from dcpipe import arrays
 from dcpipe.errors import UserError
+from dcpipe.progress import track
 
 CHUNK_BYTES = 2**20
+SHARD_BYTES = 2**26
+BLOCK_ROWS = 1024  # standardised at a time
+
+Part = Literal["train", "val", "test"]
+Read = Callable[[int, int], NDArray[np.uint8]]
+"""(first row, row after the last) of a part -> images (n x C x H x W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +70,72 @@ class Images:
         return int(self.images_NCHW.shape[2])
 
 
-def measure(images_NCHW: NDArray[np.uint8]) -> Standardisation:
-    """Mean and standard deviation a channel in float64, from exact integer sums (any order gives the same)."""
-    count = images_NCHW.shape[0] * images_NCHW.shape[2] * images_NCHW.shape[3]
-    wide = images_NCHW.astype(np.int64)
-    sums, squares = wide.sum(axis=(0, 2, 3)), (wide * wide).sum(axis=(0, 2, 3))
-    mean = sums / count
-    variance = squares / count - mean * mean
-    return Standardisation(tuple(map(float, mean / 255.0)), tuple(map(float, np.sqrt(variance) / 255.0)))
+@dataclass(slots=True)
+class Moments:
+    """Exact sums a channel of pixels and of their squares: any order and any blocks give the same bits."""
+
+    count: int
+    sums_C: NDArray[np.int64]
+    squares_C: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, channels: int) -> "Moments":
+        """Of no pixels."""
+        return cls(0, np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64))
+
+    def add(self, images_NCHW: NDArray[np.uint8]) -> None:
+        """Count more images (by how often each of the 256 values occurs: no wide copy of the images)."""
+        values = np.arange(256, dtype=np.int64)
+        self.count += images_NCHW.size // images_NCHW.shape[1]
+        few = max(1, CHUNK_BYTES // images_NCHW[0].size)
+        for start in range(0, len(images_NCHW), few):
+            for channel in range(len(self.sums_C)):
+                often = np.bincount(images_NCHW[start : start + few, channel].ravel(), minlength=256)
+                self.sums_C[channel] += often @ values
+                self.squares_C[channel] += often @ (values * values)
+
+    def standardisation(self) -> Standardisation:
+        """Mean and standard deviation a channel, in float64."""
+        mean = self.sums_C / self.count
+        variance = self.squares_C / self.count - mean * mean
+        return Standardisation(tuple(map(float, mean / 255.0)), tuple(map(float, np.sqrt(variance) / 255.0)))
 
 
-def create(path: Path, *, classes: int, standardisation: Standardisation) -> None:
-    """An empty store with its facts."""
+def write(
+    path: Path,
+    part: Part,
+    labels_N: NDArray[np.int64],
+    shape_CHW: tuple[int, int, int],
+    read: Read,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+) -> Moments:
+    """Write a part (train, val or test) shard by shard. Returns the moments of its pixels."""
+    zarr.create_group(str(path / part), zarr_format=3)
+    count, row_bytes = len(labels_N), int(np.prod(shape_CHW))
+    chunk = min(max(1, CHUNK_BYTES // row_bytes), count)
+    shard = chunk * min(-(-count // chunk), max(1, shard_bytes // (chunk * row_bytes)))
+    array = arrays.create(
+        path / part, "images", (count, *shape_CHW), "uint8", chunks=(chunk, *shape_CHW), shards=(shard, *shape_CHW)
+    )
+    moments = Moments.none(shape_CHW[0])
+    for start in track(range(0, count, shard), f"{part} images"):
+        stop = min(start + shard, count)
+        images = read(start, stop)
+        moments.add(images)
+        array[start:stop] = images
+    arrays.write_rows(path / part, "labels", labels_N, chunk_rows=CHUNK_BYTES // 8)
+    return moments
+
+
+def describe(path: Path, *, classes: int, standardisation: Standardisation) -> None:
+    """Put the facts of a store beside its parts; without them it is none."""
     attributes = {
         "classes": classes,
         "mean": list(standardisation.mean_C),
         "std": list(standardisation.std_C),
     }
     zarr.create_group(str(path), zarr_format=3, attributes=attributes)
-
-
-def write(path: Path, part: str, images_NCHW: NDArray[np.uint8], labels_N: NDArray[np.int64]) -> None:
-    """Add a part (train, val or test)."""
-    zarr.create_group(str(path / part), zarr_format=3)
-    row_bytes = int(np.prod(images_NCHW.shape[1:]))
-    arrays.write_rows(path / part, "images", images_NCHW, chunk_rows=max(1, CHUNK_BYTES // row_bytes))
-    arrays.write_rows(path / part, "labels", labels_N, chunk_rows=CHUNK_BYTES // 8)
 
 
 def standardisation(path: Path) -> Standardisation:
@@ -97,8 +147,34 @@ def standardisation(path: Path) -> Standardisation:
     return Standardisation(tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def load(path: Path, part: Literal["train", "val", "test"], device: torch.device | None = None) -> Images:
-    """A part, standardised, on a device.
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """One part as it is stored: uint8 images (N x C x H x W) and labels (N, int64), standardised when asked for.
+
+    A fourth of the memory of `Images`; for sets that do not fit as float32.
+    """
+
+    pixels_NCHW: Tensor
+    labels_N: Tensor
+    classes: int
+    standardisation: Standardisation
+
+    def images(self, rows: Tensor | slice) -> Tensor:
+        """Some images, standardised (n x C x H x W, float32)."""
+        return self.standardisation.apply(self.pixels_NCHW[rows])
+
+    def standardised(self) -> Images:
+        """All of them; the same bits, with one block of temporaries."""
+        count = len(self.pixels_NCHW)
+        images = torch.empty(self.pixels_NCHW.shape, dtype=torch.float32, device=self.pixels_NCHW.device)
+        for start in range(0, count, BLOCK_ROWS):
+            rows = slice(start, min(start + BLOCK_ROWS, count))
+            images[rows] = self.images(rows)
+        return Images(images, self.labels_N, self.classes)
+
+
+def load_pixels(path: Path, part: Part, device: torch.device | None = None) -> Pixels:
+    """A part as it is stored, on a device.
 
     Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.
     """
@@ -107,4 +183,12 @@ def load(path: Path, part: Literal["train", "val", "test"], device: torch.device
     pixels = torch.from_numpy(arrays.read(path / part, "images")).to(device)
     labels = torch.from_numpy(arrays.read(path / part, "labels")).to(device)
     classes = int(str(zarr.open_group(str(path), mode="r").attrs["classes"]))
-    return Images(standardisation(path).apply(pixels), labels, classes)
+    return Pixels(pixels, labels, classes, standardisation(path))
+
+
+def load(path: Path, part: Part, device: torch.device | None = None) -> Images:
+    """A part, standardised, on a device.
+
+    Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.
+    """
+    return load_pixels(path, part, device).standardised()

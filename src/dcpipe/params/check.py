@@ -1,6 +1,6 @@
 """Impossible combinations: what no single section can see, refused before anything is spent."""
 
-from dcpipe.data.registry import FACTS
+from dcpipe.data.registry import facts
 from dcpipe.errors import UserError
 from dcpipe.experts.epochs import kept_epochs
 from dcpipe.models import names
@@ -20,27 +20,54 @@ def fits(data: Dataset, network: str, where: str) -> None:
     """A network must be able to take images of this size."""
     name = names.parse(data.network if network == "native" else network)
     try:
-        names.refuse_size(name, FACTS[data.source.kind].image_size)
+        names.refuse_size(name, facts(data).image_size)
     except UserError as error:
         raise UserError(error.what, where=where, remedy=error.remedy) from error
 
 
 def dataset(resolved: Resolved, data: Dataset) -> None:
-    """Splits must leave training images, and constants must fit the channels."""
-    facts = FACTS[data.source.kind]
-    split = data.split
-    if facts.smallest_class is not None:
-        taken = split.test_per_class + split.validation_per_class + (split.train_per_class or 1)
-        if taken > facts.smallest_class:
-            what = f"asks for {taken} images a class in all; the rarest class has {facts.smallest_class}"
-            raise UserError(what, where=_at(resolved, "split.test_per_class"), remedy="lower a count of the split")
+    """A test part must come from somewhere, splits must leave training images, constants must fit the channels."""
+    known, split = facts(data), data.split
+    _refuse_test_part(resolved, data)
+    left = training_images(data)
+    if left is not None and left < (split.train_per_class or 1):
+        taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
+        what = f"asks for {taken} images a class in all; the rarest class has {known.smallest_class}"
+        raise UserError(what, where=_at(resolved, _first_count(resolved, data)), remedy="lower a count of the split")
     if isinstance(data.standardise, Constants):
         for key in ("mean", "std"):
-            if len(getattr(data.standardise, key)) != facts.channels:
+            if len(getattr(data.standardise, key)) != known.channels:
                 raise UserError(
-                    f"needs {facts.channels} numbers, one a channel",
+                    f"needs {known.channels} numbers, one a channel",
                     where=_at(resolved, f"standardise.{key}"),
                 )
+    fits(data, data.network, _at(resolved, "network"))
+
+
+def _first_count(resolved: Resolved, data: Dataset) -> str:
+    """The key to look at: a variant's own count rather than its base's."""
+    counts = ("test_per_class", "validation_per_class", "train_per_class")
+    given = [f"split.{name}" for name in counts if getattr(data.split, name)]
+    own = [key for key in given if resolved.leaves[key].origin.file == resolved.file]
+    return (own or given)[0]
+
+
+def _refuse_test_part(resolved: Resolved, data: Dataset) -> None:
+    given, where = data.split.test_per_class, _at(resolved, "split.test_per_class")
+    if facts(data).own_test and given is not None:
+        raise UserError("this source comes with a test part, and all of it is used", where=where, remedy="write null")
+    if not facts(data).own_test and given is None:
+        remedy = "say how many images of each class are for test"
+        raise UserError("this source has no test part of its own", where=where, remedy=remedy)
+
+
+def training_images(data: Dataset) -> int | None:
+    """How many images of the rarest class are left to train on; None where only reading the source tells."""
+    smallest = facts(data).smallest_class
+    if smallest is None:
+        return None
+    left = smallest - (data.split.test_per_class or 0) - data.split.validation_per_class
+    return min(left, data.split.train_per_class or left)
 
 
 def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> None:
@@ -63,12 +90,8 @@ def method(resolved: Resolved, what: Method, data: Dataset, ipc: int) -> None:
     if unrolled and what.compute.backend == "compiled":
         where = _at(resolved, "compute.backend")
         raise UserError("has no effect on the unrolled hypergradient", where=where, remedy="write eager")
-    facts = FACTS[data.source.kind]
-    if facts.smallest_class is None:
-        return
-    left = facts.smallest_class - data.split.test_per_class - data.split.validation_per_class
-    left = min(left, data.split.train_per_class or left)
-    if ipc > left:
+    left = training_images(data)
+    if left is not None and ipc > left:
         remedy = f"ask for at most {left}"
         raise UserError(f"{ipc} images a class are more than the training part has", where=resolved.file, remedy=remedy)
 

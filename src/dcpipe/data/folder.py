@@ -1,0 +1,179 @@
+"""Images of your own: a folder a class (as torchvision's ImageFolder has it), or arrays in one .npz file.
+
+In the data root, for a source of the name `birds`:
+
+    birds/train/<class>/*.jpg, birds/test/<class>/*.jpg     with a test part (split.test_per_class: null)
+    birds/<class>/*.jpg                                     one tree, which the split cuts
+    birds.npz                                               train_images, train_labels, test_images, test_labels;
+                                                            or images, labels
+
+A class's label is its place among the sorted folder names; arrays bring labels from 0. Images in arrays are uint8,
+N x H x W, N x H x W x C or N x C x H x W with C of 1 or 3.
+"""
+
+import logging
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dcpipe.data import image_files, location
+from dcpipe.data.facts import Facts
+from dcpipe.data.image_files import Counts, ImageFiles, Problems
+from dcpipe.data.source import Part, PartName, Pixels, Rows, Source
+from dcpipe.errors import UserError
+from dcpipe.params.dataset import Dataset, FolderSource
+
+log = logging.getLogger("dcpipe")
+
+
+def find(what: Dataset, facts: Facts, root: Path) -> Source:
+    """The folder or the .npz file of that name.
+
+    Raises: UserError naming what is missing or does not belong there.
+    """
+    source = what.source
+    assert isinstance(source, FolderSource)  # noqa: S101 (the registry says so)
+    place = location.find(root, source.name)
+    packed = place if place.suffix == ".npz" else place.with_name(f"{place.name}.npz")
+    if packed.is_file() and not place.is_dir():
+        return Arrays(packed, facts)
+    if not place.is_dir():
+        remedy = f"put a folder a class there, or {packed.name} beside it"
+        raise UserError("there is no such folder", where=str(place), remedy=remedy)
+    return _tree(place, facts)
+
+
+class FolderTree(ImageFiles):
+    """A folder a class; the card names the classes."""
+
+    def finish(self) -> dict[str, object]:
+        """The classes in the order of their labels, and how many images were made to fit."""
+        return {"classes": list(next(iter(self._parts.values())).classes), **super().finish()}
+
+
+def _tree(place: Path, facts: Facts) -> FolderTree:
+    folders: dict[PartName, Path] = (
+        {"train": place / "train", "test": place / "test"} if facts.own_test else {"all": place}
+    )
+    classes: dict[PartName, tuple[str, ...]] = {}
+    for part, folder in folders.items():
+        if facts.own_test and not folder.is_dir():
+            remedy = "add it, or write a count as split.test_per_class to have one tree cut"
+            raise UserError("there is no such folder", where=str(folder), remedy=remedy)
+        classes[part] = _classes(folder, facts)
+    if facts.own_test and (place / "val").is_dir():
+        log.warning("%s is not used: split.validation_per_class cuts from train/", place / "val")
+    names = classes["train" if facts.own_test else "all"]
+    for part, found in classes.items():
+        odd = sorted(set(names) ^ set(found))
+        if odd:
+            remedy = "give both the same class folders"
+            raise UserError(f"train/ and test/ do not both have {odd[0]}", where=str(folders[part]), remedy=remedy)
+    problems = Problems()
+    parts = {
+        part: image_files.listing([folder / name for name in names], names, problems)
+        for part, folder in folders.items()
+    }
+    problems.refuse("remove it, or put images there")
+    return FolderTree(parts, facts.channels, facts.image_size, "mend or remove it")
+
+
+def _classes(folder: Path, facts: Facts) -> tuple[str, ...]:
+    classes = image_files.class_folders(folder)
+    if not facts.own_test and set(classes) == {"train", "test"} and facts.classes != 2:
+        what = "holds train/ and test/: it has a test part of its own"
+        raise UserError(what, where=str(folder), remedy="write `test_per_class: null` under split")
+    if len(classes) != facts.classes:
+        what = f"holds {len(classes)} class folders, and the params say {facts.classes}"
+        raise UserError(what, where=str(folder), remedy="mend source.classes, or the folders")
+    return classes
+
+
+class Arrays:
+    """Arrays in an .npz file, opened one part at a time. Raises: UserError if an array is missing or unfit."""
+
+    def __init__(self, path: Path, facts: Facts) -> None:
+        self._path, self._facts, self._counts = path, facts, Counts()
+        prefixes: dict[PartName, str] = {"train": "train_", "test": "test_"} if facts.own_test else {"all": ""}
+        self._names = {part: (f"{prefix}images", f"{prefix}labels") for part, prefix in prefixes.items()}
+        wanted = [name for pair in self._names.values() for name in pair]
+        there = self._stored()
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            what = f"has no array {missing[0]} (it has {', '.join(sorted(there)) or 'none'})"
+            other = "a count as" if facts.own_test else "null as"
+            remedy = f"add it, or write {other} split.test_per_class"
+            raise UserError(what, where=str(path), remedy=remedy)
+        unused = sorted(there - set(wanted))
+        if unused:
+            log.warning("%s: these arrays are not used: %s", path, ", ".join(unused))
+
+    def files(self) -> Iterable[tuple[str, Path]]:
+        """The one file."""
+        yield "npz", self._path
+
+    def refuse_unpublished(self, digest: str) -> None:
+        """Nobody published it."""
+
+    def part(self, name: PartName) -> Part:
+        """A part, in memory. Raises: UserError if its arrays are of the wrong kind."""
+        images_name, labels_name = self._names[name]
+        pixels = self._images(images_name)
+        labels_N = self._labels(labels_name, len(pixels))
+        return Part(labels_N, lambda rows: self._read(pixels, rows))
+
+    def finish(self) -> dict[str, object]:
+        """How many images were made to fit."""
+        return {"converted": self._counts.converted, "resized": self._counts.resized}
+
+    def _stored(self) -> set[str]:
+        try:
+            with np.load(self._path, allow_pickle=False) as archive:
+                return set(archive.files)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+            remedy = "write it with numpy.savez"
+            raise UserError("is not an .npz file", where=str(self._path), remedy=remedy) from error
+
+    def _load(self, name: str) -> NDArray[np.generic]:
+        try:
+            with np.load(self._path, allow_pickle=False) as archive:
+                return np.asarray(archive[name])
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            what = f"the array {name} cannot be read ({str(error).splitlines()[0]})"
+            raise UserError(what, where=str(self._path), remedy="write it again with numpy.savez") from error
+
+    def _images(self, name: str) -> NDArray[np.generic]:
+        """N x H x W x C, or N x H x W for grey ones."""
+        pixels = self._load(name)
+        if pixels.dtype != np.uint8:
+            what = f"{name} holds {pixels.dtype} instead of uint8"
+            raise UserError(what, where=str(self._path), remedy="store pixels as whole numbers from 0 to 255")
+        if pixels.ndim == 4 and pixels.shape[3] not in (1, 3) and pixels.shape[1] in (1, 3):
+            pixels = pixels.transpose(0, 2, 3, 1)
+        if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3)) or 0 in pixels.shape:
+            what = f"{name} has the shape {'x'.join(map(str, pixels.shape))}"
+            remedy = "store N x H x W, N x H x W x C or N x C x H x W with C of 1 or 3"
+            raise UserError(what, where=str(self._path), remedy=remedy)
+        return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
+
+    def _labels(self, name: str, count: int) -> NDArray[np.int64]:
+        labels = self._load(name)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim != 1 or len(labels) != count or not np.issubdtype(labels.dtype, np.integer):
+            shape = "x".join(map(str, labels.shape))
+            what = f"{name} is {shape} of {labels.dtype}; {count} whole numbers are needed, one an image"
+            raise UserError(what, where=str(self._path), remedy="store one class number an image")
+        return labels.astype(np.int64)
+
+    def _read(self, pixels: NDArray[np.generic], rows: Rows) -> Pixels:
+        channels, size = self._facts.channels, self._facts.image_size
+        block = np.zeros((len(rows), channels, size, size), dtype=np.uint8)
+        for place, row in enumerate(rows):
+            image = Image.fromarray(np.ascontiguousarray(pixels[row], dtype=np.uint8))
+            block[place] = image_files.fit(image, channels, size, self._counts)
+        return block

@@ -1,0 +1,57 @@
+"""ILSVRC 2012, all of it or some classes, from a local folder: train/<wnid>/*.JPEG and val/<wnid>/*.JPEG.
+
+Only the folders of the classes that are asked for need be there, so a released subset will do.
+"""
+
+from pathlib import Path
+
+from dcpipe.data import image_files, location
+from dcpipe.data.facts import Facts
+from dcpipe.data.image_files import ImageFiles, Listing, Problems
+from dcpipe.data.source import PartName
+from dcpipe.data.wnids import WNIDS
+from dcpipe.errors import UserError
+from dcpipe.params.dataset import Dataset, ImageNetSource
+
+NAME = "imagenet"
+TRAIN_PER_CLASS, TEST_PER_CLASS = (732, 1300), (50, 50)
+_FOLDERS: tuple[tuple[PartName, str], ...] = (("train", "train"), ("test", "val"))
+
+
+class ImageNet(ImageFiles):
+    """Its two parts, compared with the published counts where no digest is given."""
+
+    def refuse_unpublished(self, digest: str) -> None:
+        """732 to 1,300 training and 50 test images a class. Raises: UserError."""
+        pin = f"or, if it is meant to be so, write `digest: {digest}` under source"
+        image_files.refuse_counts("train", self._parts["train"], *TRAIN_PER_CLASS, pin)
+        image_files.refuse_counts("test", self._parts["test"], *TEST_PER_CLASS, pin)
+
+
+def find(what: Dataset, facts: Facts, root: Path) -> ImageNet:
+    """The chosen classes in the data root's ImageNet.
+
+    Raises: UserError naming the first folder that is missing or holds something else.
+    """
+    source = what.source
+    assert isinstance(source, ImageNetSource)  # noqa: S101 (the registry says so)
+    place = location.find(root, NAME)
+    wnids = WNIDS if source.classes == "all" else tuple(WNIDS[number] for number in source.classes)
+    problems = Problems()
+    parts = {name: _part(place / folder, wnids, problems) for name, folder in _FOLDERS}
+    remedy = "unpack ILSVRC 2012 so that train/ and val/ have one folder a wnid"
+    problems.refuse(remedy)
+    return ImageNet(parts, facts.channels, facts.image_size, remedy)
+
+
+def _part(folder: Path, wnids: tuple[str, ...], problems: Problems) -> Listing:
+    there = set(image_files.class_folders(folder))
+    if not there and folder.is_dir():
+        what = "holds no class folders"
+        remedy = "sort its images into one folder a wnid (the publisher's val archive is flat)"
+        raise UserError(what, where=str(folder), remedy=remedy)
+    for wnid in wnids:
+        if wnid not in there:
+            problems.add(folder / wnid, "there is no such folder")
+    present = [wnid for wnid in wnids if wnid in there]
+    return image_files.listing([folder / wnid for wnid in present], present, problems)

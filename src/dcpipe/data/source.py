@@ -1,0 +1,54 @@
+"""What a source of images gives the data stage, whatever it is made of.
+
+Legend: N images, n of them, C channels, H W pixels.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcpipe.artifact import sha256
+
+Rows = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+PartName = Literal["all", "train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Labels (N), known before any image is read, and images (n x C x H x W) by their rows, a few at a time."""
+
+    labels_N: NDArray[np.int64]
+    read: Callable[[Rows], Pixels]
+
+
+class Source(Protocol):
+    """A source that has been found, its layout checked, nothing read yet."""
+
+    def files(self) -> Iterable[tuple[str, Path]] | None:
+        """Every file whose bytes reach the images, in a fixed order and under names that tell no location.
+
+        None for images that come inside a package, which constraints.txt pins.
+        """
+
+    def refuse_unpublished(self, digest: str) -> None:
+        """Compare with what the publisher states; `digest` is what is there. Raises: UserError."""
+
+    def part(self, name: PartName) -> Part:
+        """All images, or, where the source has a test part of its own, one of its parts. Raises: UserError."""
+
+    def finish(self) -> dict[str, object]:
+        """What the card should say of what was read. Raises: UserError if something could not be."""
+
+
+def digest_of(files: Iterable[tuple[str, Path]]) -> str:
+    """One digest for files under names: the SHA-256 over names, sizes and digests, in the order given."""
+    whole = hashlib.sha256()
+    for name, path in files:
+        whole.update(f"{name}\0{path.stat().st_size}\0{sha256(path)}\n".encode())
+    return f"sha256:{whole.hexdigest()}"

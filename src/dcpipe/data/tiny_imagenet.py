@@ -1,0 +1,93 @@
+"""Tiny ImageNet from a folder: wnids.txt, train/<wnid>/images/, and val/ as published or re-arranged by class.
+
+The publisher's val/ is one folder of images with their classes in val_annotations.txt. Many copies have it as
+val/<wnid>/ or val/images/<wnid>/ instead; all give the same images under the same labels. A class's label is its
+place among the sorted wnids (wnids.txt itself is not sorted), for training and test alike.
+"""
+
+from pathlib import Path
+
+from dcpipe.data import image_files, location
+from dcpipe.data.facts import Facts
+from dcpipe.data.image_files import ImageFiles, Listing, Problems
+from dcpipe.errors import UserError
+from dcpipe.params.dataset import Dataset
+
+NAME = "tiny-imagenet"
+TRAIN_PER_CLASS, TEST_PER_CLASS = 500, 50
+_LAYOUT = "unpack tiny-imagenet-200.zip there"
+
+
+class TinyImageNet(ImageFiles):
+    """Its two parts, compared with the published counts where no digest is given."""
+
+    def refuse_unpublished(self, digest: str) -> None:
+        """500 training and 50 test images a class. Raises: UserError."""
+        pin = f"or, if it is meant to be so, write `digest: {digest}` under source"
+        for part, count in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):
+            image_files.refuse_counts(part, self._parts["train" if part == "train" else "test"], count, count, pin)
+
+
+def find(what: Dataset, facts: Facts, root: Path) -> TinyImageNet:  # noqa: ARG001
+    """The set in the data root.
+
+    Raises: UserError naming the folder or file that is not as published.
+    """
+    place = location.find(root, NAME)
+    inner = place / "tiny-imagenet-200"  # the name of the folder in the publisher's archive
+    place = inner if inner.is_dir() else place
+    wnids = _wnids(place, facts.classes)
+    problems = Problems()
+    train = image_files.listing([_train_folder(place, wnid, problems) for wnid in wnids], wnids, problems)
+    test = _test(place, wnids, problems)
+    problems.refuse(_LAYOUT)
+    return TinyImageNet({"train": train, "test": test}, facts.channels, facts.image_size, _LAYOUT)
+
+
+def _wnids(place: Path, classes: int) -> list[str]:
+    path = place / "wnids.txt"
+    if not path.is_file():
+        raise UserError("there is no such file", where=str(path), remedy=_LAYOUT)
+    wnids = sorted(set(path.read_text().split()))
+    if len(wnids) != classes:
+        raise UserError(f"names {len(wnids)} classes instead of {classes}", where=str(path), remedy=_LAYOUT)
+    return wnids
+
+
+def _train_folder(place: Path, wnid: str, problems: Problems) -> Path:
+    folder = place / "train" / wnid
+    if not folder.is_dir():
+        problems.add(folder, "there is no such folder")
+    inner = folder / "images"  # beside it the publisher has bounding boxes
+    return inner if inner.is_dir() else folder
+
+
+def _test(place: Path, wnids: list[str], problems: Problems) -> Listing:
+    for folder in (place / "val", place / "val" / "images"):
+        if (folder / wnids[0]).is_dir():
+            inner = [folder / wnid / "images" for wnid in wnids]
+            folders = inner if inner[0].is_dir() else [folder / wnid for wnid in wnids]
+            return image_files.listing(folders, wnids, problems)
+    return _annotated(place / "val", wnids, problems)
+
+
+def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:
+    path = val / "val_annotations.txt"
+    if not path.is_file():
+        raise UserError("there is neither this file nor a folder a class", where=str(path), remedy=_LAYOUT)
+    label_of = {wnid: label for label, wnid in enumerate(wnids)}
+    names: list[list[str]] = [[] for _ in wnids]
+    there = set(image_files.images_below(val / "images", problems))
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        name, _, rest = line.partition("\t")
+        wnid = rest.partition("\t")[0]
+        if wnid not in label_of:
+            problems.add(path, f"line {number} does not name an image and one of the classes")
+        elif name not in there:
+            problems.add(val / "images" / name, "is annotated and not there")
+        else:
+            names[label_of[wnid]].append(name)
+            there.remove(name)
+    for name in sorted(there):
+        problems.add(val / "images" / name, f"has no line in {path.name}")
+    return image_files.of_names([val / "images"] * len(wnids), wnids, [sorted(members) for members in names])

@@ -1,0 +1,197 @@
+"""MNIST, FashionMNIST, SVHN, CIFAR-10 and CIFAR-100, read (and fetched) by torchvision's dataset classes.
+
+Each stands in the data root under its kind, laid out as torchvision lays it out: `mnist/MNIST/raw/*.gz`,
+`fashion-mnist/FashionMNIST/raw/*.gz`, `svhn/*.mat`, `cifar10/cifar-10-batches-py/`, `cifar100/cifar-100-python/`.
+The CIFAR files are pickles, as their publisher made them: nothing is unpickled before its sum, or the digest that
+the params give, has been compared.
+"""
+
+import tempfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcpipe.data import location
+from dcpipe.data.facts import Facts
+from dcpipe.data.source import Part, PartName
+from dcpipe.errors import UserError
+from dcpipe.params.dataset import Dataset
+
+Sums = Mapping[str, str | None]
+"""The MD5 that each file (relative to the set's place) must have; None: it need only be there."""
+
+_CLASSES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "svhn": "SVHN",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+}
+
+
+def dataset_class(kind: str) -> Any:
+    """Torchvision's class for a kind. Raises: UserError if torchvision is not installed."""
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        what = "is read by torchvision, which is not installed"
+        raise UserError(what, where=kind, remedy="pip install 'dcpipe[images]'") from error
+    return getattr(datasets, _CLASSES[kind])
+
+
+def published_sums(kind: str) -> Sums:
+    """The sums that the publisher's files have, as torchvision knows them."""
+    cls = dataset_class(kind)
+    if kind == "svhn":
+        return {row[1]: row[2] for row in (cls.split_list["train"], cls.split_list["test"])}
+    if hasattr(cls, "resources"):
+        return {f"{cls.__name__}/raw/{name}": md5 for name, md5 in cls.resources}
+    rows = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
+    return {f"{cls.base_folder}/{name}": md5 for name, md5 in rows}
+
+
+def with_sums(kind: str, sums: Sums) -> Any:
+    """Torchvision's class, checking these sums instead of the publisher's."""
+    cls = dataset_class(kind)
+    if kind == "svhn":
+        changed = {part: [url, name, sums.get(name)] for part, (url, name, _) in cls.split_list.items()}
+        return type(cls.__name__, (cls,), {"split_list": changed})
+    if hasattr(cls, "resources"):  # the class compares sums while it downloads, and no later
+        resources = [(name, sums[f"{cls.__name__}/raw/{name}"]) for name, _ in cls.resources]
+        return type(cls.__name__, (cls,), {"resources": resources})
+    lists = {
+        key: [[name, sums[f"{cls.base_folder}/{name}"]] for name, _ in getattr(cls, key)]
+        for key in ("train_list", "test_list")
+    }
+    meta = {**cls.meta, "md5": sums[f"{cls.base_folder}/{cls.meta['filename']}"]}
+    return type(cls.__name__, (cls,), {**lists, "meta": meta})
+
+
+class TorchvisionSet:
+    """One of the sets at its place, with the sums that its files are compared with.
+
+    Raises: UserError if it is not there and cannot be fetched, or does not unpack.
+    """
+
+    def __init__(self, kind: str, place: Path, sums: Sums) -> None:
+        self._kind, self._place, self._sums = kind, place, sums
+        self._class = with_sums(kind, sums)
+        self._packed = hasattr(self._class, "resources")
+        if not all(self._stored(name) for name in sums):
+            self._fetch()
+        self._scratch = tempfile.TemporaryDirectory(prefix="dcpipe-") if self._packed else None
+        if self._scratch is not None:
+            self._unpack(Path(self._scratch.name))
+
+    def files(self) -> Iterable[tuple[str, Path]]:
+        """The files that are read, unpacked, so that it does not matter whether the packed ones are there too."""
+        for name in self._sums:
+            inner = name.removesuffix(".gz")
+            yield inner, (self._root / inner)
+
+    def refuse_unpublished(self, digest: str) -> None:
+        """Compare each file with its sum. Raises: UserError naming the first that differs."""
+        from torchvision.datasets.utils import check_integrity
+
+        pin = f"or, if it is meant to be so, write `digest: {digest}` under source"
+        for name, md5 in self._sums.items():
+            path = self._place / name
+            if not path.is_file():
+                what = "the publisher states the sum of this file, and only its content is there"
+                raise UserError(what, where=str(path), remedy=f"put it there, {pin}")
+            if not check_integrity(path, md5):
+                what = f"is not the publisher's file (its MD5 is not {md5})"
+                raise UserError(what, where=str(path), remedy=f"remove it to have it fetched again, {pin}")
+
+    def part(self, name: PartName) -> Part:
+        """The training or the test part, in memory."""
+        where = {"split": name} if self._kind == "svhn" else {"train": name == "train"}
+        try:
+            data = self._class(self._root, **where)
+        except ImportError as error:
+            what = "is read by scipy, which is not installed"
+            raise UserError(what, where=self._kind, remedy="pip install 'dcpipe[digits]'") from error
+        except Exception as error:  # a damaged file can fail in any way inside the libraries
+            raise self._unreadable(error) from error
+        return _part(self._kind, data)
+
+    def finish(self) -> dict[str, object]:
+        """Nothing to add."""
+        return {}
+
+    @property
+    def _root(self) -> Path:
+        return Path(self._scratch.name) if self._scratch is not None else self._place
+
+    def _stored(self, name: str) -> bool:
+        return any((self._place / stored).is_file() for stored in {name, name.removesuffix(".gz")})
+
+    def _fetch(self) -> None:
+        """Have torchvision download what is missing into the place."""
+        missing = [name for name in self._sums if not self._stored(name)]
+        cls = dataset_class(self._kind)
+        parts = [{"split": name} for name in ("train", "test")] if self._kind == "svhn" else [{}]
+        try:
+            for part in parts:
+                cls(self._place, download=True, **part)
+        except Exception as error:  # no network, no permission, a bad mirror: all end here
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            wanted = ", ".join([cls.filename] if hasattr(cls, "filename") else missing)
+            remedy = f"put {wanted} there by hand (from {_origin(cls)})"
+            raise UserError(
+                f"could not fetch {self._kind} ({reason})", where=str(self._place), remedy=remedy
+            ) from error
+
+    def _unpack(self, scratch: Path) -> None:
+        """Give the class unpacked files without writing into the user's folder."""
+        from torchvision.datasets.utils import extract_archive
+
+        for name in self._sums:
+            packed, inner = self._place / name, name.removesuffix(".gz")
+            target = scratch / inner
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not packed.is_file():
+                target.symlink_to((self._place / inner).resolve())
+                continue
+            try:
+                extract_archive(packed, target.parent)
+            except (OSError, EOFError, zlib.error) as error:
+                remedy = "remove it to have it fetched again"
+                raise UserError(f"does not unpack ({error})", where=str(packed), remedy=remedy) from error
+
+    def _unreadable(self, error: Exception) -> UserError:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        what = f"torchvision cannot read {self._kind} ({reason})"
+        return UserError(what, where=str(self._place), remedy="remove its files to have them fetched again")
+
+
+def find(what: Dataset, facts: Facts, root: Path) -> TorchvisionSet:  # noqa: ARG001
+    """The set in the data root; a digest in the params stands in for the publisher's sums.
+
+    Raises: UserError if it is not there and cannot be fetched.
+    """
+    kind = what.source.kind
+    sums = published_sums(kind)
+    if getattr(what.source, "digest", None) is not None:
+        sums = dict.fromkeys(sums)
+    return TorchvisionSet(kind, location.find(root, kind), sums)
+
+
+def _part(kind: str, data: Any) -> Part:
+    labels_N = np.asarray(data.labels if kind == "svhn" else data.targets, dtype=np.int64)
+    pixels = np.asarray(data.data)
+    if kind.startswith("cifar"):  # torchvision keeps these with their channels last
+        pixels = pixels.transpose(0, 3, 1, 2)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    return Part(labels_N, lambda rows: np.ascontiguousarray(pixels[rows], dtype=np.uint8))
+
+
+def _origin(cls: Any) -> str:
+    """Where torchvision fetches a set from."""
+    if hasattr(cls, "mirrors"):
+        return str(cls.mirrors[0])
+    return str(cls.url if hasattr(cls, "url") else cls.split_list["train"][0].rpartition("/")[0])
