@@ -120,7 +120,13 @@ def reached(roots: Iterable[str]) -> tuple[str, ...]:
         package = name.rpartition(".")[0]
         if package:
             todo.append(package)
-    return tuple(sorted(seen))
+    return tuple(sorted(name for name in seen if not _is_empty(name)))
+
+
+@cache
+def _is_empty(module: str) -> bool:
+    """A package that only holds modules: nothing in it can alter a number."""
+    return all(_is_bare_text(node) for node in ast.parse(_modules()[module].read_text()).body)
 
 
 def key(module: str) -> str:
@@ -130,12 +136,12 @@ def key(module: str) -> str:
     return f"modules.{inner}.__init__" if is_package else f"modules.{inner}"
 
 
-def pins(root: Path) -> dict[str, str]:
-    """The versions that constraints.txt pins for the libraries that write bytes."""
+def pins(root: Path) -> str:
+    """The versions that constraints.txt pins for the libraries that write bytes, as one text."""
     path = root / "constraints.txt"
     text = path.read_text() if path.is_file() else ""
     found = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, flags=re.MULTILINE))
-    return {name: found[name] for name in PINNED if name in found}
+    return ", ".join(f"{name} {found[name]}" for name in PINNED if name in found)
 
 
 def content(root: Path) -> Tree:
@@ -149,7 +155,7 @@ def content(root: Path) -> Tree:
             assert isinstance(child, dict)  # noqa: S101 (packages are mappings by construction)
             node = child
         node[last] = value
-    return {"modules": modules, "pins": dict(pins(root))}
+    return {"modules": modules, "pins": pins(root)}
 
 
 def stale(root: Path) -> list[str]:

@@ -212,8 +212,7 @@ class Graph:
     ) -> Job:
         row, roots = STAGES[stage], tuple(roots)
         modules = self._modules.setdefault(roots, code_identity.reached(roots))
-        pins = [name for name in self._code if name.startswith("pins.")]
-        code = {name: self._code[name] for name in [*map(code_identity.key, modules), *pins]}
+        code = {name: self._code[name] for name in [*map(code_identity.key, modules), "pins"]}
         job = Job(
             stage=stage,
             wildcards=wildcards,

@@ -7,6 +7,7 @@ experiments/shared/dvc.yaml, the rest in experiments/<name>/dvc.yaml; all run in
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -136,10 +137,30 @@ def status(root: Path, experiment: str) -> str:
 
 
 def commit(root: Path, experiment: str) -> None:
-    """Record an experiment's artifacts as they are. Never to be called but by the guard."""
-    done = command(root, "commit", "--force", "--with-deps", file_of(experiment))
-    if done.returncode:
-        raise DcpipeError(f"dvc commit failed: {_last_line(done.stderr)}", remedy="nothing was recorded")
+    """Record an experiment's artifacts as they are. Never to be called but by the guard.
+
+    What `dvc commit --force --no-relink --with-deps` does, with each dvc.lock written once instead of once a
+    change of file on the way through the graph (1,000 jobs: seconds instead of minutes). Workspace files keep
+    their times, which Snakemake goes by.
+
+    Raises: DcpipeError if DVC is not installed here, or refuses.
+    """
+    try:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+    except ImportError as error:
+        raise DcpipeError("DVC is not installed here", remedy="pip install 'dcpipe[engines]'") from error
+    try:
+        with Repo(str(root)) as repo, repo.lock, repo.scm_context():
+            by_file: dict[str, tuple[Any, list[Any]]] = {}
+            for info in repo.stage.collect_granular(file_of(experiment), with_deps=True):
+                info.stage.save()
+                info.stage.commit(relink=False)
+                by_file.setdefault(info.stage.path, (info.stage.dvcfile, []))[1].append(info.stage)
+            for dvcfile, stages in by_file.values():
+                dvcfile.dump_stages(stages, update_pipeline=False)
+    except DvcException as error:
+        raise DcpipeError(f"DVC could not record: {error}", where=file_of(experiment)) from error
 
 
 def _last_line(text: str) -> str:

@@ -5,7 +5,6 @@ hand they record wrong results for ever. Both are used here alone, and only afte
 has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, and every artifact's card.
 """
 
-import os
 from pathlib import Path
 
 from dcpipe import code_identity, provenance
@@ -27,13 +26,8 @@ def record(root: Path, experiment: str) -> int:
     jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, jobs)
-    times = _times(root, jobs)
     dvc.commit(root, experiment)
-    _restore(times)
     settle_lock(root, experiment)
-    left = dvc.status(root, experiment)
-    if left:
-        raise DcpipeError(f"DVC is not clean after recording: {left.splitlines()[0]}", remedy="see `dvc status`")
     return len(jobs)
 
 
@@ -94,24 +88,6 @@ def _refuse_provenance(root: Path, jobs: list[Job]) -> None:
         problem = provenance.problem(job, root)
         if problem:
             raise RefusedError(problem, remedy=f"remove {job.folder} and run `snakemake`")
-
-
-def _times(root: Path, jobs: list[Job]) -> dict[Path, tuple[int, int]]:
-    found: dict[Path, tuple[int, int]] = {}
-    for job in jobs:
-        for output in map(root.joinpath, job.outputs.values()):
-            inner = [output, *output.rglob("*")] if output.is_dir() else [output]
-            for path in inner:
-                status = path.stat()
-                found[path] = (status.st_atime_ns, status.st_mtime_ns)
-    return found
-
-
-def _restore(times: dict[Path, tuple[int, int]]) -> None:
-    # deepest first: setting a file's time does not alter its folder's, but DVC may have relinked files
-    for path in sorted(times, reverse=True):
-        if path.exists():
-            os.utime(path, ns=times[path])
 
 
 def _snakemake(root: Path, experiment: str, *arguments: str) -> None:
