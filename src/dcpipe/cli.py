@@ -125,7 +125,18 @@ def report(experiment: Experiment, log: Log = None) -> None:
     from dcpipe.report import stage
 
     _log_to(log)
-    stage.run(Graph(ROOT).job("report", experiment=experiment), ROOT)
+    table = stage.run(Graph(ROOT).job("report", experiment=experiment), ROOT)
+    if log is None:  # under an engine, other jobs write to the same terminal
+        stage.say(table)
+
+
+@app.command()
+def show(experiment: ExperimentOrDefault = DEFAULT_EXPERIMENT) -> None:
+    """Print an experiment's table from the artifacts that are there."""
+    from dcpipe.graph import Graph
+    from dcpipe.report import stage
+
+    stage.say(stage.table(Graph(ROOT).job("report", experiment=experiment), ROOT))
 
 
 @app.command()

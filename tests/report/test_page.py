@@ -125,9 +125,8 @@ def test_params_that_changed_since_a_set_was_made_are_told(root: Path) -> None:
     assert re.findall("<li>(.*?)</li>", told) == [f"{', '.join(sets)}: {changed}"]
 
 
-def test_the_terminal_table_fits_and_ends_with_the_path(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stage.run(Graph(made).job("report", experiment="two"), made)
-    *lines, last = capsys.readouterr().out.splitlines()
+def test_the_terminal_table_fits_and_ends_with_the_path(made: Path) -> None:
+    *lines, last = stage.run(Graph(made).job("report", experiment="two"), made).splitlines()
     assert max(map(len, lines)) <= 100
     assert last == str(made / "results/two/report.html")
     assert sum(" ± " in line for line in lines) == 4

@@ -7,6 +7,8 @@ has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, an
 
 from pathlib import Path
 
+import yaml
+
 from dcpipe import code_identity, provenance
 from dcpipe.artifact import write_atomically
 from dcpipe.engines import dvc, snakemake
@@ -57,16 +59,14 @@ def adopt(root: Path, experiment: str) -> int:
 
 def settle_lock(root: Path, experiment: str) -> None:
     """Put the stages of the experiment's dvc.lock files in one order, whichever engine wrote them."""
-    import yaml
-
     for path in {dvc.file_of(experiment), dvc.SHARED, "dvc.yaml"}:
         lock = (root / path).with_suffix(".lock")
         if not lock.is_file():
             continue
         before = lock.read_text()
-        tree = yaml.safe_load(before)
+        tree = yaml.load(before, Loader=dvc.LOADER)  # noqa: S506 (a safe one)
         tree["stages"] = dict(sorted(tree.get("stages", {}).items()))
-        after = yaml.safe_dump(tree, sort_keys=False, width=1000)
+        after = yaml.dump(tree, Dumper=dvc.DUMPER, sort_keys=False, width=1000)
         if after != before:
             write_atomically(lock, after.encode())
 

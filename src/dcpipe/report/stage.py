@@ -12,8 +12,13 @@ from dcpipe.report.cells import gather
 from dcpipe.report.origins import Origins
 
 
-def run(job: Job, root: Path) -> None:
-    """Make an experiment's views from its artifacts and costs, and print the headline tables.
+def table(job: Job, root: Path) -> str:
+    """The headline tables as text for a terminal, and where the page is."""
+    return f"{tables.terminal(gather(job, root))}\n\n{root / job.outputs['page']}\n"
+
+
+def run(job: Job, root: Path) -> str:
+    """Make an experiment's views from its artifacts and costs; returns the headline tables as text.
 
     Raises: CorruptArtifactError naming the artifact that is not what was written; UserError if one is missing.
     """
@@ -31,7 +36,7 @@ def run(job: Job, root: Path) -> None:
         _write(place.parent / "tables" / f"{table.name}.csv", table.csv())
         _write(place.parent / "tables" / f"{table.name}.tex", table.latex())
     _write(place, html)
-    _say(f"{tables.terminal(cells)}\n\n{place}\n")
+    return f"{tables.terminal(cells)}\n\n{place}\n"
 
 
 def _write(path: Path, text: str) -> None:
@@ -42,7 +47,7 @@ def _write(path: Path, text: str) -> None:
         raise UserError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy) from error
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """Print, also where the terminal cannot write every letter."""
     encoding = sys.stdout.encoding or "utf-8"
     plain = text.replace("±", "+-")
