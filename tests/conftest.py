@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import repository
 
+import repository
 from dcpipe.execution import execute
 from dcpipe.graph import Graph
 

@@ -92,7 +92,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def flush(path: Path) -> None:
-    """Make sure that a file, or every file of a folder, has reached the disk."""
+    """Make sure that a file, or every file of a folder, has reached the disk. Raises: FileNotFoundError."""
+    path.stat()  # a payload that was never written must not cost the older artifact
     for file in [*files_of(path), *([path] if path.is_dir() else [])]:
         _flush_one(file)
 

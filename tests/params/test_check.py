@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import repository
 
+import repository
 from dcpipe.errors import UserError
 from dcpipe.graph import Graph
 

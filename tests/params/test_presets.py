@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import repository
 
+import repository
 from dcpipe.graph import Graph
 from dcpipe.params import show
 from dcpipe.params.library import Library

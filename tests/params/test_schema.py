@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import repository
 
+import repository
 from dcpipe.errors import UserError
 from dcpipe.params import schema
 from dcpipe.params.dataset import Dataset

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-import repository
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import repository
 from dcpipe.errors import UserError
 from dcpipe.params.library import Library
 from dcpipe.params.strict_yaml import parse, read
