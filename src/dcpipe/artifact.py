@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from dcpipe.errors import CorruptArtifactError, UserError
 
@@ -50,6 +51,7 @@ class Draft:
         manifest = [entry for name in sorted(self.names) for entry in _measure(self.path(name), name)]
         card = {**card, "manifest": [_as_dict(entry) for entry in manifest], "digest": digest_of(manifest)}
         (self.folder / CARD).unlink(missing_ok=True)
+        _flush_one(self.folder)  # or a power cut could leave the old card beside new payloads
         for name in self.names:
             _replace(self.path(name), self.folder / name)
         write_json(self.folder / CARD, card)
@@ -90,7 +92,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def flush(path: Path) -> None:
-    """Make sure that a file, or every file of a folder, has reached the disk."""
+    """Make sure that a file, or every file of a folder, has reached the disk. Raises: FileNotFoundError."""
+    path.stat()  # a payload that was never written must not cost the older artifact
     for file in [*files_of(path), *([path] if path.is_dir() else [])]:
         _flush_one(file)
 
@@ -163,15 +166,18 @@ def read_card(payload: Path) -> dict[str, object]:
         raise _corrupt(payload, "has no card beside it: it was never finished") from error
     except (OSError, ValueError) as error:
         raise _corrupt(path, "is not a readable card") from error
-    if not isinstance(card, dict) or "manifest" not in card:
-        raise _corrupt(path, "is not a card")
-    return card
+    try:
+        whole = card["digest"] == digest_of(entries_of(card))
+    except (TypeError, KeyError, ValueError) as error:
+        raise _corrupt(path, "is not a card") from error
+    if not whole:
+        raise _corrupt(path, "is not what was written (its manifest and its digest differ)")
+    return dict(card)
 
 
 def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:
     """The manifest's entries, all or those of one payload."""
-    manifest = card["manifest"]
-    assert isinstance(manifest, list)  # noqa: S101 (checked by read_card's callers writing it)
+    manifest = cast("list[dict[str, str]]", card["manifest"])
     entries = [Entry(str(row["path"]), int(row["size"]), str(row["sha256"])) for row in manifest]
     return [e for e in entries if name is None or e.path == name or e.path.startswith(f"{name}/")]
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class State:
     def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
         """Save named tensors and a JSON value, whole or not at all."""
         text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
-        packed = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}  # none shared
+        packed = dict(_apart(tensors))
         content = save({**packed, _META: text})
         write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
@@ -64,6 +65,16 @@ class State:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.state"
+
+
+def _apart(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors on the CPU, each with memory of its own: safetensors refuses those that share some."""
+    seen = set[int]()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        yield name, own.clone() if place in seen else own
+        seen.add(place)
 
 
 def state_root(root: Path) -> Path:

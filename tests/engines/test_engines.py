@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.clone import EXPERIMENT, Clone
+from clone import EXPERIMENT, Clone
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
 LONG = bool(os.environ.get("DCPIPE_LONG"))

@@ -46,17 +46,16 @@ def run(task: Task, method: Method, train: Images, stream: Stream, device: torch
     )
     progress = _restore(task.state, outer, device) or _start(outer, train, ipc, stream, device)
     todo = range(progress.iteration, outer.iterations)
-    for iteration in track(todo, task.job.name, already=progress.iteration):
-        if iteration % outer.snapshot_every == 0:
-            progress.snapshots.append((iteration, progress.synthetic))
+    for _ in track(todo, task.job.name, already=progress.iteration):
         try:
-            _iterate(progress, matching)
+            _iterate(progress, matching, outer.snapshot_every)
         except NonFiniteError:
             _save(task.state, progress)
             raise
-        if stop_asked() or task.state.due():
+        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        if asked or task.state.due():
             _save(task.state, progress)
-        if stop_asked():
+        if asked:
             stop()
     progress.snapshots.append((outer.iterations, progress.synthetic))
     return Result(progress.synthetic, progress.snapshots, progress.history)
@@ -69,7 +68,8 @@ def _start(outer: Outer, train: Images, ipc: int, stream: Stream, device: torch.
     return Progress(0, SyntheticSet(images, labels, step_size), OuterOptimiser.of(outer))
 
 
-def _iterate(progress: Progress, matching: Matching) -> None:
+def _iterate(progress: Progress, matching: Matching, snapshot_every: int) -> None:
+    """One update. Nothing of `progress` has changed if it raises."""
     iteration = progress.iteration
     episode = matching.draw(iteration, len(progress.synthetic.images_NCHW))
     gradients, trace = matching.evaluate(progress.synthetic, episode)
@@ -80,6 +80,8 @@ def _iterate(progress: Progress, matching: Matching) -> None:
         step_size_gradient=gradients.step_size,
     )
     updated = progress.optimiser.update(iteration, progress.synthetic, gradients)
+    if iteration % snapshot_every == 0:
+        progress.snapshots.append((iteration, progress.synthetic))
     progress.history.append(_row(iteration, episode, progress.synthetic, gradients, trace))
     progress.synthetic = updated
     progress.iteration += 1

@@ -1,6 +1,6 @@
 """The outer optimisers: what an iteration's gradients do to images and step size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,14 +31,15 @@ class OuterOptimiser:
         """The set after one update.
 
         Raises: NonFiniteError before the update if it would leave images that are not finite, or a step size
-        that is not positive.
+        that is not positive; the optimisers, too, are then as they were.
         """
-        images = self.images.step(synthetic.images_NCHW, gradients.images)
-        step_size = synthetic.step_size
-        if self.step_size is not None:
-            step_size = self.step_size.step(step_size, gradients.step_size.to(step_size.dtype))
+        for_images, for_step_size = replace(self.images), replace(self.step_size) if self.step_size else None
+        images, step_size = for_images.step(synthetic.images_NCHW, gradients.images), synthetic.step_size
+        if for_step_size is not None:
+            step_size = for_step_size.step(step_size, gradients.step_size.to(step_size.dtype))
         guard.refuse_non_finite(iteration, images=images, step_size=step_size)
         guard.refuse_bad_step_size(iteration, step_size)
+        self.images, self.step_size = for_images, for_step_size
         return SyntheticSet(images, synthetic.labels, step_size)
 
     def tensors(self) -> dict[str, Tensor]:

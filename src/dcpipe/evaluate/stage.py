@@ -40,12 +40,15 @@ class Measurer:
         key = f"{on}/{iteration}/{index}"
         if key not in self._known:
             target = self._parts[on].images_NCHW.device
-            stream = self._stream.child("iteration", iteration, "network", index)
+            # the same networks for every iteration's set: sets are compared on equal terms, and the finished
+            # set scores the same whether it was chosen or the last
+            stream = self._stream.child("network", index)
             theta = protocol.train(self._model, synthetic.to(target), self._what, stream)
             self._known[key] = accuracy(self._model, theta, self._parts[on])
-            if stop_asked() or self._task.state.due():
+            asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+            if asked or self._task.state.due():
                 self._task.state.save("accuracies", {}, self._known)
-            if stop_asked():
+            if asked:
                 stop()
         return self._known[key]
 

@@ -51,9 +51,10 @@ def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
 
     def save_when_due(progress: Progress) -> None:
         finished = progress.epoch == trainer.params.epochs
-        if stop_asked() or task.state.due() or finished:
+        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        if asked or task.state.due() or finished:
             _save(task, progress, name)
-        if stop_asked():
+        if asked:
             stop()
 
     trainer.run(progress, save_when_due)

@@ -49,7 +49,7 @@ class Trainer:
     def run(self, progress: Progress, after_epoch: Callable[[Progress], None]) -> Progress:
         """Train to the last epoch; `after_epoch` may save or leave.
 
-        Raises: NonFiniteError if a loss is not finite, before that epoch is recorded.
+        Raises: NonFiniteError if a loss or a parameter is not finite, before that epoch is recorded.
         """
         while progress.epoch < self.params.epochs:
             self._epoch(progress)
@@ -75,8 +75,8 @@ class Trainer:
             progress.theta_P = optimiser.step(progress.theta_P, gradient)
             total += loss * len(rows)
         mean = float(total) / len(order)
-        if not math.isfinite(mean):
-            what = f"the training loss is not finite in epoch {progress.epoch + 1}"
+        if not math.isfinite(mean) or not bool(torch.isfinite(progress.theta_P).all()):
+            what = f"the training loss or the parameters are not finite in epoch {progress.epoch + 1}"
             raise NonFiniteError(what, remedy="lower the experts' learning_rate")
         progress.velocity_P = optimiser.velocity_P
         progress.losses.append(mean)

@@ -16,7 +16,7 @@ import zarr
 from torch import Tensor
 
 from dcpipe import arrays
-from dcpipe.errors import UserError
+from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.models.flat import TensorSpec
 
 
@@ -107,7 +107,8 @@ class Recorded:
     def at(self, expert: int, epoch: int) -> Tensor:
         """An expert's parameters (P, float32, CPU) after an epoch; epoch 0 is before any training.
 
-        Raises: UserError if the epoch was not kept (an absent chunk would read as zeros).
+        Raises: UserError if the epoch was not kept, CorruptArtifactError if what was kept is gone: both would
+        read as zeros.
         """
         path, row = self._places[expert]
         if epoch not in self._row_of:
@@ -116,4 +117,7 @@ class Recorded:
                 f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs"
             )
         found = arrays.read(path, "theta", (row, self._row_of[epoch], slice(None)))
+        if not found.any():  # no network is all zeros: a shard that vanished since the store was opened is
+            remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
+            raise CorruptArtifactError(f"expert {row} has nothing at epoch {epoch}", where=str(path), remedy=remedy)
         return torch.from_numpy(found)

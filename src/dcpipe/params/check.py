@@ -77,10 +77,13 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
         raise UserError(f"{what.count} experts do not fill whole shards", where=_at(resolved, "count"), remedy=remedy)
     if shard >= what.shards:
         raise UserError(f"there is no shard {shard}: {what.shards} are asked for", where=_at(resolved, "count"))
-    fits(data, what.network, _at(resolved, "network"))
-    beyond = [epoch for epoch in kept_epochs(what.kept_epochs, what.epochs) if epoch > what.epochs]
+    if what.network != "native":
+        fits(data, what.network, _at(resolved, "network"))
+    where, kept = _at(resolved, "kept_epochs"), kept_epochs(what.kept_epochs, what.epochs)
+    if not kept:
+        raise UserError(f"{what.kept_epochs} names no epoch", where=where, remedy="write a range upwards, as in 0-6")
+    beyond = [epoch for epoch in kept if epoch > what.epochs]
     if beyond:
-        where = _at(resolved, "kept_epochs")
         raise UserError(f"epoch {beyond[0]} is never reached: there are {what.epochs}", where=where)
 
 
@@ -117,7 +120,8 @@ def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recor
 
 def evaluation(resolved: Resolved, what: Evaluation, data: Dataset, network: str) -> None:
     """The network must take the images, and selection on validation images needs some."""
-    fits(data, network, resolved.file)
+    if network != "native":
+        fits(data, network, resolved.file)
     if what.selection == "val-best" and data.split.validation_per_class == 0:
         remedy = "use a dataset variant with split.validation_per_class above 0"
         raise UserError(

@@ -23,6 +23,7 @@ from dcpipe.params.strict_yaml import Tree, Value, read
 
 OWN_KEYS = ("base", "overrides", "sources")
 SECTIONS = ("datasets", "experts", "methods", "evaluations", "experiments")
+OVERRIDABLE = {"experts": False, "methods": True, "evaluations": True}  # and whether also for some ipc
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _resolve(root: Path, section: str, name: str, context: Sequence[str], seen: 
         below = _resolve(root, section, base, context, (*seen, name))
         leaves, bases = dict(below.leaves), (Leaf(base, Origin(file, "base"), None), *below.bases)
     sources = _sources(tree, file)
-    _check_override_names(root, tree, file)
+    _check_override_names(root, tree, file, section)
     own = {key: value for key, value in tree.items() if key not in OWN_KEYS}
     _overlay(leaves, own, file=file, prefix="", sources=sources, only_known=base is not None)
     for part in context:
@@ -132,10 +133,12 @@ def _resolve(root: Path, section: str, name: str, context: Sequence[str], seen: 
     return Resolved(leaves, file, bases)
 
 
-def _check_override_names(root: Path, tree: Tree, file: str) -> None:
+def _check_override_names(root: Path, tree: Tree, file: str, section: str) -> None:
     overrides = tree.get("overrides") or {}
     if not isinstance(overrides, dict):
         raise UserError("overrides must be a mapping of datasets", where=file)
+    if "overrides" in tree and section not in OVERRIDABLE:
+        raise UserError(f"overrides: {section} have none", where=file, remedy="make a variant with base: instead")
     datasets = available(root, "datasets")
     for dataset, values in overrides.items():
         if dataset not in datasets:
@@ -145,6 +148,8 @@ def _check_override_names(root: Path, tree: Tree, file: str) -> None:
         for key in values if isinstance(values, dict) else ():
             if key.startswith("ipc") and not re.fullmatch(r"ipc[1-9][0-9]*", key):
                 raise UserError(f"overrides.{dataset}.{key}: not an ipc", where=file, remedy="write ipc1, ipc10, ...")
+            if key.startswith("ipc") and not OVERRIDABLE[section]:
+                raise UserError(f"overrides.{dataset}.{key}: {section} know no ipc", where=file, remedy="remove it")
 
 
 def _sources(tree: Tree, file: str) -> dict[str, str]:
@@ -176,7 +181,7 @@ def _overlay(
         for key in [key for key in leaves if key.startswith(f"{section}.")]:
             del leaves[key]
     fresh = _replaced_sections(tree)
-    for key, value in _flatten(tree):
+    for key, value in _flatten(tree, file=file):
         inside_fresh = any(key.startswith(f"{section}.") for section in fresh)
         if only_known and key not in leaves and not inside_fresh:
             near = get_close_matches(key, leaves, n=1)
@@ -197,11 +202,13 @@ def _replaced_sections(tree: Tree, prefix: str = "") -> list[str]:
     return found
 
 
-def _flatten(tree: Tree, prefix: str = "") -> list[tuple[str, Value]]:
+def _flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value]]:
     result: list[tuple[str, Value]] = []
     for key, value in tree.items():
+        if "." in key:  # DVC would look for the nested key and not find it
+            raise UserError(f"{prefix}{key}: a key holds no dot", where=file, remedy="nest it: one mapping a level")
         if isinstance(value, dict) and value:
-            result += _flatten(value, f"{prefix}{key}.")
+            result += _flatten(value, f"{prefix}{key}.", file=file)
         else:
             result.append((f"{prefix}{key}", value))
     return result

@@ -45,8 +45,7 @@ def _explain(error: ValidationError, resolved: Resolved) -> UserError:
     errors.sort(key=lambda item: item["type"] not in {"unexpected_keyword_argument", "extra_forbidden"})
     first = errors[0]
     key = _key(first, resolved)
-    leaf = resolved.leaves.get(key)
-    where = f"{leaf.origin.file}: {leaf.origin.key}" if leaf else f"{resolved.file}: {key}" if key else resolved.file
+    where = _where(key, resolved)
     missing = [
         _key(item, resolved).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}
     ]
@@ -55,13 +54,28 @@ def _explain(error: ValidationError, resolved: Resolved) -> UserError:
     return UserError(f"{what}{more}", where=where, remedy=remedy)
 
 
+def _where(key: str, resolved: Resolved) -> str:
+    """File and key of a value; an element of a list stands where its list does."""
+    head, index = key, ""
+    while head:
+        leaf = resolved.leaves.get(head)
+        if leaf and (not index or isinstance(leaf.value, list)):
+            return f"{leaf.origin.file}: {leaf.origin.key}{index}"
+        head, _, last = head.rpartition(".")
+        index = f".{last}{index}"
+    return f"{resolved.file}: {key}" if key else resolved.file
+
+
 def _words(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:
     kind = first["type"]
     if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
         near = get_close_matches(key.rsplit(".", 1)[-1], missing, n=1)
         return "unknown key", f"did you mean {near[0]}?" if near else "remove it"
-    if kind in {"missing", "missing_argument"}:
+    if kind in {"missing", "missing_argument", "union_tag_not_found"}:
         return "this key is missing", "every knob is stated in its file: add it"
+    if kind == "union_tag_invalid":
+        context = first.get("ctx", {})
+        return f"there is no {json.dumps(context['tag'])}", f"choose one of {context['expected_tags']}"
     message = first["msg"]
     if message.startswith("Value error, "):
         return message.removeprefix("Value error, "), None
@@ -84,4 +98,6 @@ def _key(item: ErrorDetails, resolved: Resolved) -> str:
             parts.append(str(part))
         elif index == len(location) - 1:
             parts.append(str(part))
+    if item["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        parts.append("kind")
     return ".".join(parts)

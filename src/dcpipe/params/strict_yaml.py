@@ -20,6 +20,11 @@ Tree = dict[str, Value]
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's name)
+    # what JSON has, and no more: an explicit tag such as !!binary or !!timestamp is refused
+    yaml_constructors = {  # noqa: RUF012 (PyYAML's name)
+        tag: yaml.SafeLoader.yaml_constructors[tag]
+        for tag in (None, *(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "str", "seq")))
+    }
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
@@ -35,11 +40,22 @@ _Loader.add_implicit_resolver(
 
 
 def _int(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(node.value)
+    try:
+        return int(node.value)
+    except ValueError as error:
+        raise _unreadable(node, "a whole number") from error
 
 
 def _float(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    return float(node.value)
+    try:
+        return float(node.value)
+    except ValueError as error:
+        raise _unreadable(node, "a number") from error
+
+
+def _unreadable(node: yaml.ScalarNode, kind: str) -> yaml.MarkedYAMLError:
+    text = node.value if len(node.value) <= 20 else f"{node.value[:20]}..."
+    return yaml.MarkedYAMLError(problem=f"line {node.start_mark.line + 1}: {text!r} cannot be read as {kind}")
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, object]:
@@ -48,7 +64,8 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, 
         key = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
         if not isinstance(key, str) or key_node.value == "<<":
-            raise yaml.MarkedYAMLError(problem=f"line {line}: key {key_node.value!r} is not text")
+            shown = repr(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "(a list or mapping)"
+            raise yaml.MarkedYAMLError(problem=f"line {line}: key {shown} is not text")
         if key in result:
             raise yaml.MarkedYAMLError(problem=f"line {line}: duplicate key {key!r}")
         result[key] = loader.construct_object(value_node, deep=True)

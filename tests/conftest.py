@@ -1,0 +1,42 @@
+"""What the tests of several rooms start from: a root with params, and one with the tiny experiment's artifacts."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import repository
+from dcpipe.execution import execute
+from dcpipe.graph import Graph
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_class_of_bits() -> Iterator[None]:
+    """Jobs compute on the CPU and keep their state below their own root, whatever this machine's settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DCPIPE_DEVICE", "cpu")
+        patch.delenv("DCPIPE_STATE", raising=False)
+        yield
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with the committed params and no artifact."""
+    return repository.copy_params(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with every artifact of the tiny experiment. Read only: what changes it takes `tiny`."""
+    root = repository.copy_params(tmp_path_factory.mktemp("made"))
+    for job in Graph(root).jobs("tiny"):
+        if not job.is_view:
+            execute(job, root)
+    return root
+
+
+@pytest.fixture
+def tiny(made: Path, tmp_path: Path) -> Path:
+    """A copy of `made` to change."""
+    return Path(shutil.copytree(made, tmp_path / "tiny"))

@@ -1,0 +1,82 @@
+"""Laws of the committed params: every file resolves wherever it is used, and every value says where it is from."""
+
+from pathlib import Path
+
+import pytest
+
+import repository
+from dcpipe.graph import Graph
+from dcpipe.params import show
+from dcpipe.params.library import Library
+from dcpipe.params.resolve import Resolved, available, lineage, resolve
+from dcpipe.params.strict_yaml import read
+
+ROOT = repository.ROOT
+SOURCED = ("methods", "experts", "evaluations")
+FILES = [(section, name) for section in SOURCED for name in available(ROOT, section)]
+
+
+def _contexts(section: str, name: str) -> list[tuple[str, int]]:
+    """Every dataset, and every ipc that some override of the file or of its bases speaks of."""
+    ipcs = {1}
+    for file in lineage(ROOT, section, name):
+        overrides = read(ROOT / f"params/{section}/{file}.yaml").get("overrides") or {}
+        ipcs |= {int(key[3:]) for values in overrides.values() for key in values if key.startswith("ipc")}
+    return [(dataset, ipc) for dataset in available(ROOT, "datasets") for ipc in sorted(ipcs)]
+
+
+def _resolved(section: str, name: str, dataset: str, ipc: int) -> Resolved:
+    library = Library(ROOT)
+    if section == "experts":
+        return library.experts(name, dataset)[0]
+    ask = {"methods": library.method, "evaluations": library.evaluation}[section]
+    return ask(name, dataset, ipc)[0]
+
+
+@pytest.mark.parametrize("experiment", available(ROOT, "experiments"))
+def test_every_experiment_resolves(experiment: str) -> None:
+    graph = Graph(ROOT)
+    jobs = graph.jobs(experiment)
+    assert {"data", "distill", "evaluate", "metrics", "report"} <= {job.stage for job in jobs}
+    assert len(list(show.lines(graph, experiment))) > len(jobs)
+
+
+@pytest.mark.parametrize(("section", "name"), FILES)
+def test_every_file_resolves_for_every_dataset_and_each_ipc_it_speaks_of(section: str, name: str) -> None:
+    for dataset, ipc in _contexts(section, name):
+        assert _resolved(section, name, dataset, ipc).leaves
+
+
+@pytest.mark.parametrize("name", available(ROOT, "datasets"))
+def test_every_dataset_can_be_planned(name: str) -> None:
+    assert Graph(ROOT).job("data", dataset=name).outputs
+
+
+@pytest.mark.parametrize(("section", "name"), FILES)
+def test_every_value_has_a_source(section: str, name: str) -> None:
+    for dataset, ipc in _contexts(section, name):
+        leaves = _resolved(section, name, dataset, ipc).leaves
+        without = [key for key, leaf in leaves.items() if not leaf.source and key not in ("description", "label")]
+        assert not without, f"{name} for {dataset}, ipc {ipc}: nobody says where {without} are from"
+
+
+@pytest.mark.parametrize(("section", "name"), FILES)
+def test_every_source_speaks_of_a_key_that_is_there(section: str, name: str) -> None:
+    tree = read(ROOT / f"params/{section}/{name}.yaml")
+    keys = {leaf.origin.key for leaf in resolve(ROOT, section, name).leaves.values()}
+    overrides = tree.get("overrides") or {}
+    places = [dataset for dataset in overrides]
+    places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
+    for place in places:
+        keys |= {leaf.origin.key for leaf in resolve(ROOT, section, name, context=(place,)).leaves.values()}
+    for prefix in (tree.get("sources") or {}).keys() - {"all"}:
+        assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"{name}: sources: {prefix}"
+
+
+def test_no_params_file_is_left_over() -> None:
+    """A file in a folder that no section reads would look like a setting and be none."""
+    known = {"datasets", "experts", "methods", "evaluations", "experiments"}
+    assert {path.parent.relative_to(ROOT / "params") for path in (ROOT / "params").rglob("*")} == {
+        Path(),
+        *map(Path, known),
+    }

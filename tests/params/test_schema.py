@@ -1,0 +1,140 @@
+"""Laws of validation: every key is needed, typed and bounded, and what is wrong is named by file and key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import repository
+from dcpipe.errors import UserError
+from dcpipe.params import schema
+from dcpipe.params.dataset import Dataset
+from dcpipe.params.evaluation import Evaluation
+from dcpipe.params.experiment import Experiment
+from dcpipe.params.experts import Experts
+from dcpipe.params.library import Library
+from dcpipe.params.method import Method
+from dcpipe.params.resolve import Leaf, Origin, Resolved
+
+Section = tuple[Resolved, type]
+
+
+def _sections() -> dict[str, Section]:
+    library = Library(repository.ROOT)
+    return {
+        "dataset": (library.dataset("tiny")[0], Dataset),
+        "experts": (library.experts("plain", "tiny")[0], Experts),
+        "mtt": (library.method("mtt", "tiny", 1)[0], Method),
+        "random": (library.method("random", "tiny", 1)[0], Method),
+        "evaluation": (library.evaluation("digits-val-best", "tiny", 1)[0], Evaluation),
+        "experiment": (library.experiment("tiny")[0], Experiment),
+    }
+
+
+SECTIONS = _sections()
+LEAVES = [(name, key) for name, (resolved, _) in SECTIONS.items() for key in resolved.leaves]
+
+
+def _with(resolved: Resolved, leaves: Mapping[str, Leaf | None]) -> Resolved:
+    merged = {**resolved.leaves, **leaves}
+    return Resolved({key: leaf for key, leaf in merged.items() if leaf is not None}, resolved.file)
+
+
+def _refusal(resolved: Resolved, kind: type) -> str:
+    with pytest.raises(UserError) as caught:
+        schema.validate(resolved, kind)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES)
+def test_no_key_has_a_default(section: str, key: str) -> None:
+    resolved, kind = SECTIONS[section]
+    told = _refusal(_with(resolved, {key: None}), kind)
+    # where the missing key was the last of its mapping, the mapping is what is missing
+    assert any(
+        told.startswith(f"{resolved.file}: {part}: this key is missing") for part in (key, key.rpartition(".")[0])
+    )
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES)
+def test_a_value_of_another_type_is_refused_where_it_stands(section: str, key: str) -> None:
+    resolved, kind = SECTIONS[section]
+    origin = Origin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
+    wrong = [] if not isinstance(resolved.leaves[key].value, list) else "text"
+    told = _refusal(_with(resolved, {key: Leaf(wrong, origin, None)}), kind)
+    assert told.startswith(f"params/methods/elsewhere.yaml: overrides.tiny.{key}: ")
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES)
+def test_an_unknown_key_is_refused_beside_every_known_one(section: str, key: str) -> None:
+    resolved, kind = SECTIONS[section]
+    unknown = f"{key.rpartition('.')[0]}.zzz".lstrip(".")
+    told = _refusal(_with(resolved, {unknown: Leaf(1, Origin(resolved.file, unknown), None)}), kind)
+    assert told == f"{resolved.file}: {unknown}: unknown key; remove it"
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES)
+def test_a_misspelt_key_is_answered_with_the_right_one(section: str, key: str) -> None:
+    resolved, kind = SECTIONS[section]
+    misspelt = f"{key}s"
+    moved = Leaf(resolved.leaves[key].value, Origin(resolved.file, misspelt), None)
+    told = _refusal(_with(resolved, {key: None, misspelt: moved}), kind)
+    if key.endswith(".kind"):  # which keys there are follows from the kind: it comes first
+        assert told.startswith(f"{resolved.file}: {key}: ") or "unknown key" in told
+    else:
+        assert told.startswith(f"{resolved.file}: {misspelt}: unknown key (and 1 more); did you mean ")
+        assert told.endswith(f" {key.rpartition('.')[2]}?")
+
+
+WRONG = {
+    ("mtt", "outer.iterations", 0): "outer.iterations: input should be greater than or equal to 1 (it is 0)",
+    ("mtt", "outer.iterations", 2.5): "outer.iterations: input should be a valid integer (it is 2.5)",
+    ("mtt", "outer.iterations", True): "outer.iterations: input should be a valid integer (it is true)",
+    ("mtt", "outer.iterations", "6"): 'outer.iterations: input should be a valid integer (it is "6")',
+    ("mtt", "outer.images.momentum", 1.5): (
+        "outer.images.momentum: input should be less than or equal to 1 (it is 1.5)"
+    ),
+    ("mtt", "outer.images.momentum", -0.1): (
+        "outer.images.momentum: input should be greater than or equal to 0 (it is -0.1)"
+    ),
+    ("mtt", "outer.images.learning_rate", 0.0): (
+        "outer.images.learning_rate: input should be greater than 0 (it is 0.0)"
+    ),
+    ("mtt", "outer.images.learning_rate", float("inf")): (
+        "outer.images.learning_rate: input should be a finite number (it is Infinity)"
+    ),
+    ("mtt", "outer.images.learning_rate", "1e-5"): (
+        'outer.images.learning_rate: input should be a valid number (it is "1e-5")'
+    ),
+    ("mtt", "outer.images.initial", "reel"): "outer.images.initial: input should be 'real' or 'noise' (it is \"reel\")",
+    ("mtt", "outer.step_size.kind", "learnt"): (
+        "outer.step_size.kind: there is no \"learnt\"; choose one of 'learned', 'fixed'"
+    ),
+    ("mtt", "outer", None): "outer must be null for a coreset, and given for every other matching",
+    ("mtt", "matching.experts", "Plain"): (
+        "matching.experts: string should match pattern '^[a-z0-9]+(-[a-z0-9]+)*$' (it is \"Plain\")"
+    ),
+    ("experts", "kept_epochs", "0-"): (
+        "kept_epochs: string should match pattern '^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$' (it is \"0-\")"
+    ),
+    ("dataset", "network", "native"): "network: a dataset must name its network",
+}
+
+
+@pytest.mark.parametrize(("section", "key", "value"), WRONG)
+def test_a_bad_value_is_refused_in_these_words(section: str, key: str, value: object) -> None:
+    resolved, kind = SECTIONS[section]
+    inside = {name: None for name in resolved.leaves if name.startswith(f"{key}.")}
+    told = _refusal(_with(resolved, {**inside, key: Leaf(value, Origin("f.yaml", key), None)}), kind)
+    expected = WRONG[section, key, value]
+    assert told in (f"f.yaml: {expected}", f"{resolved.file}: {expected}")
+
+
+def test_an_element_of_a_list_is_named_where_the_list_stands(root: Path) -> None:
+    repository.set_params(
+        root, "datasets/digits.yaml", {"standardise": {"kind": "constants", "mean": [0.1], "std": [0.0]}}
+    )
+    with pytest.raises(UserError) as caught:
+        Library(root).dataset("tiny")
+    told = "params/datasets/digits.yaml: standardise.std.0: input should be greater than 0 (it is 0.0)"
+    assert str(caught.value) == told
