@@ -237,4 +237,4 @@ def test_random_sets_are_real_images_without_repeats_and_smaller_ones_are_part_o
         images = [image.numpy().tobytes() for image in found.images_NCHW]
         assert set(images) <= real
         assert len(set(images)) == 10 * ipc
-        assert float(found.step_size) == 0.05
+        assert float(found.step_size) == 0.01

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from clone import EXPERIMENT, Clone
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
