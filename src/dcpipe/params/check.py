@@ -26,7 +26,7 @@ def fits(data: Dataset, network: str, where: str) -> None:
         raise UserError(error.what, where=where, remedy=error.remedy) from error
 
 
-def eager(resolved: Resolved, compute: Compute, what: str) -> None:
+def refuse_compiled(resolved: Resolved, compute: Compute, what: str) -> None:
     """Where nothing is ever compiled, asking for it must not pass in silence."""
     if compute.backend == "compiled":
         where = _at(resolved, "compute.backend")
@@ -59,7 +59,7 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
         raise UserError(f"{what.count} experts do not fill whole shards", where=_at(resolved, "count"), remedy=remedy)
     if shard >= what.shards:
         raise UserError(f"there is no shard {shard}: {what.shards} are asked for", where=_at(resolved, "count"))
-    eager(resolved, what.compute, "experts")
+    refuse_compiled(resolved, what.compute, "experts")
     if what.network != "native":
         fits(data, what.network, _at(resolved, "network"))
     where, kept = _at(resolved, "kept_epochs"), kept_epochs(what.kept_epochs, what.epochs)
@@ -73,12 +73,12 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
 def method(resolved: Resolved, what: Method, data: Dataset, ipc: int) -> None:
     """A set takes its first images from the training part, and no knob may be without effect."""
     if isinstance(what.matching, Coreset):
-        eager(resolved, what.compute, "a coreset")
+        refuse_compiled(resolved, what.compute, "a coreset")
         if what.compute.threads != 1:
             where = _at(resolved, "compute.threads")
             raise UserError("has no effect on a coreset", where=where, remedy="write 1")
     elif what.matching.hypergradient.kind == "unrolled":
-        eager(resolved, what.compute, "the unrolled hypergradient")
+        refuse_compiled(resolved, what.compute, "the unrolled hypergradient")
     facts = FACTS[data.source.kind]
     if facts.smallest_class is None:
         return
@@ -110,7 +110,7 @@ def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recor
 
 def evaluation(resolved: Resolved, what: Evaluation, data: Dataset, network: str) -> None:
     """The network must take the images, and selection on validation images needs some."""
-    eager(resolved, what.compute, "an evaluation")
+    refuse_compiled(resolved, what.compute, "an evaluation")
     if network != "native":
         fits(data, network, resolved.file)
     if what.selection == "val-best" and data.split.validation_per_class == 0:
