@@ -1,8 +1,10 @@
-"""Publishes one artifact many times, each time in a process that dies at another call that changes the disk.
+"""Writes many times, each time in a process that dies at another call that changes the disk.
 
-    python killed_writer.py FOLDER VERSION     prints how many such calls there are
+    python killed_writer.py publish FOLDER     an artifact, to FOLDER/1, FOLDER/2, ...
+    python killed_writer.py write FOLDER       a single file, to FOLDER/1/file, FOLDER/2/file, ...
 
-Run k writes to FOLDER/k and is killed (SIGKILL) instead of making its k-th call; a write is torn in the middle.
+Run k is killed (SIGKILL) instead of making its k-th call; a write is torn in the middle. Prints how many calls
+there are.
 """
 
 import os
@@ -14,9 +16,9 @@ from pathlib import Path
 
 from dcpipe import artifact
 
-VERSIONS = {  # equal sizes, so that nothing but content tells them apart
+VERSIONS = {  # the same names and sizes, so that nothing but content tells them apart
     "old": {"t.zarr/zarr.json": b"{}", "t.zarr/a/c/0": b"old " * 64, "t.zarr/a/c/1": b"older", "s.json": b"0"},
-    "new": {"t.zarr/zarr.json": b"{}", "t.zarr/a/c/0": b"new " * 64, "t.zarr/a/c/2": b"newer", "s.json": b"1"},
+    "new": {"t.zarr/zarr.json": b"{}", "t.zarr/a/c/0": b"new " * 64, "t.zarr/a/c/1": b"newer", "s.json": b"1"},
 }
 
 
@@ -29,6 +31,11 @@ def publish(folder: Path, version: str) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         draft.publish({"version": version})
+
+
+def write(folder: Path, version: str) -> None:
+    """Write a single file as states, costs and cards are written."""
+    artifact.write_atomically(folder / "file", VERSIONS[version]["t.zarr/a/c/0"])
 
 
 def _dying_at(call: int) -> None:
@@ -51,12 +58,12 @@ def _dying_at(call: int) -> None:
 
 
 def main() -> None:
-    folder, version = Path(sys.argv[1]), sys.argv[2]
+    action, folder = {"publish": publish, "write": write}[sys.argv[1]], Path(sys.argv[2])
     for call in count(1):
         process = os.fork()
         if process == 0:
             _dying_at(call)
-            publish(folder / str(call), version)
+            action(folder / str(call), "new")
             os._exit(0)
         if os.waitpid(process, 0)[1] == 0:
             sys.stdout.write(str(call - 1))

@@ -40,7 +40,7 @@ def test_a_writer_killed_at_any_call_leaves_the_old_the_new_or_something_refused
     for call in range(1, 100):
         if before:
             killed_writer.publish(tmp_path / "runs" / str(call), before)
-    done = repository.child(tmp_path, killed_writer.__file__, str(tmp_path / "runs"), "new")
+    done = repository.child(tmp_path, killed_writer.__file__, "publish", str(tmp_path / "runs"))
     calls = int(done.stdout)
     assert 15 < calls < 99, done.stderr
     outcomes = []
@@ -52,6 +52,17 @@ def test_a_writer_killed_at_any_call_leaves_the_old_the_new_or_something_refused
     assert outcomes[0] == before
     assert outcomes[-1] == "new"
     assert outcomes == sorted(outcomes, key=[before, None, "new"].index), "once refused, it stays so until it is new"
+
+
+def test_a_file_whose_writer_is_killed_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+    old, new = (killed_writer.VERSIONS[version]["t.zarr/a/c/0"] for version in ("old", "new"))
+    for call in range(1, 20):
+        killed_writer.write(tmp_path / str(call), "old")
+    done = repository.child(tmp_path, killed_writer.__file__, "write", str(tmp_path))
+    found = [(tmp_path / str(call) / "file").read_bytes() for call in range(1, int(done.stdout) + 1)]
+    assert 4 <= len(found) < 20
+    assert found == sorted(found, key=[old, new].index)
+    assert {found[0], found[-1]} == {old, new}
 
 
 def test_a_draft_that_fails_leaves_the_older_artifact_and_nothing_else(tmp_path: Path) -> None:

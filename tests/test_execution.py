@@ -98,25 +98,39 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(
     assert run.states == []
 
 
-@pytest.fixture
-def stopped(made: Path, tmp_path: Path) -> Interrupted:
-    """A distillation that was interrupted after three of six iterations, made in this process."""
-    root = Path(shutil.copytree(made, tmp_path / "stopped"))
-    job = Graph(root).job("distill", **repository.CELL)
-    shutil.rmtree(root / job.folder)
-    real, saves = State.save, count(1)
+def _stop_after(root: Path, job: Job, saves: int) -> Interrupted:
+    """A job that left its state at so many saves and no artifact, made in this process."""
+    real, number = State.save, count(1)
 
-    def save_thrice(self: State, *what: object) -> None:
-        if next(saves) <= 3:
+    def save_at_first(self: State, *what: object) -> None:
+        if next(number) <= saves:
             real(self, *what)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(State, "due", lambda _: True)
-        patch.setattr(State, "save", save_thrice)
+        patch.setattr(State, "save", save_at_first)
         patch.setattr(State, "clear", lambda _: None)
         execute(job, root)
     shutil.rmtree(root / job.folder)
-    return Interrupted(root, job, 0, 3)
+    return Interrupted(root, job, 0, saves)
+
+
+@pytest.fixture
+def stopped(tiny: Path) -> Interrupted:
+    """A distillation that was interrupted after three of six iterations."""
+    return _stop_after(tiny, Graph(tiny).job("distill", **repository.CELL), 3)
+
+
+@pytest.mark.parametrize("saves", [2, 4, 6])
+def test_a_shard_goes_on_in_the_middle_of_any_of_its_experts(saves: int, tiny: Path, tmp_path: Path) -> None:
+    """Two experts of four epochs, with momentum, whose velocity is part of the state."""
+    values = {"momentum": 0.9, "overrides.tiny.shard_experts": 2, "overrides.tiny.kept_epochs": "3-4"}
+    repository.set_params(tiny, "experts/plain.yaml", values)
+    job = Graph(tiny).job("experts", **WORDS["experts"])
+    execute(job, tiny, folder=tmp_path / "whole", keep_state=False)
+    stopped = _stop_after(tiny, job, saves)
+    assert len(stopped.states) == (saves + 3) // 4
+    assert stopped.finish() == repository.bytes_below(tmp_path / "whole")
 
 
 def test_a_resumed_run_goes_on_from_its_state_and_from_nothing_else(stopped: Interrupted, made: Path) -> None:

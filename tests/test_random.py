@@ -41,7 +41,16 @@ def test_other_names_are_other_streams(first: list[str | int], second: list[str 
 
 
 def test_names_that_run_together_and_numbers_as_text_are_told_apart() -> None:
-    names: list[tuple[str | int, ...]] = [("ab",), ("a", "b"), ("b", "a"), ("ab", ""), (1,), ("1",), (11,), (1, 1)]
+    names: list[tuple[str | int, ...]] = [
+        ("ab",),
+        ("a", "b"),
+        ("b", "a"),
+        ("ab", ""),
+        (1,),
+        ("1",),
+        (1, 1),
+        ("astr:b",),
+    ]
     assert len({Stream.root(0, *name).seed for name in names}) == len(names)
 
 

@@ -105,3 +105,89 @@ def test_a_knob_changed_alone_changes_the_bytes_or_is_refused(
         path.write_text(before)
     changed = found["snapshots.safetensors"] if key == "outer.snapshot_every" else found["synthetic.safetensors"]
     assert changed not in unchanged.values()
+
+
+EXPERTS = [
+    ("seed", 1),
+    ("network", "convnet2-w16"),
+    ("overrides.tiny.shard_experts", 2),
+    ("overrides.tiny.epochs", 5),
+    ("overrides.tiny.kept_epochs", "0-3"),
+    ("overrides.tiny.batch", 33),
+    ("overrides.digits.learning_rate", 0.075),
+    ("momentum", 0.5),
+    ("weight_decay", 1e-4),
+    ("store.codec", "none"),
+    ("store.codec", "zstd"),
+    ("store.level", 5),
+    ("compute.threads", 2),
+]
+EVALUATIONS = [
+    ("seed", 1),
+    ("overrides.tiny.networks", 3),
+    ("overrides.tiny.epochs", 30),
+    ("batch", 3),
+    ("learning_rate", {"kind": "fixed", "value": 0.01}),
+    ("decay", 1.0),
+    ("momentum", 0.0),
+    ("weight_decay", 0.5),
+    ("selection", "val-best"),
+    ("selection", "legacy-max"),
+]
+DATASETS = [
+    ("split.seed", 1),
+    ("split.test_per_class", 25),
+    ("split.validation_per_class", 9),
+    ("split.train_per_class", 17),
+    ("standardise", {"kind": "constants", "mean": [0.3], "std": [0.4]}),
+]
+ALL_STAGES = [
+    *[("experts/plain.yaml", "experts", "trajectory.zarr", *change) for change in EXPERTS],
+    *[("evaluations/digits.yaml", "evaluate", "scores.json", *change) for change in EVALUATIONS],
+    *[("datasets/tiny.yaml", "data", "train.zarr", *change) for change in DATASETS[2:]],
+    *[("datasets/tiny.yaml", "data", "test.zarr", *change) for change in DATASETS[:2]],
+]
+WORDS: dict[str, dict[str, str | int]] = {
+    "data": {"dataset": "tiny"},
+    "experts": {"dataset": "tiny", "experts": "plain", "shard": 0},
+    "evaluate": {**repository.CELL, "evaluation": "digits", "network": "native"},
+}
+
+
+@pytest.mark.parametrize(("file", "stage", "payload", "key", "value"), ALL_STAGES)
+def test_nor_is_a_knob_of_data_experts_or_evaluations(
+    file: str, stage: str, payload: str, key: str, value: object, tiny: Path
+) -> None:
+    job = Graph(tiny).job(stage, **WORDS[stage])
+    before = repository.bytes_below(tiny / job.folder)
+    repository.set_params(tiny, file, {key: value})
+    repository.make(tiny, stage, **WORDS[stage])
+    after = repository.bytes_below(tiny / job.folder)
+    assert [after[name] for name in after if name.startswith(payload)] != [
+        before[name] for name in before if name.startswith(payload)
+    ]
+
+
+WITHOUT_EFFECT = [
+    ("methods/random.yaml", "distill", "compute.backend", "compiled", "has no effect on a coreset; write eager"),
+    ("methods/random.yaml", "distill", "compute.threads", 2, "has no effect on a coreset; write 1"),
+    ("experts/plain.yaml", "experts", "compute.backend", "compiled", "has no effect on experts; write eager"),
+    (
+        "evaluations/digits.yaml",
+        "evaluate",
+        "compute.backend",
+        "compiled",
+        "has no effect on an evaluation; write eager",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "stage", "key", "value", "told"), WITHOUT_EFFECT)
+def test_what_would_have_no_effect_is_refused(
+    file: str, stage: str, key: str, value: object, told: str, root: Path
+) -> None:
+    repository.set_params(root, file, {key: value})
+    words = {**WORDS, "distill": {**repository.CELL, "method": "random"}}[stage]
+    with pytest.raises(UserError) as caught:
+        Graph(root).job(stage, **words)
+    assert str(caught.value) == f"params/{file}: {key}: {told}"

@@ -4,10 +4,11 @@ from dcpipe.data.registry import facts
 from dcpipe.errors import UserError
 from dcpipe.experts.epochs import kept_epochs
 from dcpipe.models import names
+from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Constants, Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experts import Experts
-from dcpipe.params.method import Method, Trajectory
+from dcpipe.params.method import Coreset, Method, Trajectory
 from dcpipe.params.resolve import Resolved
 
 
@@ -23,6 +24,13 @@ def fits(data: Dataset, network: str, where: str) -> None:
         names.refuse_size(name, facts(data).image_size)
     except UserError as error:
         raise UserError(error.what, where=where, remedy=error.remedy) from error
+
+
+def refuse_compiled(resolved: Resolved, compute: Compute, what: str) -> None:
+    """Where nothing is ever compiled, asking for it must not pass in silence."""
+    if compute.backend == "compiled":
+        where = _at(resolved, "compute.backend")
+        raise UserError(f"has no effect on {what}", where=where, remedy="write eager")
 
 
 def dataset(resolved: Resolved, data: Dataset) -> None:
@@ -77,6 +85,7 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
         raise UserError(f"{what.count} experts do not fill whole shards", where=_at(resolved, "count"), remedy=remedy)
     if shard >= what.shards:
         raise UserError(f"there is no shard {shard}: {what.shards} are asked for", where=_at(resolved, "count"))
+    refuse_compiled(resolved, what.compute, "experts")
     if what.network != "native":
         fits(data, what.network, _at(resolved, "network"))
     where, kept = _at(resolved, "kept_epochs"), kept_epochs(what.kept_epochs, what.epochs)
@@ -89,10 +98,13 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
 
 def method(resolved: Resolved, what: Method, data: Dataset, ipc: int) -> None:
     """A set takes its first images from the training part, and no knob may be without effect."""
-    unrolled = isinstance(what.matching, Trajectory) and what.matching.hypergradient.kind == "unrolled"
-    if unrolled and what.compute.backend == "compiled":
-        where = _at(resolved, "compute.backend")
-        raise UserError("has no effect on the unrolled hypergradient", where=where, remedy="write eager")
+    if isinstance(what.matching, Coreset):
+        refuse_compiled(resolved, what.compute, "a coreset")
+        if what.compute.threads != 1:
+            where = _at(resolved, "compute.threads")
+            raise UserError("has no effect on a coreset", where=where, remedy="write 1")
+    elif what.matching.hypergradient.kind == "unrolled":
+        refuse_compiled(resolved, what.compute, "the unrolled hypergradient")
     left = training_images(data)
     if left is not None and ipc > left:
         remedy = f"ask for at most {left}"
@@ -120,6 +132,7 @@ def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recor
 
 def evaluation(resolved: Resolved, what: Evaluation, data: Dataset, network: str) -> None:
     """The network must take the images, and selection on validation images needs some."""
+    refuse_compiled(resolved, what.compute, "an evaluation")
     if network != "native":
         fits(data, network, resolved.file)
     if what.selection == "val-best" and data.split.validation_per_class == 0:
