@@ -40,7 +40,7 @@ def test_another_input_is_named_and_another_pin_too(tiny: Path) -> None:
     assert "was made with other inputs (trajectories 1 digest: " in str(problem(_distill(tiny), tiny))
     text = (tiny / "constraints.txt").read_text()
     (tiny / "constraints.txt").write_text(text.replace("torch==", "torch==9."))
-    assert "was made with other code (pins.torch: " in str(problem(_distill(tiny), tiny))
+    assert "was made with other code (pins: " in str(problem(_distill(tiny), tiny))
 
 
 def test_what_alters_no_byte_of_a_job_is_no_problem(tiny: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from dcpipe import __version__, artifact
 from dcpipe.job import Job
 
+NUMERIC = ("whiten", "experts", "convexify", "distill", "evaluate")  # stages whose bits depend on the machine
 CODE_FILE = "code_identity.yaml"
 
 
@@ -40,7 +41,7 @@ def software(job: Job) -> dict[str, object]:
         "dcpipe": __version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
-    if job.stage in {"experts", "distill", "evaluate"}:
+    if job.stage in NUMERIC:
         from dcpipe import device
 
         found |= device.hardware_class()

@@ -75,6 +75,24 @@ def data(dataset: Dataset, log: Log = None) -> None:
 
 
 @app.command()
+def whiten(dataset: Dataset, log: Log = None) -> None:
+    """Fit a dataset's ZCA whitening on its training images."""
+    _run("whiten", log, dataset=dataset)
+
+
+@app.command()
+def convexify(
+    dataset: Dataset,
+    experts: Annotated[str, typer.Argument(help="A file of params/experts.")],
+    waypoints: Annotated[str, typer.Option("--waypoints", help="Epochs between, as in 6-25, or none.")],
+    shard: Annotated[int, typer.Option("--shard", min=0, help="Which shard.")],
+    log: Log = None,
+) -> None:
+    """Keep a few checkpoints of recorded experts, and how far along they were between them."""
+    _run("convexify", log, dataset=dataset, experts=experts, waypoints=waypoints, shard=shard)
+
+
+@app.command()
 def experts(
     dataset: Dataset,
     experts: Annotated[str, typer.Argument(help="A file of params/experts.")],

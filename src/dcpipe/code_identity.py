@@ -120,11 +120,11 @@ def reached(roots: Iterable[str]) -> tuple[str, ...]:
         package = name.rpartition(".")[0]
         if package:
             todo.append(package)
-    return tuple(sorted(name for name in seen if not _is_empty(name)))
+    return tuple(sorted(name for name in seen if not is_empty(name)))
 
 
 @cache
-def _is_empty(module: str) -> bool:
+def is_empty(module: str) -> bool:
     """A package that only holds modules: nothing in it can alter a number."""
     return all(_is_bare_text(node) for node in ast.parse(_modules()[module].read_text()).body)
 

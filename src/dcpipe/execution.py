@@ -17,7 +17,9 @@ from dcpipe.task import Task, stopping_on_signals
 
 MODULES = {
     "data": "dcpipe.data.stage",
+    "whiten": "dcpipe.data.whiten",
     "experts": "dcpipe.experts.stage",
+    "convexify": "dcpipe.experts.convexify",
     "distill": "dcpipe.distill.stage",
     "evaluate": "dcpipe.evaluate.stage",
     "metrics": "dcpipe.evaluate.metrics",
@@ -43,7 +45,7 @@ def execute(job: Job, root: Path, *, folder: Path | None = None, keep_state: boo
     state_folder = state_root(root) / card.key(identity, hardware)
     if not keep_state:
         state_folder = place / ".state"
-    if job.resources.gpu or job.stage == "distill":
+    if job.stage in card.NUMERIC:
         from dcpipe import device
 
         device.prepare(job.resources.threads)
@@ -97,7 +99,7 @@ def _lock(handle: int, path: Path, job: Job) -> None:
 
 
 def _note_costs(job: Job, root: Path, seconds: float) -> None:
-    if job.resources.gpu or job.stage == "distill":
+    if job.stage in card.NUMERIC:
         from dcpipe import device
 
         costs.write(

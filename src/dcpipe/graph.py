@@ -15,9 +15,12 @@ from dcpipe.errors import RefusedError, UserError
 from dcpipe.job import Job, Resources
 from dcpipe.models import names
 from dcpipe.params import check
+from dcpipe.params.dataset import Zca
 from dcpipe.params.library import Library
+from dcpipe.params.method import Method
 from dcpipe.params.resolve import Resolved
 from dcpipe.params.strict_yaml import Value
+from dcpipe.params.trajectory import ConvexPath, Trajectory
 from dcpipe.stages import STAGES, match, results_folder
 
 _Values = dict[str, dict[str, Value]]
@@ -82,11 +85,45 @@ class Graph:
         resolved, what = self.library.dataset(dataset)
         check.dataset(resolved, what)
         source, facts = registry.SOURCES[what.source.kind], registry.facts(what)
-        values = [_keys(resolved, without=("description", "network"))]
+        values = [_keys(resolved, without=("description", "network", "whitening"))]
         sections = {"dataset": what, "source": source, "facts": facts}
         roots = ("dcpipe.data.stage", source)
         resources = Resources(mem_mb=2000, runtime=facts.minutes)
         return self._make("data", {"dataset": dataset}, {}, values, roots, sections, resources)
+
+    def _whiten(self, dataset: str) -> Job:
+        resolved, what = self.library.dataset(dataset)
+        if not isinstance(what.whitening, Zca):
+            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind")
+        return self._make(
+            "whiten",
+            {"dataset": dataset},
+            {"train": (self.job("data", dataset=dataset).outputs["train"],)},
+            [_keys(resolved, only=("whitening",))],
+            ("dcpipe.data.whiten",),
+            {"whitening": what.whitening},
+            Resources(what.whitening.threads, mem_mb=8000, runtime=120),
+        )
+
+    def _images(self, dataset: str) -> dict[str, tuple[str, ...]]:
+        """The inputs of whoever reads images: the training store, and the whitening where the dataset has one."""
+        inputs: dict[str, tuple[str, ...]] = {"train": (self.job("data", dataset=dataset).outputs["train"],)}
+        if isinstance(self.library.dataset(dataset)[1].whitening, Zca):
+            inputs["whitening"] = (self.job("whiten", dataset=dataset).outputs["whitening"],)
+        return inputs
+
+    def _convexify(self, dataset: str, experts: str, waypoints: str, shard: str) -> Job:
+        resolved, what = self.library.experts(experts, dataset)
+        check.waypoints(resolved, what, waypoints)
+        made = self.job("experts", dataset=dataset, experts=experts, shard=shard)
+        return self._make(
+            "convexify",
+            {"dataset": dataset, "experts": experts, "waypoints": waypoints, "shard": shard},
+            {"trajectory": (made.outputs["trajectory"],)},
+            [_keys(resolved, only=("store",))],
+            ("dcpipe.experts.convexify",),
+            {"store": what.store},
+        )
 
     def _experts(self, dataset: str, experts: str, shard: str) -> Job:
         resolved_dataset, data = self.library.dataset(dataset)
@@ -97,7 +134,7 @@ class Graph:
         return self._make(
             "experts",
             {"dataset": dataset, "experts": experts, "shard": shard},
-            {"train": (self.job("data", dataset=dataset).outputs["train"],)},
+            self._images(dataset),
             values,
             ("dcpipe.experts.stage", names.module_of(network)),
             {"experts": what, "network": network},
@@ -110,14 +147,14 @@ class Graph:
         check.method(resolved, what, data, int(ipc))
         values = [_keys(resolved, without=("description", "label"))]
         roots = ["dcpipe.distill.stage", *composition.modules(what)]
-        inputs: dict[str, tuple[str, ...]] = {"train": (self.job("data", dataset=dataset).outputs["train"],)}
+        inputs = self._images(dataset)
         sections: dict[str, object] = {"method": what}
         if what.experts:
             resolved_experts, experts = self.library.experts(what.experts, dataset)
             check.segments(resolved, what, resolved_experts, experts)
-            shards = [self._shard(dataset, what.experts, shard) for shard in range(experts.shards)]
-            inputs["trajectories"] = tuple(job.outputs["trajectory"] for job in shards)
-            sections["network"] = shards[0].sections["network"]
+            inputs["trajectories"] = self._trajectories(dataset, what, experts.shards)
+            shard = self.job("experts", dataset=dataset, experts=what.experts, shard=0)
+            sections["network"] = shard.sections["network"]
             roots.append(names.module_of(str(sections["network"])))
             own = _keys(resolved_experts, only=("network",))
             values += [own, _native(resolved_dataset, experts.network)]
@@ -125,8 +162,14 @@ class Graph:
         resources = Resources(what.compute.threads, mem_mb=2000, runtime=720, gpu=1 if what.outer else 0)
         return self._make("distill", wildcards, inputs, values, roots, sections, resources)
 
-    def _shard(self, dataset: str, experts: str, shard: int) -> Job:
-        return self.job("experts", dataset=dataset, experts=experts, shard=shard)
+    def _trajectories(self, dataset: str, what: Method, shards: int) -> tuple[str, ...]:
+        """The stores that a method reads: recorded ones, or the convex ones made of them."""
+        words: dict[str, str | int] = {"dataset": dataset, "experts": str(what.experts)}
+        path = what.matching.path if isinstance(what.matching, Trajectory) else None
+        if isinstance(path, ConvexPath):
+            jobs = [self.job("convexify", **words, waypoints=path.name, shard=shard) for shard in range(shards)]
+            return tuple(job.outputs["path"] for job in jobs)
+        return tuple(self.job("experts", **words, shard=shard).outputs["trajectory"] for shard in range(shards))
 
     def _evaluate(self, *, evaluation: str, network: str, **cell: str) -> Job:
         dataset = cell["dataset"]
@@ -142,7 +185,7 @@ class Graph:
             {**cell, "evaluation": evaluation, "network": network},
             {
                 "synthetic": (self.job("distill", **cell).outputs[source],),
-                "train": (store["train"],),
+                **self._images(dataset),
                 "test": (store["test"],),
             },
             values,

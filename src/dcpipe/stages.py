@@ -53,12 +53,28 @@ STAGES = {
             directories=("train", "test"),
         ),
         Stage(
+            "whiten",
+            "whiten_{dataset}",
+            "artifacts/whitening/{dataset}",
+            {"whitening": "whitening.zarr"},
+            "dcpipe whiten {dataset}",
+            directories=("whitening",),
+        ),
+        Stage(
             "experts",
             "experts_{dataset}_{experts}_shard{shard}",
             "artifacts/experts/{dataset}/{experts}/shard{shard}",
             {"trajectory": "trajectory.zarr"},
             "dcpipe experts {dataset} {experts} --shard {shard}",
             directories=("trajectory",),
+        ),
+        Stage(
+            "convexify",
+            "convexify_{dataset}_{experts}_{waypoints}_shard{shard}",
+            "artifacts/convex/{dataset}/{experts}/{waypoints}/shard{shard}",
+            {"path": "path.zarr"},
+            "dcpipe convexify {dataset} {experts} --waypoints {waypoints} --shard {shard}",
+            directories=("path",),
         ),
         Stage(
             "distill",

@@ -38,7 +38,7 @@ class Workshop:
 
     def dataset(self, name: str, **changes: object) -> None:
         """Write params/datasets/<name>.yaml: these keys (JSON is YAML), a network that costs nothing."""
-        tree = {"description": "A test.", "network": "convnet1-w4", **changes}
+        tree = {"description": "A test.", "network": "convnet1-w4", "whitening": {"kind": "none"}, **changes}
         path = self.root / "params" / "datasets" / f"{name}.yaml"
         path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in tree.items()))
 

@@ -17,7 +17,7 @@ from dcpipe.distill.outer import OuterOptimiser
 from dcpipe.distill.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
 from dcpipe.graph import Graph
-from dcpipe.params.method import FixedStepSize, Images, LearnedStepSize, Outer
+from dcpipe.params.outer import FixedStepSize, Images, LearnedStepSize, NoAveraging, Outer
 
 OUTER = "overrides.tiny.outer"
 Snapshots = list[tuple[int, SyntheticSet]]
@@ -116,7 +116,7 @@ def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer
         step_size=step_size,
         labels="hard",
         sharpness="none",
-        averaging="none",
+        averaging=NoAveraging(kind="none"),
         coordinates="all",
     )
 

@@ -22,14 +22,27 @@ KNOBS = [key for key in RESOLVED.leaves if key not in ("description", "label")]
 # what else a section needs where its kind is another; every legal kind must stand here
 SECTIONS: dict[tuple[str, str], dict[str, object]] = {
     ("matching", "none"): {
-        "matching": {"kind": "none", "selection": "random", "step_size": 0.05},
+        "matching": {"kind": "none", "selection": {"kind": "random"}, "step_size": 0.05},
         "outer": None,
         "overrides": {},
     },
     ("matching.hypergradient", "unrolled"): {"matching.hypergradient": {"kind": "unrolled"}},
+    ("matching.path", "convex"): {"matching.path": {"kind": "convex", "waypoints": [2]}},
+    ("matching.segment", "continuous"): {  # between epochs there is only a convex path
+        "matching.path": {"kind": "convex", "waypoints": [2]},
+        "matching.segment": {"kind": "continuous", "max_start_epoch": 2, "span_epochs": 2},
+    },
+    ("matching.start_noise", "gaussian"): {
+        "matching.start_noise": {"kind": "gaussian", "sigma": 0.01, "objective": "displacement"}
+    },
+    ("outer.averaging", "ema"): {"outer.averaging": {"kind": "ema", "decay": 0.9, "of_iterations": 3}},
     ("outer.step_size", "fixed"): {"outer.step_size": {"kind": "fixed", "initial": 0.05}, "overrides.digits": {}},
 }
-ALTERNATIVES: dict[str, object] = {"matching.inner_batch": 5, "matching.hypergradient.micro_batch": 3}
+ALTERNATIVES: dict[str, object] = {
+    "matching.augmentation": "crop",
+    "matching.inner_batch": 5,
+    "matching.hypergradient.micro_batch": 3,
+}
 
 
 def _other_texts(key: str) -> list[str]:
@@ -46,19 +59,19 @@ def _other_texts(key: str) -> list[str]:
 def _changes(key: str) -> list[dict[str, object]]:
     """Every change to try: a number by a factor that matters, a word to each other one."""
     leaf = RESOLVED.leaves[key]
-    match leaf.value:
-        case str() if key == "matching.experts":
-            return [{leaf.origin.key: "others"}]
-        case str() if key.endswith(".kind"):
-            section = key.removesuffix(".kind")
-            return [SECTIONS[section, kind] for kind in _other_texts(key)]
-        case str():
-            return [{leaf.origin.key: value} for value in _other_texts(key)]
-        case int():
-            return [{leaf.origin.key: leaf.value + 1}]
-        case float():
-            return [{leaf.origin.key: leaf.value * 1.5}]
-    return [{leaf.origin.key: ALTERNATIVES[key]}]
+    value = leaf.value
+    if key == "matching.experts":
+        values: list[object] = ["others"]
+    elif key.endswith(".kind"):
+        return [SECTIONS[key.removesuffix(".kind"), kind] for kind in _other_texts(key)]
+    elif key in ALTERNATIVES:
+        values = [ALTERNATIVES[key]]
+    elif isinstance(value, str):
+        values = [*_other_texts(key)]
+    else:
+        assert isinstance(value, int | float)
+        values = [value + 1 if isinstance(value, int) else value * 1.5]
+    return [{leaf.origin.key: other} for other in values]
 
 
 def _tried() -> list[object]:
@@ -78,6 +91,8 @@ def short(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params/experts/others.yaml").write_text("base: plain\ndescription: The same by another name.\n")
     for shard in range(2):
         repository.make(root, "experts", dataset="tiny", experts="others", shard=shard)
+    for shard in range(2):
+        repository.make(root, "convexify", dataset="tiny", experts="plain", waypoints="2", shard=shard)
     repository.set_params(root, FILE, {"overrides.tiny.outer": {"iterations": 3, "snapshot_every": 2}})
     return root
 
@@ -117,6 +132,8 @@ EXPERTS = [
     ("overrides.digits.learning_rate", 0.075),
     ("momentum", 0.5),
     ("weight_decay", 1e-4),
+    ("overrides.digits.augmentation", "scale"),
+    ("sharpness", {"kind": "gsam", "radius": 0.05, "alpha": 0.5, "adaptive": False}),
     ("store.codec", "none"),
     ("store.codec", "zstd"),
     ("store.level", 5),
@@ -128,6 +145,8 @@ EVALUATIONS = [
     ("overrides.tiny.epochs", 30),
     ("batch", 3),
     ("learning_rate", {"kind": "fixed", "value": 0.01}),
+    ("augmentation", "cutout"),
+    ("sharpness", {"kind": "gsam", "radius": 0.05, "alpha": 0.0, "adaptive": True}),
     ("decay", 1.0),
     ("momentum", 0.0),
     ("weight_decay", 0.5),

@@ -19,6 +19,7 @@ except DcpipeError as error:
 wildcard_constraints:
     dataset=NAME,
     experts=NAME,
+    waypoints=NAME,
     method=NAME,
     evaluation=NAME,
     network=NAME,

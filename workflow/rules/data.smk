@@ -16,3 +16,24 @@ rule data:
         runtime=flow.resource("data", "runtime"),
     shell:
         "{params.command}"
+
+
+rule whiten:
+    input:
+        unpack(flow.inputs("whiten")),
+    output:
+        whitening=directory(flow.path("whiten", "whitening")),
+        card=flow.path("whiten", "card"),
+    params:
+        values=flow.values("whiten"),
+        command=flow.command("whiten"),
+    log:
+        flow.log("whiten"),
+    benchmark:
+        flow.benchmark("whiten")
+    threads: flow.resource("whiten", "threads")
+    resources:
+        mem_mb=flow.resource("whiten", "mem_mb"),
+        runtime=flow.resource("whiten", "runtime"),
+    shell:
+        "{params.command}"

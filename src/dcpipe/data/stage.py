@@ -14,7 +14,7 @@ from dcpipe.data import split, store
 from dcpipe.data.facts import Facts
 from dcpipe.data.source import Part, Pixels, Rows, Source, digest_of
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Constants, Dataset
+from dcpipe.params.dataset import Constants, Dataset, Raw
 from dcpipe.random import Stream
 from dcpipe.task import Task
 
@@ -113,4 +113,7 @@ def _write(task: Task, facts: Facts, part: Part, name: store.Part, rows: Rows) -
 def _standardisation(what: Dataset, train: store.Moments) -> store.Standardisation:
     if isinstance(what.standardise, Constants):
         return store.Standardisation(tuple(what.standardise.mean), tuple(what.standardise.std))
+    if isinstance(what.standardise, Raw):
+        channels = len(train.standardisation().mean_C)
+        return store.Standardisation((0.0,) * channels, (1.0,) * channels)
     return train.standardisation()

@@ -10,7 +10,7 @@ Legend: N images, C channels, H W pixels.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcpipe import arrays
+from dcpipe.data import whitening
+from dcpipe.data.whitening import Whitening
 from dcpipe.errors import UserError
 from dcpipe.progress import track
 
@@ -29,6 +31,18 @@ BLOCK_ROWS = 1024  # standardised at a time
 Part = Literal["train", "val", "test"]
 Read = Callable[[int, int], NDArray[np.uint8]]
 """(first row, row after the last) of a part -> images (n x C x H x W)."""
+
+
+class Transform(Protocol):
+    """From stored pixels to what networks see, and back for people to look at."""
+
+    def apply(self, pixels_NCHW: Tensor) -> Tensor:
+        """float32 images from uint8 pixels."""
+        ...
+
+    def invert(self, images_NCHW: Tensor) -> Tensor:
+        """Pixels in units of [0, 1] (not clipped) from such images."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,21 @@ class Standardisation:
         mean = torch.tensor(self.mean_C, dtype=images_NCHW.dtype, device=images_NCHW.device)[:, None, None]
         std = torch.tensor(self.std_C, dtype=images_NCHW.dtype, device=images_NCHW.device)[:, None, None]
         return images_NCHW * std + mean
+
+
+@dataclass(frozen=True, slots=True)
+class Whitened:
+    """ZCA whitening of pixels in [0, 1]; no standardisation beside it, as in the MTT family."""
+
+    whitening: Whitening
+
+    def apply(self, pixels_NCHW: Tensor) -> Tensor:
+        """float32 whitened images from uint8 pixels."""
+        return whitening.apply(self.whitening, pixels_NCHW.float() / 255.0)
+
+    def invert(self, images_NCHW: Tensor) -> Tensor:
+        """Pixels in units of [0, 1] (not clipped) from whitened images."""
+        return whitening.invert(self.whitening, images_NCHW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +186,11 @@ class Pixels:
     pixels_NCHW: Tensor
     labels_N: Tensor
     classes: int
-    standardisation: Standardisation
+    transform: Transform
 
     def images(self, rows: Tensor | slice) -> Tensor:
         """Some images, standardised (n x C x H x W, float32)."""
-        return self.standardisation.apply(self.pixels_NCHW[rows])
+        return self.transform.apply(self.pixels_NCHW[rows])
 
     def standardised(self) -> Images:
         """All of them; the same bits, with one block of temporaries."""
@@ -173,7 +202,12 @@ class Pixels:
         return Images(images, self.labels_N, self.classes)
 
 
-def load_pixels(path: Path, part: Part, device: torch.device | None = None) -> Pixels:
+def transform(path: Path, whitened_by: Path | None = None) -> Transform:
+    """What networks see of a store: whitened where the dataset has a whitening, else standardised."""
+    return standardisation(path) if whitened_by is None else Whitened(whitening.load(whitened_by))
+
+
+def load_pixels(path: Path, part: Part, device: torch.device | None = None, whitened_by: Path | None = None) -> Pixels:
     """A part as it is stored, on a device.
 
     Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.
@@ -183,12 +217,12 @@ def load_pixels(path: Path, part: Part, device: torch.device | None = None) -> P
     pixels = torch.from_numpy(arrays.read(path / part, "images")).to(device)
     labels = torch.from_numpy(arrays.read(path / part, "labels")).to(device)
     classes = int(str(zarr.open_group(str(path), mode="r").attrs["classes"]))
-    return Pixels(pixels, labels, classes, standardisation(path))
+    return Pixels(pixels, labels, classes, transform(path, whitened_by))
 
 
-def load(path: Path, part: Part, device: torch.device | None = None) -> Images:
-    """A part, standardised, on a device.
+def load(path: Path, part: Part, device: torch.device | None = None, whitened_by: Path | None = None) -> Images:
+    """A part, standardised or whitened, on a device.
 
     Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.
     """
-    return load_pixels(path, part, device).standardised()
+    return load_pixels(path, part, device, whitened_by).standardised()

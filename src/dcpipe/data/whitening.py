@@ -10,10 +10,13 @@ moves every accuracy; it has no default here. Fit on training images in [0, 1], 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+import zarr
 from torch import Tensor
 
+from dcpipe import arrays
 from dcpipe.errors import UserError
 
 
@@ -77,6 +80,26 @@ def invert(whitening: Whitening, z: Tensor) -> Tensor:
     """The images that were whitened, for people to look at; shape, dtype and place of z (N, ...)."""
     mean_D, inverse_DD = whitening.mean_D.to(z.device), whitening.inverse_DD.to(z.device)
     return (z.flatten(1).double() @ inverse_DD + mean_D).view(z.shape).to(z.dtype)
+
+
+def save(path: Path, whitening: Whitening) -> None:
+    """Write a fitted whitening as Zarr: `mean`, `matrix`, `inverse` (float64), and eps."""
+    zarr.create_group(str(path), zarr_format=3, attributes={"eps": whitening.eps})
+    for name in ("mean_D", "matrix_DD", "inverse_DD"):
+        rows = getattr(whitening, name).cpu().numpy()
+        arrays.write_rows(path, name.split("_")[0], rows, chunk_rows=256)
+
+
+def load(path: Path) -> Whitening:
+    """Read a fitted whitening.
+
+    Raises: CorruptArtifactError if a chunk differs from what was written.
+    """
+    mean_D, matrix_DD, inverse_DD = (
+        torch.from_numpy(arrays.read(path, name)) for name in ("mean", "matrix", "inverse")
+    )
+    eps = zarr.open_group(str(path), mode="r").attrs["eps"]
+    return Whitening(mean_D, matrix_DD, inverse_DD, eps=float(str(eps)))
 
 
 def _moments(chunks: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:

@@ -7,10 +7,18 @@ resolved composition reaches.
 from importlib import import_module
 from types import ModuleType
 
-from dcpipe.params.method import Coreset, Method
+from dcpipe.params.coreset import Coreset
+from dcpipe.params.method import Method
 
-SELECTIONS = {"random": "dcpipe.distill.coreset"}
+SELECTIONS = {
+    "random": "dcpipe.distill.coreset",
+    "herding": "dcpipe.distill.herding",
+    "whole": "dcpipe.distill.coreset",
+}
 MATCHINGS = {"trajectory": "dcpipe.distill.matching.trajectory"}
+PATHS = {"recorded": "dcpipe.experts.trajectory", "convex": "dcpipe.experts.convexify"}
+READERS = {"recorded": "Recorded", "convex": "Convex"}
+AVERAGES = {"none": (), "ema": ("dcpipe.distill.averaging",)}
 HYPERGRADIENTS = {
     "exact": "dcpipe.distill.hypergradient.exact",
     "unrolled": "dcpipe.distill.hypergradient.unrolled",
@@ -20,11 +28,14 @@ HYPERGRADIENTS = {
 def modules(method: Method) -> tuple[str, ...]:
     """The modules that a resolved preset chooses."""
     if isinstance(method.matching, Coreset):
-        return (SELECTIONS[method.matching.selection],)
+        return (SELECTIONS[method.matching.selection.kind],)
+    assert method.outer is not None  # noqa: S101 (a matching has an outer loop)
     return (
         "dcpipe.distill.loop",
         MATCHINGS[method.matching.kind],
+        PATHS[method.matching.path.kind],
         HYPERGRADIENTS[method.matching.hypergradient.kind],
+        *AVERAGES[method.outer.averaging.kind],
     )
 
 

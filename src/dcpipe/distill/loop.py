@@ -14,7 +14,8 @@ from dcpipe.distill.outer import OuterOptimiser
 from dcpipe.distill.result import Result
 from dcpipe.distill.synthetic_set import SyntheticSet, noise_images, real_images
 from dcpipe.errors import NonFiniteError
-from dcpipe.params.method import Method, Outer
+from dcpipe.params.method import Method
+from dcpipe.params.outer import Ema, Outer
 from dcpipe.progress import track
 from dcpipe.random import Stream
 from dcpipe.task import Task, stop, stop_asked
@@ -31,6 +32,13 @@ class Progress:
     optimiser: OuterOptimiser
     snapshots: list[tuple[int, SyntheticSet]] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
+    average_NCHW: Tensor | None = None  # the running mean of the images, where the method averages
+
+    def result(self) -> SyntheticSet:
+        """The set that would be handed over now: averaged images where the method averages."""
+        if self.average_NCHW is None:
+            return self.synthetic
+        return SyntheticSet(self.average_NCHW, self.synthetic.labels, self.synthetic.step_size)
 
 
 def run(task: Task, method: Method, train: Images, stream: Stream, device: torch.device) -> Result:
@@ -48,7 +56,7 @@ def run(task: Task, method: Method, train: Images, stream: Stream, device: torch
     todo = range(progress.iteration, outer.iterations)
     for _ in track(todo, task.job.name, already=progress.iteration):
         try:
-            _iterate(progress, matching, outer.snapshot_every)
+            _iterate(progress, matching, outer)
         except NonFiniteError:
             _save(task.state, progress)
             raise
@@ -57,18 +65,20 @@ def run(task: Task, method: Method, train: Images, stream: Stream, device: torch
             _save(task.state, progress)
         if asked:
             stop()
-    progress.snapshots.append((outer.iterations, progress.synthetic))
-    return Result(progress.synthetic, progress.snapshots, progress.history)
+    progress.snapshots.append((outer.iterations, progress.result()))
+    return Result(progress.result(), progress.snapshots, progress.history)
 
 
 def _start(outer: Outer, train: Images, ipc: int, stream: Stream, device: torch.device) -> Progress:
     make = real_images if outer.images.initial == "real" else noise_images
     images, labels = make(train, ipc, stream.child("initial"))
     step_size = torch.tensor(outer.step_size.initial, dtype=torch.float64, device=device)
-    return Progress(0, SyntheticSet(images, labels, step_size), OuterOptimiser.of(outer))
+    average = images if isinstance(outer.averaging, Ema) else None
+    synthetic = SyntheticSet(images, labels, step_size)
+    return Progress(0, synthetic, OuterOptimiser.of(outer), average_NCHW=average)
 
 
-def _iterate(progress: Progress, matching: Matching, snapshot_every: int) -> None:
+def _iterate(progress: Progress, matching: Matching, outer: Outer) -> None:
     """One update. Nothing of `progress` has changed if it raises."""
     iteration = progress.iteration
     episode = matching.draw(iteration, len(progress.synthetic.images_NCHW))
@@ -80,10 +90,14 @@ def _iterate(progress: Progress, matching: Matching, snapshot_every: int) -> Non
         step_size_gradient=gradients.step_size,
     )
     updated = progress.optimiser.update(iteration, progress.synthetic, gradients)
-    if iteration % snapshot_every == 0:
-        progress.snapshots.append((iteration, progress.synthetic))
+    if iteration % outer.snapshot_every == 0:
+        progress.snapshots.append((iteration, progress.result()))
     progress.history.append(_row(iteration, episode, progress.synthetic, gradients, trace))
     progress.synthetic = updated
+    if progress.average_NCHW is not None and isinstance(outer.averaging, Ema):
+        averaging = composition.load(composition.AVERAGES["ema"][0])
+        decay = averaging.decay_of(outer.averaging, outer.iterations)
+        progress.average_NCHW = averaging.update(progress.average_NCHW, updated.images_NCHW, decay)
     progress.iteration += 1
 
 
@@ -100,6 +114,8 @@ def _row(iteration: int, episode: Episode, synthetic: SyntheticSet, gradients: G
 
 def _save(state: State, progress: Progress) -> None:
     tensors = _named("current", progress.synthetic) | progress.optimiser.tensors()
+    if progress.average_NCHW is not None:
+        tensors["average"] = progress.average_NCHW
     for index, (_, synthetic) in enumerate(progress.snapshots):
         tensors |= _named(f"snapshot{index}", synthetic)
     meta = {
@@ -132,4 +148,5 @@ def _restore(state: State, outer: Outer, device: torch.device) -> Progress | Non
     optimiser = OuterOptimiser.of(outer)
     optimiser.restore(tensors, device)
     snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"])]
-    return Progress(meta["iteration"], named("current"), optimiser, snapshots, meta["history"])
+    average = tensors["average"].to(device) if "average" in tensors else None
+    return Progress(meta["iteration"], named("current"), optimiser, snapshots, meta["history"], average)

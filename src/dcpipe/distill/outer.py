@@ -8,7 +8,7 @@ from torch import Tensor
 from dcpipe.distill import guard
 from dcpipe.distill.hypergradient.common import Gradients
 from dcpipe.distill.synthetic_set import SyntheticSet
-from dcpipe.params.method import LearnedStepSize, Outer
+from dcpipe.params.outer import LearnedStepSize, Outer
 from dcpipe.sgd import SGD
 
 

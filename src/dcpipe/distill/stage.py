@@ -27,14 +27,15 @@ def run(task: Task) -> None:
     method, words = task.section("method", Method), task.job.wildcards
     target = device.choose()
     data_path = task.input("train")
-    train = store.load(data_path, "train", target)
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    train = store.load(data_path, "train", target, whitened_by)
     names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]))
     stream = Stream.root(method.seed, "distill", *names)
     result: Result = composition.load(composition.modules(method)[0]).run(task, method, train, stream, target)
     synthetic_set.save(task.output("synthetic"), result.synthetic)
     synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
     task.output("history").write_text(_csv(result.history))
-    pixels = store.standardisation(data_path).invert(result.synthetic.images_NCHW)
+    pixels = store.transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
     preview.save(task.output("preview"), pixels, train.classes)
     task.facts |= {"images": len(result.synthetic.labels), "iterations": len(result.history)}
 

@@ -186,6 +186,8 @@ def _eager_step(apply: Apply) -> tuple[StepGradient, StepPullback]:
 def _compiled_step(apply: Apply) -> tuple[StepGradient, StepPullback]:
     # torch.func here, because the compiler traces through it and not through torch.autograd.grad. One graph
     # with static shapes, or an error: code that quietly fell back to eager would give other bits
+    torch.use_deterministic_algorithms(True)  # tells the compiler too
+
     def loss(theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(apply(theta_P, x_BCHW), labels)
 

@@ -7,9 +7,10 @@ weight decay; E + 1 passes; after pass E // 2 + 1 the rate is cut and the optimi
 import torch
 from torch import Tensor
 
+from dcpipe.data import augment
 from dcpipe.distill.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.experts.train import loss_and_gradient
+from dcpipe.experts.step import Step
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation, FixedRate
 from dcpipe.random import Stream
@@ -32,11 +33,13 @@ def train(model: FlatModel, synthetic: SyntheticSet, what: Evaluation, stream: S
     theta = model.initial(stream.child("initial").generator()).to(images.device)
     order_of = stream.child("order").generator()
     rate = learning_rate(what, synthetic)
+    step = Step(model, augment.parse(what.augmentation), what.sharpness)
+    draws = stream.child("augmentation").generator()
     optimiser = SGD(rate, what.momentum, what.weight_decay)
     for epoch in range(what.epochs + 1):
         order = torch.randperm(len(labels), generator=order_of).to(labels.device)
         for rows in torch.split(order, min(what.batch, len(labels))):
-            _, gradient = loss_and_gradient(model, theta, images[rows], labels[rows])
+            _, gradient = step(theta, images[rows], labels[rows], draws)
             theta = optimiser.step(theta, gradient)
         if epoch == what.epochs // 2 + 1:
             optimiser = SGD(rate * what.decay, what.momentum, what.weight_decay)

@@ -57,9 +57,10 @@ def run(task: Task) -> None:
     """Measure, and write every single accuracy with mean and population standard deviation."""
     what, network = task.section("evaluation", Evaluation), task.section("network", str)
     target = device.choose()
-    parts: dict[str, Images] = {"test": store.load(task.input("test"), "test", target)}
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    parts: dict[str, Images] = {"test": store.load(task.input("test"), "test", target, whitened_by)}
     if what.selection == "val-best":
-        parts["val"] = store.load(task.input("train"), "val", target)
+        parts["val"] = store.load(task.input("train"), "val", target, whitened_by)
     measure = Measurer(task, what, network, parts)
     path = task.input("synthetic")
     if what.selection == "last":

@@ -20,9 +20,10 @@ def run(task: Task) -> None:
     what, words = task.section("experts", Experts), task.job.wildcards
     network = task.section("network", str)
     data_path, target = task.input("train"), device.choose()
-    train = store.load(data_path, "train", target)
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    train = store.load(data_path, "train", target, whitened_by)
     has_val = (data_path / "val").is_dir()
-    watched = store.load(data_path, "val", target) if has_val else train
+    watched = store.load(data_path, "val", target, whitened_by) if has_val else train
     model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
     kept = kept_epochs(what.kept_epochs, what.epochs)
     first = int(words["shard"]) * what.shard_experts
@@ -58,7 +59,7 @@ def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
             stop()
 
     trainer.run(progress, save_when_due)
-    return Recording(torch.stack(progress.kept), progress.losses, progress.accuracies)
+    return Recording(torch.stack(progress.kept), progress.losses, progress.accuracies, progress.lengths)
 
 
 def _save(task: Task, progress: Progress, name: str) -> None:
@@ -67,7 +68,12 @@ def _save(task: Task, progress: Progress, name: str) -> None:
         tensors["kept"] = torch.stack(progress.kept)
     if progress.velocity_P is not None:
         tensors["velocity"] = progress.velocity_P
-    meta = {"epoch": progress.epoch, "losses": progress.losses, "accuracies": progress.accuracies}
+    meta = {
+        "epoch": progress.epoch,
+        "losses": progress.losses,
+        "accuracies": progress.accuracies,
+        "lengths": progress.lengths,
+    }
     task.state.save(name, tensors, meta)
 
 
@@ -86,4 +92,5 @@ def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
         kept=list(tensors.get("kept", ())),
         losses=meta["losses"],
         accuracies=meta["accuracies"],
+        lengths=meta["lengths"],
     )

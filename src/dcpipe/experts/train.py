@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from dcpipe.data import augment
 from dcpipe.data.store import Images
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluate.accuracy import accuracy
+from dcpipe.experts.convex import step_lengths
+from dcpipe.experts.step import Step
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.experts import Experts
 from dcpipe.random import Stream
@@ -26,6 +29,7 @@ class Progress:
     kept: list[Tensor] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
+    lengths: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,13 @@ class Trainer:
         order = torch.randperm(
             len(self.train.labels_N), generator=self.stream.child("order", progress.epoch).generator()
         ).to(self.train.labels_N.device)
+        draws = self.stream.child("augmentation", progress.epoch).generator()
         total = torch.zeros((), device=order.device)
+        before_P = progress.theta_P
+        step = Step(self.model, augment.parse(self.params.augmentation), self.params.sharpness)
         for rows in torch.split(order, self.params.batch):
-            loss, gradient = loss_and_gradient(
-                self.model, progress.theta_P, self.train.images_NCHW[rows], self.train.labels_N[rows]
-            )
-            progress.theta_P = optimiser.step(progress.theta_P, gradient)
+            loss, direction = step(progress.theta_P, self.train.images_NCHW[rows], self.train.labels_N[rows], draws)
+            progress.theta_P = optimiser.step(progress.theta_P, direction)
             total += loss * len(rows)
         mean = float(total) / len(order)
         if not math.isfinite(mean) or not bool(torch.isfinite(progress.theta_P).all()):
@@ -80,12 +85,10 @@ class Trainer:
             raise NonFiniteError(what, remedy="lower the experts' learning_rate")
         progress.velocity_P = optimiser.velocity_P
         progress.losses.append(mean)
+        progress.lengths.append(step_lengths(before_P, progress.theta_P, self.tiles).tolist())
         progress.epoch += 1
 
-
-def loss_and_gradient(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of a batch and its gradient with respect to the parameters, both detached."""
-    leaf = theta_P.detach().requires_grad_()
-    loss = torch.nn.functional.cross_entropy(model(leaf, x_NCHW), y_N)
-    (gradient,) = torch.autograd.grad(loss, leaf)
-    return loss.detach(), gradient
+    @property
+    def tiles(self) -> list[tuple[int, int]]:
+        """Offset and size of each tensor in the parameter vector."""
+        return [(spec.offset, spec.size) for spec in self.model.layout]

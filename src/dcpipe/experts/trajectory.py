@@ -1,8 +1,9 @@
 """Trajectories on disk: the parameters of experts after chosen epochs, in Zarr, two chunks read a segment.
 
 One store a shard of experts: `theta` (experts x kept epochs x P, float32; one shard file an expert, one chunk a
-checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `losses` (experts x epochs) and
-`accuracies` (experts x (epochs + 1), in percent, on train or val, never on test).
+checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `losses` (experts x epochs),
+`accuracies` (experts x (epochs + 1), in percent, on train or val, never on test) and `lengths` (experts x epochs x
+tensors: how far each tensor moved, which is all that a convex path needs of an epoch that is not kept).
 """
 
 from collections.abc import Sequence
@@ -35,11 +36,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one expert leaves: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1)."""
+    """What one expert leaves: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1), lengths."""
 
     theta_EP: Tensor
     losses: list[float]
     accuracies: list[float]
+    lengths: list[list[float]]
 
 
 def write(
@@ -68,7 +70,7 @@ def write(
     for row, recording in enumerate(recordings):
         theta[row : row + 1] = recording.theta_EP.numpy()[None]
     arrays.write_rows(path, "epochs", np.asarray(epochs, dtype=np.int64), chunk_rows=len(epochs))
-    for name in ("losses", "accuracies"):
+    for name in ("losses", "accuracies", "lengths"):
         table = np.asarray([getattr(recording, name) for recording in recordings], dtype=np.float64)
         arrays.write_rows(path, name, table, chunk_rows=count)
 

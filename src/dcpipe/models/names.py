@@ -108,6 +108,12 @@ def module_of(name: str) -> str:
     return NETWORK_MODULES[type(parse(name))]
 
 
+def has_running_statistics(name: str) -> bool:
+    """Whether a network normalises by batch statistics, whose running averages are no parameters."""
+    network = parse(name)
+    return network.norm == "batch" if isinstance(network, ConvNetName) else network.name.endswith("-bn")
+
+
 def refuse_size(network: ConvNetName | ClassicName, image_size: int) -> None:
     """Refuse square images of `image_size` pixels that a network cannot take.
 

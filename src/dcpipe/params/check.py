@@ -1,15 +1,19 @@
 """Impossible combinations: what no single section can see, refused before anything is spent."""
 
+from itertools import pairwise
+
 from dcpipe.data.registry import facts
 from dcpipe.errors import UserError
 from dcpipe.experts.epochs import kept_epochs
 from dcpipe.models import names
 from dcpipe.params.compute import Compute
+from dcpipe.params.coreset import Coreset
 from dcpipe.params.dataset import Constants, Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experts import Experts
-from dcpipe.params.method import Coreset, Method, Trajectory
+from dcpipe.params.method import Method
 from dcpipe.params.resolve import Resolved
+from dcpipe.params.trajectory import ContinuousTime, ConvexPath, RecordedPath, Trajectory
 
 
 def _at(resolved: Resolved, key: str) -> str:
@@ -78,6 +82,15 @@ def training_images(data: Dataset) -> int | None:
     return min(left, data.split.train_per_class or left)
 
 
+def refuse_batch_norm(resolved: Resolved, key: str, network: str) -> None:
+    """Running statistics are no parameters: a trajectory does not hold them, and micro-batches change them."""
+    if names.has_running_statistics(network):
+        remedy = "take the same network with instance or group norm"
+        raise UserError(
+            f"{network} has batch norm, whose statistics are not recorded", where=_at(resolved, key), remedy=remedy
+        )
+
+
 def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> None:
     """Shards must be whole, so that asking for more experts leaves those that exist alone."""
     if what.count % what.shard_experts:
@@ -86,6 +99,7 @@ def experts(resolved: Resolved, what: Experts, data: Dataset, shard: int) -> Non
     if shard >= what.shards:
         raise UserError(f"there is no shard {shard}: {what.shards} are asked for", where=_at(resolved, "count"))
     refuse_compiled(resolved, what.compute, "experts")
+    refuse_batch_norm(resolved, "network", data.network if what.network == "native" else what.network)
     if what.network != "native":
         fits(data, what.network, _at(resolved, "network"))
     where, kept = _at(resolved, "kept_epochs"), kept_epochs(what.kept_epochs, what.epochs)
@@ -112,16 +126,25 @@ def method(resolved: Resolved, what: Method, data: Dataset, ipc: int) -> None:
 
 
 def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recorded: Experts) -> None:
-    """Every epoch that a segment can start or end at must be reached and kept."""
-    assert isinstance(what.matching, Trajectory)  # noqa: S101 (only trajectories name experts)
-    segment = what.matching.segment
-    last = segment.max_start_epoch - 1 + segment.span_epochs
+    """Every time that a segment can start or end at must be reached, and on a recorded path kept."""
+    if not isinstance(what.matching, Trajectory):
+        return
+    segment, path = what.matching.segment, what.matching.path
+    continuous = isinstance(segment, ContinuousTime)
+    last = segment.max_start_epoch + segment.span_epochs - (0 if continuous else 1)
     where = _at(resolved, "matching.segment.max_start_epoch")
     if last > recorded.epochs:
         remedy = f"lower max_start_epoch or span_epochs, or raise epochs in {resolved_experts.file}"
+        what_happens = f"segments end at epoch {last}, but experts train {recorded.epochs}"
+        raise UserError(what_happens, where=where, remedy=remedy)
+    if continuous and isinstance(path, RecordedPath):
+        remedy = "use a convex path, or a fixed range"
         raise UserError(
-            f"segments end at epoch {last}, but experts train {recorded.epochs}", where=where, remedy=remedy
+            "times between epochs need a convex path", where=_at(resolved, "matching.path.kind"), remedy=remedy
         )
+    if isinstance(path, ConvexPath):
+        waypoints(resolved_experts, recorded, path.name)
+        return
     starts = range(segment.max_start_epoch)
     needed = {*starts, *(start + segment.span_epochs for start in starts)}
     missing = sorted(needed - set(kept_epochs(recorded.kept_epochs, recorded.epochs)))
@@ -130,9 +153,24 @@ def segments(resolved: Resolved, what: Method, resolved_experts: Resolved, recor
         raise UserError(f"epoch {missing[0]} is needed but not kept", where=where, remedy=remedy)
 
 
+def waypoints(resolved: Resolved, recorded: Experts, name: str) -> None:
+    """The epochs of a convex path must increase between the first and the last, and be kept."""
+    where = _at(resolved, "kept_epochs")
+    epochs = [0, *([] if name == "none" else map(int, name.split("-"))), recorded.epochs]
+    if any(after <= before for before, after in pairwise(epochs)):
+        remedy = f"name increasing epochs between 0 and {recorded.epochs}"
+        raise UserError(
+            f"waypoints {name} do not increase on the way to epoch {recorded.epochs}", where=where, remedy=remedy
+        )
+    missing = sorted(set(epochs) - set(kept_epochs(recorded.kept_epochs, recorded.epochs)))
+    if missing:
+        raise UserError(f"epoch {missing[0]} is needed by a convex path but not kept", where=where, remedy="keep it")
+
+
 def evaluation(resolved: Resolved, what: Evaluation, data: Dataset, network: str) -> None:
     """The network must take the images, and selection on validation images needs some."""
     refuse_compiled(resolved, what.compute, "an evaluation")
+    refuse_batch_norm(resolved, "selection", data.network if network == "native" else network)
     if network != "native":
         fits(data, network, resolved.file)
     if what.selection == "val-best" and data.split.validation_per_class == 0:

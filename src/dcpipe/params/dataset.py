@@ -112,6 +112,13 @@ class FromTrain:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Raw:
+    """Pixels in [0, 1] as they are; for datasets that are whitened instead."""
+
+    kind: Literal["none"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Constants:
     """Published mean and standard deviation a channel, in units of [0, 1] pixels."""
 
@@ -124,7 +131,7 @@ Source = Annotated[
     DigitsSource | TorchvisionSource | TinyImageNetSource | ImageNetSource | FolderSource,
     Field(discriminator="kind"),
 ]
-Standardise = Annotated[FromTrain | Constants, Field(discriminator="kind")]
+Standardise = Annotated[FromTrain | Constants | Raw, Field(discriminator="kind")]
 
 
 def check_network(name: str) -> str:
@@ -138,6 +145,22 @@ def check_network(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class NoWhitening:
+    """Images are standardised."""
+
+    kind: Literal["none"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Zca:
+    """Images are whitened by ZCA with T = U (s + eps)^-1/2 U^T, fitted on train in float64."""
+
+    kind: Literal["zca"]
+    eps: PositiveFloat
+    threads: Count  # of the decomposition: other numbers of threads give other last bits
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Dataset:
     """A params/datasets file."""
 
@@ -145,6 +168,7 @@ class Dataset:
     source: Source
     split: Split
     standardise: Standardise
+    whitening: Annotated[NoWhitening | Zca, Field(discriminator="kind")]
     network: str
 
     @field_validator("network")

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.compute import Compute
+from dcpipe.params.experts import Gsam, NoSharpness
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
 
 
@@ -40,6 +42,8 @@ class Evaluation:
     epochs: Index
     batch: Count
     learning_rate: Annotated[OwnRate | FixedRate, Field(discriminator="kind")]
+    augmentation: Augmentation  # DSA families of every batch, or none
+    sharpness: Annotated[NoSharpness | Gsam, Field(discriminator="kind")]  # of the networks' training
     decay: Fraction
     momentum: Fraction
     weight_decay: NonNegativeFloat

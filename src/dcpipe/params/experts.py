@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import check_network
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
@@ -15,6 +16,19 @@ class NoSharpness:
     """Plain SGD."""
 
     kind: Literal["none"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Gsam:
+    """Surrogate-gap sharpness-aware steps (GSAM, arXiv:2203.08065), as FTD trains its flat experts.
+
+    `adaptive` measures the ball in units of each parameter's magnitude (ASAM).
+    """
+
+    kind: Literal["gsam"]
+    radius: NonNegativeFloat
+    alpha: NonNegativeFloat
+    adaptive: bool
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -40,7 +54,8 @@ class Experts:
     learning_rate: PositiveFloat
     momentum: Fraction
     weight_decay: NonNegativeFloat
-    sharpness: Annotated[NoSharpness, Field()]
+    augmentation: Augmentation  # DSA families of every batch, or none
+    sharpness: Annotated[NoSharpness | Gsam, Field(discriminator="kind")]
     store: Store
     compute: Compute
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from dcpipe.data.store import Standardisation
+    from dcpipe.data.store import Transform
 
 CLASSES, COLUMNS = 20, 10  # shown of a set, at most
 BINS, RAW = 60, 120  # a curve of more points than RAW is drawn in BINS bins
@@ -62,12 +62,12 @@ class Picture:
         return sum(strip.columns for strip in self.strips)
 
 
-def picture(path: Path, standardisation: "Standardisation", budget: int) -> Picture:
+def picture(path: Path, transform: "Transform", budget: int) -> Picture:
     """The pixels of a stored set, un-standardised, in at most `budget` pixels (one image at least)."""
     from dcpipe.distill import synthetic_set
 
     stored = synthetic_set.load(path)
-    pixels_NCHW = standardisation.invert(stored.images_NCHW.float())
+    pixels_NCHW = transform.invert(stored.images_NCHW.float())
     # learned soft labels say little about the class that an image was made for: sets are sorted by class
     labels_N = stored.labels if stored.labels.ndim == 1 else _sorted_labels(*stored.labels.shape)
     classes, room = sorted(set(labels_N.tolist())), max(1, budget // pixels_NCHW[0, 0].numel())

@@ -159,9 +159,11 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
     for position, one in enumerate(cell.sets):
         path, picture = one.made.outputs["synthetic"], None
         if position < SETS:
-            standardisation = store.standardisation(artifact.checked(sources.root / one.made.input("train")))
+            whitening = one.made.inputs.get("whitening")
+            whitened_by = artifact.checked(sources.root / whitening[0]) if whitening else None
+            transform = store.transform(artifact.checked(sources.root / one.made.input("train")), whitened_by)
             pixels = budget if position == 0 else budget // 4
-            picture = figures.picture(sources.root / path, standardisation, pixels)
+            picture = figures.picture(sources.root / path, transform, pixels)
         shown.append(Shown(one.index, path, picture))
         histories.append((one.index, figures.history(artifact.checked(sources.root / one.made.outputs["history"]))))
     curves = []

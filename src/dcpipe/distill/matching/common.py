@@ -32,7 +32,7 @@ class Episode(Protocol):
     """What one iteration imitates."""
 
     @property
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, int | float]:
         """What the history should say of it, for example expert and start epoch."""
         ...
 

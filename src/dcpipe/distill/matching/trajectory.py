@@ -6,33 +6,46 @@ Source: MTT, arXiv:2203.11932.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
+import torch
 from torch import Tensor
 
-from dcpipe.distill import composition
-from dcpipe.distill.distance import trajectory_distance
-from dcpipe.distill.hypergradient.common import Gradients, Hypergradient, InnerDraws, Trace
+from dcpipe.data import augment
+from dcpipe.data.augment import DSADraw
+from dcpipe.distill import composition, segments
+from dcpipe.distill.distance import displacement_distance, trajectory_distance
+from dcpipe.distill.hypergradient.common import Gradients, Hypergradient, InnerDraws, Objective, Trace
 from dcpipe.distill.matching.common import Episode, Setting
-from dcpipe.distill.segments import Segment, draw_fixed
+from dcpipe.distill.segments import Segment
 from dcpipe.distill.student import draw_batches, make_inner
 from dcpipe.distill.synthetic_set import SyntheticSet
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.trajectory import Layout
 from dcpipe.models.build import build
-from dcpipe.params.method import Exact, Trajectory
+from dcpipe.params.trajectory import Exact, GaussianNoise, Trajectory
+from dcpipe.random import Stream
+
+
+class Path(Protocol):
+    """Experts behind one index, recorded or convex."""
+
+    @property
+    def num_experts(self) -> int: ...
+
+    def at(self, expert: int, time: float) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryEpisode:
-    """A segment with its two checkpoints (P each) and the draws of the inner loop."""
+    """A segment, its objective, where the student starts (P) and the draws of the inner loop."""
 
     segment: Segment
-    start_P: Tensor
-    target_P: Tensor
+    student_start_P: Tensor
+    objective: Objective
     draws: InnerDraws
 
     @property
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, int | float]:
         """The expert and the epoch where it started."""
         return {"expert": self.segment.expert, "start_epoch": self.segment.start}
 
@@ -44,27 +57,60 @@ class TrajectoryMatching:
         what, train, network = setting.method.matching, setting.train, setting.task.section("network", str)
         assert isinstance(what, Trajectory)  # noqa: S101 (the composition chose this module)
         model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
-        paths = setting.task.inputs("trajectories")
-        self._experts = Recorded(paths, Layout.of(network, model.layout))
+        reader = getattr(composition.load(composition.PATHS[what.path.kind]), composition.READERS[what.path.kind])
+        self._experts = cast(Path, reader(setting.task.inputs("trajectories"), Layout.of(network, model.layout)))
         self._what, self._device, self._stream = what, setting.device, setting.stream
+        self._strategy, self._size = augment.parse(what.augmentation), train.size
         kind = what.hypergradient
-        micro_batch = kind.micro_batch if isinstance(kind, Exact) else None
-        self._inner = make_inner(model, micro_batch=micro_batch, backend=setting.method.compute.backend)
+        self._inner = make_inner(
+            model,
+            augment=_augmented if self._strategy else None,
+            micro_batch=kind.micro_batch if isinstance(kind, Exact) else None,
+            backend=setting.method.compute.backend,
+        )
         module = composition.load(composition.HYPERGRADIENTS[kind.kind])
         self._hypergradient = cast(Hypergradient, module.evaluate)
 
     def draw(self, iteration: int, num_images: int) -> TrajectoryEpisode:
-        """A segment and the batches of every inner step."""
+        """A segment, the student's start, and batches and augmentation of every inner step."""
         stream = self._stream.child("iteration", iteration)
-        segment = draw_fixed(self._what.segment, self._experts.num_experts, stream.child("segment").generator())
+        segment = segments.draw(self._what.segment, self._experts.num_experts, stream.child("segment").generator())
+        start_P = self._experts.at(segment.expert, segment.start).to(self._device)
+        target_P = self._experts.at(segment.expert, segment.target).to(self._device)
         steps = self._what.inner_steps
         batches = draw_batches(num_images, self._what.inner_batch, steps, stream.child("batches").generator())
-        return TrajectoryEpisode(
-            segment,
-            self._experts.at(segment.expert, segment.start).to(self._device),
-            self._experts.at(segment.expert, segment.target).to(self._device),
-            InnerDraws(batches, (None,) * steps),
+        draws = InnerDraws(batches, self._augmentations(batches, stream))
+        student_P, objective = self._start(start_P, target_P, stream)
+        return TrajectoryEpisode(segment, student_P, objective, draws)
+
+    def _augmentations(self, batches: tuple[Tensor, ...], stream: Stream) -> tuple[DSADraw | None, ...]:
+        """One family a step, parameters an image (not siamese), as the MTT code draws them."""
+        if not self._strategy:
+            return (None,) * len(batches)
+        generator = stream.child("augmentation").generator()
+        return tuple(
+            augment.draw(
+                self._strategy,
+                batch=len(rows),
+                height=self._size,
+                width=self._size,
+                generator=generator,
+                siamese=False,
+            )
+            for rows in batches
         )
+
+    def _start(self, start_P: Tensor, target_P: Tensor, stream: Stream) -> tuple[Tensor, Objective]:
+        endpoint = partial(trajectory_distance, start_P=start_P, target_P=target_P)
+        noise = self._what.start_noise
+        if not isinstance(noise, GaussianNoise):
+            return start_P, endpoint
+        drawn_P = torch.randn(start_P.shape, generator=stream.child("noise").generator()).to(start_P)
+        student_P = start_P + noise.sigma * start_P.square().mean().sqrt() * drawn_P
+        if noise.objective == "endpoint":
+            return student_P, endpoint
+        displaced = partial(displacement_distance, student_start_P=student_P, start_P=start_P, target_P=target_P)
+        return student_P, displaced
 
     def evaluate(self, synthetic: SyntheticSet, episode: Episode) -> tuple[Gradients, Trace]:
         """Gradients of the distance to the target, in units of the way the expert went."""
@@ -73,11 +119,16 @@ class TrajectoryMatching:
             self._inner,
             images_NCHW=synthetic.images_NCHW,
             labels=synthetic.labels,
-            step_size=synthetic.step_size.to(episode.start_P.dtype),
-            start_P=episode.start_P,
-            objective=partial(trajectory_distance, start_P=episode.start_P, target_P=episode.target_P),
+            step_size=synthetic.step_size.to(episode.student_start_P.dtype),
+            start_P=episode.student_start_P,
+            objective=episode.objective,
             draws=episode.draws,
         )
+
+
+def _augmented(x_BCHW: Tensor, draw: object) -> Tensor:
+    assert isinstance(draw, DSADraw)  # noqa: S101 (drawn by _augmentations)
+    return augment.apply(x_BCHW, draw)
 
 
 def make(setting: Setting) -> TrajectoryMatching:

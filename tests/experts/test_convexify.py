@@ -1,0 +1,99 @@
+"""Laws of convex paths as artifacts: self-sufficient, exact at their anchors, and small."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import repository
+from dcpipe import arrays
+from dcpipe.artifact import files_of
+from dcpipe.errors import UserError
+from dcpipe.execution import execute
+from dcpipe.experts.convexify import Convex
+from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.graph import Graph
+from dcpipe.models.build import build
+
+WORDS: dict[str, str | int] = {"dataset": "tiny", "experts": "plain", "waypoints": "2"}
+
+
+@pytest.fixture(scope="module")
+def convex(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny experiment's root with the convex paths of its experts."""
+    root = Path(shutil.copytree(made, tmp_path_factory.mktemp("convex") / "root"))
+    for shard in range(2):
+        repository.make(root, "convexify", **WORDS, shard=shard)
+    return root
+
+
+def layout() -> Layout:
+    return Layout.of("convnet2-w32", build("convnet2-w32", channels=1, image_size=8, classes=10).layout)
+
+
+def readers(root: Path) -> tuple[Recorded, Convex]:
+    recorded = [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(2)]
+    paths = [root / f"artifacts/convex/tiny/plain/2/shard{shard}/path.zarr" for shard in range(2)]
+    return Recorded(recorded, layout()), Convex(paths, layout())
+
+
+def test_at_anchors_the_path_is_the_stored_checkpoint_bit_for_bit(convex: Path) -> None:
+    recorded, path = readers(convex)
+    assert recorded.num_experts == path.num_experts == 2
+    for expert in range(2):
+        for epoch in (0, 2, 4):
+            assert torch.equal(path.at(expert, epoch), recorded.at(expert, epoch))
+            assert torch.equal(path.at(expert, float(epoch)), recorded.at(expert, epoch))
+        assert not torch.equal(path.at(expert, 1), recorded.at(expert, 1))
+
+
+def test_logged_lengths_are_those_of_the_recorded_checkpoints(convex: Path) -> None:
+    recorded, _ = readers(convex)
+    stored = torch.from_numpy(arrays.read(convex / "artifacts/experts/tiny/plain/shard0/trajectory.zarr", "lengths"))
+    sizes = [torch.Size(shape).numel() for _, shape in layout().tensors]
+    for epoch in range(4):
+        moved = torch.split(recorded.at(0, epoch + 1).double() - recorded.at(0, epoch).double(), sizes)
+        found = torch.stack([part.norm() for part in moved])
+        torch.testing.assert_close(stored[0, epoch], found, rtol=1e-12, atol=0.0)
+
+
+def test_a_tensor_moves_by_its_progress_times_the_way_between_anchors(convex: Path) -> None:
+    _, path = readers(convex)
+    sizes = [torch.Size(shape).numel() for _, shape in layout().tensors]
+    progress = torch.from_numpy(arrays.read(convex / "artifacts/convex/tiny/plain/2/shard0/path.zarr", "progress"))[0]
+    share = (progress[1] - progress[0]) / (progress[2] - progress[0])
+    moved = torch.split(path.at(0, 1).double() - path.at(0, 0).double(), sizes)
+    way = torch.split(path.at(0, 2).double() - path.at(0, 0).double(), sizes)
+    for index, part in enumerate(moved):
+        torch.testing.assert_close(part.norm(), share[index] * way[index].norm(), rtol=1e-5, atol=1e-7)
+
+
+def test_without_the_recorded_store_the_method_still_distils_to_the_same_bytes(convex: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(convex, tmp_path / "root"))
+    words: dict[str, str | int] = {"dataset": "tiny", "method": "mct", "ipc": 1, "set": 0}
+    first = repository.make(root, "distill", **words)
+    before = repository.bytes_below(root / first.folder)
+    shutil.rmtree(root / "artifacts/experts")
+    execute(Graph(root).job("distill", **words), root)
+    assert repository.bytes_below(root / first.folder) == before
+
+
+def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path) -> None:
+    changes = {"overrides.tiny.epochs": 50, "overrides.tiny.kept_epochs": "all"}
+    repository.set_params(tiny, "experts/plain.yaml", changes)
+    recorded = repository.make(tiny, "experts", dataset="tiny", experts="plain", shard=0)
+    path = repository.make(tiny, "convexify", dataset="tiny", experts="plain", waypoints="6-25", shard=0)
+    sizes = [
+        sum(file.stat().st_size for file in files_of(tiny / job.outputs[name]))
+        for job, name in ((recorded, "trajectory"), (path, "path"))
+    ]
+    assert sizes[1] < 0.1 * sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("waypoints", "said"), [("3-2", "do not increase"), ("4", "do not increase"), ("2-9", "do not increase")]
+)
+def test_impossible_waypoints_are_refused_at_planning(waypoints: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Graph(repository.ROOT).job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=0)

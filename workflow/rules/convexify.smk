@@ -1,0 +1,19 @@
+rule convexify:
+    input:
+        unpack(flow.inputs("convexify")),
+    output:
+        path=directory(flow.path("convexify", "path")),
+        card=flow.path("convexify", "card"),
+    params:
+        values=flow.values("convexify"),
+        command=flow.command("convexify"),
+    log:
+        flow.log("convexify"),
+    benchmark:
+        flow.benchmark("convexify")
+    threads: flow.resource("convexify", "threads")
+    resources:
+        mem_mb=flow.resource("convexify", "mem_mb"),
+        runtime=flow.resource("convexify", "runtime"),
+    shell:
+        "{params.command}"
