@@ -17,6 +17,7 @@ except DcpipeError as error:
 
 
 wildcard_constraints:
+    **WILDCARDS,
     dataset=NAME,
     experts=NAME,
     waypoints=NAME,
@@ -24,7 +25,6 @@ wildcard_constraints:
     evaluation=NAME,
     network=NAME,
     experiment=NAME,
-    **WILDCARDS,
 
 
 onsuccess:

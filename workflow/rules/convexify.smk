@@ -4,9 +4,6 @@ rule convexify:
     output:
         path=directory(flow.path("convexify", "path")),
         card=flow.path("convexify", "card"),
-    params:
-        values=flow.values("convexify"),
-        command=flow.command("convexify"),
     log:
         flow.log("convexify"),
     benchmark:
@@ -15,5 +12,8 @@ rule convexify:
     resources:
         mem_mb=flow.resource("convexify", "mem_mb"),
         runtime=flow.resource("convexify", "runtime"),
+    params:
+        values=flow.values("convexify"),
+        command=flow.command("convexify"),
     shell:
         "{params.command}"

@@ -3,9 +3,6 @@ rule data:
         train=directory(flow.path("data", "train")),
         test=directory(flow.path("data", "test")),
         card=flow.path("data", "card"),
-    params:
-        values=flow.values("data"),
-        command=flow.command("data"),
     log:
         flow.log("data"),
     benchmark:
@@ -14,6 +11,9 @@ rule data:
     resources:
         mem_mb=flow.resource("data", "mem_mb"),
         runtime=flow.resource("data", "runtime"),
+    params:
+        values=flow.values("data"),
+        command=flow.command("data"),
     shell:
         "{params.command}"
 
@@ -24,9 +24,6 @@ rule whiten:
     output:
         whitening=directory(flow.path("whiten", "whitening")),
         card=flow.path("whiten", "card"),
-    params:
-        values=flow.values("whiten"),
-        command=flow.command("whiten"),
     log:
         flow.log("whiten"),
     benchmark:
@@ -35,5 +32,8 @@ rule whiten:
     resources:
         mem_mb=flow.resource("whiten", "mem_mb"),
         runtime=flow.resource("whiten", "runtime"),
+    params:
+        values=flow.values("whiten"),
+        command=flow.command("whiten"),
     shell:
         "{params.command}"

@@ -13,9 +13,6 @@ rule distill:
             labels={"method": "{method}", "ipc": "{ipc}", "set": "{set}"},
         ),
         card=flow.path("distill", "card"),
-    params:
-        values=flow.values("distill"),
-        command=flow.command("distill"),
     log:
         flow.log("distill"),
     benchmark:
@@ -25,5 +22,8 @@ rule distill:
         gpu=flow.resource("distill", "gpu"),
         mem_mb=flow.resource("distill", "mem_mb"),
         runtime=flow.resource("distill", "runtime"),
+    params:
+        values=flow.values("distill"),
+        command=flow.command("distill"),
     shell:
         "{params.command}"

@@ -4,9 +4,6 @@ rule evaluate:
     output:
         scores=flow.path("evaluate", "scores"),
         card=flow.path("evaluate", "card"),
-    params:
-        values=flow.values("evaluate"),
-        command=flow.command("evaluate"),
     log:
         flow.log("evaluate"),
     benchmark:
@@ -16,6 +13,9 @@ rule evaluate:
         gpu=flow.resource("evaluate", "gpu"),
         mem_mb=flow.resource("evaluate", "mem_mb"),
         runtime=flow.resource("evaluate", "runtime"),
+    params:
+        values=flow.values("evaluate"),
+        command=flow.command("evaluate"),
     shell:
         "{params.command}"
 
@@ -26,9 +26,6 @@ rule metrics:
     output:
         metrics=flow.path("metrics", "metrics"),
         card=flow.path("metrics", "card"),
-    params:
-        values=flow.values("metrics"),
-        command=flow.command("metrics"),
     log:
         flow.log("metrics"),
     benchmark:
@@ -37,5 +34,8 @@ rule metrics:
     resources:
         mem_mb=flow.resource("metrics", "mem_mb"),
         runtime=flow.resource("metrics", "runtime"),
+    params:
+        values=flow.values("metrics"),
+        command=flow.command("metrics"),
     shell:
         "{params.command}"

@@ -4,9 +4,6 @@ rule experts:
     output:
         trajectory=directory(flow.path("experts", "trajectory")),
         card=flow.path("experts", "card"),
-    params:
-        values=flow.values("experts"),
-        command=flow.command("experts"),
     log:
         flow.log("experts"),
     benchmark:
@@ -16,5 +13,8 @@ rule experts:
         gpu=flow.resource("experts", "gpu"),
         mem_mb=flow.resource("experts", "mem_mb"),
         runtime=flow.resource("experts", "runtime"),
+    params:
+        values=flow.values("experts"),
+        command=flow.command("experts"),
     shell:
         "{params.command}"

@@ -12,9 +12,6 @@ rule report:
             caption="../report/summary.rst",
             category="Results",
         ),
-    params:
-        values=flow.values("report"),
-        command=flow.command("report"),
     log:
         flow.log("report"),
     benchmark:
@@ -23,5 +20,8 @@ rule report:
     resources:
         mem_mb=flow.resource("report", "mem_mb"),
         runtime=flow.resource("report", "runtime"),
+    params:
+        values=flow.values("report"),
+        command=flow.command("report"),
     shell:
         "{params.command}"
