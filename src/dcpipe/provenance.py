@@ -26,7 +26,7 @@ def problem(job: Job, root: Path) -> str | None:
             if name != "card":
                 artifact.checked(root / path)
     except DcpipeError as error:
-        return str(error)
+        return f"{error.where}: {error.what}" if error.where else error.what
     return None
 
 

@@ -108,6 +108,19 @@ def test_both_engines_rerun_the_same_jobs_and_no_more(
     assert clones[0].lock() == clones[1].lock()
 
 
+def test_a_lost_intermediate_artifact_is_refused_with_the_command_that_mends_it(
+    recorded: Clone, tmp_path: Path
+) -> None:
+    """Snakemake itself does not miss what is only an input of finished jobs."""
+    clone = copy(recorded, tmp_path / "clone")
+    shutil.rmtree(clone.path / "artifacts/experts/tiny/plain/shard0")
+    line = refused(clone, "shard0", "snakemake --config experiment=tiny --force")
+    clone.run(*line.split("`")[1].split())
+    clone.snakemake()  # what follows it is older now
+    assert clone.artifacts() == recorded.artifacts()
+    assert clone.dvc_is_clean()
+
+
 def test_a_reverted_change_is_restored_from_the_cache(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     artifacts, lock = clone.artifacts(), clone.lock()
@@ -176,7 +189,7 @@ def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_
     clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
     refused(clone, "no provenance", "dcpipe adopt")
     clone.snakemake("--touch", "--forceall", "--", "artifacts/metrics/tiny/metrics.json")  # lie to Snakemake
-    refused(clone, "synthetic/tiny/mtt/ipc1", "learning_rate: 50.0, now 70.0", "snakemake")
+    refused(clone, "synthetic/tiny/mtt/ipc1", "learning_rate: 50.0, now 70.0", "--force")
 
 
 def test_record_refuses_a_stale_dvc_yaml(recorded: Clone, tmp_path: Path) -> None:
@@ -200,9 +213,9 @@ def test_a_partial_target_is_not_recorded_and_not_an_error(tmp_path: Path) -> No
 
 def test_record_refuses_after_a_killed_job_and_the_next_run_is_right(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
-    shutil.rmtree(clone.path / "artifacts/experts")
+    shutil.rmtree(clone.path / "artifacts")
     kill_while_running(clone, seconds=6.0)
-    refused(clone, "")
+    refused(clone, "still to run")
     finish(clone)
     assert clone.artifacts() == recorded.artifacts()
     assert clone.dvc_is_clean()

@@ -27,7 +27,7 @@ def record(root: Path, experiment: str) -> int:
     dvc.refuse_stale(root)
     jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
-    _refuse_provenance(root, jobs)
+    _refuse_provenance(root, experiment, jobs)
     dvc.commit(root, experiment)
     settle_lock(root, experiment)
     return len(jobs)
@@ -46,7 +46,7 @@ def adopt(root: Path, experiment: str) -> int:
         file = dvc.file_of(experiment)
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
-    _refuse_provenance(root, jobs)
+    _refuse_provenance(root, experiment, jobs)
     settle_lock(root, experiment)
     last = [path for name, path in jobs[-1].outputs.items()]
     _snakemake(root, experiment, "--touch", "--forceall", "--", *last)
@@ -83,11 +83,12 @@ def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
         raise RefusedError("Snakemake has no provenance for this job", where=unknown[0], remedy=remedy)
 
 
-def _refuse_provenance(root: Path, jobs: list[Job]) -> None:
+def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
     for job in jobs:
         problem = provenance.problem(job, root)
         if problem:
-            raise RefusedError(problem, remedy=f"remove {job.folder} and run `snakemake`")
+            command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
+            raise RefusedError(problem, remedy=f"make it again: `{command}`")
 
 
 def _snakemake(root: Path, experiment: str, *arguments: str) -> None:
