@@ -40,8 +40,12 @@ class Flow:
         self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)}
 
     def targets(self) -> list[str]:
-        """The experiment's final files."""
-        return list(self._jobs[f"report_{self.experiment}"].outputs.values())
+        """Every file of the experiment.
+
+        Not just the final ones: Snakemake does not miss an intermediate file that nothing stale needs, so a lost
+        artifact would stay lost.
+        """
+        return [path for job in self._jobs.values() for path in job.outputs.values()]
 
     def path(self, stage: str, output: str) -> str:
         """An output's path with wildcards; the views' are those of this experiment."""
