@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-_held: list[Any] = []  # open lock files: held until the process ends
+_held: dict[int, Any] = {}  # the device this process took, and its open lock file: held until the process ends
 
 
 def prepare(threads: int) -> None:
@@ -56,6 +56,9 @@ def choose() -> torch.device:
 
 
 def _take(count: int) -> int:
+    if _held:  # one device a process, however many jobs it runs
+        (index,) = _held
+        return index
     folder = Path(tempfile.gettempdir()) / f"dcpipe-devices-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     while True:
@@ -66,7 +69,7 @@ def _take(count: int) -> int:
             except BlockingIOError:
                 handle.close()
                 continue
-            _held.append(handle)
+            _held[index] = handle
             return index
         time.sleep(0.2)
 
@@ -95,6 +98,12 @@ def _instruction_set() -> str:
     flags = next((line.split(":")[1].split() for line in text.splitlines() if line.startswith("flags")), [])
     extra = [flag for flag in ("avx512_bf16", "avx512_vnni", "amx_bf16") if flag in flags]
     return " ".join([str(base), *extra])
+
+
+def forget_peak() -> None:
+    """Measure the accelerator's memory anew, where this process used one before."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def peak_bytes() -> int:

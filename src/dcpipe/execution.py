@@ -4,8 +4,8 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -29,16 +29,24 @@ WAIT_SECONDS = 20.0
 log = logging.getLogger("dcpipe")
 
 
-def execute(job: Job, root: Path, *, folder: Path | None = None, keep_state: bool = True) -> dict[str, object]:
+def execute(
+    job: Job,
+    root: Path,
+    *,
+    folder: Path | None = None,
+    keep_state: bool = True,
+    instead: Callable[[Task], None] | None = None,
+) -> dict[str, object]:
     """Run a job and publish its artifact. Returns the card.
 
     `folder` is where the artifact goes if not to its own place (a rebuild beside it); `keep_state` False
-    starts from nothing.
+    starts from nothing; `instead` is run in the place of the stage, and what that takes is not the job's cost.
 
     Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
     """
     started = time.monotonic()
     _require_inputs(job, root)
+    _forget_peak()
     identity = card.identity(job, root)
     hardware = card.software(job)
     place = folder or root / job.folder
@@ -49,12 +57,13 @@ def execute(job: Job, root: Path, *, folder: Path | None = None, keep_state: boo
         from dcpipe import device
 
         device.prepare(job.resources.threads)
+        device.forget_peak()
     with _alone(job, root), artifact.drafting(place) as draft, stopping_on_signals():
         task = Task(job, root, draft, State(state_folder))
-        import_module(MODULES[job.stage]).run(task)
+        (instead or import_module(MODULES[job.stage]).run)(task)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
-    if folder is None:
+    if folder is None and instead is None:
         _note_costs(job, root, time.monotonic() - started)
     return written
 
@@ -96,6 +105,12 @@ def _lock(handle: int, path: Path, job: Job) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def _forget_peak() -> None:
+    """What earlier jobs of this process took is not this one's: Linux can measure the resident set anew."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _note_costs(job: Job, root: Path, seconds: float) -> None:

@@ -18,7 +18,7 @@ from dcpipe.params import check
 from dcpipe.params.dataset import Zca
 from dcpipe.params.library import Library
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import Extra, Resolved
 from dcpipe.params.strict_yaml import Value
 from dcpipe.params.trajectory import ConvexPath, Trajectory
 from dcpipe.stages import STAGES, match, results_folder
@@ -28,12 +28,16 @@ _Values = dict[str, dict[str, Value]]
 
 @dataclass
 class Graph:
-    """Jobs from params files. One instance reads each file once; make a new one to see an edit."""
+    """Jobs from params files. One instance reads each file once; make a new one to see an edit.
+
+    `extra` is what `dcpipe run FILE` brings along: no engine sees its jobs.
+    """
 
     root: Path = field(default_factory=Path)
+    extra: Extra = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.library = Library(self.root)
+        self.library = Library(self.root, self.extra)
         self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
         self._makers: dict[str, Job] = {}
         self._code = code_identity.flat(code_identity.content(self.root))
@@ -241,7 +245,7 @@ class Graph:
             resources=Resources(),
             sections={"scores": scores, "sets": sets, "experiment": what},
         )
-        return _with_command(job)
+        return self._with_command(job)
 
     def _make(
         self,
@@ -267,11 +271,15 @@ class Graph:
             modules=modules,
             sections=sections,
         )
-        return _with_command(job)
+        return self._with_command(job)
 
-
-def _with_command(job: Job) -> Job:
-    return replace(job, command=f"{STAGES[job.stage].command.format(**job.wildcards)} --log {job.log}")
+    def _with_command(self, job: Job) -> Job:
+        command = STAGES[job.stage].command.format(**job.wildcards)
+        for section, word in (("experiments", "experiment"), ("methods", "method")):
+            given = self.extra.get(section, {}).get(job.wildcards.get(word, ""))
+            if given:  # no stage finds it by its name alone
+                command = f"dcpipe run {given.file.partition('#')[0]}"
+        return replace(job, command=f"{command} --log {job.log}")
 
 
 def _native(dataset: Resolved, network: str) -> _Values:

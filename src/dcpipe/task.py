@@ -52,28 +52,62 @@ class Task:
 
 
 _stop = threading.Event()
+_listening = threading.Lock()  # held by the outermost listener
 
 
 @contextmanager
-def stopping_on_signals() -> Iterator[None]:
-    """SIGTERM and Ctrl-C ask the running stage to save and leave at its next step."""
+def stopping_on_signals(*, after_seconds: float | None = None) -> Iterator[None]:
+    """SIGTERM, Ctrl-C and the end of `after_seconds` ask the running stage to save and leave at its next step.
+
+    Inside another one this adds nothing: the outer one listens, and what was asked holds until that one ends.
+    """
+    if not _listening.acquire(blocking=False):
+        yield
+        return
 
     def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if _stop.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        _stop.set()
+        ask_to_stop()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {}
     try:
-        yield
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, ask)
+        with _asking_after(after_seconds):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         _stop.clear()
+        _listening.release()
+
+
+@contextmanager
+def _asking_after(seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
+    elif seconds <= 0:  # not even the first step of anything
+        ask_to_stop()
+        yield
+    else:
+        timer = threading.Timer(seconds, ask_to_stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def ask_to_stop() -> None:
+    """Ask the running stage to save and leave, as SIGTERM does."""
+    _stop.set()
 
 
 def stop_asked() -> bool:
-    """Whether a signal asked the stage to stop."""
+    """Whether the stage is asked to stop."""
     return _stop.is_set()
 
 

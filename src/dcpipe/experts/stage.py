@@ -4,20 +4,25 @@ import torch
 
 from dcpipe import device
 from dcpipe.data import store
+from dcpipe.errors import UserError
 from dcpipe.experts import trajectory
 from dcpipe.experts.epochs import kept_epochs
 from dcpipe.experts.train import Progress, Trainer
 from dcpipe.experts.trajectory import Recording
 from dcpipe.models.build import build
-from dcpipe.params.experts import Experts
+from dcpipe.params.experts import Experts, Imported
 from dcpipe.progress import track
 from dcpipe.random import Stream
 from dcpipe.task import Task, stop, stop_asked
 
 
 def run(task: Task) -> None:
-    """Train the shard's experts and write their trajectory store."""
+    """Train the shard's experts and write their trajectory store.
+
+    Raises: UserError if the params say that they are imported.
+    """
     what, words = task.section("experts", Experts), task.job.wildcards
+    _refuse_imported(task, what)
     network = task.section("network", str)
     data_path, target = task.input("train"), device.choose()
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
@@ -45,6 +50,15 @@ def run(task: Task) -> None:
         "final_accuracies": [recording.accuracies[-1] for recording in recordings],
         "parameters": model.num_parameters,
     }
+
+
+def _refuse_imported(task: Task, what: Experts) -> None:
+    """Experts that say they are somebody else's must not be made here, nor made again."""
+    if isinstance(what.origin, Imported):
+        words = task.job.wildcards
+        told = "these experts are imported from published files; nothing can train them"
+        remedy = f"take them from the files: `dcpipe import-buffers {words['dataset']} {words['experts']} FILE...`"
+        raise UserError(told, where=task.job.name, remedy=remedy)
 
 
 def _expert(task: Task, trainer: Trainer, name: str) -> Recording:

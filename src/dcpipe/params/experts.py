@@ -7,8 +7,27 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.compute import Compute
-from dcpipe.params.dataset import check_network
+from dcpipe.params.dataset import Digest, check_network
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Trained:
+    """The experts stage makes them."""
+
+    kind: Literal["trained"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Imported:
+    """`dcpipe import-buffers` takes them from published files; the stage refuses.
+
+    The other values say how the publishers trained them, which nothing here can check; network, count, epochs and
+    kept_epochs are compared with what the files hold.
+    """
+
+    kind: Literal["imported"]
+    digest: Digest  # of the files, by their names, sizes and sums; the command tells it
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -44,6 +63,7 @@ class Experts:
     """A params/experts file. `count` experts in shards of `shard_experts`, one job a shard."""
 
     description: str
+    origin: Annotated[Trained | Imported, Field(discriminator="kind")]
     seed: Index
     network: str
     count: Count

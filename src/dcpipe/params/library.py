@@ -9,16 +9,17 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import Extra, Resolved
 
 _Key = tuple[str, str, tuple[str, ...]]
 
 
 @dataclass
 class Library:
-    """Reads params below a root. Make a new one to see an edit."""
+    """Reads params below a root, and in `extra` what stands beside them. Make a new one to see an edit."""
 
     root: Path
+    extra: Extra = field(default_factory=dict)
     _read: dict[_Key, tuple[Resolved, object]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> tuple[Resolved, Dataset]:
@@ -56,7 +57,7 @@ class Library:
     ) -> tuple[Resolved, schema.Section]:
         key = (section, name, context)
         if key not in self._read:
-            resolved = resolve.resolve(self.root, section, name, context=context)
+            resolved = resolve.resolve(self.root, section, name, context=context, extra=self.extra)
             self._read[key] = (resolved, schema.validate(resolved, kind))
         resolved, typed = self._read[key]
         assert isinstance(typed, kind)  # noqa: S101 (the key names the kind)

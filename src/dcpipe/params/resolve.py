@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value, read
@@ -50,12 +51,12 @@ class Resolved:
     leaves: Mapping[str, Leaf]
     file: str
     bases: tuple[Leaf, ...] = ()
+    base_files: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that was read for it."""
-        linked = (section_file(leaf.origin.file.split("/")[1], str(leaf.value)) for leaf in self.bases)
-        return (self.file, *linked)
+        return (self.file, *self.base_files)
 
     def tree(self) -> Tree:
         """The nested mapping of plain values."""
@@ -71,6 +72,19 @@ class Resolved:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What stands for a params file without being one: its values, and the place that errors and cards name."""
+
+    file: str
+    tree: Tree
+
+
+Extra = Mapping[str, Mapping[str, Given]]
+"""Section -> name -> what is read in the place of params/<section>/<name>.yaml."""
+NO_EXTRA: Extra = MappingProxyType({})
+
+
 def section_file(section: str, name: str) -> str:
     """The path, relative to the root, of a named params file."""
     return f"params/{section}/{name}.yaml"
@@ -81,56 +95,72 @@ def available(root: Path, section: str) -> list[str]:
     return sorted(path.stem for path in (root / "params" / section).glob("*.yaml"))
 
 
-def resolve(root: Path, section: str, name: str, *, context: Sequence[str] = ()) -> Resolved:
+def resolve(root: Path, section: str, name: str, *, context: Sequence[str] = (), extra: Extra = NO_EXTRA) -> Resolved:
     """All values of one params file for a context: override keys from general to special.
 
-    Args: `context` is a chain such as ("digits", "digits.ipc1", "tiny", "tiny.ipc1").
+    Args: `context` is a chain such as ("digits", "digits.ipc1", "tiny", "tiny.ipc1"); names in `extra` are read
+    from there.
     Raises: UserError naming file and key: no such file, a circular base, a misplaced override.
     """
-    return _resolve(root, section, name, context, seen=())
+    return _resolve(_Shelf(root, extra), section, name, context, seen=())
 
 
 def lineage(root: Path, section: str, name: str) -> tuple[str, ...]:
     """A file's name and those of the files it is a variant of, the most general first."""
     names: list[str] = [name]
-    while isinstance(base := _load(root, section, names[0]).get("base"), str):
+    while isinstance(base := _load(_Shelf(root, NO_EXTRA), section, names[0]).tree.get("base"), str):
         if base in names:
             raise UserError(f"base: {base} leads back here", where=section_file(section, name))
         names.insert(0, base)
     return tuple(names)
 
 
-def _load(root: Path, section: str, name: str) -> Tree:
-    path = root / section_file(section, name)
-    if not path.is_file():
-        near = get_close_matches(name, available(root, section), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(available(root, section)) or 'none'}"
-        raise UserError(f"there is no {section} file named {name!r}", where=section_file(section, name), remedy=hint)
-    return read(path)
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """Where params are looked up: the files below a root, and what is given beside them."""
+
+    root: Path
+    extra: Extra
+
+    def names(self, section: str) -> list[str]:
+        return sorted({*available(self.root, section), *self.extra.get(section, ())})
 
 
-def _resolve(root: Path, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
-    file = section_file(section, name)
+def _load(shelf: _Shelf, section: str, name: str) -> Given:
+    if name in shelf.extra.get(section, ()):
+        return shelf.extra[section][name]
+    file, names = section_file(section, name), shelf.names(section)
+    if not (shelf.root / file).is_file():
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
+        raise UserError(f"there is no {section} file named {name!r}", where=file, remedy=hint)
+    return Given(file, read(shelf.root / file))
+
+
+def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
+    found = _load(shelf, section, name)
+    file, tree = found.file, found.tree
     if name in seen:
         raise UserError(f"base: {name} leads back to itself", where=file, remedy="break the circle")
-    tree = _load(root, section, name)
     leaves: dict[str, Leaf] = {}
     bases: tuple[Leaf, ...] = ()
+    base_files: tuple[str, ...] = ()
     base = tree.get("base")
     if base is not None:
         if not isinstance(base, str):
             raise UserError("base must be the name of a file", where=file)
-        below = _resolve(root, section, base, context, (*seen, name))
+        below = _resolve(shelf, section, base, context, (*seen, name))
         leaves, bases = dict(below.leaves), (Leaf(base, Origin(file, "base"), None), *below.bases)
+        base_files = below.files
     sources = _sources(tree, file)
-    _check_override_names(root, tree, file, section)
+    _check_override_names(shelf.root, tree, file, section)
     own = {key: value for key, value in tree.items() if key not in OWN_KEYS}
     _overlay(leaves, own, file=file, prefix="", sources=sources, only_known=base is not None)
     for part in context:
-        found = _dig(tree.get("overrides"), part, file)
-        values = {key: value for key, value in found.items() if not key.startswith("ipc")} if found else {}
+        node = _dig(tree.get("overrides"), part, file)
+        values = {key: value for key, value in node.items() if not key.startswith("ipc")} if node else {}
         _overlay(leaves, values, file=file, prefix=f"overrides.{part}.", sources=sources, only_known=True)
-    return Resolved(leaves, file, bases)
+    return Resolved(leaves, file, bases, base_files)
 
 
 def _check_override_names(root: Path, tree: Tree, file: str, section: str) -> None:

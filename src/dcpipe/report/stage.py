@@ -17,8 +17,10 @@ def table(job: Job, root: Path) -> str:
     return f"{tables.terminal(gather(job, root))}\n\n{root / job.outputs['page']}\n"
 
 
-def run(job: Job, root: Path) -> str:
+def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     """Make an experiment's views from its artifacts and costs; returns the headline tables as text.
+
+    `graph` is the one the job is from, if that is not the repository's own.
 
     Raises: CorruptArtifactError naming the artifact that is not what was written; UserError if one is missing.
     """
@@ -26,7 +28,7 @@ def run(job: Job, root: Path) -> str:
         for path in paths:
             artifact.checked(root / path)
     cells = gather(job, root)
-    sources = Origins(root, Graph(root))
+    sources = Origins(root, graph or Graph(root))
     spent = sources.spent(sources.chain([sources.graph.maker(job.input("metrics"))]))
     offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(spent)]
     html = page.render(job, cells, offered, spent, sources)
