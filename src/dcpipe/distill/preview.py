@@ -11,25 +11,24 @@ GAP = 2
 MAX_COLUMNS, MAX_ROWS = 20, 40
 
 
-def save(path: Path, pixels_NCHW: Tensor, classes: int) -> None:
-    """Write the picture of a class-sorted set, pixels in units of [0, 1]."""
-    Image.fromarray(grid(pixels_NCHW.detach().cpu(), classes).numpy()).save(path, format="PNG")
+def save(path: Path, pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> None:
+    """Write the picture of a set, pixels in units of [0, 1]."""
+    canvas_HWC = grid(pixels_NCHW.detach().cpu(), labels_N.cpu(), classes)
+    Image.fromarray(canvas_HWC.numpy()).save(path, format="PNG")
 
 
-def grid(pixels_NCHW: Tensor, classes: int) -> Tensor:
-    """H x W x 3 uint8: a row a class, at most 20 images of each of at most 40 classes, enlarged without blur."""
-    count, channels, height, width = pixels_NCHW.shape
-    columns = min(count // classes, MAX_COLUMNS)
+def grid(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> Tensor:
+    """H x W x 3 uint8: a row a class, the first 20 images of each of at most 40 classes, enlarged without blur."""
+    _, channels, height, width = pixels_NCHW.shape
     factor = max(1, SCALE_TO // height)
-    shown = pixels_NCHW.reshape(classes, count // classes, channels, height, width)[:MAX_ROWS, :columns]
-    shown = (shown.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    shown = shown.expand(-1, -1, 3, -1, -1) if channels == 1 else shown
-    shown = shown.repeat_interleave(factor, 3).repeat_interleave(factor, 4)
-    rows, high, wide = len(shown), height * factor + GAP, width * factor + GAP
-    canvas = torch.full((rows * high + GAP, columns * wide + GAP, 3), 255, dtype=torch.uint8)
-    for row in range(rows):
-        for column in range(columns):
+    rows = [torch.nonzero(labels_N == label).flatten()[:MAX_COLUMNS] for label in range(min(classes, MAX_ROWS))]
+    columns = max(len(row) for row in rows)
+    high, wide = height * factor + GAP, width * factor + GAP
+    canvas = torch.full((len(rows) * high + GAP, columns * wide + GAP, 3), 255, dtype=torch.uint8)
+    for row, members in enumerate(rows):
+        for column, member in enumerate(members.tolist()):
+            shown = (pixels_NCHW[member].float().clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1)
+            tile = shown.repeat_interleave(factor, 1).repeat_interleave(factor, 2).permute(1, 2, 0)
             top, left = GAP + row * high, GAP + column * wide
-            tile = shown[row, column].permute(1, 2, 0)
             canvas[top : top + height * factor, left : left + width * factor] = tile
     return canvas
