@@ -19,7 +19,7 @@ def save(path: Path, pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> Non
 
 def grid(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> Tensor:
     """H x W x 3 uint8: a row a class, the first 20 images of each of at most 40 classes, enlarged without blur."""
-    _, channels, height, width = pixels_NCHW.shape
+    height, width = pixels_NCHW.shape[2:]
     factor = max(1, SCALE_TO // height)
     rows = [torch.nonzero(labels_N == label).flatten()[:MAX_COLUMNS] for label in range(min(classes, MAX_ROWS))]
     columns = max(len(row) for row in rows)
