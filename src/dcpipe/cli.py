@@ -305,7 +305,7 @@ def graph_check() -> None:
 def main() -> NoReturn:
     """Run the command line; errors become one line on standard error and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer returns the code of an Exit here instead of raising it
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except (Exception, Interrupted) as error:
@@ -315,7 +315,7 @@ def main() -> NoReturn:
         if message:
             _say(message)
         sys.exit(code)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _explained(error: BaseException) -> tuple[str | None, int]:
