@@ -219,14 +219,13 @@ def _recordings(files: Sequence[Path], wanted: Wanted, numbers: set[int]) -> Ite
 
 
 def _recording(expert: Expert, wanted: Wanted) -> Recording:
-    theta_EP = torch.empty(len(wanted.kept), wanted.model.num_parameters)
-    for row, epoch in enumerate(wanted.kept):
-        theta_EP[row] = wanted.model.flatten([tensor.detach() for tensor in expert.checkpoints[epoch]])
-        if not bool(torch.isfinite(theta_EP[row]).all()):
-            where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
-            raise UserError("holds values that are not finite", where=where, remedy="leave this expert out")
     epochs, tiles = wanted.params.epochs, [(spec.offset, spec.size) for spec in wanted.model.layout]
     flat = [wanted.model.flatten([t.detach() for t in checkpoint]) for checkpoint in expert.checkpoints[: epochs + 1]]
+    for epoch, theta_P in enumerate(flat):  # those that are not kept, too: their steps' lengths are
+        if not bool(torch.isfinite(theta_P).all()):
+            where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
+            raise UserError("holds values that are not finite", where=where, remedy="leave this expert out")
+    theta_EP = torch.stack([flat[epoch] for epoch in wanted.kept])
     lengths = [step_lengths(before, after, tiles).tolist() for before, after in pairwise(flat)]
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)
 
