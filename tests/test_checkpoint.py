@@ -1,5 +1,6 @@
 """Laws of resume state: what was saved whole is what is loaded, and anything else counts as absent."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_any_other_bytes_count_as_no_state(tmp_path: Path) -> None:
     state = State(tmp_path)
     assert state.load("x") is None
     state.save("x", {"a": TENSORS["a"]}, META)
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / "x.state"
     whole = path.read_bytes()
     for position in range(len(whole)):
         damaged = bytearray(whole)
@@ -79,6 +80,20 @@ def test_a_state_is_due_when_so_many_seconds_have_passed_since_the_last(tmp_path
     assert state.due()
     state.save("x", {})
     assert not state.due()
+
+
+def test_a_job_that_goes_on_counts_the_seconds_of_the_runs_before(tmp_path: Path) -> None:
+    first = State(tmp_path, _started=time.monotonic() - 100.0)
+    assert first.seconds_before == 0.0
+    first.save("x", {})
+    first.save("x", {})
+    second = State(tmp_path, _started=time.monotonic() - 10.0)
+    assert 100.0 <= second.seconds_before < 105.0
+    second.save("x", {})
+    third = State(tmp_path)
+    assert 110.0 <= third.seconds_before < 115.0
+    third.clear()
+    assert State(tmp_path).seconds_before == 0.0
 
 
 def test_state_is_kept_below_the_root_or_where_the_environment_says(

@@ -21,15 +21,27 @@ from torch import Tensor
 from dcpipe.artifact import write_atomically
 
 _META = "__meta__"
+_SECONDS = "seconds"  # the file that says what the job has taken so far
 
 
 @dataclass(slots=True)
 class State:
-    """A job's resume state. `every_seconds` bounds what a killed run loses."""
+    """A job's resume state. `every_seconds` bounds what a killed run loses.
+
+    `seconds_before`: what earlier runs of the job had taken when they last saved.
+    """
 
     folder: Path
     every_seconds: float = 30.0
+    seconds_before: float = field(init=False)
+    _started: float = field(default_factory=time.monotonic)
     _last: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        try:
+            self.seconds_before = float((self.folder / _SECONDS).read_text())
+        except (OSError, ValueError):
+            self.seconds_before = 0.0
 
     def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
         """Save named tensors and a JSON value, whole or not at all."""
@@ -38,6 +50,7 @@ class State:
         content = save({**packed, _META: text})
         write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
+        write_atomically(self.folder / _SECONDS, f"{self.seconds_before + self._last - self._started:.3f}".encode())
 
     def load(self, name: str) -> tuple[dict[str, Tensor], object] | None:
         """What was saved under a name; None if nothing was, or if it does not verify."""

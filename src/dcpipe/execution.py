@@ -70,13 +70,14 @@ def execute(
         stopping_on_signals(),
     ):
         task = Task(job, root, draft, State(state_folder))
+        seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: goes on from its saved state", job.name)
         (instead or import_module(MODULES[job.stage]).run)(task)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
     if folder is None and instead is None:
-        _note_costs(job, root, time.monotonic() - started)
+        _note_costs(job, root, seconds_before + time.monotonic() - started)
     return written
 
 

@@ -70,6 +70,19 @@ def test_the_best_on_test_is_no_worse_than_the_last(method: str, ipc: int, score
         assert best["accuracies"] == last["accuracies"]
 
 
+@pytest.mark.parametrize(("method", "snapshots"), [("mtt", [0, 2, 4, 6]), ("random", [0])])
+def test_a_curve_tests_every_snapshot_and_chooses_none(method: str, snapshots: list[int], scored: Path) -> None:
+    along = _scores(scored, "digits-curve", method=method)
+    last = _scores(scored, "digits", method=method)
+    best = _scores(scored, "digits-legacy-max", method=method)
+    points = along["curve"]
+    assert isinstance(points, list)
+    assert [point["iteration"] for point in points] == snapshots
+    assert along["accuracies"] == points[-1]["accuracies"] == last["accuracies"]
+    assert max(statistics.fmean(point["accuracies"]) for point in points) == best["mean"]
+    assert along["selection"] == "last"
+
+
 def test_a_coreset_has_one_snapshot_so_every_selection_gives_the_same_number(scored: Path) -> None:
     found = [_scores(scored, name, method="random") for name in ("digits", "digits-val-best", "digits-legacy-max")]
     assert found[0]["accuracies"] == found[1]["accuracies"] == found[2]["accuracies"]

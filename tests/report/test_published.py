@@ -52,6 +52,13 @@ def test_a_number_that_two_tables_print_is_one_with_both_sources() -> None:
     assert {"FTD", "MCT", "GM"} <= set(references())
 
 
+def test_a_whitened_variant_is_the_papers_dataset_and_a_subset_or_jpeg_files_are_not() -> None:
+    assert published("cifar10-zca", "mtt", 1) == published(CIFAR10, "mtt", 1)
+    assert published("cifar100-mtt", "mtt", 10) == published(CIFAR100, "mtt", 10)
+    assert published("cifar10-small", "mtt", 1) is None
+    assert published("cifar10-jpeg", "mtt", 1) is None
+
+
 @pytest.mark.parametrize("cell", [(CIFAR10, "mtt", 2), ("digits", "mtt", 1), (CIFAR100, "dc", 50), (TINY, "pp", 1)])
 def test_what_no_table_prints_is_none(cell: tuple[str, str, int]) -> None:
     assert published(*cell) is None

@@ -73,6 +73,18 @@ def test_papers_have_a_column_only_where_they_trained_the_same_network(found: li
     assert "46.2 ± 0.8 / 46.3 ± 0.8" in tables.every_cell([theirs]).csv()
 
 
+def test_a_cell_beside_a_paper_is_told_in_points_and_standard_errors_of_both(found: list[Cell]) -> None:
+    theirs = replace(found[2], method="mtt", dataset="cifar10-zca", network="convnet3")
+    ours = of(theirs, (45.0, 46.0), (43.0, 44.0), (41.0, 42.0))  # set means 45.5, 43.5, 41.5
+    first, _ = tables.against(ours)
+    assert (first.number.mean, first.number.std) == (46.2, 0.8)
+    assert first.points == pytest.approx(43.5 - 46.2)
+    assert first.error == pytest.approx(math.hypot(2 / math.sqrt(3), 0.8))
+    assert first.words == "-2.7, 1.9 SE"
+    assert tables.against(of(theirs, (45.0,)))[0].words == "-1.2"
+    assert tables.against(replace(theirs, network="resnet18")) == ()
+
+
 def test_latex_escapes_every_letter_that_would_not_print(found: list[Cell]) -> None:
     text = r"100 % of $x_1 & #2 {a} ~ ^ \ < > ±"
     table = Table("name", text, (Column(text),), ((text,),))

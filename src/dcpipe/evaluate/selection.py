@@ -1,7 +1,7 @@
 """Which of a method's sets is the one that counts."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dcpipe.distill.synthetic_set import SyntheticSet
 from dcpipe.params.evaluation import Evaluation
@@ -14,15 +14,27 @@ Measure = Callable[[str, int, SyntheticSet], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Test accuracies (percent, one a network) of the chosen set, and the iteration it is from (None: the last)."""
+    """Test accuracies (percent, one a network) of the chosen set, and the iteration it is from (None: the last).
+
+    `curve`: iterations and test accuracies of every set along the way, where they were asked for.
+    """
 
     accuracies: list[float]
     iteration: int | None
+    curve: list[tuple[int, list[float]]] = field(default_factory=list)
 
 
 def last(synthetic: SyntheticSet, measure: Measure) -> Outcome:
     """The finished set."""
     return Outcome(measure("test", LAST, synthetic), None)
+
+
+def curve(snapshots: Sequence[tuple[int, SyntheticSet]], measure: Measure) -> Outcome:
+    """The finished set, whatever the ones before it do; they are tested too."""
+    *before, (end, finished) = snapshots
+    accuracies = measure("test", LAST, finished)
+    found = [(iteration, measure("test", iteration, synthetic)) for iteration, synthetic in before]
+    return Outcome(accuracies, None, [*found, (end, accuracies)])
 
 
 def among(snapshots: Sequence[tuple[int, SyntheticSet]], what: Evaluation, measure: Measure) -> Outcome:

@@ -26,6 +26,8 @@ def run(task: Task) -> None:
     path = task.input("synthetic")
     if what.selection == "last":
         outcome = selection.last(synthetic_set.load(path), measure)
+    elif what.selection == "curve":
+        outcome = selection.curve(synthetic_set.load_snapshots(path), measure)
     else:
         outcome = selection.among(synthetic_set.load_snapshots(path), what, measure)
     scores = {
@@ -33,9 +35,14 @@ def run(task: Task) -> None:
         "mean": statistics.fmean(outcome.accuracies),
         "std": statistics.pstdev(outcome.accuracies),
         "n": len(outcome.accuracies),
-        "selection": what.selection,
+        "selection": "last" if what.selection == "curve" else what.selection,  # a curve chooses nothing
         "network": network,
         **({} if outcome.iteration is None else {"iteration": outcome.iteration}),
+        **(
+            {"curve": [{"iteration": at, "accuracies": values} for at, values in outcome.curve]}
+            if outcome.curve
+            else {}
+        ),
         **_searched(measure, outcome),
     }
     task.output("scores").write_text(json.dumps(scores, indent=1) + "\n")

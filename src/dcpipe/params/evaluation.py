@@ -49,7 +49,8 @@ class Evaluation:
     `epochs` is E of the published protocols: E + 1 passes are made, and after pass E // 2 + 1 the rate is
     multiplied by `decay` and the optimiser made anew (its momentum starts from zero).
     `selection`: `last` is the finished set; `val-best` the snapshot that does best on the validation part;
-    `legacy-max` the one that does best on test, which is selection on test data and is named so.
+    `legacy-max` the one that does best on test, which is selection on test data and is named so; `curve` is `last`,
+    with the test accuracy of every snapshot beside it for the report.
     `side_by_side` networks are trained at once, which alters sums by rounding.
     """
 
@@ -65,5 +66,5 @@ class Evaluation:
     decay: Fraction
     momentum: Fraction
     weight_decay: NonNegativeFloat
-    selection: Literal["last", "val-best", "legacy-max"]
+    selection: Literal["last", "curve", "val-best", "legacy-max"]
     compute: Compute

@@ -40,6 +40,7 @@ class EvaluatedSet:
     digest: str  # of the synthetic set's payload
     cost: Cost | None  # of making the set; None: not measured
     searched_rate: float | None = None  # the learning rate that validation images chose; None: none was searched
+    curve: tuple[tuple[int, tuple[float, ...]], ...] = ()  # iterations and accuracies of the sets before it, and itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,9 @@ def gather(job: Job, root: Path) -> list[Cell]:
                 digest=artifact.payload_digest(artifact.checked(root / maker.outputs["synthetic"])),
                 cost=cost_of(maker, root),
                 searched_rate=float(scores["learning_rate"]) if "searched" in scores else None,
+                curve=tuple(
+                    (int(at["iteration"]), tuple(map(float, at["accuracies"]))) for at in scores.get("curve", ())
+                ),
             ),
         )
         selections[key] = str(scores["selection"])
@@ -192,7 +196,7 @@ def differences(cells: Sequence[Cell]) -> dict[int, Difference]:
 def _difference(cell: Cell, baseline: Cell) -> Difference:
     pair = (cell, baseline)
     over: Literal["sets", "networks"] = "sets" if all(len(one.sets) > 1 for one in pair) else "networks"
-    samples = [_set_means(one) if over == "sets" else list(one.accuracies) for one in pair]
+    samples = [_sample(one, over) for one in pair]
     count = min(map(len, samples))
     error = None
     if count > 1:
@@ -200,8 +204,14 @@ def _difference(cell: Cell, baseline: Cell) -> Difference:
     return Difference(cell.mean - baseline.mean, error, over, count)
 
 
-def _set_means(cell: Cell) -> list[float]:
-    return [statistics.fmean(one.accuracies) for one in cell.sets]
+def standard_error(cell: Cell) -> float | None:
+    """Of a cell's mean, in points: over set means where it has two sets or more, else over networks; None for one."""
+    values = _sample(cell, "sets" if len(cell.sets) > 1 else "networks")
+    return math.sqrt(statistics.variance(values) / len(values)) if len(values) > 1 else None
+
+
+def _sample(cell: Cell, over: Literal["sets", "networks"]) -> list[float]:
+    return [statistics.fmean(one.accuracies) for one in cell.sets] if over == "sets" else list(cell.accuracies)
 
 
 def _jobs(job: Job, name: str) -> tuple[Job, ...]:

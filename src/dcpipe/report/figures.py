@@ -160,7 +160,7 @@ def curve(name: str, series: Sequence[tuple[int, Points]]) -> str:
 
 
 def lines(title: str, series: Sequence[tuple[str, Points]]) -> str:
-    """A quantity against the epoch, one named line each, coloured in their order."""
+    """A quantity against what the title says, one named line each, coloured in their order."""
     ends = [f"{name}: from {_number(points[0][1])} to {_number(points[-1][1])}" for name, points in series]
     return _drawn(f"{title}, {'; '.join(ends)}", [(index % 6, points) for index, (_, points) in enumerate(series)])
 

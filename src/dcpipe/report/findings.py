@@ -1,6 +1,5 @@
 """What did not come out, and what is not known: listed from the data, as plainly as what did."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from dcpipe.job import Job
 from dcpipe.report.cells import BASELINE, ENOUGH, Cell, Difference, differences
 from dcpipe.report.origins import Origins, Spent, some
 from dcpipe.report.published import WHOLE
-from dcpipe.report.tables import LEGACY, beside
+from dcpipe.report.tables import LEGACY, against
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,11 @@ def _errors(gap: Difference) -> str:
 
 
 def _against_papers(cell: Cell) -> str | None:
-    found = beside(cell)
-    if found is None:
+    found = against(cell)
+    if any(one.errors is None or abs(one.errors) < ENOUGH for one in found) or not found:
         return None
-    near = [n for n in found.numbers if abs(cell.mean - n.mean) <= ENOUGH * math.hypot(cell.std, n.std)]
-    if near:
-        return None
-    printed = " / ".join(f"{n.words} in {n.source}" for n in found.numbers)
-    gap = cell.mean - found.numbers[0].mean
-    ours = f"{cell.mean:.1f} ± {cell.std:.1f} here, {printed}"
-    return f"{_full(cell)}: {ours}: {abs(gap):.1f} points {'above' if gap > 0 else 'below'}."
+    printed = " / ".join(f"{one.number.words} in {one.number.source} ({one.words})" for one in found)
+    return f"{_full(cell)}: {cell.mean:.1f} ± {cell.std:.1f} here, {printed}."
 
 
 def _alone(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:

@@ -11,7 +11,7 @@ from dcpipe.errors import UserError
 from dcpipe.job import Job
 from dcpipe.params.evaluation import Evaluation, FixedRate, OwnRate, SearchedRate
 from dcpipe.params.experiment import Experiment
-from dcpipe.report import figures, origins, paths
+from dcpipe.report import curves, figures, origins, paths
 from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, differences, images
 from dcpipe.report.figures import Picture
 from dcpipe.report.findings import findings
@@ -81,6 +81,7 @@ def render(job: Job, cells: Sequence[Cell], tables: Sequence[Table], spent: Sequ
         downloads=[(table, _uri(table.csv(), "text/csv"), _uri(table.latex(), "text/x-tex")) for table in tables],
         findings=findings(cells, spent, chain, sources),
         galleries=galleries,
+        accuracies=curves.drawn(cells),
         paths=paths.accuracies(spent, sources),
         provenance=[_provenance(cell, sources) for cell in cells],
         gaps=differences(cells),

@@ -36,7 +36,8 @@ class Published:
 
 
 def published(dataset: str, method: str, ipc: int) -> Published | None:
-    """The numbers printed for a cell, or None. For `whole` the ipc does not matter."""
+    """The numbers printed for a cell, or None. For `whole` the ipc does not matter, nor does whitening for any."""
+    dataset = cast(dict[str, str], _file()["variants"]).get(dataset, dataset)
     merged: dict[tuple[float, float], list[str]] = {}
     for source, mean, std in _rows().get((dataset, method, "all" if method == WHOLE else f"ipc{ipc}"), ()):
         merged.setdefault((mean, std), []).append(source)

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images
+from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images, standard_error
 from dcpipe.report.origins import Spent
-from dcpipe.report.published import WHOLE, Published, published
+from dcpipe.report.published import WHOLE, Number, Published, published
 
 WIDTH = 100  # of a terminal
 LEGACY = "legacy-max"
@@ -84,12 +85,35 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Against:
+    """How far a cell is above a number that papers print. `error`: standard error of the difference, in points.
+
+    Papers print a deviation and seldom how many numbers it is over, so that all of it counts as their error.
+    """
+
+    number: Number
+    points: float
+    error: float | None  # None: this cell's own is not known
+
+    @property
+    def errors(self) -> float | None:
+        """The difference in standard errors; None if no spread is known."""
+        return self.points / self.error if self.error else None
+
+    @property
+    def words(self) -> str:
+        """The difference, in points and in standard errors."""
+        errors = "" if self.errors is None else f", {abs(self.errors):.1f} SE"
+        return f"{self.points:+.1f}{errors}"
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What a headline table says of one cell."""
 
     cell: Cell
     difference: Difference | None
-    printed: Published | None
+    printed: tuple[Against, ...]
     is_best: bool
 
     @property
@@ -152,7 +176,9 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
         mean = cell.mean if cell.method != WHOLE else 0.0  # no synthetic set competes with all real images
         best[cell.dataset, cell.ipc] = max(mean, best.get((cell.dataset, cell.ipc), mean))
     entries = {
-        (cell.method, cell.dataset, cell.ipc): Entry(cell, gap, beside(cell), cell.mean == best[cell.dataset, cell.ipc])
+        (cell.method, cell.dataset, cell.ipc): Entry(
+            cell, gap, against(cell), cell.mean == best[cell.dataset, cell.ipc]
+        )
         for cell, gap in rows
     }
     methods = tuple(dict.fromkeys((cell.method, cell.label) for cell, _ in rows))
@@ -163,6 +189,13 @@ def beside(cell: Cell) -> Published | None:
     """What papers print for a cell, if they trained the same network."""
     found = published(cell.dataset, cell.method, cell.ipc)
     return found if found and found.network == cell.network else None
+
+
+def against(cell: Cell) -> tuple[Against, ...]:
+    """The cell beside every number that papers print for it; none where they trained another network."""
+    found, own = beside(cell), standard_error(cell)
+    numbers = found.numbers if found else ()
+    return tuple(Against(n, cell.mean - n.mean, None if own is None else math.hypot(own, n.std)) for n in numbers)
 
 
 def summary(cells: Sequence[Cell]) -> Table:
@@ -179,10 +212,10 @@ def summary(cells: Sequence[Cell]) -> Table:
 
 def every_cell(cells: Sequence[Cell]) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
-    gaps, printed = differences(cells), [beside(cell) for cell in cells]
+    gaps, printed = differences(cells), [against(cell) for cell in cells]
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
-    kinds |= {"papers": "text", "printed in": "text"} if any(printed) else {}
+    kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(printed) else {}
     kinds |= {"protocol": "text", "selection": "text", "network": "text"}
     kinds |= {"time": "seconds", "peak memory": "bytes", "digest": "text"}
     rows: list[tuple[Value, ...]] = []
@@ -204,10 +237,11 @@ def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
     return tuple(Column(title, kind) for title, kind in kinds.items())
 
 
-def _papers(found: Published | None) -> tuple[Value, ...]:
-    if found is None:
-        return None, None
-    return " / ".join(n.words for n in found.numbers), " / ".join(n.source for n in found.numbers)
+def _papers(found: Sequence[Against]) -> tuple[Value, ...]:
+    if not found:
+        return None, None, None
+    parts = [(one.number.words, one.words, one.number.source) for one in found]
+    return tuple(" / ".join(words) for words in zip(*parts, strict=True))
 
 
 def cost(spent: Sequence[Spent]) -> Table:

@@ -1,0 +1,85 @@
+"""Laws of accuracy along distillation: the points are the scores, the seconds a share of the cost."""
+
+import csv
+import json
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from dcpipe import costs
+from dcpipe.execution import execute
+from dcpipe.graph import Graph
+from dcpipe.report import curves, stage
+from dcpipe.report.cells import Cell, gather
+
+EXPERIMENT = """
+title: Along
+description: Every snapshot is tested.
+runs:
+  - datasets: [tiny]
+    methods: [random, mtt]
+    ipc: [1]
+    sets: 2
+    evaluations: [digits-curve]
+    networks: [native]
+"""
+
+
+@pytest.fixture(scope="module")
+def along(made: Path) -> Path:
+    """The sets of the experiment `two`, evaluated along the way."""
+    (made / "params/experiments/along.yaml").write_text(EXPERIMENT)
+    graph = Graph(made)
+    for job in graph.jobs("along"):
+        if not job.is_view and not all((made / path).exists() for path in job.outputs.values()):
+            execute(job, made)
+    stage.run(graph.job("report", experiment="along"), made)
+    return made
+
+
+@pytest.fixture
+def cells(along: Path) -> dict[str, Cell]:
+    return {cell.method: cell for cell in gather(Graph(along).job("report", experiment="along"), along)}
+
+
+def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, cells: dict[str, Cell]) -> None:
+    paths = [along / one.scored.outputs["scores"] for one in cells["mtt"].sets]
+    scores = [json.loads(path.read_text())["curve"] for path in paths]
+    assert len(scores) == 2
+    for step, points in zip(curves.steps(cells["mtt"]), zip(*scores, strict=True), strict=True):
+        assert {point["iteration"] for point in points} == {step.iteration}
+        assert list(step.accuracies) == [value for point in points for value in point["accuracies"]]
+
+
+def test_the_last_step_took_a_sets_whole_time_and_half_the_iterations_half_of_it(
+    along: Path, cells: dict[str, Cell]
+) -> None:
+    noted = [costs.read(along / one.made.costs) or {} for one in cells["mtt"].sets]
+    whole = fmean(float(str(one["seconds"])) for one in noted)
+    found = {step.iteration: step.seconds for step in curves.steps(cells["mtt"])}
+    assert found == pytest.approx({0: 0.0, 2: whole / 3, 4: whole * 2 / 3, 6: whole}, abs=1e-3)
+
+
+def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
+    html = (along / "results/along/report.html").read_text()
+    assert "Accuracy: tiny, 1 image a class, protocol digits-curve" in html
+    assert html.count("test accuracy in percent by iteration, Random:") == 1
+    assert html.count("test accuracy in percent by second, Random:") == 1
+    rows = list(csv.DictReader((along / "results/along/tables/curves.csv").read_text().splitlines()))
+    assert [(row["method"], row["iteration"], row["n"]) for row in rows] == [
+        ("Random", "0", "4"), *[("MTT", str(at), "4") for at in (0, 2, 4, 6)]
+    ]  # fmt: skip
+
+
+def test_without_every_cost_there_is_no_drawing_by_seconds(cells: dict[str, Cell], along: Path) -> None:
+    (along / cells["mtt"].sets[0].made.costs).unlink()
+    (found,) = curves.drawn(gather(Graph(along).job("report", experiment="along"), along))
+    assert found.by_seconds is None
+    assert found.methods == ("Random", "MTT")
+
+
+def test_an_experiment_whose_snapshots_are_not_tested_has_no_curves(made: Path) -> None:
+    found = gather(Graph(made).job("report", experiment="two"), made)
+    assert curves.drawn(found) == []
+    assert curves.table(found) is None
