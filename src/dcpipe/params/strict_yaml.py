@@ -7,6 +7,8 @@ true and false are booleans, and a duplicate or non-text key is an error that na
 
 import re
 from collections.abc import Hashable
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -77,13 +79,19 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
+@lru_cache(maxsize=512)
+def _loaded(text: str) -> object:
+    """Once a text: PyYAML takes 50 ms for a long preset, and many presets have the same bases."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
+
+
 def parse(text: str, where: str) -> Tree:
     """The mapping in a YAML text.
 
     Raises: UserError naming `where` (and the line) if it does not parse, has a duplicate key or is no mapping.
     """
     try:
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
+        tree = deepcopy(_loaded(text))  # a caller may change what it is given
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
