@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe import costs, provenance
+from dcpipe import costs, status
 from dcpipe.data import registry
 from dcpipe.errors import UserError
 from dcpipe.experts.epochs import kept_epochs
@@ -33,21 +33,15 @@ class Row:
 
 
 def rows(graph: Graph, experiment: str) -> list[Row]:
-    """One row a stage. A job is to run if its card is not that of the job, or anything before it is to run.
+    """One row a stage. A job is to run if it is not done, as `dcpipe status` has it.
 
     Seconds come from what the same jobs, or others of the stage, cost here before; None if none was measured.
     """
-    jobs = graph.jobs(experiment)
-    dirty: set[str] = set()
-    for job in jobs:
-        needs = (graph.maker(path).name in dirty for paths in job.inputs.values() for path in paths)
-        if not job.is_view and (any(needs) or provenance.problem(job, graph.root)):
-            dirty.add(job.name)
-    found = []
+    statuses, found = status.of(graph, experiment), []
     for stage in STAGES:
-        members = [job for job in jobs if job.stage == stage and not job.is_view]
+        members = [one.job for one in statuses if one.job.stage == stage]
         if members:
-            waiting = [job for job in members if job.name in dirty]
+            waiting = [one.job for one in statuses if one.job.stage == stage and one.state != "done"]
             disk = sum(_disk(graph, job) for job in waiting)
             seconds = _seconds(graph.root, members, waiting)
             found.append(Row(stage, len(members), len(waiting), disk, *_memory(graph.root, members), seconds))

@@ -33,8 +33,8 @@ def of(graph: Graph, experiment: str) -> list[Status]:
     found: dict[str, Status] = {}
     for job in graph.jobs(experiment):
         if not job.is_view:
-            makers = {graph.maker(path).name for paths in job.inputs.values() for path in paths}
-            waits_for = next((name for name in found if name in makers and found[name].state != "done"), None)
+            makers = (graph.maker(path).name for paths in job.inputs.values() for path in paths)
+            waits_for = next((name for name in makers if found[name].state != "done"), None)
             found[job.name] = _of(job, graph.root, waits_for)
     return list(found.values())
 
