@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dcpipe.data import store
 from dcpipe.distill import synthetic_set
+from dcpipe.distill.synthetic_set import SyntheticSet
 from dcpipe.execution import execute
 from dcpipe.graph import Graph
-from dcpipe.report import stage
+from dcpipe.report import figures, stage
 
 
 class Attributes(HTMLParser):
@@ -149,3 +151,30 @@ def test_the_protocol_says_which_rates_were_searched_and_chosen(made: Path, root
     assert "the rate of 0.001, 0.005, 0.01, 0.05, 0.1 that does best on validation images" in page
     assert f"Rates that validation images chose: {', '.join(f'{rate:g}' for rate in sorted(chosen))}." in page
     assert "validation images chose" not in (made / "results/two/report.html").read_text()
+
+
+def test_a_set_mostly_beyond_the_screen_is_squeezed_image_by_image(tmp_path: Path) -> None:
+    """Its mean is middle grey and 2.5 deviations span half the screen; one that a screen can show is left alone."""
+    ramp = torch.linspace(-1.0, 1.0, 64).view(1, 1, 8, 8)
+    for scale, squeezed in ((8.0, True), (0.1, False)):
+        images = torch.cat([scale * ramp + 0.5, 3 * scale * ramp + 0.5])
+        path = tmp_path / f"{scale}.safetensors"
+        synthetic_set.save(path, SyntheticSet(images, torch.tensor([0, 1]), torch.tensor(0.01)))
+        found = figures.picture(path, Identity(), 2**10)
+        assert found.squeezed is squeezed
+        drawn = [
+            np.asarray(Image.open(io.BytesIO(base64.b64decode(strip.uri.split(",")[1])))) for strip in found.strips
+        ]
+        if squeezed:
+            assert np.array_equal(drawn[0], drawn[1])  # each by its own deviation
+            expected = (ramp / (5 * ramp.std(correction=0)) + 0.5)[0, 0] * 255
+            np.testing.assert_allclose(drawn[0], expected.numpy(), atol=0.51)
+        else:
+            assert np.array_equal(drawn[0], (images[0, 0] * 255).round().byte().numpy())
+
+
+class Identity:
+    """Images that are pixels already."""
+
+    def invert(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        return images_NCHW

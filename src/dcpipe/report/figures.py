@@ -25,6 +25,8 @@ CLASSES, COLUMNS = 20, 10  # shown of a set, at most
 BINS, RAW = 60, 120  # a curve of more points than RAW is drawn in BINS bins
 QUANTITIES = {"loss": "matching loss", "step_size": "step size", "image_gradient_norm": "image gradient norm"}
 WIDE, HIGH, LEFT, BOTTOM, TOP, RIGHT = 360, 190, 46, 26, 8, 10
+FAR, SQUEEZE_FROM = 0.5, 0.25  # images are squeezed if this share of their values is so far below black or above white
+DEVIATIONS = 2.5  # from the middle of what is shown of a squeezed image to either end
 LOG_FROM = 50.0  # ratio of largest to smallest from which an axis is logarithmic
 
 Points = Sequence[tuple[float, float]]
@@ -41,7 +43,11 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A synthetic set for the eye. `outside` is the share of pixel values that no screen can show; they are clipped."""
+    """A synthetic set for the eye. `outside` is the share of pixel values that no screen can show.
+
+    They are clipped; if many are far out, little would be left to see, and each image is `squeezed` first: 2.5
+    deviations below its mean become black and 2.5 above it white.
+    """
 
     strips: tuple[Strip, ...]
     size: int
@@ -50,6 +56,7 @@ class Picture:
     low: float
     high: float
     outside: float
+    squeezed: bool
 
     @property
     def columns(self) -> int:
@@ -72,15 +79,28 @@ def picture(path: Path, transform: "Transform", budget: int) -> Picture:
     classes, room = sorted(set(labels_N.tolist())), max(1, budget // pixels_NCHW[0, 0].numel())
     rows = min(len(classes), CLASSES, room)
     columns = max(1, min(COLUMNS, room // rows))
+    squeezed = _share_beyond(pixels_NCHW, FAR) > SQUEEZE_FROM
+    shown_NCHW = _squeezed(pixels_NCHW) if squeezed else pixels_NCHW
     return Picture(
-        strips=tuple(_strip(label, pixels_NCHW[labels_N == label][:columns]) for label in classes[:rows]),
+        strips=tuple(_strip(label, shown_NCHW[labels_N == label][:columns]) for label in classes[:rows]),
         size=pixels_NCHW.shape[3],
         classes=len(classes),
         images=len(pixels_NCHW),
         low=float(pixels_NCHW.min()),
         high=float(pixels_NCHW.max()),
-        outside=float(((pixels_NCHW < 0) | (pixels_NCHW > 1)).float().mean()),
+        outside=_share_beyond(pixels_NCHW, 0.0),
+        squeezed=squeezed,
     )
+
+
+def _share_beyond(pixels_NCHW: "Tensor", margin: float) -> float:
+    return float(((pixels_NCHW < -margin) | (pixels_NCHW > 1 + margin)).float().mean())
+
+
+def _squeezed(pixels_NCHW: "Tensor") -> "Tensor":
+    mean_N111 = pixels_NCHW.mean((1, 2, 3), keepdim=True)
+    deviation_N111 = pixels_NCHW.std((1, 2, 3), correction=0, keepdim=True)
+    return (pixels_NCHW - mean_N111) / (2 * DEVIATIONS * deviation_N111.clamp(min=1e-12)) + 0.5
 
 
 def _strip(label: int, pixels_NCHW: "Tensor") -> Strip:
