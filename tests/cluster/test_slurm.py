@@ -78,8 +78,9 @@ def test_the_cluster_makes_the_bytes_of_a_local_run_though_its_node_is_drained(
     assert len(submitted) == 9  # data, both shards together, 4 sets, all scores together, metrics, report
     for job in submitted:
         learns = any(rule in job["Comment"] for rule in ("experts", "distill", "evaluate"))
-        assert job["Partition"] == ("gpu" if learns else "cpu")
-        assert ("TresPerJob" in job) == (learns and "random" not in job["Comment"])
+        on_gpu = learns and "random" not in job["Comment"]  # a coreset is real images as they are
+        assert job["Partition"] == ("gpu" if on_gpu else "cpu")
+        assert ("TresPerJob" in job) == on_gpu
     for name in ("experts_tiny_plain_shard0", "experts_tiny_plain_shard1", DISTILL):
         assert "CUDA_VISIBLE_DEVICES=" in log(clone, name)
 
