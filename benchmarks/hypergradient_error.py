@@ -1,0 +1,106 @@
+"""How far cheaper hypergradients are from the exact one, on real experts and on sets that were distilled from them.
+
+    python benchmarks/hypergradient_error.py digits           # where mtt's set 0 at one image a class is made
+    python benchmarks/hypergradient_error.py cifar10-small --draws 4
+
+For the sets that MTT kept on its way (the real images it began with, and what became of them) and the segments, batches
+and augmentation that a run would draw: the gradient of the images by each kind. Prints one JSON object. A kind's
+relative error is |g - exact| / |exact|, its cosine the one between both; `time` is its own over the exact one's,
+interleaved.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from dcpipe import device
+from dcpipe.artifact import Draft
+from dcpipe.checkpoint import State
+from dcpipe.data import store
+from dcpipe.distill import synthetic_set
+from dcpipe.distill.matching import trajectory
+from dcpipe.distill.matching.common import Setting
+from dcpipe.graph import Graph
+from dcpipe.params.method import Method
+from dcpipe.params.trajectory import Exact, PerStep, Trajectory, Truncated
+from dcpipe.random import Stream
+from dcpipe.task import Task
+
+KEPT = ("1/6", "1/3", "1/2", "2/3", "5/6")
+
+
+def kinds() -> dict[str, Any]:
+    """The hypergradients that are compared; the exact one comes first."""
+    cut = {f"truncated, {kept} kept": Truncated(kind="truncated", kept=kept, micro_batch=None) for kept in KEPT}
+    exact, per_step = Exact(kind="exact", micro_batch=None), PerStep(kind="per_step", micro_batch=None)
+    return {"exact": exact, "per_step": per_step, **cut}
+
+
+def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
+    """Errors, cosines and times of every kind, by how far the set was distilled."""
+    job = Graph(root).job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
+    task = Task(job, root, cast(Draft, None), State(root / "state/none"))  # it reads inputs and writes nothing
+    method = task.section("method", Method)
+    assert isinstance(method.matching, Trajectory)
+    device.prepare(method.compute.threads)
+    whitened_by = task.input("whitening") if "whitening" in job.inputs else None
+    train = store.load(task.input("train"), "train", torch.device("cpu"), whitened_by)
+    stream = Stream.root(method.seed, "benchmark", dataset)
+    matchings = {}
+    for name, kind in kinds().items():
+        changed = replace(method, matching=replace(method.matching, hypergradient=kind))
+        matchings[name] = trajectory.make(Setting(task, changed, train, stream, torch.device("cpu")))
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    norms: dict[str, float] = {}
+    for iteration, synthetic in synthetic_set.load_snapshots(root / job.outputs["snapshots"]):
+        gradients: dict[str, list[torch.Tensor]] = {name: [] for name in matchings}
+        seconds: dict[str, float] = dict.fromkeys(matchings, 0.0)
+        for draw in range(draws):
+            episode = matchings["exact"].draw(draw, len(synthetic.images_NCHW))
+            for name, matching in matchings.items():
+                started = time.perf_counter()
+                gradients[name].append(matching.evaluate(synthetic, episode)[0].images.flatten())
+                seconds[name] += time.perf_counter() - started
+        key = f"after {iteration} iterations"
+        norms[key] = round(statistics.fmean(float(g.norm()) for g in gradients["exact"]), 6)
+        found[key] = {
+            name: {**against(values, gradients["exact"]), "time": round(seconds[name] / seconds["exact"], 2)}
+            for name, values in gradients.items()
+            if name != "exact"
+        }
+    return {
+        "dataset": dataset,
+        "inner_steps": method.matching.inner_steps,
+        "draws": draws,
+        "norm of the exact gradient": norms,
+        "kinds": found,
+    }
+
+
+def against(found: Sequence[torch.Tensor], exact: Sequence[torch.Tensor]) -> dict[str, float]:
+    """Mean relative error and mean cosine over draws."""
+    errors = [float((a - b).norm() / b.norm()) for a, b in zip(found, exact, strict=True)]
+    cosines = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in zip(found, exact, strict=True)]
+    return {"relative_error": round(statistics.fmean(errors), 3), "cosine": round(statistics.fmean(cosines), 3)}
+
+
+def main() -> None:
+    """Print the measurement."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dataset")
+    parser.add_argument("--draws", type=int, default=12)
+    parser.add_argument("--root", type=Path, default=Path())
+    given = parser.parse_args()
+    print(json.dumps({**compare(given.root, given.dataset, given.draws), "machine": platform.machine()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
