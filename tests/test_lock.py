@@ -47,3 +47,11 @@ def test_an_unchanged_lock_is_left_alone(tmp_path: Path) -> None:
 
 def test_no_lock_holds_no_stages(tmp_path: Path) -> None:
     assert lock.read(tmp_path / "dvc.lock") == {}
+
+
+def test_a_job_that_is_gone_from_the_dvc_yaml_leaves_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: x\n  c:\n    cmd: y\n")
+    path = tmp_path / "dvc.lock"
+    lock.write(path, STAGES)
+    assert set(lock.read(path)) == {"a", "b"}
+    assert lock.current(path) == {"a": lock.read(path)["a"]}

@@ -168,7 +168,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
     if missing:
         raise DcpipeError("is in no dvc.yaml", where=min(missing), remedy="run `dcpipe graph export`")
     for path, stages in saved.items():
-        lock.write(path, lock.read(path) | stages)
+        lock.write(path, lock.current(path) | stages)
 
 
 @contextmanager

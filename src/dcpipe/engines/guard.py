@@ -54,11 +54,11 @@ def adopt(root: Path, experiment: str) -> int:
 
 
 def settle_lock(root: Path, experiment: str) -> None:
-    """Put the experiment's dvc.lock files into the one order and writing that `record` gives them."""
+    """Put the experiment's dvc.lock files into the one order and writing that `record` gives them, without jobs that are gone."""
     for path in {dvc.file_of(experiment), dvc.SHARED, "dvc.yaml"}:
         file = (root / path).with_suffix(".lock")
         if file.is_file():
-            lock.write(file, lock.read(file))
+            lock.write(file, lock.current(file))
 
 
 def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:

@@ -38,6 +38,13 @@ def read(path: Path) -> dict[str, Any]:
     return stages
 
 
+def current(path: Path) -> dict[str, Any]:
+    """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
+    beside = path.with_suffix(".yaml")
+    named = yaml.load(beside.read_text(), Loader=LOADER)["stages"] if beside.is_file() else {}  # noqa: S506 (safe)
+    return {name: stage for name, stage in read(path).items() if name in named}
+
+
 def write(path: Path, stages: Mapping[str, Any]) -> None:
     """Write the stages in the order of their names, if that changes the file."""
     tree = {"schema": "2.0", "stages": {name: _plain(stages[name]) for name in sorted(stages)}}
