@@ -54,7 +54,7 @@ def adopt(root: Path, experiment: str) -> int:
 
 
 def settle_lock(root: Path, experiment: str) -> None:
-    """Put the experiment's dvc.lock files into the order and writing that `record` gives them; jobs that are gone leave."""
+    """Put the dvc.lock files into the order and writing that `record` gives them; jobs that are gone leave."""
     for path in {dvc.file_of(experiment), dvc.SHARED, "dvc.yaml"}:
         file = (root / path).with_suffix(".lock")
         if file.is_file():
