@@ -110,7 +110,7 @@ def explained(error: BaseException) -> tuple[str | None, int]:
         case ModuleNotFoundError(name=str(name)) if not name.startswith("dcpipe"):
             found = f"{name} is not installed; pip install it, or run `make run`, which sets everything up", 2
         case _ if hasattr(error, "format_message"):  # typer's usage errors
-            found = f"{error.format_message()} See `dcpipe --help`", 2
+            found = f"{error.format_message().rstrip('.')} (see `dcpipe --help`)", 2
         case _:
             first = (str(error).strip() or "it says nothing").splitlines()[0]
             found = f"{type(error).__name__}: {first}; this is a defect: `dcpipe --debug ...` shows where", 1
