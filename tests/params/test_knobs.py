@@ -98,6 +98,8 @@ ALTERNATIVES: dict[str, object] = {  # by key, or by preset and key
     "datm matching.segment.first_max_start_epoch": 1,
     "datm matching.segment.max_start_epoch": 4,
     "datm matching.segment.span_epochs": 2,
+    "mct-span-1 matching.segment.span_epochs": 2,
+    "satm-noise-none outer.sharpness.noise.scale": 0.1,
     "matching.distance.angle": 1.5,
     "matching.hypergradient.kept": "4/5",
     "matching.layer_weights": [0.1, 2.0, 1.0],

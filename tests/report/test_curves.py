@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from statistics import fmean
 
@@ -27,15 +28,16 @@ runs:
 
 
 @pytest.fixture(scope="module")
-def along(made: Path) -> Path:
-    """The sets of the experiment `two`, evaluated along the way."""
-    (made / "params/experiments/along.yaml").write_text(EXPERIMENT)
-    graph = Graph(made)
+def along(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sets of the experiment `two`, evaluated along the way, in a root of their own."""
+    root = Path(shutil.copytree(made, tmp_path_factory.mktemp("along") / "root"))
+    (root / "params/experiments/along.yaml").write_text(EXPERIMENT)
+    graph = Graph(root)
     for job in graph.jobs("along"):
-        if not job.is_view and not all((made / path).exists() for path in job.outputs.values()):
-            execute(job, made)
-    stage.run(graph.job("report", experiment="along"), made)
-    return made
+        if not job.is_view and not all((root / path).exists() for path in job.outputs.values()):
+            execute(job, root)
+    stage.run(graph.job("report", experiment="along"), root)
+    return root
 
 
 @pytest.fixture
