@@ -14,6 +14,8 @@ from dcpipe.code_identity import digest, is_neutral, reached
 from dcpipe.graph import Graph
 from dcpipe.params.strict_yaml import parse
 
+pytestmark = pytest.mark.xdist_group("identity")  # one worker makes the module's fixture
+
 SOURCE = '''
 """A module."""
 import math

@@ -19,6 +19,8 @@ from dcpipe.execution import execute
 from dcpipe.graph import Graph
 from dcpipe.job import Job
 
+pytestmark = pytest.mark.xdist_group("interrupted")  # one worker makes the module's fixture
+
 DISTILL = ["distill", "tiny", "mtt", "--ipc", "1"]
 EXPERTS = ["experts", "tiny", "plain", "--shard", "0"]
 EVALUATE = ["evaluate", "tiny", "mtt", "--ipc", "1", "--protocol", "digits"]

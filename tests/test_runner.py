@@ -26,6 +26,8 @@ from dcpipe.params import outside
 from dcpipe.runner import Outcome, Runner, Tally, stages_of
 from dcpipe.task import ask_to_stop, stop_asked, stopping_on_signals
 
+pytestmark = pytest.mark.xdist_group("runner")  # one worker makes the module's fixture
+
 REPOSITORY = Path(__file__).parents[1]
 ENGINES = "snakemake snakemake_interface_common dvc dvc_data dvc_objects scmrepo"
 BEYOND_THE_CORE = f"{ENGINES} sklearn scipy jinja2 pandas matplotlib torchvision kornia ruamel"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from dcpipe import artifact, card, execution
+from dcpipe import artifact, card
 from dcpipe.artifact import files_of
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.job import Job
@@ -44,6 +44,8 @@ def rebuild(job: Job, root: Path) -> Finding:
 
     On another class of machine than the card names, other bits are expected, and the finding says so.
     """
+    from dcpipe import execution  # and with it torch, which comparing files does not need
+
     existing = artifact.read_card(root / next(iter(job.outputs.values())))
     place = root / "state" / "rebuild" / job.name
     shutil.rmtree(place, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def plain(folder: Path, root: Path, dataset: str, networks: int) -> list[float]:
     test = root / f"{dataset}.npz"
     test_images.export(Graph(root), dataset, test)
     command = [sys.executable, "-c", WITHOUT, "train.py", str(test), str(networks)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=300)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # small steps: threads that wait for each other
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=300)
     return [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("network")]
 
 

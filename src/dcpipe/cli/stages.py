@@ -30,7 +30,7 @@ PANEL = "Stages"
 
 
 def _run(stage: str, log: Path | None, **wildcards: str | int) -> None:
-    from dcpipe import code_identity, execution
+    from dcpipe import code_identity
     from dcpipe.graph import Graph
 
     log_to(log)
@@ -41,6 +41,8 @@ def _run(stage: str, log: Path | None, **wildcards: str | int) -> None:
     graph = Graph(ROOT)
     job = graph.job(stage, **wildcards)
     _refuse_other_inputs(graph, job)
+    from dcpipe import execution  # and with it torch: not before the words are known to be right
+
     card = execution.execute(job, ROOT)
     logging.getLogger("dcpipe").info("%s: done, digest %s", job.folder, str(card["digest"])[:16])
 
