@@ -10,7 +10,7 @@ import pytest
 from dcpipe.graph import Graph
 from dcpipe.report import cells, tables
 from dcpipe.report.cells import Cell
-from dcpipe.report.tables import Column, Table
+from dcpipe.report.table import Column, Table
 
 
 @pytest.fixture(scope="module")

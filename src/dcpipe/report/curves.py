@@ -7,7 +7,7 @@ from statistics import fmean, pstdev
 from dcpipe.report import figures
 from dcpipe.report.cells import Cell, images
 from dcpipe.report.figures import Points
-from dcpipe.report.tables import Column, Table
+from dcpipe.report.table import Column, Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Legend: N images, C channels, H W pixels, K classes.
 """
 
 import base64
-import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcpipe.report import stability
 from dcpipe.report.cells import Cell
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 CLASSES, COLUMNS = 20, 10  # shown of a set, at most
 BINS, RAW = 60, 120  # a curve of more points than RAW is drawn in BINS bins
-QUANTITIES = {"loss": "matching loss", "step_size": "step size", "image_gradient_norm": "image gradient norm"}
+QUANTITIES = {
+    "loss": "matching loss",
+    "step_size": "step size",
+    "image_gradient_norm": "image gradient norm",
+    "cosine": "cosine of the two passes",
+    "rise": "rise of the loss to the second pass",
+}
 WIDE, HIGH, LEFT, BOTTOM, TOP, RIGHT = 360, 190, 46, 26, 8, 10
 FAR, SQUEEZE_FROM = 0.5, 0.25  # images are squeezed if this share of their values is so far below black or above white
 DEVIATIONS = 2.5  # from the middle of what is shown of a squeezed image to either end
@@ -121,12 +127,11 @@ def _png(strip_HWC: "NDArray[np.uint8]") -> str:
 
 def history(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Points (iteration, value) of each drawn quantity that a history.csv has; finite ones only."""
-    with path.open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
+    columns = stability.read(path)
     found = {
-        name: [(float(row["iteration"]), float(row[name])) for row in rows if math.isfinite(float(row[name]))]
+        name: [pair for pair in zip(columns["iteration"], columns[name], strict=True) if math.isfinite(pair[1])]
         for name in QUANTITIES
-        if rows and name in rows[0]
+        if name in columns
     }
     return {name: points for name, points in found.items() if points}
 

@@ -17,7 +17,8 @@ from dcpipe.report.figures import Picture
 from dcpipe.report.findings import findings
 from dcpipe.report.origins import Json, Origins, Spent
 from dcpipe.report.published import references
-from dcpipe.report.tables import Headline, Table, beside, duration, headlines, size
+from dcpipe.report.table import Table, duration, size
+from dcpipe.report.tables import Headline, beside, headlines
 
 if TYPE_CHECKING:
     from jinja2 import Environment

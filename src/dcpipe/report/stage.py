@@ -7,7 +7,7 @@ from dcpipe import artifact
 from dcpipe.errors import UserError
 from dcpipe.graph import Graph
 from dcpipe.job import Job
-from dcpipe.report import crate, curves, page, storage, tables
+from dcpipe.report import crate, curves, page, stability, storage, tables
 from dcpipe.report.cells import gather
 from dcpipe.report.origins import Origins
 
@@ -33,8 +33,7 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     spent = sources.spent(chain)
     offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(spent)]
     offered += [storage.trajectories(spent, sources), storage.preparing(spent)]
-    along = curves.table(cells)
-    offered += [along] if along else []
+    offered += [table for table in (curves.table(cells), stability.table(cells, sources)) if table]
     html = page.render(job, cells, offered, spent, sources)
     place = root / job.outputs["page"]
     _write(root / job.outputs["summary"], tables.summary(cells).csv())

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dcpipe.experts.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.report.origins import Origins, Spent
-from dcpipe.report.tables import Column, Table, Value
+from dcpipe.report.table import Column, Table, Value
 
 FLOAT32 = 4  # bytes
 

@@ -1,0 +1,100 @@
+"""A table, and its forms: raw values as CSV, LaTeX for papers, and values for the eye."""
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+Value = str | int | float | None
+Kind = Literal["text", "count", "points", "number", "seconds", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's title and how its values are shown."""
+
+    title: str
+    kind: Kind = "text"
+
+    @property
+    def raw_title(self) -> str:
+        """The title over raw values: it names their unit."""
+        return f"{self.title} ({self.kind})" if self.kind in {"seconds", "bytes"} else self.title
+
+    def show(self, value: Value) -> str:
+        """A value for the eye; one that is not there says so."""
+        if value is None:
+            return "not measured" if self.kind in {"seconds", "bytes"} else "-"
+        if isinstance(value, str) or self.kind in {"text", "count"}:
+            return str(value)
+        shown = {"points": f"{value:.1f}", "number": f"{value:.3g}", "seconds": duration(value), "bytes": size(value)}
+        return shown[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: the name of its file, what it says, and raw values."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    def csv(self) -> str:
+        """Raw values; one that is not there is empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([column.raw_title for column in self.columns])
+        writer.writerows([["" if value is None else value for value in row] for row in self.rows])
+        return text.getvalue()
+
+    def latex(self) -> str:
+        """A table for LaTeX's booktabs."""
+        shown = [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
+        lines = [[column.title for column in self.columns], *shown]
+        head, *body = [" & ".join(map(escape, line)) + r" \\" for line in lines]
+        shape = "".join("l" if column.kind == "text" else "r" for column in self.columns)
+        return "\n".join(
+            [
+                r"% needs \usepackage{booktabs}",
+                r"\begin{table}",
+                rf"  \caption{{{escape(self.caption)}}}",
+                rf"  \begin{{tabular}}{{{shape}}}",
+                r"    \toprule",
+                f"    {head}",
+                r"    \midrule",
+                *[f"    {line}" for line in body],
+                r"    \bottomrule",
+                r"  \end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"±": r"$\pm$", "<": "$<$", ">": "$>$"},
+}
+
+
+def duration(seconds: float) -> str:
+    """Seconds for the eye."""
+    for limit, unit, divisor in ((120, "s", 1), (7200, "min", 60)):
+        if seconds < limit:
+            return f"{seconds / divisor:.1f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes for the eye, in powers of ten."""
+    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= divisor:
+            return f"{count / divisor:.1f} {unit}"
+    return f"{count:.0f} B"
