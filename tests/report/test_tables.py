@@ -1,5 +1,6 @@
 """Laws of the tables: standard errors over clusters, protocols apart, LaTeX that prints as it stands."""
 
+import json
 import math
 import statistics
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dcpipe.execution import execute
 from dcpipe.graph import Graph
 from dcpipe.report import cells, tables
 from dcpipe.report.cells import Cell
@@ -103,3 +105,22 @@ def test_csv_keeps_full_numbers_and_leaves_what_is_not_there_empty(found: list[C
 def test_the_terminal_never_writes_more_than_100_columns(found: list[Cell]) -> None:
     long = [replace(cell, dataset="d" * 60, label="m" * 60, protocol="p" * 90, ipc=50000) for cell in found]
     assert all(len(line) <= 100 for line in tables.terminal(long).splitlines())
+
+
+def test_a_search_shows_what_its_choice_scored_on_validation_images(root: Path) -> None:
+    path = root / "params/experiments/two.yaml"
+    path.write_text(path.read_text().replace("[digits, digits-legacy-max]", "[digits, digits-searched]"))
+    graph = Graph(root)
+    for job in graph.jobs("two"):
+        if "digits-searched" in job.name:
+            execute(job, root)
+    found = cells.gather(graph.job("report", experiment="two"), root)
+    title = [column.title for column in tables.every_cell(found).columns].index("validation")
+    for row, cell in zip(tables.every_cell(found).rows, found, strict=True):
+        scores = [json.loads((root / one.scored.outputs["scores"]).read_text()) for one in cell.sets]
+        best = [
+            max(rate["validation_mean"] for rate in one.get("searched", [{"validation_mean": 0}])) for one in scores
+        ]
+        assert row[title] == (pytest.approx(statistics.fmean(best)) if cell.protocol == "digits-searched" else None)
+    plain = [cell for cell in found if cell.protocol == "digits"]
+    assert "validation" not in [column.title for column in tables.every_cell(plain).columns]

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dcpipe import artifact, costs
 from dcpipe.job import Job
@@ -40,6 +40,7 @@ class EvaluatedSet:
     digest: str  # of the synthetic set's payload
     cost: Cost | None  # of making the set; None: not measured
     searched_rate: float | None = None  # the learning rate that validation images chose; None: none was searched
+    validation: float | None = None  # what its networks scored on validation images at that rate, in percent
     curve: tuple[tuple[int, tuple[float, ...]], ...] = ()  # iterations and accuracies of the sets before it, and itself
 
 
@@ -75,6 +76,12 @@ class Cell:
     def n(self) -> int:
         """How many networks were trained."""
         return len(self.accuracies)
+
+    @property
+    def validation(self) -> float | None:
+        """Mean accuracy on validation images in percent, where they chose a learning rate for every set."""
+        found = [one.validation for one in self.sets if one.validation is not None]
+        return statistics.fmean(found) if len(found) == len(self.sets) else None
 
     @property
     def measured(self) -> list[Cost]:
@@ -164,6 +171,7 @@ def gather(job: Job, root: Path) -> list[Cell]:
                 digest=artifact.payload_digest(artifact.checked(root / maker.outputs["synthetic"])),
                 cost=cost_of(maker, root),
                 searched_rate=float(scores["learning_rate"]) if "searched" in scores else None,
+                validation=_validation(scores),
                 curve=tuple(
                     (int(at["iteration"]), tuple(map(float, at["accuracies"]))) for at in scores.get("curve", ())
                 ),
@@ -172,6 +180,13 @@ def gather(job: Job, root: Path) -> list[Cell]:
         selections[key] = str(scores["selection"])
     keys = sorted(found, key=_order(list(found)))
     return [_cell(key, selections[key], found[key]) for key in keys]
+
+
+def _validation(scores: dict[str, Any]) -> float | None:
+    """The validation accuracy of the rate that was chosen."""
+    means = {one["learning_rate"]: one["validation_mean"] for one in scores.get("searched", ())}
+    found = means.get(scores.get("learning_rate"))
+    return None if found is None else float(found)
 
 
 def cost_of(job: Job, root: Path) -> Cost | None:

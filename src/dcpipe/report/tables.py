@@ -146,8 +146,10 @@ def summary(cells: Sequence[Cell]) -> Table:
 def every_cell(cells: Sequence[Cell]) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, printed = differences(cells), [against(cell) for cell in cells]
+    searched = any(cell.validation is not None for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
+    kinds |= {"validation": "points"} if searched else {}
     kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(printed) else {}
     kinds |= {"protocol": "text", "selection": "text", "network": "text"}
     kinds |= {"time": "seconds", "peak memory": "bytes", "digest": "text"}
@@ -158,6 +160,7 @@ def every_cell(cells: Sequence[Cell]) -> Table:
             (
                 *(cell.dataset, cell.ipc, cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
                 *((gap.points, gap.errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
+                *((cell.validation,) if searched else ()),
                 *(_papers(printed[position]) if any(printed) else ()),
                 *(cell.protocol, cell.selection, cell.network, cell.seconds, cell.peak_bytes, cell.digest),
             )
