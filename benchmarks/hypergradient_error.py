@@ -14,7 +14,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,8 +27,9 @@ from dcpipe.checkpoint import State
 from dcpipe.data import store
 from dcpipe.distill import synthetic_set
 from dcpipe.distill.matching import trajectory
-from dcpipe.distill.matching.common import Setting
+from dcpipe.distill.matching.common import Matching, Setting
 from dcpipe.graph import Graph
+from dcpipe.job import Job
 from dcpipe.params.method import Method
 from dcpipe.params.trajectory import Exact, PerStep, Trajectory, Truncated
 from dcpipe.random import Stream
@@ -44,8 +45,8 @@ def kinds() -> dict[str, Any]:
     return {"exact": exact, "per_step": per_step, **cut}
 
 
-def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
-    """Errors, cosines and times of every kind, by how far the set was distilled."""
+def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, int, dict[str, Matching]]:
+    """MTT at one image a class, its inner steps, and its matching by each hypergradient, with the same draws."""
     job = Graph(root).job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
     task = Task(job, root, cast(Draft, None), State(root / "state/none"))  # it reads inputs and writes nothing
     method = task.section("method", Method)
@@ -54,18 +55,24 @@ def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
     whitened_by = task.input("whitening") if "whitening" in job.inputs else None
     train = store.load(task.input("train"), "train", torch.device("cpu"), whitened_by)
     stream = Stream.root(method.seed, "benchmark", dataset)
-    matchings = {}
-    for name, kind in kinds().items():
+    found: dict[str, Matching] = {}
+    for name, kind in kinds.items():
         changed = replace(method, matching=replace(method.matching, hypergradient=kind))
-        matchings[name] = trajectory.make(Setting(task, changed, train, stream, torch.device("cpu")))
+        found[name] = trajectory.make(Setting(task, changed, train, stream, torch.device("cpu")))
+    return job, method.matching.inner_steps, found
+
+
+def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
+    """Errors, cosines and times of every kind, by how far the set was distilled."""
+    job, inner_steps, by_kind = matchings(root, dataset, kinds())
     found: dict[str, dict[str, dict[str, float]]] = {}
     norms: dict[str, float] = {}
     for iteration, synthetic in synthetic_set.load_snapshots(root / job.outputs["snapshots"]):
-        gradients: dict[str, list[torch.Tensor]] = {name: [] for name in matchings}
-        seconds: dict[str, float] = dict.fromkeys(matchings, 0.0)
+        gradients: dict[str, list[torch.Tensor]] = {name: [] for name in by_kind}
+        seconds: dict[str, float] = dict.fromkeys(by_kind, 0.0)
         for draw in range(draws):
-            episode = matchings["exact"].draw(draw, len(synthetic.images_NCHW))
-            for name, matching in matchings.items():
+            episode = by_kind["exact"].draw(draw, len(synthetic.images_NCHW))
+            for name, matching in by_kind.items():
                 started = time.perf_counter()
                 gradients[name].append(matching.evaluate(synthetic, episode)[0].images.flatten())
                 seconds[name] += time.perf_counter() - started
@@ -78,7 +85,7 @@ def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
         }
     return {
         "dataset": dataset,
-        "inner_steps": method.matching.inner_steps,
+        "inner_steps": inner_steps,
         "draws": draws,
         "norm of the exact gradient": norms,
         "kinds": found,

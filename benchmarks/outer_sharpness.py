@@ -1,0 +1,58 @@
+"""How sharp the matching loss is at what each method made, along its way.
+
+    python benchmarks/outer_sharpness.py digits mtt satm mtt-sam        # sets 0 at one image a class, made before
+
+At every snapshot of each set, for the same segments, batches and augmentation: MTT's loss L(S), the norm of its exact
+gradient h of the images, and the sharpness L(S + radius h / |h|) - L(S), which SATM's outer loop descends.
+Prints one JSON object; the numbers are means over the draws.
+"""
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+from dcpipe.distill import synthetic_set
+from dcpipe.distill.sharpness.common import ascent
+from dcpipe.graph import Graph
+from dcpipe.params.trajectory import Exact
+from hypergradient_error import matchings
+
+
+def measure(root: Path, dataset: str, methods: list[str], radius: float, draws: int) -> dict[str, object]:
+    """Loss, norm and sharpness by method and iteration."""
+    _, inner_steps, found = matchings(root, dataset, {"exact": Exact(kind="exact", micro_batch=None)})
+    matching = found["exact"]
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    for method in methods:
+        made = Graph(root).job("distill", dataset=dataset, method=method, ipc=1, set=0)
+        for iteration, synthetic in synthetic_set.load_snapshots(root / made.outputs["snapshots"]):
+            seen: dict[str, list[float]] = {"loss": [], "norm": [], "sharpness": []}
+            for draw in range(draws):
+                episode = matching.draw(draw, len(synthetic.images_NCHW))
+                gradients, trace = matching.evaluate(synthetic, episode)
+                climbed = synthetic.images_NCHW + ascent(synthetic.images_NCHW, gradients.images, radius)
+                _, theirs = matching.evaluate(replace(synthetic, images_NCHW=climbed), episode)
+                seen["loss"].append(float(trace.loss))
+                seen["norm"].append(float(gradients.images.norm()))
+                seen["sharpness"].append(float(theirs.loss - trace.loss))
+            means = {name: float(f"{statistics.fmean(values):.4g}") for name, values in seen.items()}
+            rows.setdefault(method, {})[f"after {iteration} iterations"] = means
+    return {"dataset": dataset, "inner_steps": inner_steps, "radius": radius, "draws": draws, "methods": rows}
+
+
+def main() -> None:
+    """Print the measurement."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dataset")
+    parser.add_argument("methods", nargs="+")
+    parser.add_argument("--radius", type=float, default=0.1)
+    parser.add_argument("--draws", type=int, default=24)
+    parser.add_argument("--root", type=Path, default=Path())
+    given = parser.parse_args()
+    print(json.dumps(measure(given.root, given.dataset, given.methods, given.radius, given.draws), indent=1))
+
+
+if __name__ == "__main__":
+    main()
