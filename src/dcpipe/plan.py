@@ -1,6 +1,7 @@
 """`dcpipe plan`: what would run and what it will cost, before anything is spent."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def rows(graph: Graph, experiment: str) -> list[Row]:
         members = [one.job for one in statuses if one.job.stage == stage]
         if members:
             waiting = [one.job for one in statuses if one.job.stage == stage and one.state != "done"]
-            disk = sum(_disk(graph, job) for job in waiting)
+            disk = disk_bytes(graph, waiting)
             seconds = _seconds(graph.root, members, waiting)
             found.append(Row(stage, len(members), len(waiting), disk, *_memory(graph.root, members), seconds))
     return found
@@ -81,6 +82,11 @@ def refuse_full_disk(found: list[Row], root: Path) -> None:
     if needed > free:
         what = f"up to {needed / 1e9:.1f} GB will be written, and {free / 1e9:.1f} GB are free"
         raise UserError(what, where=str(root.resolve() / "artifacts"), remedy="make room, or ask for fewer experts")
+
+
+def disk_bytes(graph: Graph, jobs: Iterable[Job]) -> int:
+    """Bytes that the payloads of jobs take at most: before compression."""
+    return sum(_disk(graph, job) for job in jobs)
 
 
 def _memory(root: Path, members: list[Job]) -> tuple[int, bool]:

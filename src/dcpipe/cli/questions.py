@@ -49,6 +49,31 @@ def plan(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def rehearse(
+    experiment: Experiment = DEFAULT_EXPERIMENT,
+    devices: Annotated[str, typer.Option("--devices", help="For how many devices hours are told.")] = "1,8,64",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Try a few steps of each kind of job on made-up images, and say what the whole experiment takes here.
+
+    It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
+    """
+    from dcpipe import plan as planning
+    from dcpipe import rehearsal
+    from dcpipe.graph import Graph
+
+    counts = rehearsal.counts_of(devices)
+    graph = Graph(ROOT)
+    found = list(rehearsal.run(graph, experiment, steps=steps))
+    disk = planning.disk_bytes(graph, graph.jobs(experiment))
+    if as_json:
+        typer.echo(rehearsal.as_json(found, disk, counts))
+    else:
+        say_lines(rehearsal.lines(found, disk, counts))
+
+
+@app.command(rich_help_panel=PANEL)
 def status(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     jobs: Annotated[bool, typer.Option("--jobs", help="Every job, and why it is not done.")] = False,

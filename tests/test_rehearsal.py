@@ -1,0 +1,137 @@
+"""Laws of rehearsals: a linear cost is found again, hours add up, and nothing of the repository is touched."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import repository
+from dcpipe import rehearsal
+from dcpipe.errors import UserError
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.rehearsal import Kind, Rehearsed
+
+EXPERIMENT = """
+title: A test
+description: A test.
+runs:
+  - datasets: [tiny]
+    methods: [%s]
+    ipc: [1]
+    sets: 2
+    evaluations: [%s]
+    networks: [native]
+"""
+
+
+def _experiment(root: Path, methods: str, evaluations: str = "digits") -> Graph:
+    (root / "params/experiments/one.yaml").write_text(EXPERIMENT % (methods, evaluations))
+    return Graph(root)
+
+
+def _kind(graph: Graph, stage: str) -> Kind:
+    (found,) = [kind for kind in rehearsal.kinds(graph, "one") if kind.job.stage == stage]
+    return found
+
+
+@pytest.mark.parametrize(
+    "methods",
+    ["mct", "tesla-soft", "satm-da", "gm-mdo", "dm", "cafe-dsa"],
+)
+def test_every_family_can_be_tried_without_data(root: Path, methods: str) -> None:
+    before = repository.bytes_below(root)
+    found = list(rehearsal.run(_experiment(root, methods), "one", steps=1))
+    assert [one.problem for one in found] == [None] * len(found)
+    assert {one.stage for one in found} >= {"distill", "evaluate"}
+    assert all(one.peak_bytes > 0 and one.seconds_a_job > 0 for one in found)
+    after = repository.bytes_below(root)
+    assert after.keys() - before.keys() == {"params/experiments/one.yaml"}
+
+
+def test_the_rate_of_a_linear_cost_is_found_and_what_is_done_once_counts_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, a_step = 7.0, 0.25
+    monkeypatch.setattr(rehearsal, "_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
+    monkeypatch.setattr(rehearsal, "_seconds_an_image", lambda _job, _root: 0.0)
+    graph = _experiment(root, "mtt")
+    for kind, one in zip(rehearsal.kinds(graph, "one"), rehearsal.run(graph, "one"), strict=True):
+        assert one.seconds_a_step == pytest.approx(a_step * kind.shape.share)
+        assert one.seconds_once == pytest.approx(once)
+        assert one.seconds_a_job == pytest.approx(once + a_step * kind.shape.share * kind.shape.steps)
+        assert one.peak_bytes == 40  # of the longest run that was needed
+
+
+def test_steps_are_those_of_the_real_job(root: Path) -> None:
+    graph = _experiment(root, "mtt")
+    experts, distill, evaluate = rehearsal.kinds(graph, "one")
+    assert (experts.jobs, distill.jobs, evaluate.jobs) == (2, 2, 2)  # shards, sets, scores of sets
+    assert experts.shape.steps == 4  # epochs of the one expert of a shard
+    assert distill.shape.steps == 6
+    assert evaluate.shape.steps == 2 * 21  # networks, and E + 1 epochs
+    assert evaluate.shape.tested == 2 * 240  # networks, and test images
+    with_more = _kind(_experiment(root, "mtt", "digits-legacy-max"), "evaluate").shape
+    sets = with_more.steps / evaluate.shape.steps
+    assert sets == with_more.tested / evaluate.shape.tested > 1
+    searched = _kind(_experiment(root, "mtt", "digits-searched"), "evaluate").shape
+    assert (searched.steps, searched.tested) == (5 * evaluate.shape.steps, evaluate.shape.tested)
+    assert _kind(_experiment(root, "whole"), "evaluate").shape.per_class == 16  # a batch holds all of them
+
+
+def test_an_epoch_of_all_images_is_as_long_as_it_has_more_of_them(root: Path) -> None:
+    repository.set_params(root, "experts/plain.yaml", {"overrides.tiny.batch": 20})
+    shape = _kind(_experiment(root, "mtt"), "experts").shape
+    assert shape.per_class == 4  # two batches of ten classes
+    assert shape.share == 16 / 4
+
+
+def test_sets_of_one_size_are_evaluated_alike_and_coresets_are_not_rehearsed(root: Path) -> None:
+    found = rehearsal.kinds(_experiment(root, "random, mtt, dc, herding"), "one")
+    assert [(kind.name, kind.jobs) for kind in found if kind.job.stage == "evaluate"] == [
+        ("evaluate tiny ipc1 digits native", 8)
+    ]
+    assert [kind.name for kind in found if kind.job.stage == "distill"] == [
+        "distill tiny mtt ipc1",
+        "distill tiny dc ipc1",
+    ]
+
+
+def test_more_devices_never_take_longer_nor_less_than_the_longest_jobs() -> None:
+    rows = [
+        Rehearsed("a", "experts", 20, 100, 3.6),
+        Rehearsed("b", "distill", 5, 10, 360.0, 36.0),
+        Rehearsed("c", "distill", 1, 10, 3600.0),
+        Rehearsed("d", "evaluate", 6, 1, problem="x"),
+    ]
+    hours = [rehearsal.hours_on(rows, count) for count in (1, 2, 8, 64, 10**6)]
+    assert hours[0] == pytest.approx((20 * 360 + 5 * 3636 + 36000) / 3600)
+    assert hours == sorted(hours, reverse=True)
+    assert hours[1] >= hours[0] / 2
+    assert hours[-1] == pytest.approx((360 + 36000) / 3600)
+
+
+def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = rehearsal._cost
+
+    def fails(job: Job, root: Path, steps: int) -> tuple[float, int]:
+        if job.stage == "distill":
+            raise UserError("no room", remedy="make some")
+        return real(job, root, steps)
+
+    monkeypatch.setattr(rehearsal, "_cost", fails)
+    found = list(rehearsal.run(_experiment(root, "mtt"), "one", steps=1))
+    text = "\n".join(rehearsal.lines(found, 10**9, (1, 8)))
+    assert "distill tiny mtt ipc1 2 6 not tried: no room; make some" in " ".join(text.split())
+    assert text.endswith("1 GB of artifacts at most\nwithout distill tiny mtt ipc1")
+    told = json.loads(rehearsal.as_json(found, 10**9, (1, 8)))
+    assert set(told["hours"]) == {"1", "8"}
+    assert [replace(one) for one in found] == [Rehearsed(**one) for one in told["kinds"]]
+
+
+@pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])
+def test_devices_are_numbers_above_zero(text: str) -> None:
+    with pytest.raises(UserError, match=r"--devices: .* is no list of numbers above 0; write for example 1,8,64"):
+        rehearsal.counts_of(text)
+    assert rehearsal.counts_of("1, 8,64") == (1, 8, 64)
