@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe import rehearsal
 from dcpipe.errors import UserError
 from dcpipe.graph import Graph
 from dcpipe.job import Job
-from dcpipe.rehearsal import Kind, Rehearsed
+from dcpipe.rehearsal import rehearse, shapes, tell
+from dcpipe.rehearsal.rehearse import Rehearsed
+from dcpipe.rehearsal.shapes import Kind
 
 EXPERIMENT = """
 title: A test
@@ -32,7 +33,7 @@ def _experiment(root: Path, methods: str, evaluations: str = "digits") -> Graph:
 
 
 def _kind(graph: Graph, stage: str) -> Kind:
-    (found,) = [kind for kind in rehearsal.kinds(graph, "one") if kind.job.stage == stage]
+    (found,) = [kind for kind in shapes.kinds(graph, "one") if kind.job.stage == stage]
     return found
 
 
@@ -42,7 +43,7 @@ def _kind(graph: Graph, stage: str) -> Kind:
 )
 def test_every_family_can_be_tried_without_data(root: Path, methods: str) -> None:
     before = repository.bytes_below(root)
-    found = list(rehearsal.run(_experiment(root, methods), "one", steps=1))
+    found = list(rehearse.run(_experiment(root, methods), "one", steps=1))
     assert [one.problem for one in found] == [None] * len(found)
     assert {one.stage for one in found} >= {"distill", "evaluate"}
     assert all(one.peak_bytes > 0 and one.seconds_a_job > 0 for one in found)
@@ -54,10 +55,10 @@ def test_the_rate_of_a_linear_cost_is_found_and_what_is_done_once_counts_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once, a_step = 7.0, 0.25
-    monkeypatch.setattr(rehearsal, "_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
-    monkeypatch.setattr(rehearsal, "_seconds_an_image", lambda _job, _root: 0.0)
+    monkeypatch.setattr(rehearse, "_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
+    monkeypatch.setattr(rehearse, "_seconds_an_image", lambda _job, _root: 0.0)
     graph = _experiment(root, "mtt")
-    for kind, one in zip(rehearsal.kinds(graph, "one"), rehearsal.run(graph, "one"), strict=True):
+    for kind, one in zip(shapes.kinds(graph, "one"), rehearse.run(graph, "one"), strict=True):
         assert one.seconds_a_step == pytest.approx(a_step * kind.shape.share)
         assert one.seconds_once == pytest.approx(once)
         assert one.seconds_a_job == pytest.approx(once + a_step * kind.shape.share * kind.shape.steps)
@@ -66,7 +67,7 @@ def test_the_rate_of_a_linear_cost_is_found_and_what_is_done_once_counts_once(
 
 def test_steps_are_those_of_the_real_job(root: Path) -> None:
     graph = _experiment(root, "mtt")
-    experts, distill, evaluate = rehearsal.kinds(graph, "one")
+    experts, distill, evaluate = shapes.kinds(graph, "one")
     assert (experts.jobs, distill.jobs, evaluate.jobs) == (2, 2, 2)  # shards, sets, scores of sets
     assert experts.shape.steps == 4  # epochs of the one expert of a shard
     assert distill.shape.steps == 6
@@ -88,7 +89,7 @@ def test_an_epoch_of_all_images_is_as_long_as_it_has_more_of_them(root: Path) ->
 
 
 def test_sets_of_one_size_are_evaluated_alike_and_coresets_are_not_rehearsed(root: Path) -> None:
-    found = rehearsal.kinds(_experiment(root, "random, mtt, dc, herding"), "one")
+    found = shapes.kinds(_experiment(root, "random, mtt, dc, herding"), "one")
     assert [(kind.name, kind.jobs) for kind in found if kind.job.stage == "evaluate"] == [
         ("evaluate tiny ipc1 digits native", 8)
     ]
@@ -105,7 +106,7 @@ def test_more_devices_never_take_longer_nor_less_than_the_longest_jobs() -> None
         Rehearsed("c", "distill", 1, 10, 3600.0),
         Rehearsed("d", "evaluate", 6, 1, problem="x"),
     ]
-    hours = [rehearsal.hours_on(rows, count) for count in (1, 2, 8, 64, 10**6)]
+    hours = [tell.hours_on(rows, count) for count in (1, 2, 8, 64, 10**6)]
     assert hours[0] == pytest.approx((20 * 360 + 5 * 3636 + 36000) / 3600)
     assert hours == sorted(hours, reverse=True)
     assert hours[1] >= hours[0] / 2
@@ -113,19 +114,19 @@ def test_more_devices_never_take_longer_nor_less_than_the_longest_jobs() -> None
 
 
 def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = rehearsal._cost
+    real = rehearse._cost
 
     def fails(job: Job, root: Path, steps: int) -> tuple[float, int]:
         if job.stage == "distill":
             raise UserError("no room", remedy="make some")
         return real(job, root, steps)
 
-    monkeypatch.setattr(rehearsal, "_cost", fails)
-    found = list(rehearsal.run(_experiment(root, "mtt"), "one", steps=1))
-    text = "\n".join(rehearsal.lines(found, 10**9, (1, 8)))
+    monkeypatch.setattr(rehearse, "_cost", fails)
+    found = list(rehearse.run(_experiment(root, "mtt"), "one", steps=1))
+    text = "\n".join(tell.lines(found, 10**9, (1, 8)))
     assert "distill tiny mtt ipc1 2 6 not tried: no room; make some" in " ".join(text.split())
     assert text.endswith("1 GB of artifacts at most\nwithout distill tiny mtt ipc1")
-    told = json.loads(rehearsal.as_json(found, 10**9, (1, 8)))
+    told = json.loads(tell.as_json(found, 10**9, (1, 8)))
     assert set(told["hours"]) == {"1", "8"}
     assert [replace(one) for one in found] == [Rehearsed(**one) for one in told["kinds"]]
 
@@ -133,5 +134,5 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
 @pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])
 def test_devices_are_numbers_above_zero(text: str) -> None:
     with pytest.raises(UserError, match=r"--devices: .* is no list of numbers above 0; write for example 1,8,64"):
-        rehearsal.counts_of(text)
-    assert rehearsal.counts_of("1, 8,64") == (1, 8, 64)
+        tell.counts_of(text)
+    assert tell.counts_of("1, 8,64") == (1, 8, 64)

@@ -27,8 +27,8 @@ SOURCE = Path(__file__).parent
 NEUTRAL = (
     "dcpipe.card", "dcpipe.cli", "dcpipe.code_identity", "dcpipe.costs", "dcpipe.device_pool", "dcpipe.engines",
     "dcpipe.errors", "dcpipe.execution", "dcpipe.gpu_check", "dcpipe.graph", "dcpipe.job", "dcpipe.lookup",
-    "dcpipe.params", "dcpipe.plan", "dcpipe.progress", "dcpipe.provenance", "dcpipe.release", "dcpipe.report",
-    "dcpipe.runner", "dcpipe.stages", "dcpipe.status", "dcpipe.surroundings", "dcpipe.verify",
+    "dcpipe.params", "dcpipe.plan", "dcpipe.progress", "dcpipe.provenance", "dcpipe.rehearsal", "dcpipe.release",
+    "dcpipe.report", "dcpipe.runner", "dcpipe.stages", "dcpipe.status", "dcpipe.surroundings", "dcpipe.verify",
 )  # fmt: skip
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 

@@ -48,8 +48,8 @@ def plan(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
     say_lines(planning.lines(planning.rows(Graph(ROOT), experiment), ROOT))
 
 
-@app.command(rich_help_panel=PANEL)
-def rehearse(
+@app.command("rehearse", rich_help_panel=PANEL)
+def rehearse_(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     devices: Annotated[str, typer.Option("--devices", help="For how many devices hours are told.")] = "1,8,64",
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
@@ -60,17 +60,17 @@ def rehearse(
     It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
     """
     from dcpipe import plan as planning
-    from dcpipe import rehearsal
     from dcpipe.graph import Graph
+    from dcpipe.rehearsal import rehearse, tell
 
-    counts = rehearsal.counts_of(devices)
+    counts = tell.counts_of(devices)
     graph = Graph(ROOT)
-    found = list(rehearsal.run(graph, experiment, steps=steps))
+    found = list(rehearse.run(graph, experiment, steps=steps))
     disk = planning.disk_bytes(graph, graph.jobs(experiment))
     if as_json:
-        typer.echo(rehearsal.as_json(found, disk, counts))
+        typer.echo(tell.as_json(found, disk, counts))
     else:
-        say_lines(rehearsal.lines(found, disk, counts))
+        say_lines(tell.lines(found, disk, counts))
 
 
 @app.command(rich_help_panel=PANEL)

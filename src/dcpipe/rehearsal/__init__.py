@@ -1,0 +1,1 @@
+"""What an experiment takes on this machine, told before its data is there."""

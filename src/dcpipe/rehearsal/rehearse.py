@@ -1,0 +1,101 @@
+"""`dcpipe rehearse`: what an experiment takes on this machine, from a few steps of each kind of job on made-up images.
+
+Each kind runs as it is resolved (network, batch, hypergradient, augmentation, threads, device), for a few steps and for
+more of them: the difference is what a step takes, and a whole job is so many steps. What a job does once (loading,
+compiling) is counted once, the rest of the real job is linear in its steps: epochs of an expert, iterations of a set,
+epochs of an evaluated network. Coresets and the stages of data are left out: they take minutes.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dcpipe import costs, device, progress
+from dcpipe.data import store
+from dcpipe.errors import DcpipeError
+from dcpipe.evaluate.accuracy import accuracy
+from dcpipe.execution import execute
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.models.build import build
+from dcpipe.random import Stream
+from dcpipe.rehearsal.made_up import World
+from dcpipe.rehearsal.shapes import Kind, cut, kinds
+
+FEW = 1  # steps of the shorter run
+SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
+TESTED = 500  # made-up test images
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a kind took. `seconds_a_step` is one of `steps`; `seconds_once` what a job takes besides."""
+
+    kind: str
+    stage: str
+    jobs: int
+    steps: int
+    seconds_a_step: float = 0.0
+    seconds_once: float = 0.0
+    peak_bytes: int = 0
+    problem: str | None = None  # why it could not be tried
+
+    @property
+    def seconds_a_job(self) -> float:
+        """One whole job."""
+        return self.seconds_once + self.steps * self.seconds_a_step
+
+
+def run(graph: Graph, experiment: str, *, steps: int = 3) -> Iterator[Rehearsed]:
+    """Try each kind, by so many steps more than one; a kind that cannot be tried says why."""
+    progress.be_quiet()
+    for kind in kinds(graph, experiment):
+        plain = Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+        try:
+            yield _rehearse(graph, kind, plain, steps)
+        except DcpipeError as error:
+            yield replace(plain, problem=str(error))
+
+
+def _rehearse(graph: Graph, kind: Kind, plain: Rehearsed, steps: int) -> Rehearsed:
+    shape = kind.shape
+    with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
+        world = World(graph, Path(folder), shape.per_class, TESTED)
+        job = world.provide(kind.job)
+        _cost(job, world.root, FEW)  # what a process does once: imports, compilation, the device's first call
+        once, _ = _cost(job, world.root, FEW)
+        for more in (steps, 10 * steps):
+            seconds, peak = _cost(job, world.root, FEW + more)
+            if seconds - once >= SHORT_SECONDS:
+                break
+        slope = max(0.0, seconds - once) / more
+        testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
+    return replace(
+        plain,
+        seconds_a_step=slope * shape.share,
+        seconds_once=max(0.0, once - FEW * slope) + testing,
+        peak_bytes=peak,
+    )
+
+
+def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
+    """Seconds and peak memory of a job cut to so many steps."""
+    execute(replace(job, sections={**job.sections, **cut(job, steps)}), root, keep_state=False)
+    noted = costs.read(root / job.costs) or {}
+    return float(str(noted["seconds"])), int(str(noted["peak_bytes"]))
+
+
+def _seconds_an_image(job: Job, root: Path) -> float:
+    """Of a forward pass of a score's network: the second call's, for the first is slower."""
+    images = store.load(root / job.input("test"), "test", device.choose())
+    network = str(job.sections["network"])
+    model = build(network, channels=images.channels, image_size=images.size, classes=images.classes)
+    theta = model.initial(Stream.root(0, "rehearsal").generator()).to(images.images_NCHW.device)
+    seconds = 0.0
+    for _ in range(2):
+        started = time.monotonic()
+        accuracy(model, theta, images, None)
+        seconds = time.monotonic() - started
+    return seconds / len(images.labels_N)

@@ -1,0 +1,151 @@
+"""How long a job is, and how to make it short without changing what one of its steps is."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dcpipe.data import registry
+from dcpipe.graph import Graph
+from dcpipe.job import Job
+from dcpipe.params.coreset import Coreset, Whole
+from dcpipe.params.dataset import Dataset
+from dcpipe.params.evaluation import Evaluation, FixedRate, SearchedRate
+from dcpipe.params.experts import Experts, Imported
+from dcpipe.params.labels import CorrectExperts, LearnedLabels, OneHot
+from dcpipe.params.method import Method
+from dcpipe.params.outer import Outer
+
+STAGES = ("experts", "distill", "evaluate")
+BATCHES = 2  # of training images that are made up for a network to train on
+TEST_IMAGES = {"svhn": 26_032}  # of sources with a test part of their own; ImageNet has 50 a class, the rest 10,000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of a real job, and of a rehearsal whose steps are like its own.
+
+    `steps` of the real job, each as long as `share` steps of a rehearsal on `per_class` training images; `tested`
+    images in all that the real job classifies.
+    """
+
+    steps: int
+    per_class: int
+    share: float = 1.0
+    tested: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Jobs of an experiment that take the same: one of them, how many there are, and their shape."""
+
+    name: str
+    job: Job
+    jobs: int
+    shape: Shape
+
+
+def kinds(graph: Graph, experiment: str) -> list[Kind]:
+    """The kinds of jobs that take long, in the order in which an experiment comes to them.
+
+    Sets of one size are evaluated alike, whatever made them.
+    """
+    found: dict[tuple[str, Shape], list[Job]] = {}
+    for job in graph.jobs(experiment):
+        shape = _shape(graph, job)
+        if shape:
+            kept = [
+                f"ipc{word}" if key == "ipc" else word
+                for key, word in job.wildcards.items()
+                if key not in ({"shard", "set"} if job.stage != "evaluate" else {"set", "method"})
+            ]
+            found.setdefault((" ".join([job.stage, *kept]), shape), []).append(job)
+    return [Kind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in found.items()]
+
+
+def cut(job: Job, steps: int) -> Mapping[str, object]:
+    """The sections that tell how long a job is, made short."""
+    if job.stage == "experts":
+        return {"experts": replace(_experts(job), shard_experts=1, epochs=steps, kept_epochs="all")}
+    if job.stage == "distill":
+        method = _method(job)
+        assert method.outer is not None  # noqa: S101 (a coreset has no shape)
+        return {"method": replace(method, outer=_shorter(method.outer, steps))}
+    what = _evaluation(job)
+    rate = what.learning_rate
+    fixed = FixedRate(kind="fixed", value=rate.values[0]) if isinstance(rate, SearchedRate) else rate
+    few = min(what.networks, what.side_by_side)
+    return {"evaluation": replace(what, networks=few, epochs=steps, selection="last", learning_rate=fixed)}
+
+
+def _shorter(outer: Outer, iterations: int) -> Outer:
+    """Made-up experts classify nothing correctly: images begin as real ones, and logits as the classes."""
+    images, labels = outer.images, outer.labels
+    if images.initial == "correct":
+        images = replace(images, initial="real")
+    if isinstance(labels, LearnedLabels) and isinstance(labels.initial, CorrectExperts):
+        labels = replace(labels, initial=OneHot(kind="one-hot", logit=10.0))
+    return replace(outer, iterations=iterations, snapshot_every=iterations, images=images, labels=labels)
+
+
+def _shape(graph: Graph, job: Job) -> Shape | None:
+    """None: nothing that takes long."""
+    if job.stage not in STAGES:
+        return None
+    dataset = graph.library.dataset(job.wildcards["dataset"])[1]
+    classes, a_class = registry.facts(dataset).classes, _a_class(dataset)
+    if job.stage == "experts":
+        what = _experts(job)
+        few = max(1, math.ceil(BATCHES * what.batch / classes))
+        trained = not isinstance(what.origin, Imported)
+        return Shape(what.shard_experts * what.epochs, few, a_class / few) if trained else None
+    if job.stage == "distill":
+        method = _method(job)
+        real = min(getattr(method.matching, "real_batch", 1), a_class)
+        return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), real)) if method.outer else None
+    return _evaluated(job, _method(graph.maker(job.input("synthetic"))), dataset, a_class)
+
+
+def _evaluated(job: Job, method: Method, dataset: Dataset, a_class: int) -> Shape:
+    what, classes = _evaluation(job), registry.facts(dataset).classes
+    is_whole = isinstance(method.matching, Coreset) and isinstance(method.matching.selection, Whole)
+    ipc = a_class if is_whole else int(job.wildcards["ipc"])
+    few = max(1, min(ipc, math.ceil(BATCHES * what.batch / classes)))
+    sets = 1
+    if what.selection != "last" and method.outer:
+        sets = math.ceil(method.outer.iterations / method.outer.snapshot_every) + 1
+    rates = len(what.learning_rate.values) if isinstance(what.learning_rate, SearchedRate) else 1
+    rounds = math.ceil(what.networks / min(what.networks, what.side_by_side))
+    tested = sets * what.networks * _test_images(dataset)
+    return Shape(sets * rates * rounds * (what.epochs + 1), few, ipc / few, tested)
+
+
+def _a_class(dataset: Dataset) -> int:
+    """Training images of the rarest class; 1 where only reading tells."""
+    split, rarest = dataset.split, registry.facts(dataset).smallest_class
+    left = None if rarest is None else rarest - split.validation_per_class - (split.test_per_class or 0)
+    return min([count for count in (split.train_per_class, left) if count is not None], default=1)
+
+
+def _test_images(dataset: Dataset) -> int:
+    facts, kind = registry.facts(dataset), dataset.source.kind
+    if dataset.split.test_per_class is not None:
+        return facts.classes * dataset.split.test_per_class
+    return 50 * facts.classes if kind == "imagenet" else TEST_IMAGES.get(kind, 10_000)
+
+
+def _experts(job: Job) -> Experts:
+    what = job.sections["experts"]
+    assert isinstance(what, Experts)  # noqa: S101 (the graph put it there)
+    return what
+
+
+def _method(job: Job) -> Method:
+    what = job.sections["method"]
+    assert isinstance(what, Method)  # noqa: S101 (the graph put it there)
+    return what
+
+
+def _evaluation(job: Job) -> Evaluation:
+    what = job.sections["evaluation"]
+    assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
+    return what

@@ -1,0 +1,53 @@
+"""What a rehearsal found, for people and for programs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from dcpipe.errors import UserError
+from dcpipe.rehearsal.rehearse import Rehearsed
+from dcpipe.rehearsal.shapes import STAGES
+
+
+def counts_of(text: str) -> tuple[int, ...]:
+    """Numbers of devices, for example ``1,8,64``. Raises: UserError."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UserError(f"{text!r} is no list of numbers above 0", where="--devices", remedy="write for example 1,8,64")
+    return tuple(map(int, parts))
+
+
+def hours_on(found: Sequence[Rehearsed], devices: int) -> float:
+    """Hours at least on so many devices, stage after stage, a job on one device."""
+    total = 0.0
+    for stage in STAGES:
+        rows = [one for one in found if one.stage == stage]
+        work = sum(one.jobs * one.seconds_a_job for one in rows)
+        total += max([work / devices, *(one.seconds_a_job for one in rows)])
+    return total / 3600
+
+
+def lines(found: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
+    """A table for a terminal."""
+    width = max([len(one.kind) for one in found] + [4])
+    head = f"{'kind':<{width}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
+    body = [
+        f"{one.kind:<{width}}{one.jobs:>6}{one.steps:>8}"
+        + (
+            f"  not tried: {one.problem}"
+            if one.problem
+            else f"{one.seconds_a_step:>11.4g}{one.jobs * one.seconds_a_job / 3600:>10.4g}{one.peak_bytes / 1e6:>9.0f}"
+        )
+        for one in found
+    ]
+    words = ", ".join(f"{hours_on(found, count):.4g} h on {count}" for count in devices)
+    rest = [f"{sum(one.jobs for one in found)} jobs, at least {words}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
+    missing = [one.kind for one in found if one.problem]
+    rest += [f"without {', '.join(missing)}"] if missing else []
+    return [head, *body, *rest]
+
+
+def as_json(found: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
+    """The same for programs."""
+    hours = {str(count): round(hours_on(found, count), 4) for count in devices}
+    return json.dumps({"hours": hours, "disk_bytes": disk_bytes, "kinds": [asdict(one) for one in found]}, indent=1)
