@@ -50,7 +50,9 @@ def plan(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
 
 @app.command("rehearse", rich_help_panel=PANEL)
 def rehearse_(
-    experiment: Experiment = DEFAULT_EXPERIMENT,
+    experiment: Annotated[
+        str, typer.Argument(help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.")
+    ] = DEFAULT_EXPERIMENT,
     devices: Annotated[str, typer.Option("--devices", help="For how many devices hours are told.")] = "1,8,64",
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -61,12 +63,14 @@ def rehearse_(
     """
     from dcpipe import plan as planning
     from dcpipe.graph import Graph
+    from dcpipe.params import outside
     from dcpipe.rehearsal import rehearse, tell
 
     counts = tell.counts_of(devices)
-    graph = Graph(ROOT)
-    found = list(rehearse.run(graph, experiment, steps=steps))
-    disk = planning.disk_bytes(graph, graph.jobs(experiment))
+    name, extra = outside.find(ROOT, experiment)
+    graph = Graph(ROOT, extra)
+    found = list(rehearse.run(graph, name, steps=steps))
+    disk = planning.disk_bytes(graph, graph.jobs(name))
     if as_json:
         typer.echo(tell.as_json(found, disk, counts))
     else:
