@@ -39,6 +39,18 @@ def test_a_mistake_is_one_line_and_exit_code_two(root: Path, words: tuple[str, .
     assert len([line for line in text.splitlines() if line.startswith("dcpipe:")]) == 1
 
 
+@pytest.mark.parametrize(
+    "words", ["distill tiny mttt --ipc 1", "experts tiny plain --shard 7", "graph check", "record tiny"]
+)
+def test_what_computes_nothing_loads_no_torch(root: Path, words: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; sys.argv = {['dcpipe', *words.split()]}; import dcpipe.cli as c; c.main()"
+    done = repository.child(root, "-c", code)
+    assert "Traceback" not in done.stderr
+    assert "torch" not in done.stderr
+    if words.startswith(("distill", "experts")):
+        assert done.returncode == 2
+
+
 def test_verify_fails_when_an_artifact_is_not_what_it_was(tiny: Path) -> None:
     assert run(tiny, "verify", "tiny")[0] == 0
     scores = next((tiny / "artifacts/scores").rglob("scores.json"))
