@@ -43,7 +43,7 @@ def test_a_mistake_is_one_line_and_exit_code_two(root: Path, words: tuple[str, .
     "words", ["distill tiny mttt --ipc 1", "experts tiny plain --shard 7", "graph check", "record tiny"]
 )
 def test_what_computes_nothing_loads_no_torch(root: Path, words: str) -> None:
-    code = "import sys; sys.modules['torch'] = None; sys.argv = ['dcpipe', *sys.argv[1:]]; import dcpipe.cli as c; c.main()"
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'dcpipe'; import dcpipe.cli as c; c.main()"
     done = repository.child(root, "-c", code, *words.split())
     assert "Traceback" not in done.stderr
     assert "torch" not in done.stderr
