@@ -35,7 +35,7 @@ def test_what_is_not_finite_or_not_there_is_left_out(tmp_path: Path) -> None:
 def test_a_row_says_what_the_histories_say(root: Path) -> None:
     path = root / "params/experiments/two.yaml"
     path.write_text(
-        path.read_text().replace("[random, mtt]", "[random, mtt, mtt-sam]").replace(", digits-legacy-max", "")
+        path.read_text().replace("[random, mtt]", "[random, mtt, mtt-sam, dm]").replace(", digits-legacy-max", "")
     )
     graph = Graph(root)
     for job in graph.jobs("two"):
@@ -44,7 +44,7 @@ def test_a_row_says_what_the_histories_say(root: Path) -> None:
     execute(graph.job("metrics", experiment="two"), root)
     stage.run(graph.job("report", experiment="two"), root)
     page = root / graph.job("report", experiment="two").outputs["page"]
-    mtt, sam = csv.DictReader((page.parent / "tables/gradients.csv").open())
+    mtt, sam, dm = csv.DictReader((page.parent / "tables/gradients.csv").open())
     histories = [
         list(csv.DictReader((root / f"artifacts/synthetic/tiny/mtt-sam/ipc1/set{index}/history.csv").open()))
         for index in range(2)
@@ -57,4 +57,8 @@ def test_a_row_says_what_the_histories_say(root: Path) -> None:
     ends = [float(row["rise"]) for rows in histories for row in rows[-max(1, round(len(rows) / 10)) :]]
     assert float(sam["rise, last tenth"]) == pytest.approx(fmean(ends))
     assert mtt["cosine"] == mtt["rise, first tenth"] == ""
-    assert "Steadiness" in page.read_text()
+    assert dm["cosine"] == ""
+    text = page.read_text()
+    assert "Steadiness" in text
+    assert text.count("<figcaption>step size <span>") == 2, "DM's never moves"
+    assert text.count("<figcaption>matching loss <span>") == 3

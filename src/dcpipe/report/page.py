@@ -181,7 +181,7 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
     curves = []
     for name, title in figures.QUANTITIES.items():
         series = [(index, found[name]) for index, found in histories if name in found]
-        if series:
+        if len({value for _, points in series for _, value in points}) > 1:  # a fixed step size is no curve
             curves.append((title, figures.curve(name, series)))
     return Gallery(cell, tuple(shown), tuple(curves))
 
