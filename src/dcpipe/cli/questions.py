@@ -64,17 +64,21 @@ def rehearse_(
     from dcpipe import plan as planning
     from dcpipe.graph import Graph
     from dcpipe.params import outside
-    from dcpipe.rehearsal import rehearse, tell
+    from dcpipe.rehearsal import rehearse, shapes, tell
 
     counts = tell.counts_of(devices)
     name, extra = outside.find(ROOT, experiment)
     graph = Graph(ROOT, extra)
-    found = list(rehearse.run(graph, name, steps=steps))
+    kinds = shapes.kinds(graph, name)
     disk = planning.disk_bytes(graph, graph.jobs(name))
-    if as_json:
-        typer.echo(tell.as_json(found, disk, counts))
-    else:
-        say_lines(tell.lines(found, disk, counts))
+    told, found = not as_json, []
+    if told:
+        typer.echo(tell.head(kinds))
+    for one in rehearse.run(graph, kinds, steps=steps):
+        found.append(one)
+        if told:
+            typer.echo(tell.row(one, kinds))
+    say_lines(tell.total(found, disk, counts) if told else [tell.as_json(found, disk, counts)])
 
 
 @app.command(rich_help_panel=PANEL)

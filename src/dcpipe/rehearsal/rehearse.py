@@ -8,7 +8,7 @@ epochs of an evaluated network. Coresets and the stages of data are left out: th
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from dcpipe.job import Job
 from dcpipe.models.build import build
 from dcpipe.random import Stream
 from dcpipe.rehearsal.made_up import World
-from dcpipe.rehearsal.shapes import Kind, cut, kinds
+from dcpipe.rehearsal.shapes import Kind, cut
 
 FEW = 1  # steps of the shorter run
 SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
@@ -48,10 +48,10 @@ class Rehearsed:
         return self.seconds_once + self.steps * self.seconds_a_step
 
 
-def run(graph: Graph, experiment: str, *, steps: int = 3) -> Iterator[Rehearsed]:
+def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3) -> Iterator[Rehearsed]:
     """Try each kind, by so many steps more than one; a kind that cannot be tried says why."""
     progress.be_quiet()
-    for kind in kinds(graph, experiment):
+    for kind in kinds:
         plain = Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
         try:
             yield _rehearse(graph, kind, plain, steps)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from dcpipe.errors import UserError
 from dcpipe.rehearsal.rehearse import Rehearsed
-from dcpipe.rehearsal.shapes import STAGES
+from dcpipe.rehearsal.shapes import STAGES, Kind
 
 
 def counts_of(text: str) -> tuple[int, ...]:
@@ -27,24 +27,28 @@ def hours_on(found: Sequence[Rehearsed], devices: int) -> float:
     return total / 3600
 
 
-def lines(found: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
-    """A table for a terminal."""
-    width = max([len(one.kind) for one in found] + [4])
-    head = f"{'kind':<{width}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
-    body = [
-        f"{one.kind:<{width}}{one.jobs:>6}{one.steps:>8}"
-        + (
-            f"  not tried: {one.problem}"
-            if one.problem
-            else f"{one.seconds_a_step:>11.4g}{one.jobs * one.seconds_a_job / 3600:>10.4g}{one.peak_bytes / 1e6:>9.0f}"
-        )
-        for one in found
-    ]
+def head(kinds: Sequence[Kind]) -> str:
+    """The titles of a table for a terminal."""
+    return f"{'kind':<{_width(kinds)}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
+
+
+def row(one: Rehearsed, kinds: Sequence[Kind]) -> str:
+    """What one of the kinds took."""
+    known = f"{one.seconds_a_step:>11.4g}{one.jobs * one.seconds_a_job / 3600:>10.4g}{one.peak_bytes / 1e6:>9.0f}"
+    told = f"  not tried: {one.problem}" if one.problem else known
+    return f"{one.kind:<{_width(kinds)}}{one.jobs:>6}{one.steps:>8}{told}"
+
+
+def _width(kinds: Sequence[Kind]) -> int:
+    return max([len("kind"), *(len(kind.name) for kind in kinds)])
+
+
+def total(found: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
+    """What all of it takes, and what could not be tried."""
     words = ", ".join(f"{hours_on(found, count):.4g} h on {count}" for count in devices)
-    rest = [f"{sum(one.jobs for one in found)} jobs, at least {words}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
-    missing = [one.kind for one in found if one.problem]
-    rest += [f"without {', '.join(missing)}"] if missing else []
-    return [head, *body, *rest]
+    jobs, missing = sum(one.jobs for one in found), [one.kind for one in found if one.problem]
+    told = [f"{jobs} jobs, at least {words}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
+    return told + ([f"without {', '.join(missing)}"] if missing else [])
 
 
 def as_json(found: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
