@@ -83,7 +83,8 @@ def test_steps_are_those_of_the_real_job(root: Path) -> None:
     assert sets == with_more.tested / evaluate.shape.tested > 1
     searched = _kind(_experiment(root, "mtt", "digits-searched"), "evaluate").shape
     assert (searched.steps, searched.tested) == (5 * evaluate.shape.steps, evaluate.shape.tested)
-    assert _kind(_experiment(root, "whole"), "evaluate").shape.per_class == 16  # a batch holds all of them
+    whole = _kind(_experiment(root, "whole"), "evaluate")
+    assert (whole.name, whole.shape.per_class) == ("evaluate tiny all-images digits native", 16)  # a batch holds them
 
 
 def test_an_epoch_of_all_images_is_as_long_as_it_has_more_of_them(root: Path) -> None:

@@ -33,7 +33,10 @@ DRIFT = 1e-2  # how far made-up experts move from one kept epoch to the next, ov
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A root where inputs are made up: `per_class` training and validation images, `test_images` test images."""
+    """A root where inputs are made up.
+
+    `per_class` training, validation and, of a set that is scored, synthetic images; `test_images` in all.
+    """
 
     graph: Graph
     root: Path
@@ -99,8 +102,8 @@ class World:
         )
 
     def _set(self, task: Task) -> None:
-        facts, ipc = self._facts(task.job), int(task.job.wildcards["ipc"])
-        count = min(facts.classes * ipc, facts.classes * self.per_class)
+        facts = self._facts(task.job)
+        count = facts.classes * self.per_class
         shape = (count, facts.channels, facts.image_size, facts.image_size)
         images = torch.randn(shape, generator=Stream.root(0, "made up", task.job.name).generator())
         made = SyntheticSet(images, torch.arange(count) % facts.classes, torch.tensor(0.01))

@@ -13,9 +13,10 @@ from dcpipe.params.evaluation import Evaluation, FixedRate, SearchedRate
 from dcpipe.params.experts import Experts, Imported
 from dcpipe.params.labels import CorrectExperts, LearnedLabels, OneHot
 from dcpipe.params.method import Method
-from dcpipe.params.outer import Outer
+from dcpipe.params.outer import FirstOrderStepSize, LearnedStepSize, Outer
 
 STAGES = ("experts", "distill", "evaluate")
+STILL = 1e-30  # a learning rate that moves nothing
 BATCHES = 2  # of training images that are made up for a network to train on
 TEST_IMAGES = {"svhn": 26_032}  # of sources with a test part of their own; ImageNet has 50 a class, the rest 10,000
 
@@ -53,13 +54,18 @@ def kinds(graph: Graph, experiment: str) -> list[Kind]:
     for job in graph.jobs(experiment):
         shape = _shape(graph, job)
         if shape:
-            kept = [
-                f"ipc{word}" if key == "ipc" else word
-                for key, word in job.wildcards.items()
-                if key not in ({"shard", "set"} if job.stage != "evaluate" else {"set", "method"})
-            ]
-            found.setdefault((" ".join([job.stage, *kept]), shape), []).append(job)
+            found.setdefault((_name(graph, job), shape), []).append(job)
     return [Kind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in found.items()]
+
+
+def _name(graph: Graph, job: Job) -> str:
+    words = {key: word for key, word in job.wildcards.items() if key not in {"shard", "set"}}
+    if "ipc" in words:
+        words["ipc"] = f"ipc{words['ipc']}"
+    if job.stage == "evaluate":
+        del words["method"]
+        words["ipc"] = "all-images" if _is_whole(_maker(graph, job)) else words["ipc"]
+    return " ".join([job.stage, *words.values()])
 
 
 def cut(job: Job, steps: int) -> Mapping[str, object]:
@@ -78,13 +84,20 @@ def cut(job: Job, steps: int) -> Mapping[str, object]:
 
 
 def _shorter(outer: Outer, iterations: int) -> Outer:
-    """Made-up experts classify nothing correctly: images begin as real ones, and logits as the classes."""
-    images, labels = outer.images, outer.labels
+    """Made-up experts classify nothing correctly: images begin as real ones, and logits as the classes.
+
+    Nor do they teach a step size, which stays where it is, so that no guard stops what would diverge.
+    """
+    images, labels, step_size = replace(outer.images, learning_rate=STILL), outer.labels, outer.step_size
+    if isinstance(step_size, LearnedStepSize | FirstOrderStepSize):
+        step_size = replace(step_size, learning_rate=STILL)
     if images.initial == "correct":
         images = replace(images, initial="real")
     if isinstance(labels, LearnedLabels) and isinstance(labels.initial, CorrectExperts):
         labels = replace(labels, initial=OneHot(kind="one-hot", logit=10.0))
-    return replace(outer, iterations=iterations, snapshot_every=iterations, images=images, labels=labels)
+    return replace(
+        outer, iterations=iterations, snapshot_every=iterations, images=images, labels=labels, step_size=step_size
+    )
 
 
 def _shape(graph: Graph, job: Job) -> Shape | None:
@@ -102,13 +115,12 @@ def _shape(graph: Graph, job: Job) -> Shape | None:
         method = _method(job)
         real = min(getattr(method.matching, "real_batch", 1), a_class)
         return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), real)) if method.outer else None
-    return _evaluated(job, _method(graph.maker(job.input("synthetic"))), dataset, a_class)
+    return _evaluated(job, _maker(graph, job), dataset, a_class)
 
 
 def _evaluated(job: Job, method: Method, dataset: Dataset, a_class: int) -> Shape:
     what, classes = _evaluation(job), registry.facts(dataset).classes
-    is_whole = isinstance(method.matching, Coreset) and isinstance(method.matching.selection, Whole)
-    ipc = a_class if is_whole else int(job.wildcards["ipc"])
+    ipc = a_class if _is_whole(method) else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * what.batch / classes)))
     sets = 1
     if what.selection != "last" and method.outer:
@@ -117,6 +129,15 @@ def _evaluated(job: Job, method: Method, dataset: Dataset, a_class: int) -> Shap
     rounds = math.ceil(what.networks / min(what.networks, what.side_by_side))
     tested = sets * what.networks * _test_images(dataset)
     return Shape(sets * rates * rounds * (what.epochs + 1), few, ipc / few, tested)
+
+
+def _maker(graph: Graph, job: Job) -> Method:
+    """What made the set that a job scores."""
+    return _method(graph.maker(job.input("synthetic")))
+
+
+def _is_whole(method: Method) -> bool:
+    return isinstance(method.matching, Coreset) and isinstance(method.matching.selection, Whole)
 
 
 def _a_class(dataset: Dataset) -> int:
