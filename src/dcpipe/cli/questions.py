@@ -55,7 +55,7 @@ def rehearse_(
     ] = DEFAULT_EXPERIMENT,
     devices: Annotated[str, typer.Option("--devices", help="For how many devices hours are told.")] = "1,8,64",
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs; the table goes to standard error.")] = False,
 ) -> None:
     """Try a few steps of each kind of job on made-up images, and say what the whole experiment takes here.
 
@@ -71,14 +71,12 @@ def rehearse_(
     graph = Graph(ROOT, extra)
     kinds = shapes.kinds(graph, name)
     disk = planning.disk_bytes(graph, graph.jobs(name))
-    told, found = not as_json, []
-    if told:
-        typer.echo(tell.head(kinds))
+    found = []
+    typer.echo(tell.head(kinds), err=as_json)
     for one in rehearse.run(graph, kinds, steps=steps):
         found.append(one)
-        if told:
-            typer.echo(tell.row(one, kinds))
-    say_lines(tell.total(found, disk, counts) if told else [tell.as_json(found, disk, counts)])
+        typer.echo(tell.row(one, kinds), err=as_json)
+    say_lines([tell.as_json(found, disk, counts)] if as_json else tell.total(found, disk, counts))
 
 
 @app.command(rich_help_panel=PANEL)
