@@ -94,6 +94,15 @@ def test_an_epoch_of_all_images_is_as_long_as_it_has_more_of_them(root: Path) ->
     assert shape.share == 16 / 4
 
 
+def test_a_dataset_of_unknown_size_is_not_taken_for_a_small_one(root: Path) -> None:
+    source = {"kind": "folder", "name": "own", "classes": 10, "channels": 1, "image_size": 8, "digest": None}
+    repository.set_params(root, "datasets/tiny.yaml", {"source": source, "split.train_per_class": None})
+    with pytest.raises(UserError, match=r"^params/datasets/tiny\.yaml: split\.train_per_class: how many images"):
+        shapes.kinds(_experiment(root, "mtt"), "one")
+    repository.set_params(root, "methods/dc.yaml", {"overrides.tiny.matching.real_batch": 9})
+    assert _kind(_experiment(root, "dc"), "distill").shape.per_class == 9
+
+
 def test_sets_of_one_size_are_evaluated_alike_and_coresets_are_not_rehearsed(root: Path) -> None:
     found = shapes.kinds(_experiment(root, "random, mtt, dc, herding"), "one")
     assert [(kind.name, kind.jobs) for kind in found if kind.job.stage == "evaluate"] == [

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dcpipe.data import registry
+from dcpipe.errors import UserError
 from dcpipe.graph import Graph
 from dcpipe.job import Job
 from dcpipe.params.coreset import Coreset, Whole
@@ -105,22 +106,22 @@ def _shape(graph: Graph, job: Job) -> Shape | None:
     if job.stage not in STAGES:
         return None
     dataset = graph.library.dataset(job.wildcards["dataset"])[1]
-    classes, a_class = registry.facts(dataset).classes, _a_class(dataset)
+    classes = registry.facts(dataset).classes
     if job.stage == "experts":
         what = _experts(job)
         few = max(1, math.ceil(BATCHES * what.batch / classes))
         trained = not isinstance(what.origin, Imported)
-        return Shape(what.shard_experts * what.epochs, few, a_class / few) if trained else None
+        return Shape(what.shard_experts * what.epochs, few, _a_class(job, dataset) / few) if trained else None
     if job.stage == "distill":
         method = _method(job)
-        real = min(getattr(method.matching, "real_batch", 1), a_class)
-        return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), real)) if method.outer else None
-    return _evaluated(job, _maker(graph, job), dataset, a_class)
+        real = min(getattr(method.matching, "real_batch", 1), _known_a_class(dataset) or math.inf)
+        return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
+    return _evaluated(job, _maker(graph, job), dataset)
 
 
-def _evaluated(job: Job, method: Method, dataset: Dataset, a_class: int) -> Shape:
+def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
     what, classes = _evaluation(job), registry.facts(dataset).classes
-    ipc = a_class if _is_whole(method) else int(job.wildcards["ipc"])
+    ipc = _a_class(job, dataset) if _is_whole(method) else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * what.batch / classes)))
     sets = 1
     if what.selection != "last" and method.outer:
@@ -140,11 +141,20 @@ def _is_whole(method: Method) -> bool:
     return isinstance(method.matching, Coreset) and isinstance(method.matching.selection, Whole)
 
 
-def _a_class(dataset: Dataset) -> int:
-    """Training images of the rarest class; 1 where only reading tells."""
+def _a_class(job: Job, dataset: Dataset) -> int:
+    """Training images of the rarest class. Raises: UserError where only reading tells."""
+    known = _known_a_class(dataset)
+    if known is None:
+        where = f"params/datasets/{job.wildcards['dataset']}.yaml: split.train_per_class"
+        remedy = "write a variant that says how many"
+        raise UserError("how many images a class has is known only from its files", where=where, remedy=remedy)
+    return known
+
+
+def _known_a_class(dataset: Dataset) -> int | None:
     split, rarest = dataset.split, registry.facts(dataset).smallest_class
     left = None if rarest is None else rarest - split.validation_per_class - (split.test_per_class or 0)
-    return min([count for count in (split.train_per_class, left) if count is not None], default=1)
+    return min((count for count in (split.train_per_class, left) if count is not None), default=None)
 
 
 def _test_images(dataset: Dataset) -> int:
