@@ -1,21 +1,26 @@
-"""How long planning and recording take for an experiment of 1,000 jobs.
+"""How long planning and recording take for an experiment of 1,000 jobs, and what they need in memory.
 
 Every job is a small stand-in: real paths, params, code identity and cards, payloads of a few bytes. Run in a clone:
 
     python benchmarks/plan_and_record.py [--sets 100]
+    python tests/cluster/slurm.py python benchmarks/plan_and_record.py --sets 200 --submit 100
 
-Prints one JSON object: seconds of `snakemake -n` (planning), of `dcpipe record`, and of `dvc status` afterwards.
+Prints one JSON object: seconds and peak memory (of the largest process) of `snakemake -n`, of `dcpipe record`, and of
+`dvc status` afterwards. With `--submit N` the jobs are also sent to SLURM by profiles/slurm, N to a submission, where
+each copies its stand-in into place; what is recorded then is what the cluster made.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe import artifact, card
@@ -61,41 +66,87 @@ def pretend(root: Path) -> int:
     return len(jobs)
 
 
-def timed(root: Path, *command: str) -> float:
-    """Seconds of a command that must succeed."""
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a command took, and what it said."""
+
+    seconds: float
+    peak_mb: float
+    said: str
+
+
+def timed(root: Path, *command: str, path: str = "") -> Took:
+    """Run a command that must succeed, with some folder first on PATH."""
     environment = {**os.environ, "PYTHONPATH": str(root / "src"), "DCPIPE_NO_RECORD": "1"}
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
-    return seconds
+    environment["PATH"] = f"{path}:{Path(sys.executable).parent}:{os.environ['PATH']}".lstrip(":")
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=root, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+        said.seek(0)
+        text = said.read().decode()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(text)
+    return Took(seconds, usage.ru_maxrss / 1000, text)
+
+
+def take_away(root: Path) -> None:
+    """Move every job's outputs to a stock, and put a `dcpipe` into `stock/bin` that copies them back, job by job."""
+    for job in Graph(root).jobs("wide"):
+        for path in job.outputs.values():
+            place = root / "stock" / job.name / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(root / path, place)
+    shutil.rmtree(root / "artifacts")
+    program = root / "stock/bin/dcpipe"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nfor log; do :; done\nexec cp -R "stock/$(basename "$log" .log)/." .\n')
+    program.chmod(0o755)
+
+
+def submit(root: Path, together: int) -> dict[str, object]:
+    """Let a cluster copy all stand-ins into place; returns what that took."""
+    groups = ["--groups", "distill=sets", "evaluate=scores"]
+    groups += ["--group-components", f"sets={together}", f"scores={together}"]
+    on_gpu = ["--set-resources", "distill:gpu=1", "distill:slurm_partition=gpu"]
+    profile = ["--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2"]
+    command = ["snakemake", "--config", "experiment=wide", *profile, *groups, *on_gpu]
+    took = timed(root, *command, path=str(root / "stock/bin"))
+    numbers = re.findall(r"submitted with SLURM jobid (\d+)", took.said)
+    return {"submit_s": round(took.seconds, 2), "submit_peak_mb": round(took.peak_mb), "submissions": len(numbers)}
 
 
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sets", type=int, default=100)
-    sets = parser.parse_args().sets
+    parser.add_argument("--submit", type=int, metavar="N", help="send them to SLURM, so many a submission")
+    given = parser.parse_args()
+    found: dict[str, object] = {}
+
+    def note(name: str, *command: str) -> None:
+        took = timed(root, *command)
+        found.update({f"{name}_s": round(took.seconds, 2), f"{name}_peak_mb": round(took.peak_mb)})
+
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "clone"
-        clone(root, sets)
-        export = timed(root, "dcpipe", "graph", "export")
-        jobs = pretend(root)
+        clone(root, given.sets)
+        note("export", "dcpipe", "graph", "export")
+        found["jobs"] = pretend(root)
         wide = ("--config", "experiment=wide", "--cores", "2")
-        touch = timed(root, "snakemake", *wide, "--touch", "--forceall")
-        found = {
-            "jobs": jobs,
-            "export_s": export,
-            "snakemake_touch_s": touch,
-            "plan_s": timed(root, "snakemake", *wide, "--dry-run"),
-            "record_s": timed(root, "dcpipe", "record", "wide"),
-            "dvc_status_s": timed(root, "dvc", "status", "--with-deps", "experiments/wide/dvc.yaml"),
-        }
-        shutil.rmtree(root / "artifacts")
-    found = {name: round(value, 2) for name, value in found.items()}
+        if given.submit:
+            take_away(root)
+        else:
+            note("snakemake_touch", "snakemake", *wide, "--touch", "--forceall")
+        note("plan", "snakemake", *wide, "--dry-run")
+        if given.submit:
+            found |= submit(root, given.submit)
+        note("record", "dcpipe", "record", "wide")
+        note("dvc_status", "dvc", "status", "--with-deps", "experiments/wide/dvc.yaml")
     print(json.dumps({**found, "cores": os.cpu_count(), "machine": platform.machine()}, indent=1))
 
 

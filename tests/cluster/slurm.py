@@ -1,5 +1,7 @@
 """A real SLURM cluster of one node on the loopback, with two fake GPUs: munged, slurmctld and slurmd of this machine's
-packages, started without systemd in a folder of their own and ended by their process ids.
+packages, started without systemd in a folder of their own and ended by their process ids. By hand:
+
+    python tests/cluster/slurm.py bash      # any command; the cluster is there as long as it runs
 
 The GPUs are names of /dev/null: which job gets which one, and CUDA_VISIBLE_DEVICES, are SLURM's real work; no job
 computes on them. More cores are declared than there may be, so that jobs really run at the same time.
@@ -10,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,3 +182,22 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def main(command: list[str]) -> int:
+    """Run a command beside a cluster of its own; returns the command's exit status."""
+    if not command or missing():
+        lacking = f"not installed: {', '.join(missing())}; run tests/cluster/install" if missing() else "name a command"
+        print(f"slurm.py: {lacking}", file=sys.stderr)  # noqa: T201
+        return 2
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        cluster = Slurm(Path(folder))
+        try:
+            cluster.start()
+            return subprocess.run(command, env={**os.environ, **cluster.settings}, check=False).returncode
+        finally:
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
