@@ -10,7 +10,10 @@ import repository
 from dcpipe.errors import UserError
 from dcpipe.graph import Graph
 from dcpipe.job import Job
+from dcpipe.params.method import Method
+from dcpipe.params.trajectory import Trajectory
 from dcpipe.rehearsal import rehearse, shapes, tell
+from dcpipe.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
 from dcpipe.rehearsal.rehearse import Rehearsed
 from dcpipe.rehearsal.shapes import Kind
 
@@ -68,6 +71,40 @@ def test_the_rate_of_a_linear_cost_is_found_and_what_is_done_once_counts_once(
         assert one.seconds_once == pytest.approx(once)
         assert one.seconds_a_job == pytest.approx(once + a_step * kind.shape.share * kind.shape.steps)
         assert one.peak_bytes == 110  # of the longer run: one step more took too short
+
+
+def _inner_steps(job: Job) -> int:
+    method = job.sections.get("method")
+    return method.matching.inner_steps if isinstance(method, Method) and isinstance(method.matching, Trajectory) else 0
+
+
+@pytest.mark.parametrize("inner", [5, 12, 13, 60])
+def test_many_inner_steps_are_told_from_fewer(root: Path, monkeypatch: pytest.MonkeyPatch, inner: int) -> None:
+    once, a_step, an_inner_step, tried = 7.0, 0.25, 0.125, set()
+
+    def cost(job: Job, _root: Path, steps: int) -> tuple[float, int]:
+        tried.add(_inner_steps(job))
+        return once + steps * (a_step + an_inner_step * _inner_steps(job)), 100 + 3 * _inner_steps(job)
+
+    monkeypatch.setattr(rehearse, "_cost", cost)
+    graph = _experiment(root, "mtt")
+    repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": inner})
+    (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
+    assert found.seconds_a_step == pytest.approx(a_step + an_inner_step * inner)
+    assert found.seconds_once == pytest.approx(once)
+    assert found.peak_bytes == 100 + 3 * inner
+    assert max(tried) == min(inner, 12)
+
+
+def test_the_shares_of_short_students_are_those_of_long_ones(root: Path) -> None:
+    shared = {"matching.hypergradient.kept": "3/8", "outer.sharpness.second_pass.steps": "1/3"}
+    repository.set_params(root, "methods/satm.yaml", {f"overrides.tiny.{key}": value for key, value in shared.items()})
+    repository.set_params(root, "methods/satm.yaml", {"overrides.tiny.matching.inner_steps": 49})
+    job = _kind(_experiment(root, "satm"), "distill").job
+    assert inner_lengths(job) == InnerLengths(24, 48, 49)
+    assert _inner_steps(with_inner(job, 24)) == 24
+    repository.set_params(root, "methods/satm.yaml", {"overrides.tiny.matching.inner_steps": 48})
+    assert inner_lengths(_kind(Graph(root), "distill").job) == InnerLengths(48, 48, 48)
 
 
 def test_steps_are_those_of_the_real_job(root: Path) -> None:

@@ -3,7 +3,8 @@
 Each kind runs as it is resolved (network, batch, hypergradient, augmentation, threads, device), for a few steps and for
 more of them: the difference is what a step takes, and a whole job is so many steps. What a job does once (loading,
 compiling) is counted once, the rest of the real job is linear in its steps: epochs of an expert, iterations of a set,
-epochs of an evaluated network. Coresets and the stages of data are left out: they take minutes.
+epochs of an evaluated network. An iteration of trajectory matching is linear in its inner steps in turn: where they are
+many it is tried with a few and with twice as many. Coresets and the stages of data are left out: they take minutes.
 """
 
 import tempfile
@@ -21,6 +22,7 @@ from dcpipe.graph import Graph
 from dcpipe.job import Job
 from dcpipe.models.build import build
 from dcpipe.random import Stream
+from dcpipe.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
 from dcpipe.rehearsal.made_up import World
 from dcpipe.rehearsal.shapes import Kind, cut
 
@@ -64,20 +66,45 @@ def _rehearse(graph: Graph, kind: Kind, plain: Rehearsed, steps: int) -> Rehears
     with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
         world = World(graph, Path(folder), shape.per_class, TESTED)
         job = world.provide(kind.job)
-        _cost(job, world.root, FEW)  # what a process does once: imports, compilation, the device's first call
-        once, _ = _cost(job, world.root, FEW)
-        for more in (steps, 10 * steps):
-            seconds, peak = _cost(job, world.root, FEW + more)
-            if seconds - once >= SHORT_SECONDS:
-                break
-        slope = max(0.0, seconds - once) / more
+        lengths = inner_lengths(job)
+        found = _line(with_inner(job, lengths.few), world.root, steps)
+        if lengths.more > lengths.few:
+            found = _longer(found, with_inner(job, lengths.more), world.root, steps, lengths)
         testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
     return replace(
         plain,
-        seconds_a_step=slope * shape.share,
-        seconds_once=max(0.0, once - FEW * slope) + testing,
-        peak_bytes=peak,
+        seconds_a_step=found.step * shape.share,
+        seconds_once=found.once + testing,
+        peak_bytes=int(found.peak),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a job takes: seconds once and a step, and peak bytes."""
+
+    once: float
+    step: float
+    peak: float
+
+
+def _line(job: Job, root: Path, steps: int) -> _Line:
+    _cost(job, root, FEW)  # what a process does once: imports, compilation, the device's first call
+    least, _ = _cost(job, root, FEW)
+    for more in (steps, 10 * steps):
+        seconds, peak = _cost(job, root, FEW + more)
+        if seconds - least >= SHORT_SECONDS:
+            break
+    step = max(0.0, seconds - least) / more
+    return _Line(max(0.0, least - FEW * step), step, peak)
+
+
+def _longer(few: _Line, longer: Job, root: Path, steps: int, lengths: InnerLengths) -> _Line:
+    """The line of a job of all inner steps, from that of a few and from the same job with more of them."""
+    seconds, peak = _cost(longer, root, FEW + steps)
+    step = max(few.step, (seconds - few.once) / (FEW + steps))
+    beyond = (lengths.all - lengths.few) / (lengths.more - lengths.few)
+    return _Line(few.once, few.step + beyond * (step - few.step), few.peak + beyond * max(0.0, peak - few.peak))
 
 
 def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
