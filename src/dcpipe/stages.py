@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DEFAULT_EXPERIMENT = "digits"
 
@@ -20,7 +20,7 @@ class Stage:
     payloads: Mapping[str, str]
     command: str
     metrics: tuple[str, ...] = ()
-    plots: tuple[str, ...] = ()
+    plots: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # the columns to draw: along x, along y
     directories: tuple[str, ...] = ()
 
     @property
@@ -87,7 +87,7 @@ STAGES = {
                 "preview": "preview.png",
             },
             "dcpipe distill {dataset} {method} --ipc {ipc} --set {set}",
-            plots=("history",),
+            plots={"history": ("iteration", "loss")},
         ),
         Stage(
             "evaluate",

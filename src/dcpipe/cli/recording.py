@@ -74,6 +74,17 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command("plots-page", rich_help_panel=PANEL)
+def plots_page_() -> None:
+    """Let `dvc plots` write pages that open without a network: the drawing library is put into them.
+
+    For this clone, once. Example: dcpipe plots-page && dvc plots show
+    """
+    from dcpipe.engines import plots_page
+
+    typer.echo(f"wrote {plots_page.install(ROOT).relative_to(ROOT)}; dvc plots show and diff take it from now on")
+
+
 @graph_app.command("export")
 def graph_export() -> None:
     """Write dvc.yaml (one stage a job) for every experiment, and code_identity.yaml."""

@@ -66,9 +66,12 @@ class _NoAliases(lock.DUMPER):  # type: ignore[misc, valid-type]
 
 def _stage(job: Job, wdir: str | None) -> dict[str, object]:
     row = STAGES[job.stage]
-    kinds: dict[str, list[str]] = {"outs": [], "metrics": [], "plots": []}
+    kinds: dict[str, list[object]] = {"outs": [], "metrics": [], "plots": []}
     for name, path in job.outputs.items():
-        kinds["metrics" if name in row.metrics else "plots" if name in row.plots else "outs"].append(path)
+        if name in row.plots:
+            kinds["plots"].append({path: dict(zip("xy", row.plots[name], strict=True))})
+        else:
+            kinds["metrics" if name in row.metrics else "outs"].append(path)
     deps = sorted({path for paths in job.inputs.values() for path in paths})
     return {
         "cmd": job.command,
