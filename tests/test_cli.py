@@ -51,6 +51,19 @@ def test_what_computes_nothing_loads_no_torch(root: Path, words: str) -> None:
         assert done.returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("plan", "\nall            12       12"), ("status --jobs", "metrics_own"), ("params show", "experiment own")],
+)
+def test_a_question_may_be_about_a_file_elsewhere(root: Path, tmp_path: Path, words: str, said: str) -> None:
+    file = tmp_path / "elsewhere/own.yaml"
+    file.parent.mkdir()
+    file.write_text((root / "params/experiments/tiny.yaml").read_text())
+    code, text = run(root, *words.split(), str(file))
+    assert code == 0
+    assert said in text
+
+
 def test_verify_fails_when_an_artifact_is_not_what_it_was(tiny: Path) -> None:
     assert run(tiny, "verify", "tiny")[0] == 0
     scores = next((tiny / "artifacts/scores").rglob("scores.json"))

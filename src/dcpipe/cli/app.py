@@ -4,12 +4,15 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from dcpipe import surroundings
 from dcpipe.errors import DcpipeError, Interrupted, UserError
+
+if TYPE_CHECKING:
+    from dcpipe.graph import Graph
 
 app = typer.Typer(
     help="Dataset distillation as a workflow: a large image dataset becomes a tiny synthetic one.\n\n"
@@ -45,6 +48,13 @@ Shard = Annotated[int, typer.Option("--shard", min=0, help="Which shard.")]
 Ipc = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
 Set = Annotated[int, typer.Option("--set", min=0, help="Which synthetic set of this kind.")]
 Experiment = Annotated[str, typer.Argument(help="A file of params/experiments.", autocompletion=_names("experiments"))]
+AnyExperiment = Annotated[
+    str,
+    typer.Argument(
+        help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.",
+        autocompletion=_names("experiments"),
+    ),
+]
 
 _debug = False
 
@@ -54,6 +64,15 @@ def _common(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks
     global _debug  # noqa: PLW0603 (one command line, one setting)
     _debug = debug
     surroundings.refuse_torch()
+
+
+def graph_of(experiment: str) -> "tuple[Graph, str]":
+    """The graph that knows an experiment, here or in a file elsewhere, and the experiment's name in it."""
+    from dcpipe.graph import Graph
+    from dcpipe.params import outside
+
+    name, extra = outside.find(ROOT, experiment)
+    return Graph(ROOT, extra), name
 
 
 def debugging() -> bool:

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcpipe.cli.app import ROOT, Dataset, Log, app, debugging, explained, log_to, say, say_lines
+from dcpipe.cli.app import (
+    ROOT,
+    AnyExperiment,
+    Dataset,
+    Log,
+    app,
+    debugging,
+    explained,
+    graph_of,
+    log_to,
+    say,
+    say_lines,
+)
 from dcpipe.stages import DEFAULT_EXPERIMENT
 
 if TYPE_CHECKING:
@@ -20,9 +32,7 @@ Budget = Annotated[
 
 @app.command(rich_help_panel=PANEL)
 def run(
-    experiment: Annotated[
-        str, typer.Argument(help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.")
-    ] = DEFAULT_EXPERIMENT,
+    experiment: AnyExperiment = DEFAULT_EXPERIMENT,
     stages: Annotated[str | None, typer.Option("--stages", help="Only these, for example data,experts.")] = None,
     budget: Budget = None,
     log: Log = None,
@@ -31,12 +41,9 @@ def run(
 
     Example: dcpipe run digits --budget 30
     """
-    from dcpipe.graph import Graph
-    from dcpipe.params import outside
-
     log_to(log)
-    name, extra = outside.find(ROOT, experiment)
-    sys.exit(_run(Graph(ROOT, extra), name, stages, budget, log))
+    graph, name = graph_of(experiment)
+    sys.exit(_run(graph, name, stages, budget, log))
 
 
 def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, log: Path | None) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcpipe.cli.app import ROOT, Experiment, app, say_lines
+from dcpipe.cli.app import ROOT, AnyExperiment, Experiment, app, graph_of, say_lines
 from dcpipe.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Questions"
@@ -37,22 +37,19 @@ def show(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def plan(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
+def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
     """Say what would run, and what it will cost, before anything is spent.
 
     Example: dcpipe plan digits
     """
     from dcpipe import plan as planning
-    from dcpipe.graph import Graph
 
-    say_lines(planning.lines(planning.rows(Graph(ROOT), experiment), ROOT))
+    say_lines(planning.lines(planning.rows(*graph_of(experiment)), ROOT))
 
 
 @app.command("rehearse", rich_help_panel=PANEL)
 def rehearse_(
-    experiment: Annotated[
-        str, typer.Argument(help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.")
-    ] = DEFAULT_EXPERIMENT,
+    experiment: AnyExperiment = DEFAULT_EXPERIMENT,
     devices: Annotated[str, typer.Option("--devices", help="For how many devices hours are told.")] = "1,8,64",
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="For programs; the table goes to standard error.")] = False,
@@ -62,13 +59,10 @@ def rehearse_(
     It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
     """
     from dcpipe import plan as planning
-    from dcpipe.graph import Graph
-    from dcpipe.params import outside
     from dcpipe.rehearsal import rehearse, shapes, tell
 
     counts = tell.counts_of(devices)
-    name, extra = outside.find(ROOT, experiment)
-    graph = Graph(ROOT, extra)
+    graph, name = graph_of(experiment)
     kinds = shapes.kinds(graph, name)
     disk = planning.disk_bytes(graph, graph.jobs(name))
     found = []
@@ -81,7 +75,7 @@ def rehearse_(
 
 @app.command(rich_help_panel=PANEL)
 def status(
-    experiment: Experiment = DEFAULT_EXPERIMENT,
+    experiment: AnyExperiment = DEFAULT_EXPERIMENT,
     jobs: Annotated[bool, typer.Option("--jobs", help="Every job, and why it is not done.")] = False,
 ) -> None:
     """Say what of an experiment is done, running, stale (made otherwise than params and code say now) or missing.
@@ -89,9 +83,8 @@ def status(
     Example: dcpipe status digits --jobs
     """
     from dcpipe import status as states
-    from dcpipe.graph import Graph
 
-    say_lines(states.lines(states.of(Graph(ROOT), experiment), every_job=jobs))
+    say_lines(states.lines(states.of(*graph_of(experiment)), every_job=jobs))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -143,13 +136,12 @@ def gpu_check() -> None:
 
 
 @params_app.command("show")
-def params_show(experiment: Experiment) -> None:
+def params_show(experiment: AnyExperiment) -> None:
     """Print every resolved value of an experiment and where it comes from.
 
     Example: dcpipe params show digits
     """
-    from dcpipe.graph import Graph
     from dcpipe.params.show import lines
 
-    for line in lines(Graph(ROOT), experiment):
+    for line in lines(*graph_of(experiment)):
         typer.echo(line)
