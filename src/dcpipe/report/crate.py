@@ -134,5 +134,7 @@ def _file(path: Path, root: Path, report: Job) -> Entity:
     }
 
 
-def _references(entities: Iterable[Entity]) -> list[dict[str, object]]:
-    return [{"@id": entity["@id"]} for entity in entities]
+def _references(entities: Iterable[Entity]) -> list[Entity] | Entity:
+    """What a property names; one entity stands alone, as RO-Crate recommends."""
+    found: list[Entity] = [{"@id": entity["@id"]} for entity in entities]
+    return found[0] if len(found) == 1 else found
