@@ -30,6 +30,7 @@ from dcpipe.distill.matching import trajectory
 from dcpipe.distill.matching.common import Matching, Setting
 from dcpipe.graph import Graph
 from dcpipe.job import Job
+from dcpipe.params import resolve
 from dcpipe.params.method import Method
 from dcpipe.params.trajectory import Exact, PerStep, Trajectory, Truncated
 from dcpipe.random import Stream
@@ -102,7 +103,7 @@ def against(found: Sequence[torch.Tensor], exact: Sequence[torch.Tensor]) -> dic
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("dataset")
+    parser.add_argument("dataset", choices=resolve.available(Path(__file__).parents[1], "datasets"), metavar="DATASET")
     parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--root", type=Path, default=Path())
     given = parser.parse_args()

@@ -16,6 +16,7 @@ from pathlib import Path
 from dcpipe.distill import synthetic_set
 from dcpipe.distill.sharpness.common import ascent
 from dcpipe.graph import Graph
+from dcpipe.params import resolve
 from dcpipe.params.trajectory import Exact
 from hypergradient_error import matchings
 
@@ -45,8 +46,10 @@ def measure(root: Path, dataset: str, methods: list[str], radius: float, draws: 
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("dataset")
-    parser.add_argument("methods", nargs="+")
+    parser.add_argument("dataset", choices=resolve.available(Path(__file__).parents[1], "datasets"), metavar="DATASET")
+    parser.add_argument(
+        "methods", nargs="+", choices=resolve.available(Path(__file__).parents[1], "methods"), metavar="METHOD"
+    )
     parser.add_argument("--radius", type=float, default=0.1)
     parser.add_argument("--draws", type=int, default=24)
     parser.add_argument("--root", type=Path, default=Path())

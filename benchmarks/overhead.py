@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dcpipe.graph import Graph
+from dcpipe.params import resolve
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,7 +77,7 @@ def turn(place: Path, experiment: str, cores: tuple[int, int]) -> dict[str, obje
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("experiment")
+    parser.add_argument("experiment", choices=resolve.available(ROOT, "experiments"), metavar="EXPERIMENT")
     parser.add_argument("--turns", type=int, choices=(1, 2), default=2)
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]
