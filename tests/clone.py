@@ -12,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 EXPERIMENT = "tiny"
-SECONDS = 900.0  # within which a command has ended
 DVC_FILE = f"experiments/{EXPERIMENT}/dvc.yaml"
 
 
@@ -50,9 +49,9 @@ class Clone:
         own = {"PATH": search, "PYTHONPATH": str(self.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         return {**kept, **own, **self.settings}
 
-    def run(self, *command: str, ok: bool = True, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
-        """Run a command, for so long at most; if `ok`, it must succeed."""
-        done = _run(list(command), self.path, self.environment, seconds)
+    def run(self, *command: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command; if `ok`, it must succeed."""
+        done = _run(list(command), self.path, self.environment)
         if ok and done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -107,7 +106,5 @@ class Clone:
         return (self.path / DVC_FILE).with_suffix(".lock").read_text()
 
 
-def _run(
-    command: list[str], cwd: Path, env: dict[str, str] | None = None, seconds: float = SECONDS
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=seconds)
+def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=900)
