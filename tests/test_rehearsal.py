@@ -1,6 +1,7 @@
 """Laws of rehearsals: a linear cost is found again, hours add up, and nothing of the repository is touched."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def _experiment(root: Path, methods: str, evaluations: str = "digits") -> Graph:
 
 
 def _run(graph: Graph) -> list[Rehearsed]:
-    return list(rehearse.run(graph, shapes.kinds(graph, "one"), steps=1))
+    return list(rehearse.run(graph, shapes.kinds(graph, "one"), steps=1, apart=False))
 
 
 def _kind(graph: Graph, stage: str) -> Kind:
@@ -182,6 +183,30 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
     told = json.loads(tell.as_json(found, 10**9, (1, 8)))
     assert set(told["hours"]) == {"1", "8"}
     assert [replace(one) for one in found] == [Rehearsed(**one) for one in told["kinds"]]
+
+
+def test_a_process_apart_tells_the_same_and_holds_nothing_of_another(root: Path) -> None:
+    graph = _experiment(root, "mtt")
+    ballast = b"x" * 10**9
+    kinds = [_kind(graph, "distill")]
+    (here,), (apart,) = (rehearse.run(graph, kinds, steps=1, apart=way) for way in (False, True))
+    assert (here.kind, here.steps, here.problem) == (apart.kind, apart.steps, apart.problem)
+    assert 0 < apart.peak_bytes < here.peak_bytes - len(ballast) / 2
+
+
+def _ended(*_: object) -> None:
+    os._exit(1)
+
+
+def test_a_process_that_the_system_ends_is_told_and_the_next_kind_is_tried(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearse, "_tried", _ended)
+    graph = _experiment(root, "mtt")
+    kinds = shapes.kinds(graph, "one")
+    found = list(rehearse.run(graph, kinds, steps=1))
+    assert len(found) == len(kinds)
+    assert {one.problem for one in found} == {"the system ended its process; it may have had too little memory"}
 
 
 @pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])

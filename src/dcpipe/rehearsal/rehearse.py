@@ -7,11 +7,17 @@ epochs of an evaluated network. An iteration of trajectory matching is linear in
 many it is tried with a few and with twice as many. Coresets and the stages of data are left out: they take minutes.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 
 from dcpipe import costs, device, progress
 from dcpipe.data import store
@@ -50,15 +56,46 @@ class Rehearsed:
         return self.seconds_once + self.steps * self.seconds_a_step
 
 
-def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3) -> Iterator[Rehearsed]:
-    """Try each kind, by so many steps more than one; a kind that cannot be tried says why."""
-    progress.be_quiet()
+def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3, apart: bool = True) -> Iterator[Rehearsed]:
+    """Try each kind, by so many steps more than one; a kind that cannot be tried says why.
+
+    `apart`: in a process of its own, so that its memory is its own, and one that the system ends ends no other.
+    """
     for kind in kinds:
-        plain = Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+        yield _apart(graph, kind, steps) if apart else _tried(graph, kind, steps)
+
+
+def _apart(graph: Graph, kind: Kind, steps: int) -> Rehearsed:
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    with pool:
         try:
-            yield _rehearse(graph, kind, plain, steps)
-        except DcpipeError as error:
-            yield replace(plain, problem=str(error))
+            return pool.submit(_tried, graph, kind, steps).result()
+        except BrokenProcessPool:
+            return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
+
+
+def _end_with_parent() -> None:
+    """Leave when the process that asked is gone, however it went."""
+    parent = parent_process()
+    assert parent is not None  # noqa: S101 (only a child runs this)
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _plain(kind: Kind) -> Rehearsed:
+    return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+
+
+def _tried(graph: Graph, kind: Kind, steps: int) -> Rehearsed:
+    progress.be_quiet()
+    try:
+        return _rehearse(graph, kind, _plain(kind), steps)
+    except DcpipeError as error:
+        return replace(_plain(kind), problem=str(error))
 
 
 def _rehearse(graph: Graph, kind: Kind, plain: Rehearsed, steps: int) -> Rehearsed:
