@@ -10,6 +10,7 @@ many it is tried with a few and with twice as many. Coresets and the stages of d
 import os
 import tempfile
 import time
+from _thread import interrupt_main
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,6 +36,7 @@ from dcpipe.rehearsal.shapes import Kind, cut
 FEW = 1  # steps of the shorter run
 SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
 TESTED = 500  # made-up test images
+CLEANING_SECONDS = 10.0  # for a process whose parent is gone to remove what it made up
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,14 @@ def _apart(graph: Graph, kind: Kind, steps: int) -> Rehearsed:
 
 
 def _end_with_parent() -> None:
-    """Leave when the process that asked is gone, however it went."""
+    """Clean up and leave when the process that asked is gone, however it went."""
     parent = parent_process()
     assert parent is not None  # noqa: S101 (only a child runs this)
 
     def watch() -> None:
         wait([parent.sentinel])
+        interrupt_main()
+        time.sleep(CLEANING_SECONDS)
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
