@@ -108,6 +108,14 @@ def take_away(root: Path) -> None:
     program.chmod(0o755)
 
 
+def make(root: Path, *, away: bool) -> None:
+    """Make the stand-ins, put them away where a cluster shall copy them, and print how many jobs have one."""
+    jobs = pretend(root)
+    if away:
+        take_away(root)
+    print(jobs)
+
+
 def submit(root: Path, together: int) -> dict[str, object]:
     """Let a cluster copy all stand-ins into place; returns what that took."""
     groups = ["--groups", "distill=sets", "evaluate=scores"]
@@ -125,7 +133,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sets", type=int, default=100)
     parser.add_argument("--submit", type=int, metavar="N", help="send them to SLURM, so many a submission")
+    parser.add_argument("--make-in", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.submit is not None and given.submit < 1:
+        parser.error("--submit needs at least 1")
+    if given.make_in:
+        return make(given.make_in, away=given.submit is not None)
     found: dict[str, object] = {}
 
     def note(name: str, *command: str) -> None:
@@ -136,11 +149,12 @@ def main() -> None:
         root = Path(folder) / "clone"
         clone(root, given.sets)
         note("export", "dcpipe", "graph", "export")
-        found["jobs"] = pretend(root)
+        # in a process of its own: a child's peak memory begins with its parent's
+        making = [sys.executable, __file__, "--make-in", str(root), *(["--submit", "1"] if given.submit else [])]
+        done = subprocess.run(making, check=True, capture_output=True, text=True)
+        found["jobs"] = int(done.stdout)
         wide = ("--config", "experiment=wide", "--cores", "2")
-        if given.submit:
-            take_away(root)
-        else:
+        if not given.submit:
             note("snakemake_touch", "snakemake", *wide, "--touch", "--forceall")
         note("plan", "snakemake", *wide, "--dry-run")
         if given.submit:
