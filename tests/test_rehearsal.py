@@ -2,10 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import repository
 from dcpipe.errors import UserError
@@ -81,7 +85,7 @@ def _inner_steps(job: Job) -> int:
 
 @pytest.mark.parametrize("inner", [5, 12, 13, 60])
 def test_many_inner_steps_are_told_from_fewer(root: Path, monkeypatch: pytest.MonkeyPatch, inner: int) -> None:
-    once, a_step, an_inner_step, tried = 7.0, 0.25, 0.125, set()
+    once, a_step, an_inner_step, tried = 7.0, 0.25, 0.5, set()
 
     def cost(job: Job, _root: Path, steps: int) -> tuple[float, int]:
         tried.add(_inner_steps(job))
@@ -95,6 +99,35 @@ def test_many_inner_steps_are_told_from_fewer(root: Path, monkeypatch: pytest.Mo
     assert found.seconds_once == pytest.approx(once)
     assert found.peak_bytes == 100 + 3 * inner
     assert max(tried) == min(inner, 12)
+
+
+def test_inner_steps_that_are_soon_done_are_all_tried(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def cost(job: Job, _root: Path, steps: int) -> tuple[float, int]:
+        tried.append(_inner_steps(job))
+        return 7.0 + steps * 0.01 * _inner_steps(job) ** 2, 100
+
+    monkeypatch.setattr(rehearse, "_cost", cost)
+    monkeypatch.setattr(rehearse, "SOON_SECONDS", 50.0)
+    graph = _experiment(root, "mtt")
+    repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": 60})
+    (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
+    assert found.seconds_a_step == pytest.approx(36.0)
+    assert 60 in tried
+    assert 12 not in tried
+
+
+def test_noise_makes_no_cost_negative_and_no_peak_smaller(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cost(job: Job, _root: Path, steps: int) -> tuple[float, int]:
+        return 100.0 + steps * (30.0 - _inner_steps(job)), 1000 - 3 * _inner_steps(job)
+
+    monkeypatch.setattr(rehearse, "_cost", cost)
+    graph = _experiment(root, "mtt")
+    repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": 60})
+    (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
+    assert found.seconds_a_step == pytest.approx(30.0 - 12)  # that of the longer student, and not -30
+    assert found.peak_bytes == 1000 - 3 * 6
 
 
 def test_the_shares_of_short_students_are_those_of_long_ones(root: Path) -> None:
@@ -207,6 +240,33 @@ def test_a_process_that_the_system_ends_is_told_and_the_next_kind_is_tried(
     found = list(rehearse.run(graph, kinds, steps=1))
     assert len(found) == len(kinds)
     assert {one.problem for one in found} == {"the system ended its process; it may have had too little memory"}
+
+
+def test_too_little_memory_is_told_and_is_no_defect(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore words")
+
+    monkeypatch.setattr(rehearse, "_rehearse", greedy)
+    found = _run(_experiment(root, "mtt"))
+    assert {one.problem for one in found} == {"CUDA out of memory. Tried to allocate 2 GiB"}
+
+
+def test_a_rehearsal_that_is_killed_leaves_nothing(root: Path, tmp_path: Path) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(repository.ROOT / "src")}
+    command = [sys.executable, "-m", "dcpipe", "rehearse", "tiny"]
+    parent = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(place.glob("dcpipe-rehearsal-*/artifacts")):
+        assert time.monotonic() < deadline
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    while list(place.glob("dcpipe-rehearsal-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])

@@ -9,6 +9,7 @@ computes on them. More cores are declared than there may be, so that jobs really
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -159,7 +160,9 @@ class Slurm:
         program = _program(name)
         assert program is not None, f"{name} is not installed: `make cluster` installs it"
         with (self.folder / f"{name}.out").open("wb") as out:
-            self._daemons.append(subprocess.Popen([program, *arguments], stdout=out, stderr=out))
+            # in a session of their own: Ctrl-C is for who uses the cluster
+            daemon = subprocess.Popen([program, *arguments], stdout=out, stderr=out, start_new_session=True)
+            self._daemons.append(daemon)
 
     def _until(self, ready: object, what: str) -> None:
         deadline = time.monotonic() + 60
@@ -190,13 +193,32 @@ def main(command: list[str]) -> int:
         lacking = f"not installed: {', '.join(missing())}; run tests/cluster/install" if missing() else "name a command"
         print(f"slurm.py: {lacking}", file=sys.stderr)  # noqa: T201
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         cluster = Slurm(Path(folder))
         try:
             cluster.start()
-            return subprocess.run(command, env={**os.environ, **cluster.settings}, check=False).returncode
+            return _beside(cluster, command)
         finally:
             cluster.stop()
+
+
+def _beside(cluster: Slurm, command: list[str]) -> int:
+    """The command's exit status; Ctrl-C reaches it by itself, and what it does then is waited for."""
+    try:
+        child = subprocess.Popen(command, env={**os.environ, **cluster.settings})
+    except OSError as error:
+        print(f"slurm.py: {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return 127
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue
+        except SystemExit:
+            child.terminate()
+            child.wait()
+            raise
 
 
 if __name__ == "__main__":

@@ -3,22 +3,25 @@
 Each kind runs as it is resolved (network, batch, hypergradient, augmentation, threads, device), for a few steps and for
 more of them: the difference is what a step takes, and a whole job is so many steps. What a job does once (loading,
 compiling) is counted once, the rest of the real job is linear in its steps: epochs of an expert, iterations of a set,
-epochs of an evaluated network. An iteration of trajectory matching is linear in its inner steps in turn: where they are
-many it is tried with a few and with twice as many. Coresets and the stages of data are left out: they take minutes.
+epochs of an evaluated network. An iteration of trajectory matching is linear in its inner steps in turn: where they
+take long they are not all tried, but a few and twice as many. Coresets and the stages of data are left out: they take
+minutes.
 """
 
 import os
+import signal
+import sys
 import tempfile
 import time
-from _thread import interrupt_main
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
+from typing import cast
+
+import torch
 
 from dcpipe import costs, device, progress
 from dcpipe.data import store
@@ -29,14 +32,14 @@ from dcpipe.graph import Graph
 from dcpipe.job import Job
 from dcpipe.models.build import build
 from dcpipe.random import Stream
-from dcpipe.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
+from dcpipe.rehearsal.inner_steps import inner_lengths, with_inner
 from dcpipe.rehearsal.made_up import World
 from dcpipe.rehearsal.shapes import Kind, cut
 
 FEW = 1  # steps of the shorter run
 SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
+SOON_SECONDS = 2.0  # an iteration that takes less is tried with all its inner steps
 TESTED = 500  # made-up test images
-CLEANING_SECONDS = 10.0  # for a process whose parent is gone to remove what it made up
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,62 +61,76 @@ class Rehearsed:
         return self.seconds_once + self.steps * self.seconds_a_step
 
 
+Try = Callable[[Graph, Kind, int, Path], Rehearsed]
+
+
 def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3, apart: bool = True) -> Iterator[Rehearsed]:
     """Try each kind, by so many steps more than one; a kind that cannot be tried says why.
 
     `apart`: in a process of its own, so that its memory is its own, and one that the system ends ends no other.
     """
     for kind in kinds:
-        yield _apart(graph, kind, steps) if apart else _tried(graph, kind, steps)
+        with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
+            yield (_apart if apart else _tried)(graph, kind, steps, Path(folder))
 
 
-def _apart(graph: Graph, kind: Kind, steps: int) -> Rehearsed:
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    with pool:
-        try:
-            return pool.submit(_tried, graph, kind, steps).result()
-        except BrokenProcessPool:
-            return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
+def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(sender, _tried, graph, kind, steps, folder))
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child's, too: who asked ends it
+    child.start()
+    signal.signal(signal.SIGINT, handler)
+    sender.close()
+    try:
+        found = receiver.recv()
+    except EOFError:
+        return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
+    finally:
+        child.kill()
+        child.join()
+    if isinstance(found, Exception):
+        raise found
+    return cast(Rehearsed, found)
 
 
-def _end_with_parent() -> None:
-    """Clean up and leave when the process that asked is gone, however it went."""
+def _answer(sender: Connection, tried: Try, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
+    """A child's work: send what was found or what went wrong; clean up and leave when who asked is gone."""
     parent = parent_process()
     assert parent is not None  # noqa: S101 (only a child runs this)
 
     def watch() -> None:
         wait([parent.sentinel])
-        interrupt_main()
-        time.sleep(CLEANING_SECONDS)
-        os._exit(1)
+        remover = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+        # it takes this process's place, so that nothing writes there any more
+        os.execv(sys.executable, [sys.executable, "-c", remover, str(folder)])  # noqa: S606 (its own interpreter)
 
     Thread(target=watch, daemon=True).start()
+    try:
+        sender.send(tried(graph, kind, steps, folder))
+    except Exception as error:
+        sender.send(error)
 
 
 def _plain(kind: Kind) -> Rehearsed:
     return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
 
 
-def _tried(graph: Graph, kind: Kind, steps: int) -> Rehearsed:
+def _tried(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     progress.be_quiet()
     try:
-        return _rehearse(graph, kind, _plain(kind), steps)
-    except DcpipeError as error:
-        return replace(_plain(kind), problem=str(error))
+        return _rehearse(graph, kind, steps, folder)
+    except (DcpipeError, MemoryError, torch.OutOfMemoryError) as error:
+        return replace(_plain(kind), problem=str(error).partition("\n")[0] or "too little memory")
 
 
-def _rehearse(graph: Graph, kind: Kind, plain: Rehearsed, steps: int) -> Rehearsed:
-    shape = kind.shape
-    with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
-        world = World(graph, Path(folder), shape.per_class, TESTED)
-        job = world.provide(kind.job)
-        lengths = inner_lengths(job)
-        found = _line(with_inner(job, lengths.few), world.root, steps)
-        if lengths.more > lengths.few:
-            found = _longer(found, with_inner(job, lengths.more), world.root, steps, lengths)
-        testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
+def _rehearse(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+    shape, world = kind.shape, World(graph, folder, kind.shape.per_class, TESTED)
+    job = world.provide(kind.job)
+    found = _whole(job, world.root, steps)
+    testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
     return replace(
-        plain,
+        _plain(kind),
         seconds_a_step=found.step * shape.share,
         seconds_once=found.once + testing,
         peak_bytes=int(found.peak),
@@ -140,12 +157,18 @@ def _line(job: Job, root: Path, steps: int) -> _Line:
     return _Line(max(0.0, least - FEW * step), step, peak)
 
 
-def _longer(few: _Line, longer: Job, root: Path, steps: int, lengths: InnerLengths) -> _Line:
-    """The line of a job of all inner steps, from that of a few and from the same job with more of them."""
-    seconds, peak = _cost(longer, root, FEW + steps)
-    step = max(few.step, (seconds - few.once) / (FEW + steps))
+def _whole(job: Job, root: Path, steps: int) -> _Line:
+    """The line of a job with all its inner steps: from a few and twice as many, unless all are soon done."""
+    lengths = inner_lengths(job)
+    few = _line(with_inner(job, lengths.few), root, steps)
+    if lengths.few == lengths.all:
+        return few
+    if few.step * lengths.all / lengths.few < SOON_SECONDS:
+        return _line(job, root, steps)
+    more = _line(with_inner(job, lengths.more), root, steps)
     beyond = (lengths.all - lengths.few) / (lengths.more - lengths.few)
-    return _Line(few.once, few.step + beyond * (step - few.step), few.peak + beyond * max(0.0, peak - few.peak))
+    step = few.step + beyond * (more.step - few.step)
+    return _Line(few.once, max(more.step, step), few.peak + beyond * max(0.0, more.peak - few.peak))
 
 
 def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
