@@ -26,12 +26,25 @@ def on(slurm: Slurm, clone: Clone, to: Path) -> Clone:
     return Clone(to, {**clone.settings, **slurm.settings})
 
 
+def _interruptible() -> None:
+    """A shell gives what it runs in the background an ignored SIGINT, which children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(clone: Clone, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Snakemake on the cluster, in the background; its jobs are cancelled if the test fails."""
     command = ["snakemake", "--config", "experiment=tiny", *PROFILE, *arguments]
     with (clone.path / "snakemake.out").open("w") as out:
-        child = subprocess.Popen(command, cwd=clone.path, env=clone.environment, stdout=out, stderr=out, text=True)
+        child = subprocess.Popen(
+            command,
+            cwd=clone.path,
+            env=clone.environment,
+            stdout=out,
+            stderr=out,
+            text=True,
+            preexec_fn=_interruptible,  # noqa: PLW1509 (this process has one thread)
+        )
         try:
             yield child
         finally:
