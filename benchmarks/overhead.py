@@ -81,6 +81,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, choices=(1, 2), default=2)
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        parser.error("both sides run at once: two cores are needed")
     found = []
     for number in range(given.turns):
         with tempfile.TemporaryDirectory() as folder:
