@@ -274,7 +274,9 @@ class Graph:
         resources: Resources | None = None,
     ) -> Job:
         row, roots = STAGES[stage], tuple(roots)
-        modules = self._modules.setdefault(roots, code_identity.reached(roots))
+        if roots not in self._modules:
+            self._modules[roots] = code_identity.reached(roots)
+        modules = self._modules[roots]
         code = {name: self._code[name] for name in [*map(code_identity.key, modules), "pins"]}
         job = Job(
             stage=stage,

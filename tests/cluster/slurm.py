@@ -1,12 +1,14 @@
-"""A real SLURM cluster of one node on the loopback, with two fake GPUs: munged, slurmctld and slurmd of this machine's
-packages, started without systemd in a folder of their own and ended by their process ids. By hand:
+"""A real SLURM cluster of one node on the loopback, with two fake GPUs or more: munged, slurmctld and slurmd of this
+machine's packages, started without systemd in a folder of their own and ended by their process ids. By hand:
 
     python tests/cluster/slurm.py bash      # any command; the cluster is there as long as it runs
+    python tests/cluster/slurm.py --gpus 6 COMMAND ...
 
 The GPUs are names of /dev/null: which job gets which one, and CUDA_VISIBLE_DEVICES, are SLURM's real work; no job
-computes on them. More cores are declared than there may be, so that jobs really run at the same time.
+computes on them.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -20,6 +22,7 @@ from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
+CORES = 8  # declared, that jobs really run at the same time
 CONF = """\
 ClusterName=one
 SlurmctldHost={host}(127.0.0.1)
@@ -55,12 +58,12 @@ PropagateResourceLimits=NONE
 # a job of the partition urgent takes the place of one of gpu, which waits and begins again
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=12000 Gres=gpu:2 State=UNKNOWN
+NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=12000 Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=cpu Nodes=localhost Default=YES MaxTime=INFINITE State=UP DefMemPerCPU=500 PriorityTier=1 PreemptMode=OFF
 PartitionName=gpu Nodes=localhost MaxTime=INFINITE State=UP DefMemPerCPU=500 PriorityTier=1 GraceTime={kill_wait}
 PartitionName=urgent Nodes=localhost MaxTime=INFINITE State=UP DefMemPerCPU=500 PriorityTier=2
 """
-GRES = "AutoDetect=off\nNodeName=localhost Name=gpu File={folder}/gpu[0-1]\n"
+GRES = "AutoDetect=off\nNodeName=localhost Name=gpu File={folder}/gpu[0-{last_gpu}]\n"
 
 
 def missing() -> list[str]:
@@ -78,6 +81,7 @@ class Slurm:
 
     folder: Path
     kill_wait: int = 30  # seconds between SIGTERM and SIGKILL
+    gpus: int = 2
     _daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -136,8 +140,8 @@ class Slurm:
     def _write(self) -> None:
         for name in ("state", "spool"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for name in ("gpu0", "gpu1"):
-            (self.folder / name).symlink_to("/dev/null")
+        for index in range(self.gpus):
+            (self.folder / f"gpu{index}").symlink_to("/dev/null")
         (self.folder / "munge.key").write_bytes(os.urandom(128))
         (self.folder / "munge.key").chmod(0o600)
         values = {
@@ -145,6 +149,9 @@ class Slurm:
             "host": socket.gethostname().partition(".")[0],
             "user": _user(),
             "kill_wait": self.kill_wait,
+            "cores": CORES,
+            "gpus": self.gpus,
+            "last_gpu": self.gpus - 1,
             "controller_port": _free_port(),
             "node_port": _free_port(),
         }
@@ -187,18 +194,22 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def main(command: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run a command beside a cluster of its own; returns the command's exit status."""
-    if not command or missing():
-        lacking = f"not installed: {', '.join(missing())}; run tests/cluster/install" if missing() else "name a command"
-        print(f"slurm.py: {lacking}", file=sys.stderr)  # noqa: T201
-        return 2
+    parser = argparse.ArgumentParser(prog="slurm.py", description="Run a command beside a SLURM of its own.")
+    parser.add_argument("--gpus", type=int, default=2, choices=range(1, CORES + 1), help="how many fakes (default: 2)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ...")
+    given = parser.parse_args(arguments)
+    if not given.command:
+        parser.error("name a command")
+    if missing():
+        parser.error(f"not installed: {', '.join(missing())}; run tests/cluster/install")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
-        cluster = Slurm(Path(folder))
+        cluster = Slurm(Path(folder), gpus=given.gpus)
         try:
             cluster.start()
-            return _beside(cluster, command)
+            return _beside(cluster, given.command)
         finally:
             cluster.stop()
 

@@ -11,7 +11,7 @@ from dcpipe.stages import NAME, WILDCARDS
 validate(config, "../schemas/config.schema.yaml")
 
 try:
-    flow = Flow(config, Path())
+    flow = Flow(config, Path(), whole=workflow.is_main_process)
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None
 

@@ -22,22 +22,25 @@ NO_RECORD = "DCPIPE_NO_RECORD"
 class Flow:
     """What the rules of one experiment need; made once when the Snakefile is parsed.
 
+    Snakemake reads its rules again in every process that it starts for a job. Such a process is not `whole`: it makes
+    its own jobs alone, and what the first process has checked for all of them is not checked again.
+
     Raises: UserError for an unknown experiment or bad params, before any job exists.
     """
 
-    def __init__(self, config: Mapping[str, object], root: Path) -> None:
+    def __init__(self, config: Mapping[str, object], root: Path, *, whole: bool = True) -> None:
         self.experiment = str(config.get("experiment", DEFAULT_EXPERIMENT))
         unknown = sorted(set(config) - {"experiment"})
         if unknown:
             remedy = "params are read from params/; the only key is experiment"
             raise UserError(f"unknown key {unknown[0]}", where="--config", remedy=remedy)
         self.root = root
-        changed = code_identity.refresh(root)
+        changed = code_identity.refresh(root) if whole else []
         if changed:
             names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
             sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
         self._graph = Graph(root)
-        self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)}
+        self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)} if whole else None
 
     def targets(self) -> list[str]:
         """Every file of the experiment.
@@ -45,7 +48,7 @@ class Flow:
         Not just the final ones: Snakemake does not miss an intermediate file that nothing stale needs, so a lost
         artifact would stay lost.
         """
-        return [path for job in self._jobs.values() for path in job.outputs.values()]
+        return [path for job in (self._jobs or {}).values() for path in job.outputs.values()]
 
     def path(self, stage: str, output: str) -> str:
         """An output's path with wildcards; the views' are those of this experiment."""
@@ -58,7 +61,9 @@ class Flow:
 
         Raises: UserError if the experiment has no such job.
         """
-        words = {"experiment": self.experiment, **dict(wildcards.items())}
+        words = dict(wildcards.items()) | ({"experiment": self.experiment} if stage == "report" else {})
+        if self._jobs is None:
+            return self._graph.job(stage, **words)
         label = STAGES[stage].label.format(**words)
         if label not in self._jobs:
             remedy = f"the experiment is {self.experiment}; choose another with --config experiment=NAME"

@@ -21,6 +21,7 @@ class Library:
     root: Path
     extra: Extra = field(default_factory=dict)
     _read: dict[_Key, tuple[Resolved, object]] = field(default_factory=dict)
+    _chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> tuple[Resolved, Dataset]:
         """A dataset."""
@@ -49,7 +50,9 @@ class Library:
 
     def _context(self, dataset: str, ipc: int | None = None) -> tuple[str, ...]:
         """The override keys that apply, general to special: a variant takes its base's, then its own."""
-        chain = resolve.lineage(self.root, "datasets", dataset, self.extra)
+        if dataset not in self._chains:
+            self._chains[dataset] = resolve.lineage(self.root, "datasets", dataset, self.extra)
+        chain = self._chains[dataset]
         return tuple(part for name in chain for part in ((name,) if ipc is None else (name, f"{name}.ipc{ipc}")))
 
     def _section(

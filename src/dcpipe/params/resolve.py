@@ -136,8 +136,9 @@ class _Shelf:
 def _load(shelf: _Shelf, section: str, name: str) -> Given:
     if name in shelf.extra.get(section, ()):
         return shelf.extra[section][name]
-    file, names = section_file(section, name), shelf.names(section)
+    file = section_file(section, name)
     if not (shelf.root / file).is_file():
+        names = shelf.names(section)
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
         if not names:
