@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,10 @@ def test_a_shell_is_offered_the_names_of_params(root: Path, words: str, offered:
     environment = {"COMP_WORDS": f"dcpipe {words}", "COMP_CWORD": position, "_DCPIPE_COMPLETE": "complete_bash"}
     code = "import sys; sys.argv = ['dcpipe']; from dcpipe import cli; cli.main()"
     assert repository.child(root, "-c", code, **environment).stdout.split() == [offered]
+
+
+def test_the_version_is_the_installed_one(root: Path) -> None:
+    assert run(root, "--version") == (0, f"dcpipe {metadata.version('dcpipe')}\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])

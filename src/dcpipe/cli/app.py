@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from dcpipe import surroundings
+from dcpipe import __version__, surroundings
 from dcpipe.errors import DcpipeError, Interrupted, UserError
 
 if TYPE_CHECKING:
@@ -59,8 +59,19 @@ AnyExperiment = Annotated[
 _debug = False
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        say_lines([f"dcpipe {__version__}"])
+        raise typer.Exit
+
+
 @app.callback()
-def _common(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[  # noqa: ARG001 (its callback answers)
+        bool, typer.Option("--version", help="Say which dcpipe this is.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
     global _debug  # noqa: PLW0603 (one command line, one setting)
     _debug = debug
     surroundings.refuse_torch()
