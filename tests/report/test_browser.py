@@ -12,6 +12,13 @@ from pathlib import Path
 
 import pytest
 
+import repository
+from dcpipe.graph import Graph
+from dcpipe.params.library import Library
+from dcpipe.params.resolve import available
+from dcpipe.report import figures
+from dcpipe.report.cells import Cell, EvaluatedSet
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -54,11 +61,16 @@ def visit(page: Path, folder: Path, width: int) -> dict[str, object]:
     text = page.read_text()
     copy = folder / "page.html"
     copy.write_text(text.replace("<header>", VISIT + "<header>", 1).replace("</body>", TRY + "</body>", 1))
+    return told_by(copy, folder, width)
+
+
+def told_by(page: Path, folder: Path, width: int) -> dict[str, object]:
+    """What stands as JSON in the page's element `told` after its scripts ran."""
     assert CHROMIUM is not None
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
     size = f"--window-size={width},900"
     done = subprocess.run(
-        [CHROMIUM, *flags, size, "--dump-dom", copy.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [CHROMIUM, *flags, size, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
     found = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
@@ -87,3 +99,24 @@ def test_the_page_works_and_nothing_complains(made: Path, tmp_path: Path, width:
     assert isinstance(across, int)
     assert isinstance(window, int)
     assert across <= window, "nothing sticks out to the side"
+
+
+def test_the_name_of_every_preset_is_whole_and_inside_the_drawing_of_runs(tmp_path: Path) -> None:
+    presets = available(repository.ROOT, "methods")
+    labels = [Library(repository.ROOT).method(name, "digits", 1)[1].label for name in presets]
+    words: dict[str, str | int] = {"dataset": "tiny", "method": "random", "ipc": 1, "set": 0}
+    graph = Graph(repository.ROOT)
+    scored = graph.job("evaluate", **words, evaluation="digits", network="native")
+    one = EvaluatedSet(0, (60.0, 70.0), scored, graph.job("distill", **words), digest="", cost=None)
+    cells = [Cell("digits", "mtt", label, 1, "digits", "last", "convnet3", (one,)) for label in labels]
+    style = (Path(figures.__file__).parent / "templates/style.css").read_text()
+    ask = "[...document.querySelectorAll('.name')].map((name) => [name.textContent, name.getBBox().x])"
+    script = f"document.getElementById('told').textContent = JSON.stringify({{names: {ask}}})"
+    page = tmp_path / "runs.html"
+    body = f'{figures.runs(cells, 65.0)}<pre id="told"></pre><script>{script}</script>'
+    page.write_text(f"<!DOCTYPE html><meta charset=utf-8><style>{style}</style>{body}")
+    names = told_by(page, tmp_path, 1280)["names"]
+    assert isinstance(names, list)
+    assert [name for name, _ in names] == labels
+    assert min(x for _, x in names) >= 0
+    assert min(x for _, x in names) <= 40, "no more room than the longest needs"

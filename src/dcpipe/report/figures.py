@@ -33,6 +33,7 @@ QUANTITIES = {
 WIDE, HIGH, LEFT, BOTTOM, TOP, RIGHT = 360, 190, 46, 26, 8, 10
 FAR, SQUEEZE_FROM = 0.5, 0.25  # images are squeezed if this share of their values is so far below black or above white
 DEVIATIONS = 2.5  # from the middle of what is shown of a squeezed image to either end
+LETTER, LONGEST = 6.5, 30  # how wide a letter of a row's name is at most, and how many of them are shown
 LOG_FROM = 50.0  # ratio of largest to smallest from which an axis is logarithmic
 
 Points = Sequence[tuple[float, float]]
@@ -217,8 +218,9 @@ def _mean(values: Sequence[float], up: Axis) -> float:
 
 def runs(cells: Sequence[Cell], baseline: float | None) -> str:
     """Every network of some cells as a dot, a row a cell; a bar at the mean; a dashed line at the random mean."""
-    high, left = TOP + 26 * len(cells) + BOTTOM, 104
-    across = _axis([v for cell in cells for v in cell.accuracies], left, WIDE - RIGHT, may_log=False)
+    high, left = TOP + 26 * len(cells) + BOTTOM, 24 + LETTER * max(11, *(len(_cut(cell.label)) for cell in cells))
+    wide = left + WIDE - 104
+    across = _axis([v for cell in cells for v in cell.accuracies], left, wide - RIGHT, may_log=False)
     parts = [_tick_x(tick, across, high) for tick in across.ticks]
     if baseline is not None:
         parts.append(f'<path class="base" d="M{across(baseline):.1f} {TOP}V{high - BOTTOM}"/>')
@@ -233,7 +235,7 @@ def runs(cells: Sequence[Cell], baseline: float | None) -> str:
             ]
         parts.append(f'<path class="mean" d="M{across(cell.mean):.1f} {middle - 10}v20"/>')
     title = "; ".join(f"{cell.label}: mean {cell.mean:.1f}, {cell.n} networks" for cell in cells)
-    return _svg(title, high, parts)
+    return _svg(title, high, parts, wide=wide)
 
 
 def _frame(across: Axis, up: Axis) -> list[str]:
@@ -251,8 +253,8 @@ def _tick_x(tick: float, across: Axis, high: float, *, grid: bool = True) -> str
     return f'{line}<text class="x" x="{x:.1f}" y="{foot + 18}">{_number(tick)}</text>'
 
 
-def _svg(title: str, high: float, parts: Iterable[str]) -> str:
-    return f'<svg viewBox="0 0 {WIDE} {high}" role="img"><title>{_escape(title)}</title>{"".join(parts)}</svg>'
+def _svg(title: str, high: float, parts: Iterable[str], *, wide: float = WIDE) -> str:
+    return f'<svg viewBox="0 0 {wide} {high}" role="img"><title>{_escape(title)}</title>{"".join(parts)}</svg>'
 
 
 def _path(points: Iterable[tuple[float, float]]) -> str:
@@ -266,7 +268,7 @@ def _number(value: float) -> str:
 
 
 def _cut(word: str) -> str:
-    return word if len(word) <= 14 else f"{word[:13]}…"
+    return word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…"
 
 
 def _escape(text: str) -> str:
