@@ -5,6 +5,7 @@ Everything runs in real clones through the real command lines, on the tiny exper
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,15 @@ def test_both_engines_rerun_the_same_jobs_and_no_more(
     assert ran == [expected, expected]
     assert clones[0].artifacts() == clones[1].artifacts()
     assert clones[0].lock() == clones[1].lock()
+
+
+def test_snakemake_names_the_value_that_changed_and_no_other(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    clone.edit(*CHANGES["ipc override"][:3])
+    told = clone.snakemake("--dry-run")
+    (reason,) = {line for line in (told.stdout + told.stderr).splitlines() if "reason: Params" in line}
+    key = f"{MTT}: overrides.tiny.ipc1.outer.images.learning_rate"
+    assert re.findall("'([^']*)'", reason) == [f"{key} = 50.0", f"{key} = 70.0"]
 
 
 def test_a_lost_intermediate_artifact_is_refused_and_made_again(recorded: Clone, tmp_path: Path) -> None:

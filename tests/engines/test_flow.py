@@ -1,13 +1,16 @@
 """Laws of what the rules ask for: a process of one job is given what the first process was, and makes nothing else."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import repository
+from dcpipe.engines import snakemake
 from dcpipe.engines.snakemake import Flow
 from dcpipe.errors import UserError
 from dcpipe.graph import Graph
+from dcpipe.job import Job
 
 EXPERIMENT = {"experiment": "tiny"}
 
@@ -15,6 +18,32 @@ EXPERIMENT = {"experiment": "tiny"}
 def of_rule(stage: str, wildcards: dict[str, str]) -> dict[str, str]:
     """The wildcards as a rule has them: the paths of views hold none."""
     return {} if stage == "report" else wildcards
+
+
+def given(flow: Flow, job: Job) -> set[str | None]:
+    """What Snakemake compares with its record: the set of a job's params."""
+    wildcards = of_rule(job.stage, dict(job.wildcards))
+    return {flow.command(job.stage)(wildcards), *(ask(wildcards) for ask in flow.values(job.stage))}
+
+
+def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:
+    flow, jobs = Flow({"experiment": "digits-all"}, repository.ROOT), Graph(repository.ROOT).jobs("digits-all")
+    for job in jobs:
+        values = {
+            f"{file}: {key} = {json.dumps(value)}" for file, own in job.params.items() for key, value in own.items()
+        }
+        assert given(flow, job) == {None, job.command} | values
+
+
+@pytest.mark.parametrize("most", [1, 2, 10, 200])
+def test_however_many_values_are_told_one_by_one_none_is_lost(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(snakemake, "MOST_VALUES", most)
+    job = Graph(repository.ROOT).job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
+    whole = given(Flow(EXPERIMENT, repository.ROOT), job)
+    assert given(Flow(EXPERIMENT, repository.ROOT, whole=False), job) == whole
+    assert len(whole) <= most + 2
+    text = "; ".join(filter(None, whole))
+    assert all(f"{file}: {key} = " in text for file, values in job.params.items() for key in values)
 
 
 def test_a_process_of_one_job_is_told_the_same_of_each() -> None:
@@ -25,7 +54,7 @@ def test_a_process_of_one_job_is_told_the_same_of_each() -> None:
         alone = Flow(EXPERIMENT, repository.ROOT, whole=False)
         for asked in (whole, alone):
             assert asked.job(job.stage, wildcards) == job
-            assert asked.values(job.stage)(wildcards) == whole.values(job.stage)(wildcards)
+            assert given(asked, job) == given(whole, job)
 
 
 def test_a_process_of_one_job_makes_the_jobs_below_it_and_no_others() -> None:
@@ -52,3 +81,13 @@ def test_the_first_process_refuses_a_job_of_another_experiment() -> None:
     words = {"dataset": "digits", "method": "random", "ipc": "1", "set": "0"}
     with pytest.raises(UserError, match="no such job"):
         Flow(EXPERIMENT, repository.ROOT).job("distill", words)
+
+
+def test_a_job_of_two_experiments_has_the_same_params_in_both() -> None:
+    graph = Graph(repository.ROOT)
+    one, other = ({job.name: job for job in graph.jobs(name)} for name in ("digits", "digits-all"))
+    shared = [name for name in one if name in other]
+    assert len(shared) > 80
+    flows = Flow({"experiment": "digits"}, repository.ROOT), Flow({"experiment": "digits-all"}, repository.ROOT)
+    for name in shared:
+        assert given(flows[0], one[name]) == given(flows[1], other[name])

@@ -14,7 +14,7 @@ rule convexify:
         mem_mb=flow.growing("convexify", "mem_mb"),
         runtime=flow.resource("convexify", "runtime"),
     params:
-        values=flow.values("convexify"),
+        *flow.values("convexify"),
         command=flow.command("convexify"),
     shell:
         "{params.command}"

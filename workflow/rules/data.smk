@@ -12,7 +12,7 @@ rule data:
         mem_mb=flow.growing("data", "mem_mb"),
         runtime=flow.resource("data", "runtime"),
     params:
-        values=flow.values("data"),
+        *flow.values("data"),
         command=flow.command("data"),
     shell:
         "{params.command}"
@@ -33,7 +33,7 @@ rule whiten:
         mem_mb=flow.growing("whiten", "mem_mb"),
         runtime=flow.resource("whiten", "runtime"),
     params:
-        values=flow.values("whiten"),
+        *flow.values("whiten"),
         command=flow.command("whiten"),
     shell:
         "{params.command}"

@@ -23,7 +23,7 @@ rule distill:
         mem_mb=flow.growing("distill", "mem_mb"),
         runtime=flow.resource("distill", "runtime"),
     params:
-        values=flow.values("distill"),
+        *flow.values("distill"),
         command=flow.command("distill"),
     shell:
         "{params.command}"

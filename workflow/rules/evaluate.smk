@@ -14,7 +14,7 @@ rule evaluate:
         mem_mb=flow.growing("evaluate", "mem_mb"),
         runtime=flow.resource("evaluate", "runtime"),
     params:
-        values=flow.values("evaluate"),
+        *flow.values("evaluate"),
         command=flow.command("evaluate"),
     shell:
         "{params.command}"
@@ -35,7 +35,7 @@ rule metrics:
         mem_mb=flow.growing("metrics", "mem_mb"),
         runtime=flow.resource("metrics", "runtime"),
     params:
-        values=flow.values("metrics"),
+        *flow.values("metrics"),
         command=flow.command("metrics"),
     shell:
         "{params.command}"

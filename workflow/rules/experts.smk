@@ -14,7 +14,7 @@ rule experts:
         mem_mb=flow.growing("experts", "mem_mb"),
         runtime=flow.resource("experts", "runtime"),
     params:
-        values=flow.values("experts"),
+        *flow.values("experts"),
         command=flow.command("experts"),
     shell:
         "{params.command}"

@@ -21,7 +21,7 @@ rule report:
         mem_mb=flow.growing("report", "mem_mb"),
         runtime=flow.resource("report", "runtime"),
     params:
-        values=flow.values("report"),
+        *flow.values("report"),
         command=flow.command("report"),
     shell:
         "{params.command}"

@@ -17,6 +17,7 @@ from dcpipe.stages import DEFAULT_EXPERIMENT, STAGES, results_folder
 
 Wildcards = Mapping[str, str]
 NO_RECORD = "DCPIPE_NO_RECORD"
+MOST_VALUES = 200  # of a job that Snakemake is told one by one
 
 
 class Flow:
@@ -39,6 +40,7 @@ class Flow:
         if changed:
             names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
             sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
+        self._values: dict[str, tuple[str, ...]] = {}
         self._graph = Graph(root)
         self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)} if whole else None
 
@@ -78,17 +80,34 @@ class Flow:
         """A params function: the job's one command line."""
         return lambda wildcards: self.job(stage, wildcards).command
 
-    def values(self, stage: str) -> Callable[[Wildcards], list[str]]:
-        """A params function: every param value (and code digest) that can alter the job's bytes, one text each.
+    def values(self, stage: str) -> list[Callable[[Wildcards], str | None]]:
+        """Params functions: every param value (and code digest) that can alter the job's bytes, one text each.
 
-        One text each, because Snakemake then names just the changed ones as its reason.
+        One param each, because Snakemake names those that changed as its reason, each of them whole. A rule has as many
+        as its largest job; a job's last ones, one at least, are None, so that how many there are changes nothing.
         """
 
-        def texts(wildcards: Wildcards) -> list[str]:
-            params = self.job(stage, wildcards).params.items()
-            return [f"{file}: {key} = {json.dumps(value)}" for file, values in params for key, value in values.items()]
+        def value(index: int) -> Callable[[Wildcards], str | None]:
+            def text(wildcards: Wildcards) -> str | None:
+                texts = self._texts(self.job(stage, wildcards))
+                return texts[index] if index < len(texts) else None
 
-        return texts
+            return text
+
+        return [value(index) for index in range(self._most_values(stage) + 1)]
+
+    def _most_values(self, stage: str) -> int:
+        if self._jobs is None:
+            return MOST_VALUES
+        return max((len(self._texts(job)) for job in self._jobs.values() if job.stage == stage), default=0)
+
+    def _texts(self, job: Job) -> tuple[str, ...]:
+        if job.name not in self._values:
+            found = [(f"{file}: {key}", value) for file, values in job.params.items() for key, value in values.items()]
+            texts = [f"{key} = {json.dumps(value)}" for key, value in found]
+            rest = ["; ".join(texts[MOST_VALUES - 1 :])] if len(texts) >= MOST_VALUES else []
+            self._values[job.name] = (*texts[: MOST_VALUES - 1], *rest)
+        return self._values[job.name]
 
     def log(self, stage: str) -> str:
         """The log's path with wildcards."""
