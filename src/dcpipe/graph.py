@@ -247,6 +247,7 @@ class Graph:
         made = [self._makers[job.input("synthetic")] for job in scores]
         sets = tuple({job.name: job for job in made}.values())
         folder, payloads = results_folder(experiment), STAGES["report"].payloads
+        shown = [keys(resolved, only=("title", "description")), *map(self._shown_of, sets)]
         job = Job(
             stage="report",
             wildcards={"experiment": experiment},
@@ -256,12 +257,17 @@ class Graph:
                 **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
             },
             outputs={name: f"{folder}/{file}" for name, file in payloads.items()},
-            params=merge([keys(resolved, only=("title", "description"))]),
+            params=merge(shown),
             command="",
             resources=Resources(),
             sections={"scores": scores, "sets": sets, "experiment": what},
         )
         return self._with_command(job)
+
+    def _shown_of(self, made: Job) -> Values:
+        words = made.wildcards
+        preset, _ = self.library.method(words["method"], words["dataset"], int(words["ipc"]))
+        return keys(preset, only=("label", "description"))
 
     def _make(
         self,

@@ -91,3 +91,15 @@ def test_a_job_of_two_experiments_has_the_same_params_in_both() -> None:
     flows = Flow({"experiment": "digits"}, repository.ROOT), Flow({"experiment": "digits-all"}, repository.ROOT)
     for name in shared:
         assert given(flows[0], one[name]) == given(flows[1], other[name])
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [("methods/mtt.yaml", "label"), ("methods/mtt.yaml", "description"), ("experiments/tiny.yaml", "title")],
+)
+def test_what_is_only_shown_alters_the_report_alone(tmp_path: Path, file: str, key: str) -> None:
+    root = repository.copy_params(tmp_path)
+    before = {job.name: job.params for job in Graph(root).jobs("tiny")}
+    repository.set_params(root, file, {key: "Something else"})
+    after = {job.name: job.params for job in Graph(root).jobs("tiny")}
+    assert [name for name in before if after[name] != before[name]] == ["report_tiny"]
