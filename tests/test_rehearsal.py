@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,26 @@ def test_a_process_that_the_system_ends_is_told_and_the_next_kind_is_tried(
     found = list(rehearse.run(graph, kinds, steps=1))
     assert len(found) == len(kinds)
     assert {one.problem for one in found} == {"the system ended its process; it may have had too little memory"}
+
+
+def _slow_to_leave(_: object, kind: Kind, __: int, ___: Path) -> Rehearsed:
+    def leave() -> None:
+        time.sleep(0.5)
+        Path(os.environ["LEFT"]).touch()
+
+    Finalize(None, leave, exitpriority=0)
+    return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+
+
+def test_a_process_that_has_answered_leaves_by_itself(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed one gives no semaphore back, of which Python warns at the end."""
+    monkeypatch.setattr(rehearse, "_tried", _slow_to_leave)
+    monkeypatch.setenv("LEFT", str(tmp_path / "left"))
+    graph = _experiment(root, "mtt")
+    next(rehearse.run(graph, shapes.kinds(graph, "one"), steps=1))
+    assert (tmp_path / "left").exists()
 
 
 def test_too_little_memory_is_told_and_is_no_defect(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

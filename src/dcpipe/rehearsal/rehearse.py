@@ -61,6 +61,8 @@ class Rehearsed:
         return self.seconds_once + self.steps * self.seconds_a_step
 
 
+LEAVING = 10.0  # seconds for a child that has answered
+
 Try = Callable[[Graph, Kind, int, Path], Rehearsed]
 
 
@@ -84,6 +86,7 @@ def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     sender.close()
     try:
         found = receiver.recv()
+        child.join(LEAVING)  # by itself, it gives back what the system lent it
     except EOFError:
         return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
     finally:
