@@ -267,7 +267,7 @@ class Graph:
     def _shown_of(self, made: Job) -> Values:
         words = made.wildcards
         preset, _ = self.library.method(words["method"], words["dataset"], int(words["ipc"]))
-        return keys(preset, only=("label", "description"))
+        return keys(preset, only=("label",))
 
     def _make(
         self,

@@ -123,6 +123,42 @@ def test_snakemake_names_the_value_that_changed_and_no_other(recorded: Clone, tm
     assert re.findall("'([^']*)'", reason) == [f"{key} = 50.0", f"{key} = 70.0"]
 
 
+def test_a_process_of_one_job_neither_plans_the_rest_nor_leaves_anything_to_do(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    identity = clone.path / "code_identity.yaml"
+    right = identity.read_text()
+    identity.write_text(right.replace("\n  sgd: h", "\n  sgd: hff"))
+    job = ["--target-jobs", "report:", "--allowed-rules", "report", "--force", "--mode", "subprocess"]
+    clone.snakemake(*job, "--no-hooks", "--nolock", "--cores", "1")
+    assert identity.read_text() != right, "only a first process brings it up to date"
+    identity.write_text(right)
+    assert clone.snakemake_is_done()
+
+
+def test_after_rules_are_written_anew_what_is_finished_can_be_adopted(tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    experts = [f"artifacts/experts/tiny/plain/shard{shard}/card.json" for shard in (0, 1)]
+    clone.snakemake("--", *experts)
+    before = clone.finished()
+    assert set(before) == {"data_tiny"} | EXPERTS
+    files = [path for path in (clone.path / experts[1]).parent.rglob("theta/c/**/*") if path.is_file()]
+    chunk = max(files, key=lambda path: path.stat().st_size)
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    clone.edit("workflow/rules/data.smk", 'command=flow.command("data")', 'command=flow.command("data"), more=1')
+    clone.edit("workflow/rules/experts.smk", "command=flow", "more=1, command=flow")
+    listed = clone.snakemake("--dry-run")
+    words = {tuple(line.split()) for line in (listed.stdout + listed.stderr).splitlines()}
+    assert {("data", "1"), ("experts", "2")} <= words
+    assert (
+        "adopted 2 finished jobs of tiny; 10 are left to run" in clone.dcpipe("adopt", EXPERIMENT, "--finished").stdout
+    )
+    clone.snakemake()
+    assert clone.ran_since(before) == ALL - {"data_tiny", "experts_tiny_plain_shard0"}
+    assert chunk.read_bytes() == whole
+    assert clone.dvc_is_clean()
+
+
 def test_a_lost_intermediate_artifact_is_refused_and_made_again(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     shutil.rmtree(clone.path / "artifacts/experts/tiny/plain/shard0")

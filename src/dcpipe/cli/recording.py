@@ -35,13 +35,22 @@ def record(
 
 
 @app.command(rich_help_panel=PANEL)
-def adopt(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
-    """After DVC moved files: settle Snakemake's provenance and make the views.
+def adopt(
+    experiment: Experiment = DEFAULT_EXPERIMENT,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="Of an incomplete experiment: what is finished, each byte compared.")
+    ] = False,
+) -> None:
+    """After DVC moved files, or rules were written anew: settle Snakemake's provenance and make the views.
 
     Example: dvc checkout && dcpipe adopt
     """
     from dcpipe.engines import guard
 
+    if finished:
+        count, left = guard.adopt_finished(ROOT, experiment)
+        typer.echo(f"adopted {count} finished jobs of {experiment}; {left} are left to run")
+        return
     count = guard.adopt(ROOT, experiment)
     typer.echo(f"adopted {count} jobs of {experiment}: Snakemake has nothing to do")
 

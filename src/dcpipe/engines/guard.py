@@ -13,6 +13,7 @@ from dcpipe.errors import DcpipeError, RefusedError
 from dcpipe.graph import Graph
 from dcpipe.job import Job
 from dcpipe.stages import results_folder
+from dcpipe.verify import verify
 
 
 def record(root: Path, experiment: str) -> int:
@@ -51,6 +52,31 @@ def adopt(root: Path, experiment: str) -> int:
     if stale:
         raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=results_folder(experiment))
     return len(jobs)
+
+
+def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
+    """Take as current for Snakemake what is finished and right of an incomplete experiment; returns how many jobs are,
+    and how many are left to run. Nothing is recorded in DVC.
+
+    A job is finished and right if its card is what params, code and inputs say, every byte is the card's, and so are
+    all jobs above it.
+    """
+    code_identity.refuse_stale(root)
+    dvc.refuse_stale(root)
+    graph = Graph(root)
+    jobs = [job for job in graph.jobs(experiment) if not job.is_view]
+    right: dict[str, Job] = {}
+    for job in jobs:
+        above = {graph.maker(path).name for paths in job.inputs.values() for path in paths}
+        if above <= right.keys() and not provenance.problem(job, root) and not verify(job, root, {}).problem:
+            right[job.name] = job
+    if right:
+        paths = [path for job in right.values() for path in job.outputs.values()]
+        _snakemake(root, experiment, "--touch", "--forceall", "--", *paths)
+    stale = [plan.label for plan in snakemake.planned(root, experiment) if plan.needs_run and plan.label in right]
+    if stale:
+        raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=experiment)
+    return len(right), len(jobs) - len(right)
 
 
 def settle_lock(root: Path, experiment: str) -> None:

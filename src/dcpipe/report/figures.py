@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 from dcpipe.report import stability
 from dcpipe.report.cells import Cell
@@ -33,7 +34,7 @@ QUANTITIES = {
 WIDE, HIGH, LEFT, BOTTOM, TOP, RIGHT = 360, 190, 46, 26, 8, 10
 FAR, SQUEEZE_FROM = 0.5, 0.25  # images are squeezed if this share of their values is so far below black or above white
 DEVIATIONS = 2.5  # from the middle of what is shown of a squeezed image to either end
-LETTER, LONGEST = 6.5, 30  # how wide a letter of a row's name is at most, and how many of them are shown
+LONGEST = 30  # letters that are shown of a row's name
 LOG_FROM = 50.0  # ratio of largest to smallest from which an axis is logarithmic
 
 Points = Sequence[tuple[float, float]]
@@ -218,7 +219,7 @@ def _mean(values: Sequence[float], up: Axis) -> float:
 
 def runs(cells: Sequence[Cell], baseline: float | None) -> str:
     """Every network of some cells as a dot, a row a cell; a bar at the mean; a dashed line at the random mean."""
-    high, left = TOP + 26 * len(cells) + BOTTOM, 24 + LETTER * max(11, *(len(_cut(cell.label)) for cell in cells))
+    high, left = TOP + 26 * len(cells) + BOTTOM, 24 + max([78.0, *(_width(_cut(cell.label)) for cell in cells)])
     wide = left + WIDE - 104
     across = _axis([v for cell in cells for v in cell.accuracies], left, wide - RIGHT, may_log=False)
     parts = [_tick_x(tick, across, high) for tick in across.ticks]
@@ -269,6 +270,11 @@ def _number(value: float) -> str:
 
 def _cut(word: str) -> str:
     return word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…"
+
+
+def _width(name: str) -> float:
+    """How wide a row's name is in the drawing, rather too wide than too narrow."""
+    return sum(12.5 if east_asian_width(c) in "WF" else 11 if c in "MW@%" else 9 if c.isupper() else 6.4 for c in name)
 
 
 def _escape(text: str) -> str:
