@@ -135,8 +135,8 @@ def main() -> None:
     parser.add_argument("--submit", type=int, metavar="N", help="send them to SLURM, so many a submission")
     parser.add_argument("--make-in", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.submit is not None and given.submit < 1:
-        parser.error("--submit needs at least 1")
+    if given.sets < 1 or (given.submit is not None and given.submit < 1):
+        parser.error("--sets and --submit need at least 1")
     if given.make_in:
         return make(given.make_in, away=given.submit is not None)
     found: dict[str, object] = {}

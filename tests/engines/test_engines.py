@@ -123,7 +123,7 @@ def test_snakemake_names_the_value_that_changed_and_no_other(recorded: Clone, tm
     assert re.findall("'([^']*)'", reason) == [f"{key} = 50.0", f"{key} = 70.0"]
 
 
-def test_a_process_of_one_job_neither_plans_the_rest_nor_leaves_anything_to_do(recorded: Clone, tmp_path: Path) -> None:
+def test_a_process_of_one_job_leaves_code_identity_alone_and_nothing_to_do(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     identity = clone.path / "code_identity.yaml"
     right = identity.read_text()
@@ -150,9 +150,7 @@ def test_after_rules_are_written_anew_what_is_finished_can_be_adopted(tmp_path: 
     listed = clone.snakemake("--dry-run")
     words = {tuple(line.split()) for line in (listed.stdout + listed.stderr).splitlines()}
     assert {("data", "1"), ("experts", "2")} <= words
-    assert (
-        "adopted 2 finished jobs of tiny; 10 are left to run" in clone.dcpipe("adopt", EXPERIMENT, "--finished").stdout
-    )
+    assert "adopted 2 finished jobs of tiny; 10 left to run" in clone.dcpipe("adopt", EXPERIMENT, "--finished").stdout
     clone.snakemake()
     assert clone.ran_since(before) == ALL - {"data_tiny", "experts_tiny_plain_shard0"}
     assert chunk.read_bytes() == whole

@@ -49,7 +49,7 @@ def adopt(
 
     if finished:
         count, left = guard.adopt_finished(ROOT, experiment)
-        typer.echo(f"adopted {count} finished jobs of {experiment}; {left} are left to run")
+        typer.echo(f"adopted {count} finished jobs of {experiment}; {left} left to run")
         return
     count = guard.adopt(ROOT, experiment)
     typer.echo(f"adopted {count} jobs of {experiment}: Snakemake has nothing to do")
