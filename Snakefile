@@ -1,5 +1,5 @@
 # Real images to a distilled set and a report. Everything about a job (paths, inputs, params, command) comes from
-# src/dcpipe/graph.py; here is only the table of contents.
+# src/dcpipe/workflow/graph.py; here is only the table of contents.
 from snakemake.utils import min_version
 
 min_version("9.27")

@@ -22,19 +22,19 @@ from typing import Any, cast
 import torch
 
 from dcpipe import device
-from dcpipe.artifact import Draft
-from dcpipe.checkpoint import State
 from dcpipe.data import store
-from dcpipe.distill import synthetic_set
-from dcpipe.distill.matching import trajectory
-from dcpipe.distill.matching.common import Matching, Setting
-from dcpipe.graph import Graph
-from dcpipe.job import Job
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.matching import trajectory
+from dcpipe.distillation.matching.common import Matching, Setting
 from dcpipe.params import resolve
 from dcpipe.params.method import Method
 from dcpipe.params.trajectory import Exact, PerStep, Trajectory, Truncated
+from dcpipe.provenance.artifact import Draft
+from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
-from dcpipe.task import Task
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.task import Task
 
 KEPT = ("1/6", "1/3", "1/2", "2/3", "5/6")
 

@@ -55,12 +55,12 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
 
     from dcpipe import device
     from dcpipe.data import augment
-    from dcpipe.distill import composition
-    from dcpipe.distill.distance import trajectory_distance
-    from dcpipe.distill.hypergradient.common import InnerDraws
-    from dcpipe.distill.sharpness.common import ascent, two_passes
-    from dcpipe.distill.student import draw_batches, make_inner
-    from dcpipe.distill.synthetic_set import SyntheticSet
+    from dcpipe.distillation import composition
+    from dcpipe.distillation.distance import trajectory_distance
+    from dcpipe.distillation.hypergradient.common import InnerDraws
+    from dcpipe.distillation.sharpness.common import ascent, two_passes
+    from dcpipe.distillation.student import draw_batches, make_inner
+    from dcpipe.distillation.synthetic_set import SyntheticSet
     from dcpipe.models.build import build
     from dcpipe.params.sharpness import SecondPass
 

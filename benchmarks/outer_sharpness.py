@@ -13,11 +13,11 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from dcpipe.distill import synthetic_set
-from dcpipe.distill.sharpness.common import ascent
-from dcpipe.graph import Graph
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.sharpness.common import ascent
 from dcpipe.params import resolve
 from dcpipe.params.trajectory import Exact
+from dcpipe.workflow.graph import Graph
 from hypergradient_error import matchings
 
 

@@ -19,8 +19,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dcpipe.graph import Graph
 from dcpipe.params import resolve
+from dcpipe.workflow.graph import Graph
 
 ROOT = Path(__file__).parents[1]
 

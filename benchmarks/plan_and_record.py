@@ -23,8 +23,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe import artifact, card
-from dcpipe.graph import Graph
+from dcpipe.provenance import artifact, card
+from dcpipe.workflow.graph import Graph
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = """\

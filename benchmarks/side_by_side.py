@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from dcpipe.distill.synthetic_set import SyntheticSet
-from dcpipe.evaluate import protocol, side_by_side
-from dcpipe.evaluate.protocol import Trained
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.evaluation import protocol, side_by_side
+from dcpipe.evaluation.protocol import Trained
 from dcpipe.models.build import build
 from dcpipe.params.library import Library
 from dcpipe.random import Stream

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -34,8 +34,8 @@ def loaded(root: Path, name: str) -> dict[str, list[str]]:
 
     Planning loads modules too, which the job runs only if one of their functions is called.
     """
-    from dcpipe.execution import execute
-    from dcpipe.graph import Graph
+    from dcpipe.workflow.execution import execute
+    from dcpipe.workflow.graph import Graph
 
     stage, words = JOBS[name]
     job = Graph(root).job(stage, **words)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
-from dcpipe.job import Job
 from dcpipe.params.strict_yaml import read
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
 
 ROOT = Path(__file__).parents[1]
 CELL = {"dataset": "tiny", "method": "mtt", "ipc": 1, "set": 0}

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import repository
-from dcpipe import artifact
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
 from dcpipe.params import outside
-from dcpipe.runner import Runner
+from dcpipe.provenance import artifact
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.runner import Runner
 
 COLOURS = {"robin": (200, 60, 40), "wren": (60, 160, 200)}
 

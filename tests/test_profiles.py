@@ -7,7 +7,7 @@ import pytest
 
 import repository
 from dcpipe.params.strict_yaml import read
-from dcpipe.stages import STAGES
+from dcpipe.workflow.stages import STAGES
 
 PROFILES = sorted((repository.ROOT / "profiles").glob("*/config.yaml"))
 TOGETHER = ("groups", "group-components", "resources", "set-resource-scopes", "retries", "rerun-incomplete")

@@ -18,9 +18,10 @@ import pytest
 import torch
 
 import repository
-from dcpipe import cli, execution, surroundings
-from dcpipe.execution import execute, lock_file
-from dcpipe.graph import Graph
+from dcpipe import cli
+from dcpipe.workflow import environment, execution
+from dcpipe.workflow.execution import execute, lock_file
+from dcpipe.workflow.graph import Graph
 
 Edit = Callable[[Path], object]
 DISTILL = "distill tiny mtt --ipc 1"
@@ -474,5 +475,5 @@ def test_no_torch(tiny: Path) -> None:
 
 
 def test_the_oldest_torch_is_the_one_that_is_required() -> None:
-    oldest = ".".join(map(str, surroundings.OLDEST_TORCH))
+    oldest = ".".join(map(str, environment.OLDEST_TORCH))
     assert f'"torch>={oldest}"' in (repository.ROOT / "pyproject.toml").read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcpipe.release.read import ReleasedSet
+    from dcpipe.commands.release.read_release import ReleasedSet
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -21,6 +21,6 @@ def load(folder: str | Path) -> "ReleasedSet":
 
     Raises: UserError if the folder is no release; CorruptArtifactError naming the file that is not what was released.
     """
-    from dcpipe.release import read
+    from dcpipe.commands.release import read_release
 
-    return read.load(folder)
+    return read_release.load(folder)

@@ -9,8 +9,8 @@ import torch
 import repository
 from dcpipe.data import digits, store
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
 from dcpipe.params.resolve import available
+from dcpipe.workflow.graph import Graph
 
 
 @pytest.fixture

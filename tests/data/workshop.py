@@ -10,11 +10,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dcpipe import execution
 from dcpipe.data import registry, store
 from dcpipe.data.source import digest_of
-from dcpipe.graph import Graph
-from dcpipe.job import Job
+from dcpipe.workflow import execution
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
 
 REPOSITORY = Path(__file__).parents[2]
 ANY = f"sha256:{0:064d}"  # a digest that no data has

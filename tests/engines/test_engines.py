@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from clone import EXPERIMENT, Clone
-from dcpipe.graph import Graph
+from dcpipe.workflow.graph import Graph
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
 LONG = bool(os.environ.get("DCPIPE_LONG"))
 long_only = pytest.mark.skipif(not LONG, reason="part of `make engines`")
 
-MTT, EXACT = "params/methods/mtt.yaml", "src/dcpipe/distill/hypergradient/exact.py"
+MTT, EXACT = "params/methods/mtt.yaml", "src/dcpipe/distillation/hypergradient/exact.py"
 DISTILL = {f"distill_tiny_{method}_ipc{ipc}_set0" for method in ("random", "mtt") for ipc in (1, 2)}
 EVALUATE = {name.replace("distill_", "evaluate_") + "_digits_native" for name in DISTILL}
 EXPERTS = {"experts_tiny_plain_shard0", "experts_tiny_plain_shard1"}

@@ -9,8 +9,8 @@ import repository
 from dcpipe.engines import snakemake
 from dcpipe.engines.snakemake import Flow
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
-from dcpipe.job import Job
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
 
 EXPERIMENT = {"experiment": "tiny"}
 

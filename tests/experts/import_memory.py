@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dcpipe.errors import UserError
 from dcpipe.experts.buffers import import_files
-from dcpipe.graph import Graph
+from dcpipe.workflow.graph import Graph
 
 PARAMS = """
 base: plain

@@ -13,27 +13,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import repository
-from dcpipe import arrays
-from dcpipe.data import store
+from dcpipe.data import arrays, store
 from dcpipe.data.store import Images
-from dcpipe.distill import herding, student, synthetic_set
-from dcpipe.distill.distance import trajectory_distance
-from dcpipe.distill.hypergradient import exact, unrolled
-from dcpipe.distill.hypergradient.common import InnerDraws
+from dcpipe.distillation import herding, student, synthetic_set
+from dcpipe.distillation.distance import trajectory_distance
+from dcpipe.distillation.hypergradient import exact, unrolled
+from dcpipe.distillation.hypergradient.common import InnerDraws
 from dcpipe.errors import CorruptArtifactError, UserError
-from dcpipe.evaluate import protocol
-from dcpipe.evaluate.accuracy import accuracy
+from dcpipe.evaluation import protocol
+from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.sharpness import gsam_direction
 from dcpipe.experts.step import Step, one_pass
 from dcpipe.experts.trajectory import Layout, Recorded
-from dcpipe.graph import Graph
 from dcpipe.models.build import build
 from dcpipe.models.flat import blended
 from dcpipe.models.names import module_of, parse
+from dcpipe.models.sgd import SGD
 from dcpipe.params.experts import Gsam
 from dcpipe.params.library import Library
 from dcpipe.random import Stream
-from dcpipe.sgd import SGD
+from dcpipe.workflow.graph import Graph
 
 NETWORK = "convnet2-w8-batch"
 MODEL = build(NETWORK, channels=1, image_size=8, classes=10)

@@ -14,15 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
-from dcpipe import arrays, provenance, verify
+from dcpipe.commands import verify
+from dcpipe.data import arrays
 from dcpipe.errors import UserError
-from dcpipe.execution import execute
 from dcpipe.experts.buffers import import_files
-from dcpipe.graph import Graph
-from dcpipe.job import Job
 from dcpipe.models import convnet
 from dcpipe.models.build import build
 from dcpipe.models.names import ConvNetName, parse
+from dcpipe.provenance import staleness
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
 
 REPOSITORY = Path(__file__).parents[2]
 NOTHING = f"sha256:{0:064d}"
@@ -151,7 +153,7 @@ def test_a_shard_that_is_there_is_left_alone_and_one_that_is_missing_comes_back(
 def test_imported_and_trained_are_never_taken_for_each_other(imported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCPIPE_DATA", str(imported / "nothing"))
     job = _shard(imported, 0)
-    assert provenance.problem(job, imported) is None
+    assert staleness.problem(job, imported) is None
     card = (imported / job.folder / "card.json").read_text()
     assert "replay_buffer_2.pt" in card
     assert str(imported) not in card
@@ -161,9 +163,9 @@ def test_imported_and_trained_are_never_taken_for_each_other(imported: Path, mon
             act()
     assert verify.verify(job, imported, {}).problem is None
     _pin(imported, NOTHING)
-    assert "params/experts/public.yaml origin.digest" in str(provenance.problem(_shard(imported, 0), imported))
+    assert "params/experts/public.yaml origin.digest" in str(staleness.problem(_shard(imported, 0), imported))
     (imported / "params/experts/public.yaml").write_text("base: plain\n")
-    assert "other params" in str(provenance.problem(_shard(imported, 0), imported))
+    assert "other params" in str(staleness.problem(_shard(imported, 0), imported))
     with pytest.raises(UserError, match=r"^params/experts/plain\.yaml: origin\.kind: says that .* are trained here"):
         list(import_files(Graph(imported), "tiny", "public", sorted((imported / "files").iterdir())))
 
@@ -278,7 +280,7 @@ def test_values_that_are_not_finite_end_the_import_at_their_shard(root: Path, re
     path = _save(root / "files", "replay_buffer_0.pt", _with(recorded, 2, 0, lambda tensor: tensor * torch.inf))
     with pytest.raises(UserError, match=r"^replay_buffer_0\.pt: expert 1, checkpoint 2: holds values that are not fin"):
         _import(root, [path])
-    assert provenance.problem(_shard(root, 0), root) is None, "the first shard is whole"
+    assert staleness.problem(_shard(root, 0), root) is None, "the first shard is whole"
     assert not list((root / _shard(root, 1).folder).glob("*"))
 
 

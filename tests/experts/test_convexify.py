@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import repository
-from dcpipe import arrays
-from dcpipe.artifact import files_of
+from dcpipe.data import arrays
 from dcpipe.errors import UserError
-from dcpipe.execution import execute
 from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.trajectory import Layout, Recorded
-from dcpipe.graph import Graph
 from dcpipe.models.build import build
+from dcpipe.provenance.artifact import files_of
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 WORDS: dict[str, str | int] = {"dataset": "tiny", "experts": "plain", "waypoints": "2"}
 

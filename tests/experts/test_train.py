@@ -10,15 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 import repository
-from dcpipe import arrays
-from dcpipe.data import store
+from dcpipe.data import arrays, store
 from dcpipe.errors import CorruptArtifactError, NonFiniteError, UserError
-from dcpipe.evaluate.accuracy import accuracy
+from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.trajectory import Layout, Recorded
-from dcpipe.graph import Graph
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.random import Stream
+from dcpipe.workflow.graph import Graph
 
 WORDS = {"dataset": "tiny", "experts": "plain"}
 

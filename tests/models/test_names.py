@@ -8,16 +8,7 @@ from typing import get_args
 import pytest
 
 from dcpipe.errors import UserError
-from dcpipe.models.names import (
-    Activation,
-    ClassicName,
-    ConvNetName,
-    Norm,
-    Pooling,
-    module_of,
-    parse,
-    refuse_size,
-)
+from dcpipe.models.names import Activation, ClassicName, ConvNetName, Norm, Pooling, module_of, parse, refuse_size
 
 CLASSIC = ("mlp", "lenet", "alexnet", "vgg11", "vgg11-bn")
 CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")

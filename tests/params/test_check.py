@@ -6,7 +6,7 @@ import pytest
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
+from dcpipe.workflow.graph import Graph
 
 MTT, PLAIN, TINY = "methods/mtt.yaml", "experts/plain.yaml", "datasets/tiny.yaml"
 SPLIT = "params/datasets/tiny.yaml: split.test_per_class"

@@ -6,8 +6,8 @@ import pytest
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
 from dcpipe.params.trajectory import Trajectory
+from dcpipe.workflow.graph import Graph
 
 FIXED = {"kind": "fixed", "count": 1}
 REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
@@ -107,9 +107,9 @@ def test_no_experts_are_trained_for_a_method_that_draws_its_own_networks(method:
 
 def test_editing_one_matching_reruns_no_other(root: Path) -> None:
     methods = {"mtt": "trajectory", "dc": "gradient", "dm": "distribution", "cafe": "features"}
-    names = {kind: f"dcpipe.distill.matching.{kind}" for kind in methods.values()}
+    names = {kind: f"dcpipe.distillation.matching.{kind}" for kind in methods.values()}
     for method, kind in methods.items():
         job = Graph(root).job("distill", **{**repository.CELL, "method": method})
         assert {own for own, module in names.items() if module in job.modules} == {kind}
         is_trajectory = isinstance(getattr(job.sections["method"], "matching", None), Trajectory)
-        assert ("dcpipe.distill.matching.network" in job.modules) != is_trajectory
+        assert ("dcpipe.distillation.matching.network" in job.modules) != is_trajectory

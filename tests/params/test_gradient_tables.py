@@ -6,11 +6,11 @@ import pytest
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
 from dcpipe.params.episode import FixedEpochs, FixedUpdates, NoTraining, Schedule, UntilOverfit
 from dcpipe.params.gradient import Gradient, Magnitude, MultiLevel
 from dcpipe.params.method import Method
 from dcpipe.report.published import published
+from dcpipe.workflow.graph import Graph
 
 GRAPH = Graph(repository.ROOT)
 DATASETS = ("mnist", "fashion-mnist", "svhn", "cifar10", "cifar100", "tiny-imagenet")

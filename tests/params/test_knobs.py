@@ -10,12 +10,12 @@ import pytest
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
 from dcpipe.params import schema
 from dcpipe.params.library import Library
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import Leaf, Resolved, available
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 LIBRARY = Library(repository.ROOT)
 PRESETS = {

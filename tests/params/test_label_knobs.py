@@ -8,10 +8,10 @@ import yaml
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
 from dcpipe.params.library import Library
 from dcpipe.params.strict_yaml import read
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 LABELS, INITIAL, IMAGES, SEGMENT = "outer.labels", "outer.labels.initial", "outer.images.initial", "matching.segment"
 TEACHER = "outer.labels.teacher"

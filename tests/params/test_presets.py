@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.graph import Graph
 from dcpipe.params import show
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import Resolved, available, lineage, resolve
 from dcpipe.params.strict_yaml import read
+from dcpipe.workflow.graph import Graph
 
 ROOT = repository.ROOT
 SOURCED = ("methods", "experts", "evaluations")

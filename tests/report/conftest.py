@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
-from dcpipe.report import stage
+from dcpipe.report import report_stage
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 REPOSITORY = Path(__file__).parents[2]
 EXPERIMENT = """
@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for job in graph.jobs("two"):
         if not job.is_view:
             execute(job, root)
-    stage.run(graph.job("report", experiment="two"), root)
+    report_stage.run(graph.job("report", experiment="two"), root)
     return root
 
 

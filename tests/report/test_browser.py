@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.graph import Graph
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import available
 from dcpipe.report import figures
 from dcpipe.report.cells import Cell, EvaluatedSet
+from dcpipe.workflow.graph import Graph
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

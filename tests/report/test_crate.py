@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dcpipe import artifact
-from dcpipe.graph import Graph
-from dcpipe.report import crate, stage
+from dcpipe.provenance import artifact
+from dcpipe.report import crate, report_stage
+from dcpipe.workflow.graph import Graph
 
 Entity = dict[str, object]
 
@@ -82,7 +82,7 @@ def test_it_is_the_same_in_another_place(made: Path, tmp_path: Path, monkeypatch
     texts = []
     for place in (tmp_path / "one", tmp_path / "another"):
         root = shutil.copytree(made, place)
-        stage.run(Graph(root).job("report", experiment="two"), root)
+        report_stage.run(Graph(root).job("report", experiment="two"), root)
         texts.append((root / "results/two" / crate.FILE).read_text())
     assert texts[0] == texts[1]
     assert '"datePublished": "2023-11-14"' in texts[0]

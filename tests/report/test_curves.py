@@ -8,11 +8,11 @@ from statistics import fmean
 
 import pytest
 
-from dcpipe import costs
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
-from dcpipe.report import curves, stage
+from dcpipe.report import curves, report_stage
 from dcpipe.report.cells import Cell, gather
+from dcpipe.workflow import costs
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 EXPERIMENT = """
 title: Along
@@ -36,7 +36,7 @@ def along(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for job in graph.jobs("along"):
         if not job.is_view and not all((root / path).exists() for path in job.outputs.values()):
             execute(job, root)
-    stage.run(graph.job("report", experiment="along"), root)
+    report_stage.run(graph.job("report", experiment="along"), root)
     return root
 
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from dcpipe.data import store
-from dcpipe.distill import synthetic_set
-from dcpipe.distill.synthetic_set import SyntheticSet
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
-from dcpipe.report import figures, stage
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.report import figures, report_stage
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 
 class Attributes(HTMLParser):
@@ -120,7 +120,7 @@ def test_params_that_changed_since_a_set_was_made_are_told(root: Path) -> None:
     head, _, tiny = text.rpartition("  tiny:")
     path.write_text(f"{head}  tiny:{re.sub('iterations: [0-9]+', 'iterations: 99', tiny, count=1)}")
     assert path.read_text() != text
-    stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).job("report", experiment="two"), root)
     html = (root / "results/two/report.html").read_text()
     sets = [Graph(root).job("distill", dataset="tiny", method="mtt", ipc=1, set=index).name for index in range(2)]
     told = html[html.index("Made of other things") : html.index("Selected on test data</h3>")]
@@ -129,7 +129,7 @@ def test_params_that_changed_since_a_set_was_made_are_told(root: Path) -> None:
 
 
 def test_the_terminal_table_fits_and_ends_with_the_path(made: Path) -> None:
-    *lines, last = stage.run(Graph(made).job("report", experiment="two"), made).splitlines()
+    *lines, last = report_stage.run(Graph(made).job("report", experiment="two"), made).splitlines()
     assert max(map(len, lines)) <= 100
     assert last == str(made / "results/two/report.html")
     assert sum(" ± " in line for line in lines) == 4
@@ -146,7 +146,7 @@ def test_the_protocol_says_which_rates_were_searched_and_chosen(made: Path, root
             execute(job, root)
             scores = json.loads((root / job.outputs["scores"]).read_text()) if job.stage == "evaluate" else {}
             chosen |= {scores["learning_rate"]} if scores else set()
-    stage.run(graph.job("report", experiment="two"), root)
+    report_stage.run(graph.job("report", experiment="two"), root)
     page = (root / "results/two/report.html").read_text()
     assert "the rate of 0.001, 0.005, 0.01, 0.05, 0.1 that does best on validation images" in page
     assert f"Rates that validation images chose: {', '.join(f'{rate:g}' for rate in sorted(chosen))}." in page

@@ -6,9 +6,9 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
-from dcpipe.report import stability, stage
+from dcpipe.report import report_stage, stability
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 
 @pytest.mark.parametrize(("height", "count"), [(1.0, 0), (1.1, 1), (50.0, 1)])
@@ -42,7 +42,7 @@ def test_a_row_says_what_the_histories_say(root: Path) -> None:
         if not job.is_view and not (root / job.folder / "card.json").exists():
             execute(job, root)
     execute(graph.job("metrics", experiment="two"), root)
-    stage.run(graph.job("report", experiment="two"), root)
+    report_stage.run(graph.job("report", experiment="two"), root)
     page = root / graph.job("report", experiment="two").outputs["page"]
     mtt, sam, dm = csv.DictReader((page.parent / "tables/gradients.csv").open())
     histories = [

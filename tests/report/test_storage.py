@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.graph import Graph
-from dcpipe.report import stage, storage
+from dcpipe.report import report_stage, storage
 from dcpipe.report.origins import Origins, Spent
+from dcpipe.workflow.graph import Graph
 
 
 def _spent(root: Path) -> tuple[list[Spent], Origins]:
@@ -77,7 +77,7 @@ def test_preparing_shows_what_was_noted(root: Path) -> None:
 
 
 def test_the_page_and_its_files_have_both_tables(root: Path) -> None:
-    stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).job("report", experiment="two"), root)
     page = (root / "results/two/report.html").read_text()
     assert "Trajectories: recorded against convex" in page
     assert "Preparing data" in page

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dcpipe import artifact
 from dcpipe.errors import CorruptArtifactError, UserError
-from dcpipe.graph import Graph
-from dcpipe.report import stage
+from dcpipe.provenance import artifact
+from dcpipe.report import report_stage
+from dcpipe.workflow.graph import Graph
 
 COLUMNS = "dataset,method,ipc,network,protocol,selection,n,mean,std,seconds,peak_bytes,digest"
 
@@ -26,7 +26,7 @@ def cost_of_set(root: Path, index: int) -> Path:
 
 
 def again(root: Path) -> None:
-    stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).job("report", experiment="two"), root)
 
 
 def test_columns_are_those_agreed_and_rows_follow_the_experiment(made: Path) -> None:

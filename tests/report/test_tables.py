@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dcpipe.execution import execute
-from dcpipe.graph import Graph
 from dcpipe.report import cells, tables
 from dcpipe.report.cells import Cell
 from dcpipe.report.table import Column, Table
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from snakemake.utils import validate
 
 from dcpipe.engines.snakemake import Flow
 from dcpipe.errors import DcpipeError
-from dcpipe.stages import NAME, WILDCARDS
+from dcpipe.workflow.stages import NAME, WILDCARDS
 
 validate(config, "../schemas/config.schema.yaml")
 

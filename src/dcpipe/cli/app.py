@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from dcpipe import __version__, surroundings
+from dcpipe import __version__
 from dcpipe.errors import DcpipeError, Interrupted, UserError
+from dcpipe.workflow import environment
 
 if TYPE_CHECKING:
-    from dcpipe.graph import Graph
+    from dcpipe.workflow.graph import Graph
 
 app = typer.Typer(
     help="Dataset distillation as a workflow: a large image dataset becomes a tiny synthetic one.\n\n"
@@ -74,13 +75,13 @@ def _common(
 ) -> None:
     global _debug  # noqa: PLW0603 (one command line, one setting)
     _debug = debug
-    surroundings.refuse_torch()
+    environment.refuse_torch()
 
 
 def graph_of(experiment: str) -> "tuple[Graph, str]":
     """The graph that knows an experiment, here or in a file elsewhere, and the experiment's name in it."""
-    from dcpipe.graph import Graph
     from dcpipe.params import outside
+    from dcpipe.workflow.graph import Graph
 
     name, extra = outside.find(ROOT, experiment)
     return Graph(ROOT, extra), name
@@ -157,6 +158,6 @@ def say(message: str) -> None:
 
 def say_lines(lines: Iterable[str]) -> None:
     """Lines on standard output, also where the terminal cannot write every letter."""
-    from dcpipe.report.stage import say as write
+    from dcpipe.report.report_stage import say as write
 
     write("".join(f"{line}\n" for line in lines))

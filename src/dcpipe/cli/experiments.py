@@ -19,10 +19,10 @@ from dcpipe.cli.app import (
     say,
     say_lines,
 )
-from dcpipe.stages import DEFAULT_EXPERIMENT
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 if TYPE_CHECKING:
-    from dcpipe.graph import Graph
+    from dcpipe.workflow.graph import Graph
 
 PANEL = "Experiments"
 Budget = Annotated[
@@ -48,8 +48,8 @@ def run(
 
 def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, log: Path | None) -> int:
     """The exit code."""
-    from dcpipe import plan as planning
-    from dcpipe.runner import Runner, Tally, stages_of
+    from dcpipe.commands import plan as planning
+    from dcpipe.workflow.runner import Runner, Tally, stages_of
 
     runner, tally = Runner(graph, stages_of(stages)), Tally()
     planning.refuse_full_disk(planning.rows(graph, name), ROOT)
@@ -62,9 +62,9 @@ def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, lo
                 raise outcome.error
             say(f"{outcome.job.name} failed: {explained(outcome.error)[0]}")
         elif outcome.job.is_view and outcome.state == "made" and log is None:
-            from dcpipe.report import stage
+            from dcpipe.report import report_stage
 
-            stage.say(outcome.text)
+            report_stage.say(outcome.text)
     for line in tally.table():
         typer.echo(line)
     typer.echo(tally.summary())
@@ -87,9 +87,9 @@ def reproduce(
 
     Example: dcpipe reproduce mtt-cifar10-ipc1 --plan
     """
-    from dcpipe import plan as planning
-    from dcpipe.graph import Graph
+    from dcpipe.commands import plan as planning
     from dcpipe.report import rows as printed
+    from dcpipe.workflow.graph import Graph
 
     if rows or row is None:
         say_lines(printed.lines(ROOT))
@@ -119,7 +119,7 @@ def import_buffers(
     Example: dcpipe import-buffers cifar10-zca published replay_buffer_*.pt
     """
     from dcpipe.experts import buffers
-    from dcpipe.graph import Graph
+    from dcpipe.workflow.graph import Graph
 
     log_to(log)
     for job, state in buffers.import_files(Graph(ROOT), dataset, experts, files):

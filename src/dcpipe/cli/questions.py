@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dcpipe.cli.app import ROOT, AnyExperiment, Experiment, app, graph_of, say_lines
-from dcpipe.stages import DEFAULT_EXPERIMENT
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Questions"
 
@@ -30,10 +30,10 @@ def show(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
 
     Example: dcpipe show digits
     """
-    from dcpipe.graph import Graph
-    from dcpipe.report import stage
+    from dcpipe.report import report_stage
+    from dcpipe.workflow.graph import Graph
 
-    stage.say(stage.table(Graph(ROOT).job("report", experiment=experiment), ROOT))
+    report_stage.say(report_stage.table(Graph(ROOT).job("report", experiment=experiment), ROOT))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -42,7 +42,7 @@ def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
 
     Example: dcpipe plan digits
     """
-    from dcpipe import plan as planning
+    from dcpipe.commands import plan as planning
 
     say_lines(planning.lines(planning.rows(*graph_of(experiment)), ROOT))
 
@@ -58,8 +58,8 @@ def rehearse_(
 
     It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
     """
-    from dcpipe import plan as planning
-    from dcpipe.rehearsal import rehearse, shapes, tell
+    from dcpipe.commands import plan as planning
+    from dcpipe.commands.rehearsal import rehearse, shapes, tell
 
     counts = tell.counts_of(devices)
     graph, name = graph_of(experiment)
@@ -82,7 +82,7 @@ def status(
 
     Example: dcpipe status digits --jobs
     """
-    from dcpipe import status as states
+    from dcpipe.commands import status as states
 
     say_lines(states.lines(states.of(*graph_of(experiment)), every_job=jobs))
 
@@ -95,7 +95,7 @@ def where(
 
     Example: dcpipe where artifacts/synthetic/digits/mtt/ipc1/set0
     """
-    from dcpipe import lookup
+    from dcpipe.commands import lookup
 
     for found in lookup.find(ROOT, artifact):
         say_lines(lookup.lines(ROOT, found))
@@ -129,7 +129,7 @@ def gpu_check() -> None:
 
     Example: dcpipe gpu-check (on a cluster: srun --gpus=1 dcpipe gpu-check)
     """
-    from dcpipe import gpu_check as checking
+    from dcpipe.commands import gpu_check as checking
 
     for line in checking.lines():
         typer.echo(line)

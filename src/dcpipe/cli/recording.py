@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dcpipe.cli.app import ROOT, Experiment, app, say
-from dcpipe.stages import DEFAULT_EXPERIMENT
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Snakemake and DVC"
 graph_app = typer.Typer(help="Compile the graph for DVC, or check that dvc.yaml is current.", no_args_is_help=True)
@@ -64,8 +64,8 @@ def verify(
 
     Example: dcpipe verify --rebuild artifacts/synthetic/digits/mtt/ipc1/set0
     """
-    from dcpipe import verify as verifying
-    from dcpipe.graph import Graph
+    from dcpipe.commands import verify as verifying
+    from dcpipe.workflow.graph import Graph
 
     graph = Graph(ROOT)
     if rebuild is not None:

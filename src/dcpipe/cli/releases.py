@@ -29,13 +29,13 @@ def release(
 
     Example: dcpipe release digits mtt --ipc 1 --protocol digits --to digits-mtt-ipc1
     """
-    from dcpipe.graph import Graph
-    from dcpipe.release import make
+    from dcpipe.commands.release import make_release
+    from dcpipe.workflow.graph import Graph
 
     graph = Graph(ROOT)
     words: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
     folder = to or Path("releases", f"{dataset}-{method}-ipc{ipc}-set{set_}")
-    expected = make.release(graph, graph.job("evaluate", **words, evaluation=protocol, network=network), folder)
+    expected = make_release.release(graph, graph.job("evaluate", **words, evaluation=protocol, network=network), folder)
     typer.echo(f"{folder}: networks trained on it are expected to reach {expected}")
 
 
@@ -47,8 +47,8 @@ def test_images(
 
     Example: dcpipe test-images digits test.npz
     """
-    from dcpipe.graph import Graph
-    from dcpipe.release import test_images as images
+    from dcpipe.commands.release import test_images as images
+    from dcpipe.workflow.graph import Graph
 
     count = images.export(Graph(ROOT), dataset, to)
     typer.echo(f"{to}: {count} images")

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dcpipe.artifact import sha256
+from dcpipe.provenance.artifact import sha256
 
 Rows = NDArray[np.int64]
 Pixels = NDArray[np.uint8]

@@ -18,8 +18,7 @@ import zarr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcpipe import arrays
-from dcpipe.data import whitening
+from dcpipe.data import arrays, whitening
 from dcpipe.data.whitening import Whitening
 from dcpipe.errors import UserError
 from dcpipe.progress import track

@@ -16,7 +16,7 @@ import torch
 import zarr
 from torch import Tensor
 
-from dcpipe import arrays
+from dcpipe.data import arrays
 from dcpipe.errors import UserError
 
 

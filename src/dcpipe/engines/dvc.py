@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from dcpipe import code_identity
-from dcpipe.artifact import write_atomically
-from dcpipe.engines import lock
+from dcpipe.engines import dvc_lock
 from dcpipe.errors import DcpipeError, RefusedError
-from dcpipe.graph import Graph
-from dcpipe.job import Job
 from dcpipe.params import resolve
-from dcpipe.stages import DEFAULT_EXPERIMENT, STAGES
+from dcpipe.provenance import code_identity
+from dcpipe.provenance.artifact import write_atomically
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES
 
 HEAD = "# Written by `dcpipe graph export` from params/ and the graph; do not edit.\n"
 SHARED = "experiments/shared/dvc.yaml"
@@ -59,7 +59,7 @@ def _text(path: str, jobs: list[Job]) -> str:
     return HEAD + yaml.dump({"stages": stages}, Dumper=_NoAliases, sort_keys=False, width=1000)
 
 
-class _NoAliases(lock.DUMPER):  # type: ignore[misc, valid-type]
+class _NoAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)
         return True
 
@@ -171,7 +171,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
     if missing:
         raise DcpipeError("is in no dvc.yaml", where=min(missing), remedy="run `dcpipe graph export`")
     for path, stages in saved.items():
-        lock.write(path, lock.current(path) | stages)
+        dvc_lock.write(path, dvc_lock.current(path) | stages)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, an
 
 from pathlib import Path
 
-from dcpipe import code_identity, provenance
-from dcpipe.engines import dvc, lock, snakemake
+from dcpipe.commands.verify import verify
+from dcpipe.engines import dvc, dvc_lock, snakemake
 from dcpipe.errors import DcpipeError, RefusedError
-from dcpipe.graph import Graph
-from dcpipe.job import Job
-from dcpipe.stages import results_folder
-from dcpipe.verify import verify
+from dcpipe.provenance import code_identity, staleness
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.stages import results_folder
 
 
 def record(root: Path, experiment: str) -> int:
@@ -68,7 +68,7 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     right: dict[str, Job] = {}
     for job in jobs:
         above = {graph.maker(path).name for paths in job.inputs.values() for path in paths}
-        if above <= right.keys() and not provenance.problem(job, root) and not verify(job, root, {}).problem:
+        if above <= right.keys() and not staleness.problem(job, root) and not verify(job, root, {}).problem:
             right[job.name] = job
     if right:
         paths = [path for job in right.values() for path in job.outputs.values()]
@@ -84,7 +84,7 @@ def settle_lock(root: Path, experiment: str) -> None:
     for path in {dvc.file_of(experiment), dvc.SHARED, "dvc.yaml"}:
         file = (root / path).with_suffix(".lock")
         if file.is_file():
-            lock.write(file, lock.current(file))
+            dvc_lock.write(file, dvc_lock.current(file))
 
 
 def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
@@ -101,7 +101,7 @@ def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
 
 def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
     for job in jobs:
-        problem = provenance.problem(job, root)
+        problem = staleness.problem(job, root)
         if problem:
             command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
             raise RefusedError(problem, remedy=f"make it again: `{command}`")

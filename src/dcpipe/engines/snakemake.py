@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe import code_identity
 from dcpipe.errors import DcpipeError, UserError
-from dcpipe.graph import Graph
-from dcpipe.job import Job
-from dcpipe.stages import DEFAULT_EXPERIMENT, STAGES, results_folder
+from dcpipe.provenance import code_identity
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES, results_folder
 
 Wildcards = Mapping[str, str]
 NO_RECORD = "DCPIPE_NO_RECORD"

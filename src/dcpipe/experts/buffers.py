@@ -20,24 +20,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dcpipe import artifact, card, provenance
-from dcpipe.artifact import Entry
 from dcpipe.data import location
 from dcpipe.data.facts import Facts
 from dcpipe.errors import UserError
-from dcpipe.execution import execute
 from dcpipe.experts import trajectory
 from dcpipe.experts.convex import step_lengths
 from dcpipe.experts.epochs import kept_epochs
 from dcpipe.experts.trajectory import Recording
-from dcpipe.graph import Graph
-from dcpipe.job import Job
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.experts import Experts, Imported
 from dcpipe.params.resolve import Resolved
 from dcpipe.progress import track
-from dcpipe.task import Task, stop, stop_asked
+from dcpipe.provenance import artifact, card, staleness
+from dcpipe.provenance.artifact import Entry
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.task import Task, stop, stop_asked
 
 ZIP = b"PK\x03\x04"
 FOLDER = "buffers"  # below the data root: buffers/<dataset>/<experts>/*.pt
@@ -94,7 +94,7 @@ def import_files(
     _refuse_origin(resolved, what, _digest(entries))
     wanted = Wanted.of(jobs[0])
     _refuse_few(resolved, what, sum(_look_at(files, wanted)))
-    missing = {number for number, job in enumerate(jobs) if provenance.problem(job, graph.root)}
+    missing = {number for number, job in enumerate(jobs) if staleness.problem(job, graph.root)}
     size = what.shard_experts
     found = _recordings(files, wanted, {shard * size + row for shard in missing for row in range(size)})
     for number, job in enumerate(jobs):

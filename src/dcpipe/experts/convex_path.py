@@ -12,7 +12,7 @@ import torch
 import zarr
 from torch import Tensor
 
-from dcpipe import arrays
+from dcpipe.data import arrays
 from dcpipe.errors import UserError
 from dcpipe.experts.convex import Anchors, point
 from dcpipe.experts.trajectory import Layout

@@ -10,13 +10,13 @@ from torch import Tensor
 from dcpipe.data import augment
 from dcpipe.data.store import Images
 from dcpipe.errors import NonFiniteError
-from dcpipe.evaluate.accuracy import accuracy
+from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.convex import step_lengths
 from dcpipe.experts.step import Step
 from dcpipe.models.flat import FlatModel, Statistics, blended
+from dcpipe.models.sgd import SGD
 from dcpipe.params.experts import Experts
 from dcpipe.random import Stream
-from dcpipe.sgd import SGD
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ import torch
 import zarr
 from torch import Tensor
 
-from dcpipe import arrays
+from dcpipe.data import arrays
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.models.flat import TensorSpec
 

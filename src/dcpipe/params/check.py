@@ -14,14 +14,7 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experts import Experts, Imported
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import Resolved
-from dcpipe.params.trajectory import (
-    ContinuousTime,
-    ConvexPath,
-    GrowingRange,
-    RecordedPath,
-    Trajectory,
-    Unrolled,
-)
+from dcpipe.params.trajectory import ContinuousTime, ConvexPath, GrowingRange, RecordedPath, Trajectory, Unrolled
 
 
 def _at(resolved: Resolved, key: str) -> str:

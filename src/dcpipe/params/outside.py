@@ -23,7 +23,7 @@ from pathlib import Path
 from dcpipe.errors import UserError
 from dcpipe.params.resolve import Extra, Given, available
 from dcpipe.params.strict_yaml import Tree, Value, read
-from dcpipe.stages import NAME
+from dcpipe.workflow.stages import NAME
 
 PRESETS = "presets"
 BROUGHT = {PRESETS: "methods", "datasets": "datasets", "experts": "experts", "evaluations": "evaluations"}  # sections

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dcpipe.params.resolve import Resolved
 
 if TYPE_CHECKING:
-    from dcpipe.graph import Graph
+    from dcpipe.workflow.graph import Graph
 
 
 def lines(graph: "Graph", experiment: str) -> Iterator[str]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dcpipe import artifact, costs
-from dcpipe.job import Job
 from dcpipe.params.method import Method
+from dcpipe.provenance import artifact
+from dcpipe.workflow import costs
+from dcpipe.workflow.job import Job
 
 BASELINE = "random"  # the method that every other one must beat
 ENOUGH = 2.0  # standard errors below which a difference is not called one

@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dcpipe import __version__, artifact
-from dcpipe.job import Job
+from dcpipe import __version__
 from dcpipe.params.experiment import Experiment
+from dcpipe.provenance import artifact
+from dcpipe.workflow.job import Job
 
 FILE = "ro-crate-metadata.json"
 VERSION = "https://w3id.org/ro/crate/1.1"

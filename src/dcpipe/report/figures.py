@@ -79,7 +79,7 @@ class Picture:
 
 def picture(path: Path, transform: "Transform", budget: int) -> Picture:
     """The pixels of a stored set, un-standardised, in at most `budget` pixels (one image at least)."""
-    from dcpipe.distill import synthetic_set
+    from dcpipe.distillation import synthetic_set
 
     stored = synthetic_set.load(path)
     pixels_NCHW = transform.invert(stored.images_NCHW.float())

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dcpipe.job import Job
 from dcpipe.report.cells import BASELINE, ENOUGH, Cell, Difference, differences
 from dcpipe.report.origins import Origins, Spent, some
 from dcpipe.report.published import WHOLE
 from dcpipe.report.tables import LEGACY, against
+from dcpipe.workflow.job import Job
 
 
 @dataclass(frozen=True, slots=True)

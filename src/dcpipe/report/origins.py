@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from dcpipe import artifact, card
 from dcpipe.errors import DcpipeError
-from dcpipe.graph import Graph
-from dcpipe.job import Job
+from dcpipe.provenance import artifact, card
 from dcpipe.report.cells import Cost, cost_of
-from dcpipe.stages import STAGES
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.stages import STAGES
 
 SHOWN = 3  # names before "and more"
 

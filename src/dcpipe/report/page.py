@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcpipe import artifact
 from dcpipe.errors import UserError
-from dcpipe.job import Job
 from dcpipe.params.evaluation import Evaluation, FixedRate, OwnRate, SearchedRate
 from dcpipe.params.experiment import Experiment
+from dcpipe.provenance import artifact
 from dcpipe.report import curves, figures, origins, paths
 from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, differences, images
 from dcpipe.report.figures import Picture
@@ -19,6 +18,7 @@ from dcpipe.report.origins import Json, Origins, Spent
 from dcpipe.report.published import references
 from dcpipe.report.table import Table, duration, size
 from dcpipe.report.tables import Headline, beside, headlines
+from dcpipe.workflow.job import Job
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from dcpipe import arrays, artifact
+from dcpipe.data import arrays
 from dcpipe.errors import DcpipeError
+from dcpipe.provenance import artifact
 from dcpipe.report import figures
 from dcpipe.report.figures import Points
 from dcpipe.report.origins import Origins, Spent

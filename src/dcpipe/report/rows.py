@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from dcpipe import artifact, provenance
 from dcpipe.data import location
 from dcpipe.errors import UserError
-from dcpipe.graph import Graph
 from dcpipe.params import resolve
 from dcpipe.params.dataset import DigitsSource, FolderSource
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import Extra, Given
 from dcpipe.params.strict_yaml import Tree, read
+from dcpipe.provenance import artifact, staleness
 from dcpipe.report.published import WHOLE, Published, printed_cells, published
+from dcpipe.workflow.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _protocol(library: Library, row: Row, dataset: str) -> str:
 
 def refuse_absent_data(graph: Graph, dataset: str) -> None:
     """Raises: UserError if the dataset is neither prepared nor where this machine keeps its sources."""
-    if provenance.problem(graph.job("data", dataset=dataset), graph.root) is None:
+    if staleness.problem(graph.job("data", dataset=dataset), graph.root) is None:
         return
     source = graph.library.dataset(dataset)[1].source
     if isinstance(source, DigitsSource):

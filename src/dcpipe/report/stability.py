@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 
-from dcpipe import artifact
+from dcpipe.provenance import artifact
 from dcpipe.report.cells import Cell
 from dcpipe.report.origins import Origins
 from dcpipe.report.table import Column, Table, Value

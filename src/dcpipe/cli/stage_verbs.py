@@ -1,0 +1,154 @@
+"""One verb a stage: what both engines call, and a person by hand."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcpipe.cli.app import (
+    ROOT,
+    Dataset,
+    Experiment,
+    Experts,
+    Ipc,
+    Log,
+    Method,
+    Network,
+    Protocol,
+    Set,
+    Shard,
+    app,
+    log_to,
+)
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+PANEL = "Stages"
+
+
+def _run(stage: str, log: Path | None, **wildcards: str | int) -> None:
+    from dcpipe.provenance import code_identity
+    from dcpipe.workflow.graph import Graph
+
+    log_to(log)
+    stale = code_identity.stale(ROOT)
+    if stale:
+        names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
+        logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
+    graph = Graph(ROOT)
+    job = graph.job(stage, **wildcards)
+    _refuse_other_inputs(graph, job)
+    from dcpipe.workflow import execution  # and with it torch: not before the words are known to be right
+
+    card = execution.execute(job, ROOT)
+    logging.getLogger("dcpipe").info("%s: done, digest %s", job.folder, str(card["digest"])[:16])
+
+
+def _refuse_other_inputs(graph: "Graph", job: "Job") -> None:
+    """Raises: UserError if an input was made with other params than the files say now; the engines remake it first."""
+    from dcpipe.errors import UserError
+    from dcpipe.provenance import staleness
+
+    makers = [graph.maker(path) for paths in job.inputs.values() for path in paths]
+    for maker in {maker.name: maker for maker in makers}.values():
+        if (ROOT / maker.folder / "card.json").is_file():
+            problem = staleness.other_params(maker, ROOT)
+            if problem:
+                remedy = f"make it again: `{maker.command.split(' --log ')[0]}`, or all of it: `dcpipe run`"
+                raise UserError(problem, where=str(maker.folder), remedy=remedy)
+
+
+@app.command(rich_help_panel=PANEL)
+def data(dataset: Dataset, log: Log = None) -> None:
+    """Prepare a dataset: split it and write it as Zarr.
+
+    Example: dcpipe data digits
+    """
+    _run("data", log, dataset=dataset)
+
+
+@app.command(rich_help_panel=PANEL)
+def whiten(dataset: Dataset, log: Log = None) -> None:
+    """Fit a dataset's ZCA whitening on its training images.
+
+    Only for datasets with whitening.kind: zca. Example: dcpipe whiten cifar10-zca
+    """
+    _run("whiten", log, dataset=dataset)
+
+
+@app.command(rich_help_panel=PANEL)
+def convexify(
+    dataset: Dataset,
+    experts: Experts,
+    waypoints: Annotated[str, typer.Option("--waypoints", help="Epochs between, as in 6-25, or none.")],
+    shard: Shard,
+    log: Log = None,
+) -> None:
+    """Keep a few checkpoints of recorded experts, and how far along they were between them.
+
+    Example: dcpipe convexify digits plain --waypoints 3 --shard 0
+    """
+    _run("convexify", log, dataset=dataset, experts=experts, waypoints=waypoints, shard=shard)
+
+
+@app.command(rich_help_panel=PANEL)
+def experts(dataset: Dataset, experts: Experts, shard: Shard, log: Log = None) -> None:
+    """Train one shard of experts and record their trajectories.
+
+    Example: dcpipe experts digits plain --shard 0
+    """
+    _run("experts", log, dataset=dataset, experts=experts, shard=shard)
+
+
+@app.command(rich_help_panel=PANEL)
+def distill(dataset: Dataset, method: Method, ipc: Ipc, set_: Set = 0, log: Log = None) -> None:
+    """Make one synthetic set.
+
+    Example: dcpipe distill digits mtt --ipc 1 --set 0
+    """
+    _run("distill", log, dataset=dataset, method=method, ipc=ipc, set=set_)
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate(
+    dataset: Dataset,
+    method: Method,
+    ipc: Ipc,
+    protocol: Protocol,
+    network: Network = "native",
+    set_: Set = 0,
+    log: Log = None,
+) -> None:
+    """Train fresh networks on a synthetic set and test them.
+
+    Example: dcpipe evaluate digits mtt --ipc 1 --protocol digits
+    """
+    words: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
+    _run("evaluate", log, **words, evaluation=protocol, network=network)
+
+
+@app.command(rich_help_panel=PANEL)
+def metrics(experiment: Experiment, log: Log = None) -> None:
+    """Pool an experiment's scores into one file.
+
+    Example: dcpipe metrics digits
+    """
+    _run("metrics", log, experiment=experiment)
+
+
+@app.command(rich_help_panel=PANEL)
+def report(experiment: Experiment, log: Log = None) -> None:
+    """Make an experiment's page and summary.csv, and print the table.
+
+    Example: dcpipe report digits
+    """
+    from dcpipe.report import report_stage
+    from dcpipe.workflow.graph import Graph
+
+    log_to(log)
+    table = report_stage.run(Graph(ROOT).job("report", experiment=experiment), ROOT)
+    if log is None:  # under an engine, other jobs write to the same terminal
+        report_stage.say(table)

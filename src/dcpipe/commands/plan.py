@@ -1,0 +1,151 @@
+"""`dcpipe plan`: what would run and what it will cost, before anything is spent."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcpipe.commands import status
+from dcpipe.data import registry
+from dcpipe.errors import UserError
+from dcpipe.experts.epochs import kept_epochs
+from dcpipe.params.experts import Experts
+from dcpipe.params.method import Method
+from dcpipe.workflow import costs
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.stages import STAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stage: jobs in all, jobs to run, bytes their payloads take at most, and seconds where known.
+
+    `memory_bytes` is what one of them takes: the most that was measured here, else (`measured` is False) what it asks
+    of a scheduler.
+    """
+
+    stage: str
+    jobs: int
+    to_run: int
+    disk_bytes: int
+    memory_bytes: int
+    measured: bool
+    seconds: float | None
+
+
+def rows(graph: Graph, experiment: str) -> list[Row]:
+    """One row a stage. A job is to run if it is not done, as `dcpipe status` has it.
+
+    Seconds come from what the same jobs, or others of the stage, cost here before; None if none was measured.
+    """
+    statuses, found = status.of(graph, experiment), []
+    for stage in STAGES:
+        members = [one.job for one in statuses if one.job.stage == stage]
+        if members:
+            waiting = [one.job for one in statuses if one.job.stage == stage and one.state != "done"]
+            disk = disk_bytes(graph, waiting)
+            seconds = _seconds(graph.root, members, waiting)
+            found.append(Row(stage, len(members), len(waiting), disk, *_memory(graph.root, members), seconds))
+    return found
+
+
+def lines(found: list[Row], root: Path) -> list[str]:
+    """The plan as a table for a terminal, and below it what there is to spend."""
+    head = f"{'stage':<10}{'jobs':>7}{'to run':>9}{'disk MB':>11}{'memory MB':>12}{'seconds':>11}"
+    body = [
+        f"{row.stage:<10}{row.jobs:>7}{row.to_run:>9}{row.disk_bytes / 1e6:>11.2f}"
+        f"{('' if row.measured else '<') + format(row.memory_bytes / 1e6, '.0f'):>12}{_spoken(row.seconds):>11}"
+        for row in found
+    ]
+    disk, times = sum(row.disk_bytes for row in found), [row.seconds for row in found]
+    known = sum(time for time in times if time is not None)
+    spoken = f"{known:.0f}" if None not in times else f"{known:.0f} + ?" if known else "unknown"
+    total = f"{'all':<10}{sum(row.jobs for row in found):>7}{sum(row.to_run for row in found):>9}{disk / 1e6:>11.2f}"
+    free = f"{free_bytes(root) / 1e9:.1f} GB of disk are free; memory is one job's peak"
+    guessed = ", < where none was measured here" if not all(row.measured for row in found) else ""
+    return [head, *body, f"{total}{'':>12}{spoken:>11}", f"{free}{guessed}; seconds are one after the other, here"]
+
+
+def _spoken(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds:.0f}"
+
+
+def free_bytes(root: Path) -> int:
+    """Bytes that are free where artifacts are written."""
+    place = root / "artifacts"
+    return shutil.disk_usage(place if place.exists() else root).free
+
+
+def refuse_full_disk(found: list[Row], root: Path) -> None:
+    """Raises: UserError if a plan's payloads may take more than what is free."""
+    needed, free = sum(row.disk_bytes for row in found), free_bytes(root)
+    if needed > free:
+        what = f"up to {needed / 1e9:.1f} GB will be written, and {free / 1e9:.1f} GB are free"
+        raise UserError(what, where=str(root.resolve() / "artifacts"), remedy="make room, or ask for fewer experts")
+
+
+def disk_bytes(graph: Graph, jobs: Iterable[Job]) -> int:
+    """Bytes that the payloads of jobs take at most: before compression."""
+    return sum(_disk(graph, job) for job in jobs)
+
+
+def _memory(root: Path, members: list[Job]) -> tuple[int, bool]:
+    peaks = [int(str(cost["peak_bytes"])) for job in members if (cost := costs.read(root / job.costs))]
+    return (max(peaks), True) if peaks else (max(job.resources.mem_mb for job in members) * 10**6, False)
+
+
+def _seconds(root: Path, members: list[Job], waiting: list[Job]) -> float | None:
+    known = {job.name: cost["seconds"] for job in members if (cost := costs.read(root / job.costs))}
+    numbers = [float(str(value)) for value in known.values()]
+    if not waiting:
+        return 0.0
+    if not numbers:
+        return None
+    mean = sum(numbers) / len(numbers)
+    return sum(float(str(known.get(job.name, mean))) for job in waiting)
+
+
+def _disk(graph: Graph, job: Job) -> int:
+    """Bytes of a job's payload before compression."""
+    words, found = job.wildcards, 4096
+    if "dataset" not in words:
+        return found
+    facts = registry.facts(graph.library.dataset(words["dataset"])[1])
+    pixels = facts.channels * facts.image_size**2
+    match job.stage:
+        case "data":
+            found = (facts.smallest_class or 0) * facts.classes * pixels
+        case "whiten":
+            found = 2 * 8 * pixels**2
+        case "experts":
+            found = _experts(job).shard_experts * len(_kept(job)) * 4 * _parameters(job, graph)
+        case "convexify":  # both ends and the waypoints
+            anchors = 2 + (0 if words["waypoints"] == "none" else 1 + words["waypoints"].count("-"))
+            made = graph.maker(job.input("trajectory"))
+            found = anchors * _disk(graph, made) // len(_kept(made))
+        case "distill":
+            method = job.sections["method"]
+            assert isinstance(method, Method)  # noqa: S101 (the graph put it there)
+            copies = 2 + (method.outer.iterations // method.outer.snapshot_every + 1 if method.outer else 1)
+            found = copies * facts.classes * int(words["ipc"]) * pixels * 4
+    return found
+
+
+def _experts(job: Job) -> Experts:
+    what = job.sections["experts"]
+    assert isinstance(what, Experts)  # noqa: S101 (the graph put it there)
+    return what
+
+
+def _kept(job: Job) -> tuple[int, ...]:
+    what = _experts(job)
+    return tuple(kept_epochs(what.kept_epochs, what.epochs))
+
+
+def _parameters(job: Job, graph: Graph) -> int:
+    from dcpipe.models.build import build
+
+    facts = registry.facts(graph.library.dataset(job.wildcards["dataset"])[1])
+    network = str(job.sections["network"])
+    return build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes).num_parameters

@@ -1,0 +1,123 @@
+"""Made-up inputs of a job: noise of the right shapes in the right stores, so that a job can be tried without its data.
+
+What comes out of such a job means nothing; what it takes is what the real one takes a step.
+
+Legend: N images, C channels, H W pixels, K classes, P parameters.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcpipe.data import registry, store
+from dcpipe.data.facts import Facts
+from dcpipe.data.store import Part, Standardisation
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.experts import trajectory
+from dcpipe.experts.epochs import kept_epochs
+from dcpipe.experts.trajectory import Layout, Recording
+from dcpipe.models.build import build
+from dcpipe.params.experts import Experts
+from dcpipe.random import Stream
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.task import Task
+
+DRIFT = 1e-2  # how far made-up experts move from one kept epoch to the next, over their length
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A root where inputs are made up.
+
+    `per_class` training, validation and, of a set that is scored, synthetic images; `test_images` in all.
+    """
+
+    graph: Graph
+    root: Path
+    per_class: int
+    test_images: int
+
+    def provide(self, job: Job) -> Job:
+        """Make up all that a job reads. Returns the job without whitening, which costs nothing a step, and with one
+        shard of experts."""
+        inputs = {name: paths[:1] for name, paths in job.inputs.items() if name != "whitening"}
+        for path in (path for paths in inputs.values() for path in paths):
+            maker = self.graph.maker(path)
+            if not (self.root / maker.folder / "card.json").exists():
+                self._make(maker)
+        return replace(job, inputs=inputs)
+
+    def _make(self, maker: Job) -> None:
+        match maker.stage:
+            case "data":
+                execute(maker, self.root, instead=self._images)
+            case "experts":
+                execute(self.provide(maker), self.root, instead=self._trajectory)
+            case "convexify":
+                execute(self.provide(maker), self.root)
+            case "distill":
+                execute(replace(maker, inputs={}), self.root, instead=self._set)
+            case stage:
+                raise NotImplementedError(stage)
+
+    def _facts(self, job: Job) -> Facts:
+        return registry.facts(self.graph.library.dataset(job.wildcards["dataset"])[1])
+
+    def _images(self, task: Task) -> None:
+        facts = self._facts(task.job)
+        what = self.graph.library.dataset(task.job.wildcards["dataset"])[1]
+        train = np.tile(np.arange(facts.classes), self.per_class)
+        test = np.arange(self.test_images) % facts.classes
+        parts: list[tuple[str, Part, NDArray[np.int64]]] = [("train", "train", train), ("test", "test", test)]
+        parts += [("train", "val", train)] if what.split.validation_per_class else []
+        for output, part, labels in parts:
+            _write_noise(task.output(output), part, labels, facts)
+        for output in ("train", "test"):
+            half = Standardisation((0.5,) * facts.channels, (0.25,) * facts.channels)
+            store.describe(task.output(output), classes=facts.classes, standardisation=half)
+
+    def _trajectory(self, task: Task) -> None:
+        what, network, facts = task.section("experts", Experts), task.section("network", str), self._facts(task.job)
+        model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
+        kept = kept_epochs(what.kept_epochs, what.epochs)
+        draws = Stream.root(0, "made up", task.job.name).generator()
+        theta_P = model.initial(draws)
+        steps_EP = torch.randn((len(kept), *theta_P.shape), generator=draws)
+        steps_EP *= DRIFT * theta_P.norm() / theta_P.numel() ** 0.5
+        lengths = [[1.0] * len(model.layout)] * what.epochs
+        made = Recording(theta_P + steps_EP.cumsum(0), [1.0] * what.epochs, [50.0] * (what.epochs + 1), lengths)
+        trajectory.write(
+            task.output("trajectory"),
+            [made],
+            epochs=kept,
+            layout=Layout.of(network, model.layout),
+            codec="none",
+            level=0,
+        )
+
+    def _set(self, task: Task) -> None:
+        facts = self._facts(task.job)
+        count = facts.classes * self.per_class
+        shape = (count, facts.channels, facts.image_size, facts.image_size)
+        images = torch.randn(shape, generator=Stream.root(0, "made up", task.job.name).generator())
+        made = SyntheticSet(images, torch.arange(count) % facts.classes, torch.tensor(0.01))
+        synthetic_set.save(task.output("synthetic"), made)
+        synthetic_set.save_snapshots(task.output("snapshots"), [(1, made)])
+        for name in ("history", "preview"):
+            task.output(name).write_text("")
+
+
+def _write_noise(path: Path, part: Part, labels_N: NDArray[np.int64], facts: Facts) -> None:
+    shape = (facts.channels, facts.image_size, facts.image_size)
+    draws = np.random.default_rng(0)
+
+    def read(start: int, stop: int) -> NDArray[np.uint8]:
+        return draws.integers(0, 256, (stop - start, *shape), dtype=np.uint8)
+
+    store.write(path, part, labels_N, shape, read)

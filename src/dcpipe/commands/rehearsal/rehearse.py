@@ -1,0 +1,196 @@
+"""`dcpipe rehearse`: what an experiment takes on this machine, from a few steps of each kind of job on made-up images.
+
+Each kind runs as it is resolved (network, batch, hypergradient, augmentation, threads, device), for a few steps and for
+more of them: the difference is what a step takes, and a whole job is so many steps. What a job does once (loading,
+compiling) is counted once, the rest of the real job is linear in its steps: epochs of an expert, iterations of a set,
+epochs of an evaluated network. An iteration of trajectory matching is linear in its inner steps in turn: where they
+take long they are not all tried, but a few and twice as many. Coresets and the stages of data are left out: they take
+minutes.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from threading import Thread
+from typing import cast
+
+import torch
+
+from dcpipe import device, progress
+from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
+from dcpipe.commands.rehearsal.made_up import World
+from dcpipe.commands.rehearsal.shapes import Kind, cut
+from dcpipe.data import store
+from dcpipe.errors import DcpipeError
+from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.models.build import build
+from dcpipe.random import Stream
+from dcpipe.workflow import costs
+from dcpipe.workflow.execution import execute
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+
+FEW = 1  # steps of the shorter run
+SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
+SOON_SECONDS = 2.0  # an iteration that takes less is tried with all its inner steps
+TESTED = 500  # made-up test images
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a kind took. `seconds_a_step` is one of `steps`; `seconds_once` what a job takes besides."""
+
+    kind: str
+    stage: str
+    jobs: int
+    steps: int
+    seconds_a_step: float = 0.0
+    seconds_once: float = 0.0
+    peak_bytes: int = 0
+    problem: str | None = None  # why it could not be tried
+
+    @property
+    def seconds_a_job(self) -> float:
+        """One whole job."""
+        return self.seconds_once + self.steps * self.seconds_a_step
+
+
+LEAVING = 10.0  # seconds for a child that has answered
+
+Try = Callable[[Graph, Kind, int, Path], Rehearsed]
+
+
+def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3, apart: bool = True) -> Iterator[Rehearsed]:
+    """Try each kind, by so many steps more than one; a kind that cannot be tried says why.
+
+    `apart`: in a process of its own, so that its memory is its own, and one that the system ends ends no other.
+    """
+    for kind in kinds:
+        with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
+            yield (_apart if apart else _tried)(graph, kind, steps, Path(folder))
+
+
+def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(sender, _tried, graph, kind, steps, folder))
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child's, too: who asked ends it
+    child.start()
+    signal.signal(signal.SIGINT, handler)
+    sender.close()
+    try:
+        found = receiver.recv()
+        child.join(LEAVING)  # by itself, it gives back what the system lent it
+    except EOFError:
+        return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
+    finally:
+        child.kill()
+        child.join()
+    if isinstance(found, Exception):
+        raise found
+    return cast(Rehearsed, found)
+
+
+def _answer(sender: Connection, tried: Try, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
+    """A child's work: send what was found or what went wrong; clean up and leave when who asked is gone."""
+    parent = parent_process()
+    assert parent is not None  # noqa: S101 (only a child runs this)
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        remover = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+        # it takes this process's place, so that nothing writes there any more
+        os.execv(sys.executable, [sys.executable, "-c", remover, str(folder)])  # noqa: S606 (its own interpreter)
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        sender.send(tried(graph, kind, steps, folder))
+    except Exception as error:
+        sender.send(error)
+
+
+def _plain(kind: Kind) -> Rehearsed:
+    return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+
+
+def _tried(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+    progress.be_quiet()
+    try:
+        return _rehearse(graph, kind, steps, folder)
+    except (DcpipeError, MemoryError, torch.OutOfMemoryError) as error:
+        return replace(_plain(kind), problem=str(error).partition("\n")[0] or "too little memory")
+
+
+def _rehearse(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+    shape, world = kind.shape, World(graph, folder, kind.shape.per_class, TESTED)
+    job = world.provide(kind.job)
+    found = _whole(job, world.root, steps)
+    testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
+    return replace(
+        _plain(kind),
+        seconds_a_step=found.step * shape.share,
+        seconds_once=found.once + testing,
+        peak_bytes=int(found.peak),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a job takes: seconds once and a step, and peak bytes."""
+
+    once: float
+    step: float
+    peak: float
+
+
+def _line(job: Job, root: Path, steps: int) -> _Line:
+    _cost(job, root, FEW)  # what a process does once: imports, compilation, the device's first call
+    least, _ = _cost(job, root, FEW)
+    for more in (steps, 10 * steps):
+        seconds, peak = _cost(job, root, FEW + more)
+        if seconds - least >= SHORT_SECONDS:
+            break
+    step = max(0.0, seconds - least) / more
+    return _Line(max(0.0, least - FEW * step), step, peak)
+
+
+def _whole(job: Job, root: Path, steps: int) -> _Line:
+    """The line of a job with all its inner steps: from a few and twice as many, unless all are soon done."""
+    lengths = inner_lengths(job)
+    few = _line(with_inner(job, lengths.few), root, steps)
+    if lengths.few == lengths.all:
+        return few
+    if few.step * lengths.all / lengths.few < SOON_SECONDS:
+        return _line(job, root, steps)
+    more = _line(with_inner(job, lengths.more), root, steps)
+    beyond = (lengths.all - lengths.few) / (lengths.more - lengths.few)
+    step = few.step + beyond * (more.step - few.step)
+    return _Line(few.once, max(more.step, step), few.peak + beyond * max(0.0, more.peak - few.peak))
+
+
+def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
+    """Seconds and peak memory of a job cut to so many steps."""
+    execute(replace(job, sections={**job.sections, **cut(job, steps)}), root, keep_state=False)
+    noted = costs.read(root / job.costs) or {}
+    return float(str(noted["seconds"])), int(str(noted["peak_bytes"]))
+
+
+def _seconds_an_image(job: Job, root: Path) -> float:
+    """Of a forward pass of a score's network: the second call's, for the first is slower."""
+    images = store.load(root / job.input("test"), "test", device.choose())
+    network = str(job.sections["network"])
+    model = build(network, channels=images.channels, image_size=images.size, classes=images.classes)
+    theta = model.initial(Stream.root(0, "rehearsal").generator()).to(images.images_NCHW.device)
+    seconds = 0.0
+    for _ in range(2):
+        started = time.monotonic()
+        accuracy(model, theta, images, None)
+        seconds = time.monotonic() - started
+    return seconds / len(images.labels_N)

@@ -1,0 +1,226 @@
+"""`dcpipe release`: a synthetic set as a folder that anybody can train on, with what is to be expected of it.
+
+    set.safetensors         images (N x C x H x W, float32, as networks see them), labels (N, int64; or logits, N x K)
+                            and step_size
+    transform.safetensors   what test images must go through: mean and std a channel, or a whitening's mean and matrix
+    images/class-<k>.png    the images of a class, clipped for the eye only
+    card.json               protocol, expected accuracy, provenance
+    train.py                plain PyTorch that trains on it (augment.py beside it, where the protocol augments)
+    README.md, SHA256SUMS
+
+The same artifacts make the same bytes.
+"""
+
+import io
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+import zarr
+from PIL import Image
+from safetensors.torch import save
+from torch import Tensor
+
+from dcpipe.commands.release import folder as folders
+from dcpipe.commands.release import script
+from dcpipe.data import store
+from dcpipe.data.store import Standardisation, Transform, Whitened
+from dcpipe.distillation import preview, synthetic_set
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.errors import RefusedError
+from dcpipe.params.evaluation import Evaluation, FixedRate, SearchedRate
+from dcpipe.params.method import Method
+from dcpipe.provenance import artifact, staleness
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+
+FORMAT = "dcpipe release 1"
+SET, TRANSFORM, CARD = "set.safetensors", "transform.safetensors", "card.json"
+COLUMNS = 10  # of a class's picture
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a release is made of."""
+
+    scored: Job
+    made: Job
+    synthetic: SyntheticSet
+    transform: Transform
+    scores: Json
+    cards: dict[str, Json]
+    classes: int
+
+    @property
+    def protocol(self) -> Evaluation:
+        found = self.scored.sections["evaluation"]
+        assert isinstance(found, Evaluation)  # noqa: S101 (the graph put it there)
+        return found
+
+    @property
+    def network(self) -> str:
+        return str(self.scored.sections["network"])
+
+    @property
+    def expected(self) -> str:
+        spread = f"{self.scores['mean']:.1f} +- {self.scores['std']:.1f} % on {self.tests} test images"
+        words = self.scored.wildcards
+        chosen = "" if self.scores["selection"] == "last" else f", chosen by {self.scores['selection']}"
+        return f"{spread} (n = {self.scores['n']} networks, protocol {words['evaluation']}, {self.network}{chosen})"
+
+    @property
+    def tests(self) -> object:
+        return cast(Json, self.cards["scores"]["facts"])["test_images"]
+
+
+def release(graph: Graph, scored: Job, to: Path) -> str:
+    """Make the folder `to` of the set that a job of the evaluate stage has scored. Returns what is to be expected.
+
+    Raises: UserError if the folder exists or the protocol is beyond a plain script; RefusedError if an artifact is
+    not what params and code say now.
+    """
+    folders.refuse_existing(to)
+    what, file = scored.sections["evaluation"], f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
+    assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
+    script.refuse(what, str(scored.sections["network"]), file)
+    made = graph.maker(next(iter(scored.inputs["synthetic"])))
+    for job, problem in ((made, _other_params(made, graph.root)), (scored, staleness.problem(scored, graph.root))):
+        if problem:
+            remedy = f"make it with `{job.command.split(' --log ')[0]}`, or restore it with `dvc checkout`"
+            raise RefusedError(f"only what is current is released: {problem}", remedy=remedy)
+    parts = _gather(graph, scored, made)
+    folders.publish(to, _content(parts))
+    return parts.expected
+
+
+def _other_params(made: Job, root: Path) -> str | None:
+    """The set's own inputs, such as experts, need not be here."""
+    problem = staleness.other_params(made, root)
+    return problem and f"{made.folder}: {problem}"
+
+
+def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
+    root = graph.root
+    scores = cast(Json, json.loads(artifact.checked(root / scored.outputs["scores"]).read_text()))
+    path = artifact.checked(root / scored.input("synthetic"))
+    if "iteration" in scores:
+        synthetic = dict(synthetic_set.load_snapshots(path))[int(str(scores["iteration"]))]
+    else:
+        synthetic = synthetic_set.load(path)
+    train = artifact.checked(root / scored.input("train"))
+    whitened_by = artifact.checked(root / scored.input("whitening")) if "whitening" in scored.inputs else None
+    cards = {
+        "synthetic": artifact.read_card(root / made.outputs["synthetic"]),
+        "scores": artifact.read_card(root / scored.outputs["scores"]),
+        "data": artifact.read_card(train),
+    }
+    classes = int(str(zarr.open_group(str(train), mode="r").attrs["classes"]))
+    return _Parts(scored, made, synthetic, store.transform(train, whitened_by), scores, cards, classes)
+
+
+def _content(parts: _Parts) -> dict[str, bytes]:
+    images = parts.synthetic.images_NCHW
+    transform, pixels = _transform(parts.transform), parts.transform.invert(images)
+    _, channels, size, _ = images.shape
+    scripts = script.files(
+        parts.protocol,
+        rate=_rate(parts),
+        network_body=script.network(parts.network, channels=channels, image_size=size, classes=parts.classes),
+        whitened="matrix" in transform,
+        soft=parts.synthetic.is_soft,
+        test_shape=f"N x {channels} x {size} x {size}",
+        test=_test_words(parts),
+        expected=parts.expected,
+    )
+    set_ = {"images": images, "labels": parts.synthetic.labels, "step_size": parts.synthetic.step_size}
+    return {
+        SET: save({name: tensor.contiguous() for name, tensor in set_.items()}),
+        TRANSFORM: save(transform),
+        CARD: (json.dumps(_card(parts), indent=1, sort_keys=True) + "\n").encode(),
+        "README.md": _readme(parts).encode(),
+        **{name: text.encode() for name, text in scripts.items()},
+        **_pictures(pixels, parts.synthetic.classes, parts.classes),
+    }
+
+
+def _rate(parts: _Parts) -> float | None:
+    """The protocol's rate, or the one it found; None: the set's own step size."""
+    given = parts.protocol.learning_rate
+    if isinstance(given, SearchedRate):
+        return float(str(parts.scores["learning_rate"]))
+    return given.value if isinstance(given, FixedRate) else None
+
+
+def _transform(transform: Transform) -> dict[str, Tensor]:
+    if isinstance(transform, Whitened):
+        return {"mean": transform.whitening.mean_D.contiguous(), "matrix": transform.whitening.matrix_DD.contiguous()}
+    assert isinstance(transform, Standardisation)  # noqa: S101 (there is no third)
+    return {name: torch.tensor(getattr(transform, f"{name}_C"), dtype=torch.float64) for name in ("mean", "std")}
+
+
+def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, bytes]:
+    found = {}
+    for label in range(classes):
+        own = pixels_NCHW[labels_N == label]
+        if len(own):
+            rows = torch.arange(len(own)) // COLUMNS
+            picture = io.BytesIO()
+            canvas = preview.grid(own, rows, math.ceil(len(own) / COLUMNS))
+            Image.fromarray(canvas.numpy()).save(picture, format="PNG")
+            found[f"images/class-{label:0{len(str(classes - 1))}}.png"] = picture.getvalue()
+    return found
+
+
+def _test_words(parts: _Parts) -> str:
+    words = parts.scored.wildcards
+    return f"the test images of {words['dataset']}, as `dcpipe test-images {words['dataset']} test.npz` writes them"
+
+
+def _card(parts: _Parts) -> Json:
+    words, method, synthetic = parts.made.wildcards, parts.made.sections["method"], parts.synthetic
+    assert isinstance(method, Method)  # noqa: S101 (the graph put it there)
+    data = cast(Json, parts.cards["data"].get("facts", {}))
+    return {
+        "format": FORMAT,
+        "dataset": words["dataset"],
+        "method": {"name": words["method"], "label": method.label, "description": method.description},
+        "images_per_class": int(words["ipc"]),
+        "set": int(words["set"]),
+        "images": {"shape": list(synthetic.images_NCHW.shape), "are": _space(parts.transform)},
+        "labels": "logits whose softmax is the target" if parts.synthetic.is_soft else "classes",
+        "classes": data.get("classes", parts.classes),
+        "step_size": float(synthetic.step_size),
+        "network": parts.network,
+        "protocol": {"name": parts.scored.wildcards["evaluation"], **asdict(parts.protocol)},
+        "expected": {**parts.scores, "unit": "percent of the test images", "std_is": "the population's"},
+        "test": {"images": parts.tests, "are": _test_words(parts)},
+        "made_by": {job.stage: job.command.split(" --log ")[0] for job in (parts.made, parts.scored)},
+        "cards": parts.cards,
+    }
+
+
+def _space(transform: Transform) -> str:
+    return "whitened by ZCA" if isinstance(transform, Whitened) else "standardised"
+
+
+def _readme(parts: _Parts) -> str:
+    words, method = parts.made.wildcards, parts.made.sections["method"]
+    label = method.label if isinstance(method, Method) else words["method"]
+    return f"""# {words["dataset"]} in {len(parts.synthetic.labels)} images ({label})
+
+A network trained on these images alone is expected to reach {parts.expected}.
+
+```sh
+sha256sum --check SHA256SUMS
+python train.py test.npz           # plain PyTorch; needs torch, safetensors, numpy
+```
+
+`test.npz` holds {_test_words(parts)}: `images` (uint8) and `labels`.
+The images in `{SET}` are {_space(parts.transform)}: test images must go through `{TRANSFORM}`, as in `train.py`.
+With dcpipe: `released = dcpipe.load("FOLDER")` is a torch Dataset, and `released.test_transform` what test images need.
+`{CARD}` holds the protocol, every single accuracy and where each byte comes from.
+"""

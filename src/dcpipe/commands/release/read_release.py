@@ -1,0 +1,101 @@
+"""`dcpipe.load`: a released folder as a torch Dataset, with the transform that test images must go through."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dcpipe.commands.release import folder as folders
+from dcpipe.commands.release.make_release import CARD, FORMAT, SET, TRANSFORM
+from dcpipe.data.store import Standardisation, Transform, Whitened
+from dcpipe.data.whitening import Whitening
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.errors import CorruptArtifactError, UserError
+
+Picture = Tensor | NDArray[np.uint8] | Image.Image
+
+
+class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
+    """A distilled set: items are an image (C x H x W, float32) and its label (0-d, int64), or logits (K).
+
+    `synthetic` holds all of it, `card` what card.json says.
+    """
+
+    def __init__(self, synthetic: SyntheticSet, transform: Transform, card: dict[str, object]) -> None:
+        self.synthetic, self.card = synthetic, card
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self.synthetic.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.synthetic.images_NCHW[index], self.synthetic.labels[index]
+
+    @property
+    def step_size(self) -> float:
+        """The learning rate that goes with the set."""
+        return float(self.synthetic.step_size)
+
+    def test_transform(self, picture: Picture) -> Tensor:
+        """What networks trained on this set must be given in the place of a real image, or of several: float32.
+
+        Takes a PIL image or a uint8 array (H x W, or H x W x C), or a uint8 tensor (C x H x W, or N x C x H x W).
+        Raises: UserError for anything else, such as pixels that were scaled already, or another size.
+        """
+        pixels = _pixels(picture)
+        wanted, found = tuple(self.synthetic.images_NCHW.shape[1:]), tuple(pixels.shape[-3:])
+        if pixels.dtype != torch.uint8 or pixels.dim() not in {3, 4} or found != wanted:
+            what = f"takes uint8 images of {_sizes(wanted)}, not {pixels.dtype} of {_sizes(tuple(pixels.shape))}"
+            raise UserError(what, where="test_transform", remedy="resize them, and leave the scaling to this transform")
+        images = self._transform.apply(pixels if pixels.dim() == 4 else pixels[None])
+        return images if pixels.dim() == 4 else images[0]
+
+    def pixels(self) -> Tensor:
+        """The images in units of [0, 1], for people to look at; not clipped (N x C x H x W)."""
+        return self._transform.invert(self.synthetic.images_NCHW)
+
+
+def load(folder: str | Path) -> ReleasedSet:
+    """The set in a released folder, after comparing every file with its sum.
+
+    Raises: UserError if the folder is no release; CorruptArtifactError naming the file that is not what was released.
+    """
+    place = Path(folder)
+    folders.verify(place)
+    try:
+        card = json.loads((place / CARD).read_text(encoding="utf-8"))
+        tensors, fitted = load_file(place / SET), load_file(place / TRANSFORM)
+        synthetic = SyntheticSet(tensors["images"], tensors["labels"], tensors["step_size"])
+        transform = _transform(fitted)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        remedy = "give the folder that `dcpipe release` made"
+        raise CorruptArtifactError(f"is no released set ({error})", where=str(place), remedy=remedy) from error
+    if card.get("format") != FORMAT:
+        what = f"has the format {card.get('format')!r}, and this version reads {FORMAT!r}"
+        raise UserError(what, where=str(place / CARD), remedy="install the version of dcpipe that made it")
+    return ReleasedSet(synthetic, transform, card)
+
+
+def _transform(fitted: dict[str, Tensor]) -> Transform:
+    if "matrix" in fitted:
+        inverse = torch.linalg.inv(fitted["matrix"])
+        return Whitened(Whitening(fitted["mean"], fitted["matrix"], inverse, eps=float("nan")))
+    return Standardisation(tuple(fitted["mean"].tolist()), tuple(fitted["std"].tolist()))
+
+
+def _pixels(picture: Picture) -> Tensor:
+    if isinstance(picture, Tensor):
+        return picture
+    array = torch.from_numpy(np.array(picture))
+    return array[None] if array.dim() == 2 else array.movedim(-1, -3)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,75 @@
+"""`dcpipe status`: what of an experiment is done, running, stale or missing, told from the artifacts themselves."""
+
+import fcntl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from dcpipe.provenance import artifact, staleness
+from dcpipe.workflow.execution import lock_file
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+
+State = Literal["done", "running", "stale", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One job's state, and why it is not done."""
+
+    job: Job
+    state: State
+    why: str = ""
+
+
+def of(graph: Graph, experiment: str) -> list[Status]:
+    """The state of every job, views left out.
+
+    `stale` is an artifact that is there but not what params, code and inputs say now, or whose inputs will be made
+    anew; `missing` one that is not there, or was never finished; `running` one that a process works on.
+    Raises: UserError for an unknown experiment or bad params.
+    """
+    found: dict[str, Status] = {}
+    for job in graph.jobs(experiment):
+        if not job.is_view:
+            makers = (graph.maker(path).name for paths in job.inputs.values() for path in paths)
+            waits_for = next((name for name in makers if found[name].state != "done"), None)
+            found[job.name] = _of(job, graph.root, waits_for)
+    return list(found.values())
+
+
+def _of(job: Job, root: Path, waits_for: str | None) -> Status:
+    if is_running(job, root):
+        return Status(job, "running")
+    if not (root / job.folder / artifact.CARD).is_file():
+        return Status(job, "missing", f"waits for {waits_for}" if waits_for else "can be made now")
+    problem = staleness.problem(job, root)
+    if waits_for or problem:
+        return Status(job, "stale", f"waits for {waits_for}" if waits_for else str(problem))
+    return Status(job, "done")
+
+
+def is_running(job: Job, root: Path) -> bool:
+    """Whether a process holds the job's lock."""
+    try:
+        with lock_file(job, root).open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back as the file is closed
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def lines(found: Sequence[Status], *, every_job: bool = False) -> list[str]:
+    """A table, a row a stage; with `every_job` also what is not done, job by job, and why."""
+    states: tuple[State, ...] = get_args(State)
+    table = [f"{'stage':<10}{'jobs':>7}" + "".join(f"{state:>9}" for state in states)]
+    for stage in [*dict.fromkeys(one.job.stage for one in found), None]:
+        own = [one for one in found if stage in {one.job.stage, None}]
+        counts = "".join(f"{sum(one.state == state for one in own):>9}" for state in states)
+        table.append(f"{stage or 'all':<10}{len(own):>7}{counts}")
+    if not every_job:
+        return table
+    return [*table, "", *(f"{one.state:<8} {one.job.name}{f': {one.why}' if one.why else ''}" for one in found)]

@@ -1,0 +1,102 @@
+"""`dcpipe verify`: every artifact's bytes against its card and dvc.lock; or one made again beside it."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from dcpipe.errors import DcpipeError, UserError
+from dcpipe.provenance import artifact, card
+from dcpipe.provenance.artifact import files_of
+from dcpipe.workflow.job import Job
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one job: `problem` is None when all bytes are right."""
+
+    job: str
+    problem: str | None
+    note: str | None = None
+
+
+def verify(job: Job, root: Path, locked: dict[str, str]) -> Finding:
+    """Compare every file of a job with the card, and every output with what dvc.lock says of it (if it does)."""
+    try:
+        for name, path in job.outputs.items():
+            if name != "card":
+                artifact.checked(root / path, whole=True)
+        for path in job.outputs.values():
+            if path in locked and _md5(root / path) != locked[path]:
+                return Finding(job.name, f"{path}: is not what dvc.lock records; `dvc status` tells more")
+    except DcpipeError as error:
+        return Finding(job.name, str(error))
+    return Finding(job.name, None, _class_note(job, root))
+
+
+def rebuild(job: Job, root: Path) -> Finding:
+    """Make an artifact again beside the one that is there, and compare bit for bit.
+
+    On another class of machine than the card names, other bits are expected, and the finding says so.
+    """
+    from dcpipe.workflow import execution  # and with it torch, which comparing files does not need
+
+    existing = artifact.read_card(root / next(iter(job.outputs.values())))
+    place = root / "state" / "rebuild" / job.name
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        again = execution.execute(job, root, folder=place, keep_state=False)
+        old = {entry.path: entry.sha256 for entry in artifact.entries_of(existing)}
+        new = {entry.path: entry.sha256 for entry in artifact.entries_of(again)}
+        different = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    if not different:
+        return Finding(job.name, None, f"{len(new)} files made again, bit for bit")
+    note = _class_note(job, root)
+    return Finding(
+        job.name, f"{job.folder}/{different[0]}: made again with other bytes" + (f" ({note})" if note else "")
+    )
+
+
+def locked_digests(root: Path) -> dict[str, str]:
+    """The md5 that the repository's dvc.lock files record of each output."""
+    found: dict[str, str] = {}
+    for lock in [root / "dvc.lock", *sorted(root.glob("experiments/*/dvc.lock"))]:
+        if not lock.is_file():
+            continue
+        try:
+            stages = yaml.load(lock.read_text(), Loader=LOADER)["stages"].values()  # noqa: S506 (a safe one)
+            found |= {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            remedy = "restore it with `git checkout`"
+            raise UserError("is not a dvc.lock", where=str(lock.relative_to(root)), remedy=remedy) from error
+    return found
+
+
+def _class_note(job: Job, root: Path) -> str | None:
+    made = artifact.read_card(root / next(iter(job.outputs.values()))).get("class")
+    here = card.software(job)
+    if made == here or not isinstance(made, dict):
+        return None
+    other = ", ".join(f"{key} {made.get(key)} (here {here.get(key)})" for key in made if made.get(key) != here.get(key))
+    return f"made on another class of machine: {other}; equal bits are promised within one class only"
+
+
+def _md5(path: Path) -> str:
+    """The digest that DVC records: of a file its md5, of a folder the md5 of its sorted list of files."""
+    if path.is_file():
+        return _file_md5(path)
+    rows = [{"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files_of(path)]
+    rows.sort(key=lambda row: row["relpath"])
+    return hashlib.md5(json.dumps(rows, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _file_md5(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

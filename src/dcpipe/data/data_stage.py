@@ -1,0 +1,121 @@
+"""The data stage: from a source's images to the stores that everything else reads.
+
+Layout and digest are looked at first, then labels, then images, a shard in memory at a time.
+"""
+
+import logging
+import shutil
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from dcpipe.data import split, store
+from dcpipe.data.facts import Facts
+from dcpipe.data.source import Part, Pixels, Rows, Source, digest_of
+from dcpipe.errors import UserError
+from dcpipe.params.dataset import Constants, Dataset, Raw
+from dcpipe.random import Stream
+from dcpipe.workflow.task import Task
+
+log = logging.getLogger("dcpipe")
+
+
+def run(task: Task) -> None:
+    """Write train.zarr (with val, where asked for) and test.zarr.
+
+    Raises: UserError if the source is not there, not as it should be, or too small for the split.
+    """
+    what, facts = task.section("dataset", Dataset), task.section("facts", Facts)
+    source: Source = import_module(task.section("source", str)).find(what, facts, task.root)
+    task.facts |= _identify(task, what, source)
+    part = source.part("train" if facts.own_test else "all")
+    rows = _cut(task, what, facts, part)
+    _refuse_full_disk(task.draft.folder, facts, sum(map(len, rows.values())))
+    standardisation = _standardisation(what, _write(task, facts, part, "train", rows["train"]))
+    if len(rows["val"]):
+        _write(task, facts, part, "val", rows["val"])
+    if facts.own_test:
+        del part  # the two parts of a source need not fit into memory side by side
+        part = source.part("test")
+        _refuse_labels(task, facts, part)
+        rows["test"] = np.arange(len(part.labels_N))
+    _write(task, facts, part, "test", rows["test"])
+    for output in ("train", "test"):
+        store.describe(task.output(output), classes=facts.classes, standardisation=standardisation)
+    task.facts |= source.finish() | {"images": {name: len(chosen) for name, chosen in rows.items()}}
+
+
+def _identify(task: Task, what: Dataset, source: Source) -> dict[str, object]:
+    """The digest of the source's bytes, for the card; compared with the params', or with what was published."""
+    files = source.files()
+    if files is None:
+        return {}
+    found, given = digest_of(files), getattr(what.source, "digest", None)
+    file = next((file for file, values in task.job.params.items() if "source.digest" in values), None)
+    if given is None:
+        source.refuse_unpublished(found)
+        log.info("%s: to pin these bytes, write under source: `digest: %s`", file, found)
+    elif given != found:
+        what_differs = f"the data here has the digest {found}, not {given}"
+        remedy = "point to the data that was pinned, or pin this one"
+        raise UserError(what_differs, where=f"{file}: source.digest", remedy=remedy)
+    return {"source_digest": found}
+
+
+def _cut(task: Task, what: Dataset, facts: Facts, part: Part) -> dict[str, Rows]:
+    _refuse_labels(task, facts, part)
+    counts = {"val": what.split.validation_per_class, "train": what.split.train_per_class}
+    if what.split.test_per_class is not None:
+        counts = {"test": what.split.test_per_class, **counts}
+    needed = sum(count or 0 for count in counts.values()) + (what.split.train_per_class is None)
+    sizes = np.bincount(part.labels_N, minlength=facts.classes)
+    rarest = int(sizes.argmin())
+    if sizes[rarest] < needed:
+        name = part.classes[rarest] if part.classes else str(rarest)
+        what_lacks = f"the split needs {needed} images a class, and class {name} has {sizes[rarest]}"
+        file = next(file for file, values in task.job.params.items() if "split.seed" in values)
+        raise UserError(what_lacks, where=f"{file}: split", remedy="lower a count of it, or add images")
+    return split.stratified(part.labels_N, counts, Stream.root(what.split.seed, "split", what.source.kind))
+
+
+def _refuse_labels(task: Task, facts: Facts, part: Part) -> None:
+    found = np.unique(part.labels_N)
+    strange = np.setdiff1d(found, np.arange(facts.classes))
+    missing = np.setdiff1d(np.arange(facts.classes), found)
+    remedy = f"there must be images of {facts.classes} classes, counted from 0"
+    if len(strange):
+        raise UserError(f"some images have the label {strange[0]}", where=task.job.name, remedy=remedy)
+    if len(missing):
+        raise UserError(f"no image has the label {missing[0]}", where=task.job.name, remedy=remedy)
+
+
+def _refuse_full_disk(folder: Path, facts: Facts, images: int) -> None:
+    needed, free = images * facts.channels * facts.image_size**2, shutil.disk_usage(folder).free
+    if needed > free:
+        what = f"up to {needed / 1e9:.1f} GB will be written, and {free / 1e9:.1f} GB are free"
+        raise UserError(what, where=str(folder), remedy="make room")
+
+
+def _write(task: Task, facts: Facts, part: Part, name: store.Part, rows: Rows) -> store.Moments:
+    """One part into its store; what a source reads must have the shape that planning was told."""
+    shape = (facts.channels, facts.image_size, facts.image_size)
+
+    def read(start: int, stop: int) -> Pixels:
+        images = part.read(rows[start:stop])
+        if images.shape[1:] != shape:
+            found, wanted = ("x".join(map(str, sizes)) for sizes in (images.shape[1:], shape))
+            raise UserError(f"holds images of {found} instead of {wanted}", where=task.job.name)
+        return images
+
+    path = task.output("test" if name == "test" else "train")
+    return store.write(path, name, part.labels_N[rows], shape, read)
+
+
+def _standardisation(what: Dataset, train: store.Moments) -> store.Standardisation:
+    if isinstance(what.standardise, Constants):
+        return store.Standardisation(tuple(what.standardise.mean), tuple(what.standardise.std))
+    if isinstance(what.standardise, Raw):
+        channels = len(train.standardisation().mean_C)
+        return store.Standardisation((0.0,) * channels, (1.0,) * channels)
+    return train.standardisation()

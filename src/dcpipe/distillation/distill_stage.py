@@ -1,0 +1,54 @@
+"""The distill stage: one synthetic set."""
+
+import csv
+import io
+
+from dcpipe import device
+from dcpipe.data import store
+from dcpipe.distillation import composition, preview, synthetic_set
+from dcpipe.distillation.result import Result
+from dcpipe.params.method import Method
+from dcpipe.random import Stream
+from dcpipe.workflow.task import Task
+
+HISTORY = (
+    "iteration",
+    "expert",
+    "start_epoch",
+    "loss",
+    "step_size",
+    "image_gradient_norm",
+    "step_size_gradient",
+)
+
+
+def run(task: Task) -> None:
+    """Make the set and write it, with its snapshots, history and preview."""
+    method, words = task.section("method", Method), task.job.wildcards
+    target = device.choose()
+    data_path = task.input("train")
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    train = store.load(data_path, "train", target, whitened_by)
+    names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]))
+    stream = Stream.root(method.seed, "distill", *names)
+    result: Result = composition.load(composition.modules(method)[0]).run(task, method, train, stream, target)
+    synthetic_set.save(task.output("synthetic"), result.synthetic)
+    synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
+    task.output("history").write_text(_csv(result.history))
+    pixels = store.transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
+    preview.save(task.output("preview"), pixels, result.synthetic.classes, train.classes)
+    iterations = {row["iteration"] for row in result.history}
+    task.facts |= {
+        "images": len(result.synthetic.labels),
+        "iterations": len(iterations),
+        "updates": len(result.history),
+    }
+
+
+def _csv(rows: list[dict[str, int | float]]) -> str:
+    text = io.StringIO()
+    columns = list(rows[0]) if rows else list(HISTORY)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,23 @@
+"""Hard labels: the classes that the images were chosen for."""
+
+from torch import Tensor
+
+from dcpipe.distillation.matching.common import Episode, Setting
+from dcpipe.distillation.synthetic_set import SyntheticSet
+
+
+class Hard:
+    """See `dcpipe.distillation.labels.common.Labels`."""
+
+    def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
+        """The classes."""
+        return classes_N
+
+    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
+        """The set itself."""
+        return synthetic
+
+
+def make(_setting: Setting) -> Hard:
+    """The labels of a job."""
+    return Hard()

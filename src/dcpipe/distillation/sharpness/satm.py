@@ -1,0 +1,59 @@
+"""Sharpness-aware trajectory matching's image update: SAM whose perturbation comes from smoothed images.
+
+With the truncated hypergradient, a second pass that reuses the first pass's trajectory, and the first-order step-size
+rule it is SATM. Its displayed formulas are not in the text it is taken from; what they leave open is a param.
+Source: SATM, section 4 and algorithm 1.
+
+Legend: N images, C channels, H W pixels.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dcpipe.distillation.matching.common import Episode, Matching
+from dcpipe.distillation.sharpness.common import Found, ascent, two_passes
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.params.sharpness import Satm, Smoothing
+from dcpipe.random import Stream
+
+
+def deviations(images_NCHW: Tensor, noise: Smoothing) -> Tensor:
+    """The standard deviation (N, 1, 1, 1) of each image's noise, by the unit that the params name."""
+    norms_N: Tensor = torch.linalg.vector_norm(images_NCHW.flatten(1), dim=1)
+    match noise.unit:
+        case "rms":
+            found_N = noise.scale * norms_N / math.sqrt(images_NCHW[0].numel())
+        case "norm":
+            found_N = noise.scale * norms_N
+        case "variance":
+            found_N = (noise.scale * norms_N).sqrt()
+    return found_N.view(-1, 1, 1, 1)
+
+
+def evaluate(
+    what: Satm,
+    matching: Matching,
+    synthetic: SyntheticSet,
+    episode: Episode,
+    *,
+    memory: Tensor | None,  # noqa: ARG001
+    stream: Stream,
+) -> Found:
+    """The gradient at S + radius h / |h|, h the gradient at S + noise; the noise itself is added to it where kept."""
+    images_NCHW = synthetic.images_NCHW
+    drawn_NCHW = torch.randn(images_NCHW.shape, generator=stream.child("smoothing").generator()).to(images_NCHW)
+
+    def perturb(h_NCHW: Tensor) -> Tensor:
+        return ascent(images_NCHW, h_NCHW, what.radius)
+
+    return two_passes(
+        matching,
+        synthetic,
+        episode,
+        what.second_pass,
+        perturb,
+        noise_NCHW=deviations(images_NCHW, what.noise) * drawn_NCHW,
+        noise_is_kept=what.noise.kept,
+    )

@@ -1,0 +1,62 @@
+"""dvc.lock files: read and written in one way, whichever engine ran."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dcpipe.provenance.artifact import write_atomically
+
+# libyaml's reader and writer where PyYAML has them: ten times as fast, and a dvc.lock has many lines
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(DUMPER):  # type: ignore[misc, valid-type]
+    """Floats as DVC writes them: 1e-05, not 1.0e-05."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)
+        return True
+
+
+def _float(dumper: Any, value: float) -> Any:
+    text = repr(value)
+    kind = "float" if "." in text else "str"  # without a dot PyYAML takes it for text, and leaves it unquoted as such
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", text)
+
+
+_Dumper.add_representer(float, _float)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The stages of a lock file by name; none if there is no file."""
+    if not path.is_file():
+        return {}
+    tree = yaml.load(path.read_text(), Loader=LOADER) or {}  # noqa: S506 (a safe one)
+    stages: dict[str, Any] = tree.get("stages", {})
+    return stages
+
+
+def current(path: Path) -> dict[str, Any]:
+    """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
+    beside = path.with_suffix(".yaml")
+    named = yaml.load(beside.read_text(), Loader=LOADER)["stages"] if beside.is_file() else {}  # noqa: S506 (safe)
+    return {name: stage for name, stage in read(path).items() if name in named}
+
+
+def write(path: Path, stages: Mapping[str, Any]) -> None:
+    """Write the stages in the order of their names, if that changes the file."""
+    tree = {"schema": "2.0", "stages": {name: _plain(stages[name]) for name in sorted(stages)}}
+    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=1000)
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text.encode())
+
+
+def _plain(value: Any) -> Any:
+    """Ordered mappings as plain ones, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,58 @@
+"""The evaluate stage: how well networks do that were trained on one synthetic set. The only reader of test data."""
+
+import json
+import statistics
+
+from dcpipe import device
+from dcpipe.data import store
+from dcpipe.data.store import Images
+from dcpipe.distillation import synthetic_set
+from dcpipe.evaluation import selection
+from dcpipe.evaluation.measure import Measurer
+from dcpipe.evaluation.selection import Outcome
+from dcpipe.params.evaluation import Evaluation, SearchedRate
+from dcpipe.workflow.task import Task
+
+
+def run(task: Task) -> None:
+    """Measure, and write every single accuracy with mean and population standard deviation."""
+    what, network = task.section("evaluation", Evaluation), task.section("network", str)
+    target = device.choose()
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    parts: dict[str, Images] = {"test": store.load(task.input("test"), "test", target, whitened_by)}
+    if what.selection == "val-best" or isinstance(what.learning_rate, SearchedRate):
+        parts["val"] = store.load(task.input("train"), "val", target, whitened_by)
+    measure = Measurer(task, what, network, parts)
+    path = task.input("synthetic")
+    if what.selection == "last":
+        outcome = selection.last(synthetic_set.load(path), measure)
+    elif what.selection == "curve":
+        outcome = selection.curve(synthetic_set.load_snapshots(path), measure)
+    else:
+        outcome = selection.among(synthetic_set.load_snapshots(path), what, measure)
+    scores = {
+        "accuracies": outcome.accuracies,
+        "mean": statistics.fmean(outcome.accuracies),
+        "std": statistics.pstdev(outcome.accuracies),
+        "n": len(outcome.accuracies),
+        "selection": "last" if what.selection == "curve" else what.selection,  # a curve chooses nothing
+        "network": network,
+        **({} if outcome.iteration is None else {"iteration": outcome.iteration}),
+        **(
+            {"curve": [{"iteration": at, "accuracies": values} for at, values in outcome.curve]}
+            if outcome.curve
+            else {}
+        ),
+        **_searched(measure, outcome),
+    }
+    task.output("scores").write_text(json.dumps(scores, indent=1) + "\n")
+    task.facts |= {"protocol": task.job.wildcards["evaluation"], "test_images": len(parts["test"].labels_N)}
+
+
+def _searched(measure: Measurer, outcome: Outcome) -> dict[str, object]:
+    """The rate that validation images chose for the set that counts, and how each did; nothing without a search."""
+    search = measure.searches.get(selection.LAST if outcome.iteration is None else outcome.iteration)
+    if search is None:
+        return {}
+    means = [{"learning_rate": rate, "validation_mean": mean} for rate, mean in search.means.items()]
+    return {"learning_rate": search.rate, "searched": means}

@@ -1,0 +1,96 @@
+"""Measuring one synthetic set: networks trained on it, at a rate that validation images choose where there are several.
+
+Every accuracy is kept in the job's state as it comes.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from dcpipe.data.store import Images
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.errors import NonFiniteError
+from dcpipe.evaluation import protocol, side_by_side
+from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.evaluation.protocol import Trained
+from dcpipe.models.build import build
+from dcpipe.params.evaluation import Evaluation
+from dcpipe.progress import track
+from dcpipe.random import Stream
+from dcpipe.workflow.task import Task, stop, stop_asked
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The rate that did best, and the mean validation accuracy of each (None: a network was not finite)."""
+
+    rate: float
+    means: Mapping[float, float | None]
+
+
+class Measurer:
+    """Trains networks on a set and measures them on a part."""
+
+    def __init__(self, task: Task, what: Evaluation, network: str, parts: Mapping[str, Images]) -> None:
+        some = parts["test"]
+        self._model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
+        self._task, self._what, self._parts = task, what, parts
+        words = task.job.wildcards
+        names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]), network)
+        self._stream = Stream.root(what.seed, "evaluate", *names)
+        saved = task.state.load("accuracies")
+        self._known = cast(dict[str, float], saved[1]) if saved else {}
+        self.searches: dict[int, Search] = {}  # by the iteration that the set is from
+
+    def __call__(self, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
+        """One accuracy a network, in percent.
+
+        Raises: NonFiniteError if training left the finite numbers, at every rate where there are several.
+        """
+        rates = protocol.rates(self._what, synthetic)
+        if len(rates) > 1 and iteration not in self.searches:
+            self.searches[iteration] = self._search(iteration, synthetic, rates)
+        rate = self.searches[iteration].rate if len(rates) > 1 else rates[0]
+        return self._at(rate, on, iteration, synthetic)
+
+    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> Search:
+        means: dict[float, float | None] = {}
+        for rate in rates:
+            try:
+                means[rate] = statistics.fmean(self._at(rate, "val", iteration, synthetic))
+            except NonFiniteError:
+                means[rate] = None
+        finite = {rate: mean for rate, mean in means.items() if mean is not None}
+        if not finite:
+            remedy = "add a smaller rate to learning_rate.values"
+            raise NonFiniteError("networks trained on this set leave the finite numbers at every rate", remedy=remedy)
+        return Search(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of equals
+
+    def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
+        keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._what.networks)]
+        synthetic = synthetic.to(self._parts[on].images_NCHW.device)
+        # groups are the same whatever is known already: a network's last bits may depend on its neighbours
+        for first in track(range(0, len(keys), self._what.side_by_side), self._task.job.name):
+            group = range(first, min(first + self._what.side_by_side, len(keys)))
+            if any(keys[index] not in self._known for index in group):
+                for index, network in zip(group, self._train(rate, synthetic, group), strict=True):
+                    found = accuracy(self._model, network.theta_P, self._parts[on], network.statistics)
+                    self._known[keys[index]] = found
+                self._save_when_due()
+        return [self._known[key] for key in keys]
+
+    def _train(self, rate: float, synthetic: SyntheticSet, group: range) -> Sequence[Trained]:
+        # the same networks for every iteration's set: sets are compared on equal terms, and the finished set scores
+        # the same whether it was chosen or the last
+        streams = [self._stream.child("network", index) for index in group]
+        if self._what.side_by_side > 1:
+            return side_by_side.train(self._model, synthetic, self._what, rate, streams)
+        return [protocol.train(self._model, synthetic, self._what, rate, stream) for stream in streams]
+
+    def _save_when_due(self) -> None:
+        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        if asked or self._task.state.due():
+            self._task.state.save("accuracies", {}, self._known)
+        if asked:
+            stop()

@@ -1,0 +1,29 @@
+"""The metrics of an experiment: every cell's mean, spread and n in one file, for `dvc metrics` and the report."""
+
+import json
+import statistics
+from collections import defaultdict
+
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.task import Task
+
+Cell = tuple[str, str, int, str, str]
+
+
+def cell_of(job: Job) -> Cell:
+    """The cell that an evaluation belongs to: dataset, method, ipc, protocol, network. Sets are pooled."""
+    words = job.wildcards
+    return words["dataset"], words["method"], int(words["ipc"]), words["evaluation"], words["network"]
+
+
+def run(task: Task) -> None:
+    """Pool the networks of all sets of a cell; the deviation is the population's, as in the literature."""
+    runs: dict[Cell, list[float]] = defaultdict(list)
+    jobs = task.section("scores", tuple)
+    for job, path in zip(jobs, task.inputs("scores"), strict=True):
+        runs[cell_of(job)] += json.loads(path.read_text())["accuracies"]
+    found: dict[str, object] = {}
+    for (dataset, method, ipc, protocol, network), values in sorted(runs.items()):
+        name = f"{dataset}/{method}/ipc{ipc}/{protocol}/{network}"
+        found[name] = {"mean": statistics.fmean(values), "std": statistics.pstdev(values), "n": len(values)}
+    task.output("metrics").write_text(json.dumps(found, indent=1) + "\n")

@@ -1,0 +1,62 @@
+"""Several networks trained at once on one set: the same arithmetic as one after the other, over one more axis.
+
+Each network keeps its own initial parameters, order and augmentation, by the same named draws as `protocol.train`;
+only sums inside a kernel may be taken in another order, so that parameters agree with those of single networks to
+rounding and not to the bit. The number of networks at once is a param for that reason.
+
+Legend: M networks, N images in the set, B in a batch, C channels, H W pixels, P parameters.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, vmap
+
+from dcpipe.data import augment
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.evaluation.protocol import Trained, finite, optimisers, start
+from dcpipe.experts.step import Passed, Step, batch_loss
+from dcpipe.models.flat import FlatModel, Statistics, blended
+from dcpipe.params.evaluation import Evaluation
+from dcpipe.random import Stream
+
+
+def train(
+    model: FlatModel, synthetic: SyntheticSet, what: Evaluation, rate: float, streams: Sequence[Stream]
+) -> Sequence[Trained]:
+    """One fresh network for each stream, as `protocol.train` trains it.
+
+    Raises: NonFiniteError if training of one left the finite numbers.
+    """
+    images, labels = synthetic.images_NCHW, synthetic.targets
+    fresh = [start(model, images, stream) for stream in streams]
+    thetas_MP = torch.stack([theta for theta, _ in fresh])
+    statistics = {name: torch.stack([found[name] for _, found in fresh]) for name in fresh[0][1]}
+    orders_of = [stream.child("order").generator() for stream in streams]
+    draws_of = [stream.child("augmentation").generator() for stream in streams]
+    step = Step(model, augment.parse(what.augmentation), what.sharpness, functional_pass)
+    directions = vmap(step.direction)
+    for optimiser in optimisers(what, rate):
+        orders_MN = torch.stack([torch.randperm(len(labels), generator=one) for one in orders_of]).to(labels.device)
+        for rows_MB in torch.split(orders_MN, min(what.batch, len(labels)), dim=1):
+            pairs = zip(rows_MB, draws_of, strict=True)
+            batches_MBCHW = torch.stack([step.augmented(images[rows], draws) for rows, draws in pairs])
+            _, directions_MP, seen = directions(thetas_MP, batches_MBCHW, labels[rows_MB])
+            thetas_MP = optimiser.step(thetas_MP, directions_MP)
+            statistics = blended(statistics, seen)
+    return finite([Trained(theta, _row(statistics, index)) for index, theta in enumerate(thetas_MP)])
+
+
+def functional_pass(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> Passed:
+    """`one_pass` as a function that can be mapped over networks."""
+
+    def loss(at_P: Tensor) -> tuple[Tensor, Statistics]:
+        return batch_loss(model, at_P, x_NCHW, y_N)
+
+    gradient_P, (value, seen) = grad_and_value(loss, has_aux=True)(theta_P)
+    return value, gradient_P, seen
+
+
+def _row(statistics: Statistics, index: int) -> Statistics:
+    return {name: values[index] for name, values in statistics.items()}

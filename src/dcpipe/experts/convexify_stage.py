@@ -1,0 +1,98 @@
+"""The convexify stage: a few checkpoints of each expert and how far along it was at every epoch.
+
+The store is self-sufficient: matching a convex path needs the recorded one no more. `anchors` (experts x anchors x
+P, float32), `epochs` (the anchors'), `progress` (experts x (epochs + 1) x tensors, float64).
+
+Beside it, `accuracies` says how well the points of each path classify, for people to look at: a path is of use if
+its points are as good as the recorded ones between its anchors.
+
+Source: MCT, arXiv:2406.19827.
+"""
+
+import csv
+import io
+
+import numpy as np
+import torch
+import zarr
+
+from dcpipe import device
+from dcpipe.data import arrays
+from dcpipe.data import store as images
+from dcpipe.data.store import Images
+from dcpipe.errors import UserError
+from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.experts.convex import progress_of_lengths
+from dcpipe.experts.convex_path import Convex
+from dcpipe.experts.trajectory import Layout
+from dcpipe.models.build import build
+from dcpipe.params.experts import Store
+from dcpipe.workflow.task import Task
+
+WATCHED = 1000  # images, spread evenly over the part that the experts' own accuracies are logged on
+
+
+def run(task: Task) -> None:
+    """Keep the first, the waypoints' and the last checkpoint of every expert of a shard, and its progress."""
+    recorded, words = task.input("trajectory"), task.job.wildcards
+    store = task.section("store", Store)
+    kept = [int(epoch) for epoch in arrays.read(recorded, "epochs")]
+    lengths = torch.from_numpy(arrays.read(recorded, "lengths"))
+    waypoints = [] if words["waypoints"] == "none" else [int(word) for word in words["waypoints"].split("-")]
+    epochs = (0, *waypoints, lengths.shape[1])
+    missing = [epoch for epoch in epochs if epoch not in kept]
+    if missing:
+        remedy = "add it to kept_epochs of the experts"
+        raise UserError(f"epoch {missing[0]} is needed but was not kept", where=str(recorded), remedy=remedy)
+    theta = np.stack(
+        [
+            np.stack([arrays.read(recorded, "theta", (row, kept.index(epoch), slice(None))) for epoch in epochs])
+            for row in range(len(lengths))
+        ]
+    )
+    path = task.output("path")
+    attributes = dict(zarr.open_group(str(recorded), mode="r").attrs)
+    zarr.create_group(str(path), zarr_format=3, attributes=attributes)
+    count, num_params = len(theta), theta.shape[2]
+    shape, shards = theta.shape, (1, len(epochs), num_params)
+    anchors = arrays.create(
+        path,
+        "anchors",
+        shape,
+        "float32",
+        chunks=(1, 1, num_params),
+        shards=shards,
+        codec=store.codec,
+        level=store.level,
+    )
+    for row in range(count):
+        anchors[row : row + 1] = theta[row : row + 1]
+    arrays.write_rows(path, "epochs", np.asarray(epochs, dtype=np.int64), chunk_rows=len(epochs))
+    progress = torch.stack([progress_of_lengths(expert) for expert in lengths])
+    arrays.write_rows(path, "progress", progress.numpy(), chunk_rows=count)
+    task.output("accuracies").write_text(_accuracies(task, epochs[-1]))
+
+
+def _accuracies(task: Task, last: int) -> str:
+    """A CSV with one row an epoch and expert: accuracy in percent on train, or on val where there is one, never test.
+
+    Networks with batch norm use the batch's own statistics: points between checkpoints have no running ones.
+    """
+    target, data_path = device.choose(), task.input("train")
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    has_val = (data_path / "val").is_dir()
+    every = images.load(data_path, "val" if has_val else "train", target, whitened_by)
+    size = len(every.labels_N)
+    rows = torch.arange(min(WATCHED, size), device=target) * size // min(WATCHED, size)
+    some = Images(every.images_NCHW[rows], every.labels_N[rows], every.classes)
+    network = task.section("network", str)
+    model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
+    path = Convex([task.output("path")], Layout.of(network, model.layout))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("expert", "epoch", "accuracy"))
+    for expert in range(path.num_experts):
+        for epoch in range(last + 1):
+            measured = accuracy(model, path.at(expert, epoch).to(target), some, None)
+            writer.writerow((expert, epoch, measured))
+    return text.getvalue()

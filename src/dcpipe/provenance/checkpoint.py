@@ -1,0 +1,95 @@
+"""Resume state of long stages: outside declared outputs, under a key of the job's identity, saved atomically.
+
+Snakemake deletes outputs before a job runs, so state lives in `state/<key>/`. A file holds named tensors and a
+JSON value, behind a SHA-256 of both; one that does not verify counts as absent. No pickle.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from dcpipe.provenance.artifact import write_atomically
+
+_META = "__meta__"
+_SECONDS = "seconds"  # the file that says what the job has taken so far
+
+
+@dataclass(slots=True)
+class State:
+    """A job's resume state. `every_seconds` bounds what a killed run loses.
+
+    `seconds_before`: what earlier runs of the job had taken when they last saved.
+    """
+
+    folder: Path
+    every_seconds: float = 30.0
+    seconds_before: float = field(init=False)
+    _started: float = field(default_factory=time.monotonic)
+    _last: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        try:
+            self.seconds_before = float((self.folder / _SECONDS).read_text())
+        except (OSError, ValueError):
+            self.seconds_before = 0.0
+
+    def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
+        """Save named tensors and a JSON value, whole or not at all."""
+        text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
+        packed = dict(_apart(tensors))
+        content = save({**packed, _META: text})
+        write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
+        self._last = time.monotonic()
+        write_atomically(self.folder / _SECONDS, f"{self.seconds_before + self._last - self._started:.3f}".encode())
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], object] | None:
+        """What was saved under a name; None if nothing was, or if it does not verify."""
+        try:
+            raw = self._path(name).read_bytes()
+        except OSError:
+            return None
+        digest, content = raw[:32], raw[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        try:
+            tensors = load(content)
+        except SafetensorError:
+            return None
+        meta = json.loads(tensors.pop(_META).numpy().tobytes())
+        return tensors, meta
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago."""
+        return time.monotonic() - self._last >= self.every_seconds
+
+    def clear(self) -> None:
+        """Forget everything: the artifact is published."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.state"
+
+
+def _apart(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors on the CPU, each with memory of its own: safetensors refuses those that share some."""
+    seen = set[int]()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        yield name, own.clone() if place in seen else own
+        seen.add(place)
+
+
+def state_root(root: Path) -> Path:
+    """Where state is kept: DCPIPE_STATE, or `state/` below the root."""
+    return Path(os.environ.get("DCPIPE_STATE") or root / "state")

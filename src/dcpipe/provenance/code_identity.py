@@ -1,0 +1,205 @@
+"""Which code made a result: one digest a module, and the modules that a job's composition reaches.
+
+A digest is taken over the module's syntax tree without comments, docstrings and formatting, so only a change
+that could alter a number alters it. A job names the modules that its resolved composition reaches: the closure
+of the imports, starting at the rooms its params choose. `code_identity.yaml` holds the digests and the pinned
+versions of the libraries that write bytes, so that DVC and Snakemake see a change as a changed param.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from dcpipe.errors import RefusedError, UserError
+from dcpipe.params.strict_yaml import Tree, Value, read
+
+FILE = "code_identity.yaml"
+PACKAGE = "dcpipe"
+SOURCE = Path(__file__).parents[1]
+
+# Modules that decide what runs, or say what happened, but never a number in an artifact. What the params
+# package makes of a file stands in the job's resolved params.
+NEUTRAL = (
+    "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.params", "dcpipe.progress",
+    "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.staleness", "dcpipe.report",
+    "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.environment",
+    "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
+    "dcpipe.workflow.stages",
+)  # fmt: skip
+PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
+
+
+def is_neutral(module: str) -> bool:
+    """Whether a module can be edited without any artifact changing."""
+    return module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+
+
+def digest(source: str) -> str:
+    """A short SHA-256 of a module's meaning (its syntax tree without docstrings).
+
+    It starts with a letter, so that no YAML reader takes it for a number.
+    """
+    hasher = hashlib.sha256()
+    for token in _tokens(ast.parse(source)):
+        hasher.update(token.encode() + b"\0")
+    return "h" + hasher.hexdigest()[:15]
+
+
+def _tokens(node: object) -> Iterator[str]:
+    if _is_bare_text(node):  # a docstring, or a text under a definition
+        return
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if value not in (None, []) and name not in {"type_comment", "type_ignores", "ctx"}:
+                yield name
+                yield from _tokens(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from _tokens(item)
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _is_bare_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = (PACKAGE, *path.relative_to(SOURCE).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def current() -> dict[str, str]:
+    """The digest of every module of the package that is not neutral, by dotted name."""
+    return {
+        name: _digest_of(path, path.stat().st_mtime_ns) for name, path in _modules().items() if not is_neutral(name)
+    }
+
+
+@cache
+def _digest_of(path: Path, _mtime_ns: int) -> str:
+    return digest(path.read_text())
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """The package's modules that one of them imports, anywhere in it but under TYPE_CHECKING."""
+    modules = _modules()
+    found: set[str] = set()
+    tree = ast.parse(modules[module].read_text())
+    skipped = {inner for node in ast.walk(tree) if _is_type_checking(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in found if name in modules)
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def reached(roots: Iterable[str]) -> tuple[str, ...]:
+    """The modules that code starting at `roots` can run: the closure of imports, neutral modules left out."""
+    todo, seen = list(roots), set[str]()
+    while todo:
+        name = todo.pop()
+        if name in seen or is_neutral(name):
+            continue
+        if name not in _modules():
+            raise UserError(f"there is no module {name}", where="composition", remedy="mend the table of rooms")
+        seen.add(name)
+        todo += _imports(name)
+        package = name.rpartition(".")[0]
+        if package:
+            todo.append(package)
+    return tuple(sorted(name for name in seen if not is_empty(name)))
+
+
+@cache
+def is_empty(module: str) -> bool:
+    """A package that only holds modules: nothing in it can alter a number."""
+    return all(_is_bare_text(node) for node in ast.parse(_modules()[module].read_text()).body)
+
+
+def key(module: str) -> str:
+    """The key of a module's digest in the file (packages keep theirs under `__init__`)."""
+    inner = module.removeprefix(f"{PACKAGE}.")
+    is_package = _modules()[module].name == "__init__.py"
+    return f"modules.{inner}.__init__" if is_package else f"modules.{inner}"
+
+
+def pins(root: Path) -> str:
+    """The versions that constraints.txt pins for the libraries that write bytes, as one text."""
+    path = root / "constraints.txt"
+    text = path.read_text() if path.is_file() else ""
+    found = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, flags=re.MULTILINE))
+    return ", ".join(f"{name} {found[name]}" for name in PINNED if name in found)
+
+
+def content(root: Path) -> Tree:
+    """What the identity file should hold now."""
+    modules: Tree = {}
+    for name, value in current().items():
+        *parents, last = key(name).removeprefix("modules.").split(".")
+        node = modules
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            assert isinstance(child, dict)  # noqa: S101 (packages are mappings by construction)
+            node = child
+        node[last] = value
+    return {"modules": modules, "pins": pins(root)}
+
+
+def stale(root: Path) -> list[str]:
+    """The keys whose value in the file is not what the code is now; empty when the file is current."""
+    path = root / FILE
+    recorded = flat(read(path)) if path.is_file() else {}
+    now = flat(content(root))
+    return sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
+
+
+def refresh(root: Path) -> list[str]:
+    """Bring the file up to date. Returns the keys that changed."""
+    from dcpipe.provenance.artifact import write_atomically
+
+    changed = stale(root)
+    if changed:
+        head = "# One digest a module, and pinned versions: written by `dcpipe graph export`, not by hand.\n"
+        text = yaml.safe_dump(content(root), sort_keys=True, default_flow_style=False)
+        write_atomically(root / FILE, (head + text).encode())
+    return changed
+
+
+def refuse_stale(root: Path) -> None:
+    """Raises: RefusedError if the file does not describe the code as it is now."""
+    changed = stale(root)
+    if changed:
+        names = ", ".join(name.removeprefix("modules.") for name in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        remedy = "results were made by other code: run `snakemake` (or `make repro`) first"
+        raise RefusedError(f"code identity is stale ({names}{more})", where=FILE, remedy=remedy)
+
+
+def flat(tree: Tree, prefix: str = "") -> dict[str, Value]:
+    """The leaves of a tree by dotted key."""
+    result: dict[str, Value] = {}
+    for name, value in tree.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return result

@@ -1,0 +1,20 @@
+"""What a job cost: seconds, peak bytes and device, in a side file that no digest knows of."""
+
+import json
+from pathlib import Path
+
+from dcpipe.provenance.artifact import write_json
+
+
+def write(path: Path, *, seconds: float, peak_bytes: int, device: str) -> None:
+    """Note what a job cost."""
+    write_json(path, {"seconds": round(seconds, 3), "peak_bytes": peak_bytes, "device": device})
+
+
+def read(path: Path) -> dict[str, object] | None:
+    """What was noted; None (``not measured``) if nothing readable is there."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

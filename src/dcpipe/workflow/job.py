@@ -1,0 +1,69 @@
+"""A job: one stage with its wildcards, and everything both engines need to know of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dcpipe.params.strict_yaml import Value
+from dcpipe.workflow.stages import STAGES
+
+ParamValues = Mapping[str, Mapping[str, Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a job asks of a scheduler."""
+
+    threads: int = 1
+    mem_mb: int = 1000
+    runtime: int = 10  # minutes
+    gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of the graph.
+
+    `inputs` and `outputs` map names to paths relative to the root; `params` maps files to the keys and values
+    that can alter its bytes (code identity included); `sections` are the typed params its stage receives.
+    """
+
+    stage: str
+    wildcards: Mapping[str, str]
+    inputs: Mapping[str, tuple[str, ...]]
+    outputs: Mapping[str, str]
+    params: ParamValues
+    command: str
+    resources: Resources
+    modules: tuple[str, ...] = ()
+    sections: Mapping[str, object] = field(default_factory=dict, compare=False)
+
+    @property
+    def name(self) -> str:
+        """A name that DVC accepts for a stage, for example `distill_digits_mtt_ipc1_set0`."""
+        return STAGES[self.stage].label.format(**self.wildcards)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the payloads and the card."""
+        return Path(next(iter(self.outputs.values()))).parent
+
+    @property
+    def log(self) -> str:
+        """Where the stage writes its log."""
+        return STAGES[self.stage].log.format(**self.wildcards)
+
+    @property
+    def costs(self) -> str:
+        """Where the stage notes what it cost."""
+        return STAGES[self.stage].costs.format(**self.wildcards)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it only shows artifacts: views are outside DVC and every digest."""
+        return self.stage == "report"
+
+    def input(self, name: str) -> str:
+        """The one path of an input."""
+        (path,) = self.inputs[name]
+        return path

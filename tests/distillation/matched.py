@@ -1,0 +1,67 @@
+"""A preset's matching on the tiny dataset, outside the loop, in float64, for the laws of what it answers.
+
+Legend: N images, C channels, H W pixels.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dcpipe.data import store
+from dcpipe.data.store import Images
+from dcpipe.distillation import composition
+from dcpipe.distillation.matching.common import Setting
+from dcpipe.distillation.synthetic_set import SyntheticSet, real_images
+from dcpipe.params.method import Method
+from dcpipe.provenance.artifact import Draft
+from dcpipe.provenance.checkpoint import State
+from dcpipe.random import Stream
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.task import Task
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A matching, the training part that it draws from, and a set of real images to match."""
+
+    matching: Any
+    train: Images
+    synthetic: SyntheticSet
+
+    def begin(self, iteration: int = 0) -> Any:
+        """The first episode of an iteration."""
+        return self.matching.draw(iteration, len(self.synthetic.labels))
+
+    def loss(self, images_NCHW: Tensor, episode: Any) -> float:
+        """The matching loss of the set with other images."""
+        return float(self.matching.evaluate(replace(self.synthetic, images_NCHW=images_NCHW), episode)[1].loss)
+
+
+def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **changes: Any) -> Matched:
+    """A preset's matching as resolved for tiny, with other values of its params.
+
+    With fewer `classes` than ten the training part has only the first ones.
+    """
+    job = Graph(root).job("distill", dataset="tiny", method=method, ipc=ipc, set=0)
+    preset = job.sections["method"]
+    assert isinstance(preset, Method)
+    preset = replace(preset, matching=replace(preset.matching, **changes))
+    network = preset.network if preset.network != "native" else job.sections["network"]
+    job = replace(job, sections={"method": preset, "network": network})
+    found = store.load(root / job.input("train"), "train")
+    kept = found.labels_N < classes
+    train = Images(found.images_NCHW[kept].double(), found.labels_N[kept], classes)
+    task = Task(job, root, Draft(root / job.folder), State(root / "state"))
+    setting = Setting(task, preset, train, Stream.root(0, "law"), torch.device("cpu"))
+    matching = composition.load(composition.MATCHINGS[preset.matching.kind]).make(setting)
+    images, labels = real_images(train, ipc, Stream.root(0, "set"))
+    return Matched(matching, train, SyntheticSet(images, labels, torch.tensor(0.01, dtype=torch.float64)))
+
+
+def slope(what: Matched, episode: Any, way_NCHW: Tensor, *, step: float = 1e-5) -> float:
+    """The central difference of the loss along a way through the images."""
+    images = what.synthetic.images_NCHW
+    return (what.loss(images + step * way_NCHW, episode) - what.loss(images - step * way_NCHW, episode)) / (2 * step)
