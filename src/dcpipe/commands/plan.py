@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe.commands import status
-from dcpipe.data import registry
 from dcpipe.errors import UserError
-from dcpipe.experts.epochs import kept_epochs
+from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
 from dcpipe.workflow import costs
@@ -111,7 +110,7 @@ def _disk(graph: Graph, job: Job) -> int:
     words, found = job.wildcards, 4096
     if "dataset" not in words:
         return found
-    facts = registry.facts(graph.library.dataset(words["dataset"])[1])
+    facts = graph.library.dataset(words["dataset"])[1].facts
     pixels = facts.channels * facts.image_size**2
     match job.stage:
         case "data":
@@ -146,6 +145,6 @@ def _kept(job: Job) -> tuple[int, ...]:
 def _parameters(job: Job, graph: Graph) -> int:
     from dcpipe.models.build import build
 
-    facts = registry.facts(graph.library.dataset(job.wildcards["dataset"])[1])
+    facts = graph.library.dataset(job.wildcards["dataset"])[1].facts
     network = str(job.sections["network"])
     return build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes).num_parameters

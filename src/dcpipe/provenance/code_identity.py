@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from dcpipe.errors import RefusedError, UserError
+from dcpipe.params.axis import is_config
 from dcpipe.params.strict_yaml import Tree, Value, read
 
 FILE = "code_identity.yaml"
@@ -31,12 +32,19 @@ NEUTRAL = (
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
 )  # fmt: skip
+COUNTED = ("dcpipe.params.network_name",)  # what a network is, by its name
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
 
 def is_neutral(module: str) -> bool:
     """Whether a module can be edited without any artifact changing."""
-    return module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+    if module in COUNTED:
+        return False
+    return (
+        module == PACKAGE
+        or is_config(module)
+        or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+    )
 
 
 def digest(source: str) -> str:

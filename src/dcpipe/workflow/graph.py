@@ -8,16 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dcpipe.data import registry
-from dcpipe.distillation import composition
 from dcpipe.errors import RefusedError, UserError
-from dcpipe.models import names
-from dcpipe.params import check, check_episode, check_labels
-from dcpipe.params.dataset import Zca
+from dcpipe.params import check, network_name
+from dcpipe.params.axis import implementations
 from dcpipe.params.library import Library
-from dcpipe.params.method import Method
+from dcpipe.params.method_axes import MatchingConfig, MethodContext
 from dcpipe.params.resolve import Extra
-from dcpipe.params.trajectory import ConvexPath, Trajectory
 from dcpipe.params.values import Values, keys, merge, native
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.job import Job, Resources
@@ -30,11 +26,6 @@ _WORDS = {  # the wildcard that names a params file of a section
     "methods": "method",
     "evaluations": "evaluation",
 }
-
-EXPERTS = {
-    "trained": "dcpipe.experts.experts_stage",
-    "imported": "dcpipe.experts.buffers",
-}  # what makes experts, by origin
 
 
 @dataclass
@@ -97,112 +88,116 @@ class Graph:
         return self._jobs[key]
 
     def _data(self, dataset: str) -> Job:
-        resolved, what = self.library.dataset(dataset)
-        check.dataset(resolved, what)
-        source, facts = registry.SOURCES[what.source.kind], registry.facts(what)
+        resolved, config = self.library.dataset(dataset)
+        check.dataset(resolved, config)
         values = [keys(resolved, without=("description", "network", "whitening"))]
-        sections = {"dataset": what, "source": source, "facts": facts}
-        roots = ("dcpipe.data.data_stage", source)
-        resources = Resources(mem_mb=2000, runtime=facts.minutes)
-        return self._make("data", {"dataset": dataset}, {}, values, roots, sections, resources)
+        roots = ("dcpipe.data.data_stage", *config.source.implementation, *config.standardise.implementation)
+        resources = Resources(mem_mb=2000, runtime=config.facts.minutes)
+        return self._make("data", {"dataset": dataset}, {}, values, roots, {"dataset": config}, resources)
 
     def _whiten(self, dataset: str) -> Job:
-        resolved, what = self.library.dataset(dataset)
-        if not isinstance(what.whitening, Zca):
-            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind")
+        resolved, config = self.library.dataset(dataset)
+        threads = config.whitening.fit_threads
+        if threads is None:
+            remedy = "choose a dataset with whitening.kind: zca"
+            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return self._make(
             "whiten",
             {"dataset": dataset},
             {"train": (self.job("data", dataset=dataset).outputs["train"],)},
             [keys(resolved, only=("whitening",))],
-            ("dcpipe.data.whiten_stage",),
-            {"whitening": what.whitening},
-            Resources(what.whitening.threads, mem_mb=8000, runtime=120),
+            ("dcpipe.data.whiten_stage", *config.whitening.implementation),
+            {"dataset": config},
+            Resources(threads, mem_mb=8000, runtime=120),
         )
 
     def _images(self, dataset: str) -> dict[str, tuple[str, ...]]:
         """The inputs of whoever reads images: the training store, and the whitening where the dataset has one."""
         inputs: dict[str, tuple[str, ...]] = {"train": (self.job("data", dataset=dataset).outputs["train"],)}
-        if isinstance(self.library.dataset(dataset)[1].whitening, Zca):
+        if self.library.dataset(dataset)[1].whitening.fit_threads is not None:
             inputs["whitening"] = (self.job("whiten", dataset=dataset).outputs["whitening"],)
         return inputs
 
     def _convexify(self, dataset: str, experts: str, waypoints: str, shard: str) -> Job:
-        resolved, what = self.library.experts(experts, dataset)
-        check.waypoints(resolved, what, waypoints)
+        resolved, config = self.library.experts(experts, dataset)
+        check.refuse_bad_waypoints(resolved, config, waypoints)
         made = self.job("experts", dataset=dataset, experts=experts, shard=shard)
         network = str(made.sections["network"])
         return self._make(
             "convexify",
             {"dataset": dataset, "experts": experts, "waypoints": waypoints, "shard": shard},
             {"trajectory": (made.outputs["trajectory"],), **self._images(dataset)},
-            [keys(resolved, only=("store",)), native(self.library.dataset(dataset)[0], what.network)],
-            ("dcpipe.experts.convexify_stage", names.module_of(network)),
-            {"store": what.store, "network": network},
+            [keys(resolved, only=("store",)), native(self.library.dataset(dataset)[0], config.network)],
+            ("dcpipe.experts.convexify_stage", network_name.module_of(network)),
+            {"store": config.store, "network": network},
         )
 
     def _experts(self, dataset: str, experts: str, shard: str) -> Job:
         resolved_dataset, data = self.library.dataset(dataset)
-        resolved, what = self.library.experts(experts, dataset)
-        check.experts(resolved, what, data, int(shard))
-        network = data.network if what.network == "native" else what.network
-        values = [keys(resolved, without=("description", "count")), native(resolved_dataset, what.network)]
+        resolved, config = self.library.experts(experts, dataset)
+        check.experts(resolved, config, data.facts, int(shard))
+        network = data.network if config.network == "native" else config.network
+        values = [keys(resolved, without=("description", "count")), native(resolved_dataset, config.network)]
+        roots = ("dcpipe.experts.experts_stage", *implementations(config), network_name.module_of(network))
         return self._make(
             "experts",
             {"dataset": dataset, "experts": experts, "shard": shard},
             self._images(dataset),
             values,
-            (EXPERTS[what.origin.kind], names.module_of(network)),
-            {"experts": what, "network": network, "facts": registry.facts(data)},
-            Resources(what.compute.threads, mem_mb=2000, runtime=240, gpu=1),
+            roots,
+            {"experts": config, "network": network, "facts": data.facts},
+            Resources(config.compute.threads, mem_mb=2000, runtime=240, gpu=1),
         )
 
     def _distill(self, dataset: str, method: str, ipc: str, set: str) -> Job:
         resolved_dataset, data = self.library.dataset(dataset)
-        resolved, what = self.library.method(method, dataset, int(ipc))
-        check.method(resolved, what, data, int(ipc))
+        resolved, config = self.library.method(method, dataset, int(ipc))
         values = [keys(resolved, without=("description", "label"))]
-        roots = ["dcpipe.distillation.distill_stage", *composition.modules(what)]
-        inputs = self._images(dataset)
-        sections: dict[str, object] = {"method": what}
-        if what.experts:
-            resolved_experts, experts = self.library.experts(what.experts, dataset)
-            check.segments(resolved, what, resolved_experts, experts)
-            inputs["trajectories"] = self._trajectories(dataset, what, experts.shards)
-            shard = self.job("experts", dataset=dataset, experts=what.experts, shard=0)
-            sections["network"] = shard.sections["network"]
-            check.batch_norm(resolved, what, str(sections["network"]), experts)
-            check_labels.experts(resolved, what, str(sections["network"]), experts)
-            roots.append(names.module_of(str(sections["network"])))
-            own = keys(resolved_experts, only=("network",))
-            values += [own, native(resolved_dataset, experts.network)]
-        elif what.network:
-            check_episode.method(resolved, what, data)
-            sections["network"] = data.network if what.network == "native" else what.network
-            roots.append(names.module_of(str(sections["network"])))
-            values.append(native(resolved_dataset, what.network))
+        roots = ["dcpipe.distillation.distill_stage", *implementations(config)]
+        inputs, sections = self._images(dataset), dict[str, object](method=config)
+        context = MethodContext(resolved, config, data, data.facts, int(ipc), None)
+        matching = config.matching
+        if matching.experts_name:
+            resolved_experts, experts = self.library.experts(matching.experts_name, dataset)
+            shard = self.job("experts", dataset=dataset, experts=matching.experts_name, shard=0)
+            network = str(shard.sections["network"])
+            context = replace(context, network=network, experts=experts, resolved_experts=resolved_experts)
+            check.method(context)  # before the stores that a refused path would ask for
+            inputs["trajectories"] = self._trajectories(dataset, matching, experts.shards)
+            values += [keys(resolved_experts, only=("network",)), native(resolved_dataset, experts.network)]
+        elif matching.network_name:
+            network = data.network if matching.network_name == "native" else matching.network_name
+            context = replace(context, network=network)
+            check.method(context)
+            values.append(native(resolved_dataset, matching.network_name))
+        if context.network:
+            sections["network"] = context.network
+            roots.append(network_name.module_of(context.network))
+        else:
+            check.method(context)
         wildcards = {"dataset": dataset, "method": method, "ipc": ipc, "set": set}
-        resources = Resources(what.compute.threads, mem_mb=2000, runtime=720, gpu=1 if what.outer else 0)
+        resources = Resources(config.compute.threads, mem_mb=2000, runtime=720, gpu=1 if config.outer else 0)
         return self._make("distill", wildcards, inputs, values, roots, sections, resources)
 
-    def _trajectories(self, dataset: str, what: Method, shards: int) -> tuple[str, ...]:
+    def _trajectories(self, dataset: str, matching: MatchingConfig, shards: int) -> tuple[str, ...]:
         """The stores that a method reads: recorded ones, or the convex ones made of them."""
-        words: dict[str, str | int] = {"dataset": dataset, "experts": str(what.experts)}
-        path = what.matching.path if isinstance(what.matching, Trajectory) else None
-        if isinstance(path, ConvexPath):
-            jobs = [self.job("convexify", **words, waypoints=path.name, shard=shard) for shard in range(shards)]
+        words: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
+        convex = matching.convex_name
+        if convex is not None:
+            jobs = [self.job("convexify", **words, waypoints=convex, shard=shard) for shard in range(shards)]
             return tuple(job.outputs["path"] for job in jobs)
         return tuple(self.job("experts", **words, shard=shard).outputs["trajectory"] for shard in range(shards))
 
     def _evaluate(self, *, evaluation: str, network: str, **cell: str) -> Job:
         dataset = cell["dataset"]
         resolved_dataset, data = self.library.dataset(dataset)
-        resolved, what = self.library.evaluation(evaluation, dataset, int(cell["ipc"]))
-        check.evaluation(resolved, what, data, network)
+        resolved, config = self.library.evaluation(evaluation, dataset, int(cell["ipc"]))
+        check.evaluation(resolved, config, data, network)
         real = data.network if network == "native" else network
         values = [keys(resolved, without=("description",)), native(resolved_dataset, network)]
         store = self.job("data", dataset=dataset).outputs
-        source = "synthetic" if what.selection == "last" else "snapshots"
+        source = "snapshots" if config.selection.reads_snapshots else "synthetic"
+        roots = ("dcpipe.evaluation.evaluate_stage", *implementations(config), network_name.module_of(real))
         return self._make(
             "evaluate",
             {**cell, "evaluation": evaluation, "network": network},
@@ -212,9 +207,9 @@ class Graph:
                 "test": (store["test"],),
             },
             values,
-            ("dcpipe.evaluation.evaluate_stage", names.module_of(real)),
-            {"evaluation": what, "network": real},
-            Resources(what.compute.threads, mem_mb=2000, runtime=120, gpu=1),
+            roots,
+            {"evaluation": config, "network": real},
+            Resources(config.compute.threads, mem_mb=2000, runtime=120, gpu=1),
         )
 
     def _scores(self, experiment: str) -> tuple[Job, ...]:
