@@ -17,9 +17,9 @@ from dcpipe.commands.rehearsal import rehearse, shapes, tell
 from dcpipe.commands.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
 from dcpipe.commands.rehearsal.shapes import Kind
+from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
-from dcpipe.params.trajectory import Trajectory
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 

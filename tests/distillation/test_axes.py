@@ -9,15 +9,16 @@ import torch
 import repository
 from dcpipe.data import store
 from dcpipe.data.augment import FAMILIES
-from dcpipe.distillation import averaging, synthetic_set
-from dcpipe.distillation.herding import choose
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.averaging import averages as averaging
+from dcpipe.distillation.averaging.averaging_config import Ema
+from dcpipe.distillation.coresets.herding import choose
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.sharpness import sharpness
 from dcpipe.experts.step import one_pass
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
 from dcpipe.params import augmentation
-from dcpipe.params.outer import Ema
 
 CELL: dict[str, str | int] = {"dataset": "tiny", "ipc": 1, "set": 0}
 

@@ -12,23 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import repository
-from dcpipe.distillation import episode_network
-from dcpipe.distillation.episode_network import Network, NetworkTrainer, has_moved, has_risen, has_settled, scheduled
+from dcpipe.distillation.matching.gradient_config import Gradient
 from dcpipe.distillation.student import inner_gradient
+from dcpipe.distillation.training.network_training import STATISTICS_IMAGES, Network, NetworkTrainer
+from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilMoved, UntilOverfit
+from dcpipe.distillation.training.training_ends import has_moved, has_risen, scheduled
+from dcpipe.distillation.updates.update_counts import has_settled
+from dcpipe.distillation.updates.updates_config import FixedUpdates, UntilSettled
 from dcpipe.errors import Interrupted, NonFiniteError
 from dcpipe.models.convnet import ConvNet
-from dcpipe.models.names import ConvNetName
-from dcpipe.params.episode import (
-    FixedEpochs,
-    FixedUpdates,
-    NoTraining,
-    Schedule,
-    UntilMoved,
-    UntilOverfit,
-    UntilSettled,
-)
-from dcpipe.params.gradient import Gradient
 from dcpipe.params.library import Library
+from dcpipe.params.network_name import ConvNetName
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute
@@ -64,7 +58,7 @@ def _trainer(what: Matched) -> NetworkTrainer:
 
 
 def _loss(what: Matched, theta_P: Tensor, images: Tensor, labels: Tensor) -> float:
-    return float(functional.cross_entropy(what.matching._model(theta_P, images), labels))
+    return float(functional.cross_entropy(what.matching._parts.model(theta_P, images), labels))
 
 
 def test_a_network_is_trained_by_plain_steps_at_the_sets_step_size(made: Path) -> None:
@@ -73,7 +67,9 @@ def test_a_network_is_trained_by_plain_steps_at_the_sets_step_size(made: Path) -
     theta_P = episode.network.theta_P
     found = _trainer(what).train(episode.network, what.synthetic, 0, Stream.root(0, "training"))
     for _ in range(3):
-        gradient_P = inner_gradient(what.matching._model, theta_P, what.synthetic.images_NCHW, what.synthetic.labels)
+        gradient_P = inner_gradient(
+            what.matching._parts.model, theta_P, what.synthetic.images_NCHW, what.synthetic.labels
+        )
         theta_P = theta_P - what.synthetic.step_size * gradient_P
     torch.testing.assert_close(found.theta_P, theta_P, rtol=1e-12, atol=1e-15)
 
@@ -87,7 +83,7 @@ def test_an_epoch_takes_every_image_once_the_last_partial_batch_too(made: Path) 
         found = _trainer(what).train(episode.network, tiny, 0, Stream.root(0, "training"))
         steps = -(-20 // batch)
         if 20 % batch == 0:
-            args = (what.matching._model, episode.network.theta_P, tiny.images_NCHW, tiny.labels)
+            args = (what.matching._parts.model, episode.network.theta_P, tiny.images_NCHW, tiny.labels)
             moved = (episode.network.theta_P - found.theta_P) / (1e-7 * steps)
             torch.testing.assert_close(moved, inner_gradient(*args), rtol=1e-4, atol=1e-6)
         else:
@@ -103,12 +99,12 @@ def test_training_ends_with_the_first_epoch_that_raises_the_real_loss(at_most: i
     synthetic = replace(what.synthetic, step_size=torch.tensor(0.2, dtype=torch.float64))
     episode, stream = what.begin(), Stream.root(0, "training")
     found = _trainer(what).train(episode.network, synthetic, 0, stream)
-    images, labels = what.matching._batches.balanced(5, stream.child("watched"))
+    images, labels = what.matching._parts.batches.balanced(5, stream.child("watched"))
     assert labels.tolist() == [label for label in range(10) for _ in range(5)]
     theta_P = episode.network.theta_P
     losses = [_loss(what, theta_P, images, labels)]
     while len(losses) <= at_most and not (len(losses) > 1 and losses[-1] > losses[-2]):
-        gradient_P = inner_gradient(what.matching._model, theta_P, synthetic.images_NCHW, synthetic.labels)
+        gradient_P = inner_gradient(what.matching._parts.model, theta_P, synthetic.images_NCHW, synthetic.labels)
         theta_P = theta_P - synthetic.step_size * gradient_P
         losses.append(_loss(what, theta_P, images, labels))
     torch.testing.assert_close(found.theta_P, theta_P, rtol=1e-9, atol=1e-12)
@@ -149,7 +145,7 @@ def test_a_network_whose_accuracy_has_moved_is_trained_no_further(made: Path) ->
 def _updates(what: Matched, iteration: int = 0) -> list[Any]:
     """All episodes of an iteration, the set left as it is."""
     found = [what.begin(iteration)]
-    while (following := what.matching.proceed(what.synthetic, found[-1])) is not None:
+    while (following := found[-1].following(what.synthetic)) is not None:
         found.append(following)
     return found
 
@@ -216,11 +212,11 @@ def _running(network: ConvNet) -> dict[str, Tensor]:
 
 def test_running_statistics_are_those_of_pytorch_over_real_images_and_training(made: Path) -> None:
     what = matched(made, "dc", network="convnet2-w8-batch", training=FixedEpochs(kind="epochs", count=2, batch=256))
-    trainer, model, stream = _trainer(what), what.matching._model, Stream.root(0, "some")
+    trainer, model, stream = _trainer(what), what.matching._parts.model, Stream.root(0, "some")
     network = trainer.fresh(stream)
     reference = _published(dict(model.unflatten(network.theta_P)))
     network = trainer.with_real_statistics(network, stream.child("real"))
-    images, _ = what.matching._batches.balanced(16, stream.child("real"))
+    images, _ = what.matching._parts.batches.balanced(16, stream.child("real"))
     assert len(images) == 160
     reference.train()(images)
     for name, value in _running(reference).items():
@@ -243,13 +239,13 @@ def test_running_statistics_are_those_of_pytorch_over_real_images_and_training(m
 def test_matched_gradients_take_the_statistics_as_they_stand(made: Path) -> None:
     """No image of a batch has a say in how another is normalised; in training it has."""
     what = matched(made, "dc", network="convnet2-w8-batch")
-    network, model = what.begin().network, what.matching._model
+    network, model = what.begin().network, what.matching._parts.model
     images = what.train.images_NCHW[:6]
     frozen = what.matching._apply(what.begin())
     alone = torch.cat([frozen(network.theta_P, image[None]) for image in images])
     torch.testing.assert_close(frozen(network.theta_P, images), alone, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(model(network.theta_P, images), alone, rtol=0.01)
-    assert episode_network.STATISTICS_IMAGES == 16
+    assert STATISTICS_IMAGES == 16
 
 
 def _long(root: Path, method: str) -> Job:

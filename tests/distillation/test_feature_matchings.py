@@ -11,7 +11,7 @@ from matched import Matched, matched, slope
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.matching.features import alignment, discrimination
+from dcpipe.distillation.matching.feature_matching import alignment, discrimination
 from dcpipe.models.build import build
 from dcpipe.models.layers import LayeredConvNet
 from dcpipe.random import Stream
@@ -22,8 +22,8 @@ PRESETS = ("dm", "cafe")
 
 
 def _answer(what: Matched, episode: Any) -> tuple[Tensor, Tensor]:
-    gradients, trace = what.matching.evaluate(what.synthetic, episode)
-    return gradients.images, trace.loss
+    answer = episode.evaluate(what.synthetic)
+    return answer.gradients.images, answer.loss
 
 
 def _random(name: str, *shape: int) -> Tensor:
@@ -51,7 +51,7 @@ def test_the_derivative_is_that_of_central_differences(method: str, augmentation
 def test_dm_is_the_squared_gap_of_mean_features_summed_over_classes(made: Path) -> None:
     what = matched(made, "dm", augmentation="none")
     episode = what.begin()
-    features = lambda x: what.matching._model.features(episode.network.theta_P, x)  # noqa: E731
+    features = lambda x: what.matching._parts.model.features(episode.network.theta_P, x)  # noqa: E731
     wanted = 0.0
     for draw in episode.classes:
         real, own = (
@@ -94,7 +94,7 @@ def test_an_images_share_of_dms_derivative_is_one_over_the_images_of_its_class(m
 
 def test_with_batch_norm_dm_normalises_all_classes_together(made: Path) -> None:
     what = matched(made, "dm", network="convnet2-w8-batch", augmentation="none")
-    episode, model = what.begin(), what.matching._model
+    episode, model = what.begin(), what.matching._parts.model
     theta_P = episode.network.theta_P
     rows = torch.cat([draw.real_rows for draw in episode.classes])
     real = model.features(theta_P, what.train.images_NCHW[rows]).unflatten(0, (10, -1)).mean(1)
@@ -148,7 +148,7 @@ def test_cafe_of_the_very_images_it_is_compared_with_is_discrimination_alone(mad
         episode = what.begin()
         images, loss = _answer(_same_as_real(what, episode), episode)
         features = [
-            what.matching._model.features(
+            what.matching._parts.model.features(
                 episode.network.theta_P, draw.augmented(what.train.images_NCHW[draw.real_rows])
             )
             for draw in episode.classes
@@ -190,5 +190,5 @@ def test_cafe_is_one_graphs_derivative_taken_class_by_class(made: Path) -> None:
 def test_dm_takes_a_fresh_network_for_every_update(made: Path) -> None:
     what = matched(made, "dm")
     first, second = what.begin(0), what.begin(1)
-    assert what.matching.proceed(what.synthetic, first) is None
+    assert first.following(what.synthetic) is None
     assert not torch.equal(first.network.theta_P, second.network.theta_P)

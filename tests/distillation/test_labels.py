@@ -13,15 +13,16 @@ import repository
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.hypergradient.common import Gradients
-from dcpipe.distillation.outer import OuterOptimiser
+from dcpipe.distillation.answers import Gradients
+from dcpipe.distillation.labels.label_config import LearnedLabels
+from dcpipe.distillation.optimisers.optimiser_config import Sgd
+from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
 from dcpipe.distillation.synthetic_set import SyntheticSet, class_rows
 from dcpipe.distillation.teachers import logits
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
-from dcpipe.params.labels import LearnedLabels
 from dcpipe.params.library import Library
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
@@ -241,7 +242,9 @@ def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
     outer = Library(repository.ROOT).method("datm", "tiny", 1)[1].outer
     assert outer is not None
     assert isinstance(outer.labels, LearnedLabels)
-    rate, momentum = outer.labels.learning_rate, outer.labels.momentum
+    sgd = outer.labels.optimiser
+    assert isinstance(sgd, Sgd)
+    rate, momentum = sgd.learning_rate, sgd.momentum
     optimiser, gradients = OuterOptimiser.of(outer), [torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 4.0]])]
     start = torch.tensor([[3.0, 1.0]])
     synthetic = SyntheticSet(torch.zeros(1, 1, 2, 2), start, torch.tensor(0.5).double())
@@ -251,5 +254,7 @@ def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
     wanted = start - rate * gradients[0] - rate * (momentum * gradients[0] + gradients[1])
     torch.testing.assert_close(synthetic.labels, wanted)
     found = Gradients(torch.zeros(1, 1, 2, 2), torch.zeros(()), torch.tensor([[3e38, 3e38]]))
-    with pytest.raises(NonFiniteError, match=r"^iteration 2: labels is not finite; lower labels.learning_rate"):
+    with pytest.raises(
+        NonFiniteError, match=r"^iteration 2: labels is not finite; lower labels.optimiser.learning_rate"
+    ):
         optimiser.update(2, synthetic, found)

@@ -11,13 +11,18 @@ from torch import Tensor
 import repository
 from dcpipe.data import store
 from dcpipe.distillation import guard, synthetic_set
-from dcpipe.distillation.hypergradient.common import Gradients
-from dcpipe.distillation.outer import OuterOptimiser
+from dcpipe.distillation.answers import Gradients
+from dcpipe.distillation.averaging.averaging_config import NoAveraging
+from dcpipe.distillation.coordinates.coordinates_config import AllCoordinates
+from dcpipe.distillation.first_images.first_images_config import RealImages
+from dcpipe.distillation.labels.label_config import HardLabels
+from dcpipe.distillation.optimisers.optimiser_config import Sgd
+from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
+from dcpipe.distillation.sharpness.sharpness_config import NoSharpness
+from dcpipe.distillation.step_size.step_size_config import FixedStepSize, LearnedStepSize
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.params.labels import HardLabels
-from dcpipe.params.outer import AllCoordinates, FixedStepSize, Images, LearnedStepSize, NoAveraging, Outer
-from dcpipe.params.sharpness import NoSharpness
+from dcpipe.params.method import Images, Outer
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow.graph import Graph
 
@@ -50,8 +55,12 @@ def _tensors(a: SyntheticSet) -> tuple[Tensor, ...]:
 
 def _set_outer(root: Path, **values: object) -> None:
     """Write a whole `outer` section for tiny, so that no other override has a say."""
-    images = {"initial": "real", "learning_rate": 50.0, "momentum": 0.5}
-    step_size = {"kind": "learned", "initial": 0.05, "learning_rate": 1e-5, "momentum": 0.5}
+    images = {"initial": "real", "optimiser": {"kind": "sgd", "learning_rate": 50.0, "momentum": 0.5}}
+    step_size = {
+        "kind": "learned",
+        "initial": 0.05,
+        "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5},
+    }
     outer = {"iterations": 6, "snapshot_every": 2, "images": images, "step_size": step_size, **values}
     repository.set_params(root, "methods/mtt.yaml", {OUTER: outer, "overrides.tiny.ipc1": {}})
 
@@ -110,7 +119,7 @@ def test_a_fixed_step_size_stays(tiny: Path) -> None:
 
 
 def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer:
-    images = Images(initial="real", learning_rate=3.0, momentum=momentum)
+    images = Images(initial=RealImages(kind="real"), optimiser=Sgd(kind="sgd", learning_rate=3.0, momentum=momentum))
     return Outer(
         iterations=2,
         snapshot_every=1,
@@ -127,7 +136,12 @@ def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_two_updates_are_heavy_ball_steps_worked_out_by_hand(momentum: float) -> None:
     optimiser = OuterOptimiser.of(
-        _outer(momentum, LearnedStepSize(kind="learned", initial=0.5, learning_rate=0.25, momentum=momentum))
+        _outer(
+            momentum,
+            LearnedStepSize(
+                kind="learned", initial=0.5, optimiser=Sgd(kind="sgd", learning_rate=0.25, momentum=momentum)
+            ),
+        )
     )
     x = torch.tensor([[[[1.0, 2.0]]]], dtype=torch.float64)
     synthetic = SyntheticSet(x, torch.tensor([0]), torch.tensor(0.5, dtype=torch.float64))
@@ -149,7 +163,14 @@ def _state(root: Path) -> tuple[dict[str, Tensor], Any]:
 def test_a_step_size_that_would_not_be_positive_stops_before_the_update(tiny: Path) -> None:
     """The state is the one before the update, optimisers too: it stays the same however often it is taken up."""
     before = repository.bytes_below(_folder(tiny))
-    _set_outer(tiny, step_size={"kind": "learned", "initial": 0.05, "learning_rate": 0.02, "momentum": 0.9})
+    _set_outer(
+        tiny,
+        step_size={
+            "kind": "learned",
+            "initial": 0.05,
+            "optimiser": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9},
+        },
+    )
     told, states = [], []
     for _ in range(2):
         with pytest.raises(NonFiniteError) as caught:
@@ -169,7 +190,7 @@ def test_a_step_size_that_would_not_be_positive_stops_before_the_update(tiny: Pa
 
 
 def test_the_state_before_a_refused_update_is_that_of_a_run_which_ended_there(tiny: Path) -> None:
-    steep = {"kind": "learned", "initial": 0.05, "learning_rate": 0.02, "momentum": 0.9}
+    steep = {"kind": "learned", "initial": 0.05, "optimiser": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9}}
     _set_outer(tiny, step_size=steep)
     with pytest.raises(NonFiniteError):
         _distil(tiny)
@@ -181,7 +202,7 @@ def test_the_state_before_a_refused_update_is_that_of_a_run_which_ended_there(ti
     assert meta["snapshots"] == [iteration for iteration, _ in snapshots if iteration < meta["iteration"]]
 
 
-STEEP = {"initial": "real", "learning_rate": 3e38, "momentum": 0.0}
+STEEP = {"initial": "real", "optimiser": {"kind": "sgd", "learning_rate": 3e38, "momentum": 0.0}}
 DIVERGING = {  # inner steps, and what of `outer` goes too far
     "matching loss": (5, {"step_size": {"kind": "fixed", "initial": 1e30}}),
     "image gradient": (5, {"step_size": {"kind": "fixed", "initial": 1e3}}),

@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 import torch
-from tiny import apply, parameters, problem
+from tiny import apply, parameters, problem, solve
 
-from dcpipe.distillation.distance import displacement_distance, trajectory_distance
+from dcpipe.distillation.coordinates.pruning import near, pruned
+from dcpipe.distillation.distances.trajectory_distance import displacement_distance, trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.pruning import near, pruned
 from dcpipe.distillation.student import make_inner
 from dcpipe.errors import ExpertStalledError
 
@@ -58,10 +58,13 @@ def test_the_hypergradient_through_it_is_the_references():
     task = problem()
     objective = pruned(partial(trajectory_distance, start_P=task.start, target_P=task.target), task.target, 0.9)
     ours, theirs = (
-        kind.evaluate(make_inner(apply), **(task.keywords | {"objective": objective}))[0] for kind in (exact, unrolled)
+        solve(kind.evaluate, make_inner(apply), **(task.keywords | {"objective": objective}))[0]
+        for kind in (exact, unrolled)
     )
     torch.testing.assert_close(ours.images, theirs.images, rtol=1e-9, atol=1e-15)
-    assert not torch.allclose(ours.images, exact.evaluate(make_inner(apply), **task.keywords)[0].images, rtol=1e-3)
+    assert not torch.allclose(
+        ours.images, solve(exact.evaluate, make_inner(apply), **task.keywords)[0].images, rtol=1e-3
+    )
 
 
 def test_a_student_that_is_near_nowhere_is_an_error():

@@ -119,7 +119,7 @@ def test_snakemake_names_the_value_that_changed_and_no_other(recorded: Clone, tm
     clone.edit(*CHANGES["ipc override"][:3])
     told = clone.snakemake("--dry-run")
     (reason,) = {line for line in (told.stdout + told.stderr).splitlines() if "reason: Params" in line}
-    key = f"{MTT}: overrides.tiny.ipc1.outer.images.learning_rate"
+    key = f"{MTT}: overrides.tiny.ipc1.outer.images.optimiser.learning_rate"
     assert re.findall("'([^']*)'", reason) == [f"{key} = 50.0", f"{key} = 70.0"]
 
 

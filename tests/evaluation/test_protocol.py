@@ -16,9 +16,10 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.evaluation.rate_config import FixedRate
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.evaluation import Evaluation, FixedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.library import Library
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph

@@ -15,22 +15,23 @@ from torch.nn import functional
 import repository
 from dcpipe.data import arrays, store
 from dcpipe.data.store import Images
-from dcpipe.distillation import herding, student, synthetic_set
-from dcpipe.distillation.distance import trajectory_distance
+from dcpipe.distillation import student, synthetic_set
+from dcpipe.distillation.coresets import herding
+from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.hypergradient.common import InnerDraws
+from dcpipe.distillation.hypergradient.problem import InnerDraws
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.experts.flatness_config import GsamSteps
 from dcpipe.experts.sharpness import gsam_direction
 from dcpipe.experts.step import Step, one_pass
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
 from dcpipe.models.flat import blended
-from dcpipe.models.names import module_of, parse
 from dcpipe.models.sgd import SGD
-from dcpipe.params.experts import Gsam
 from dcpipe.params.library import Library
+from dcpipe.params.network_name import module_of, parse
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 
@@ -121,7 +122,7 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
     train = store.load(normed / "artifacts/data/tiny/train.zarr", "train")
     batch = train.images_NCHW[:20], train.labels_N[:20]
     theta_P = MODEL.initial(Stream.root(0, "gsam").generator())
-    rule = Gsam(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
+    rule = GsamSteps(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
     _, direction_P, seen = Step(MODEL, (), rule)(theta_P, *batch, torch.Generator())
     plain = one_pass(MODEL, theta_P, *batch)
     by_hand = gsam_direction(lambda at: one_pass(MODEL, at, *batch)[1], theta_P, radius=0.5, alpha=0.3, adaptive=False)

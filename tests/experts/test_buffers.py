@@ -20,7 +20,7 @@ from dcpipe.errors import UserError
 from dcpipe.experts.buffers import import_files
 from dcpipe.models import convnet
 from dcpipe.models.build import build
-from dcpipe.models.names import ConvNetName, parse
+from dcpipe.params.network_name import ConvNetName, parse
 from dcpipe.provenance import staleness
 from dcpipe.workflow.execution import execute
 from dcpipe.workflow.graph import Graph

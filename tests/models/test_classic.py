@@ -9,7 +9,7 @@ from torch import Tensor
 from dcpipe.errors import UserError
 from dcpipe.models import classic
 from dcpipe.models.build import build
-from dcpipe.models.names import CLASSIC_SIZES, ConvNetName
+from dcpipe.params.network_name import CLASSIC_SIZES, ConvNetName
 from dcpipe.random import Stream
 
 COLOUR_32 = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dcpipe.errors import UserError
 from dcpipe.models import convnet
 from dcpipe.models.build import build
-from dcpipe.models.names import Activation, ClassicName, ConvNetName, Norm
+from dcpipe.params.network_name import Activation, ClassicName, ConvNetName, Norm
 from dcpipe.random import Stream
 
 

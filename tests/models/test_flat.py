@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vjp, vmap
 from dcpipe.errors import UserError
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel, blended
-from dcpipe.models.names import module_of, parse
+from dcpipe.params.network_name import module_of, parse
 from dcpipe.random import Stream
 
 EIGHT = ["convnet2-w64", "convnet2-w8-batch", "convnet1-w8-layer-swish-maxpool", "convnet2-w8-group", "mlp"]

@@ -8,7 +8,16 @@ from typing import get_args
 import pytest
 
 from dcpipe.errors import UserError
-from dcpipe.models.names import Activation, ClassicName, ConvNetName, Norm, Pooling, module_of, parse, refuse_size
+from dcpipe.params.network_name import (
+    Activation,
+    ClassicName,
+    ConvNetName,
+    Norm,
+    Pooling,
+    module_of,
+    parse,
+    refuse_size,
+)
 
 CLASSIC = ("mlp", "lenet", "alexnet", "vgg11", "vgg11-bn")
 CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")
@@ -97,5 +106,5 @@ def test_a_depth_is_refused_exactly_where_nothing_is_left_to_pool() -> None:
 
 
 def test_planning_can_read_names_without_torch() -> None:
-    code = "import sys; import dcpipe.models.names; sys.exit('torch' in sys.modules)"
+    code = "import sys; import dcpipe.params.network_name; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import repository
+from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.errors import UserError
-from dcpipe.params.trajectory import Trajectory
 from dcpipe.workflow.graph import Graph
 
 FIXED = {"kind": "fixed", "count": 1}

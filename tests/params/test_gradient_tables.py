@@ -5,9 +5,12 @@ from itertools import product
 import pytest
 
 import repository
+from dcpipe.distillation.distances.magnitude_config import Magnitude
+from dcpipe.distillation.levels.levels_config import MultiLevel
+from dcpipe.distillation.matching.gradient_config import Gradient
+from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilOverfit
+from dcpipe.distillation.updates.updates_config import FixedUpdates
 from dcpipe.errors import UserError
-from dcpipe.params.episode import FixedEpochs, FixedUpdates, NoTraining, Schedule, UntilOverfit
-from dcpipe.params.gradient import Gradient, Magnitude, MultiLevel
 from dcpipe.params.method import Method
 from dcpipe.report.published import published
 from dcpipe.workflow.graph import Graph

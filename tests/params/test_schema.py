@@ -91,20 +91,20 @@ WRONG = {
     ("mtt", "outer.iterations", 2.5): "outer.iterations: input should be a valid integer (it is 2.5)",
     ("mtt", "outer.iterations", True): "outer.iterations: input should be a valid integer (it is true)",
     ("mtt", "outer.iterations", "6"): 'outer.iterations: input should be a valid integer (it is "6")',
-    ("mtt", "outer.images.momentum", 1.5): (
-        "outer.images.momentum: input should be less than or equal to 1 (it is 1.5)"
+    ("mtt", "outer.images.optimiser.momentum", 1.5): (
+        "outer.images.optimiser.momentum: input should be less than or equal to 1 (it is 1.5)"
     ),
-    ("mtt", "outer.images.momentum", -0.1): (
-        "outer.images.momentum: input should be greater than or equal to 0 (it is -0.1)"
+    ("mtt", "outer.images.optimiser.momentum", -0.1): (
+        "outer.images.optimiser.momentum: input should be greater than or equal to 0 (it is -0.1)"
     ),
-    ("mtt", "outer.images.learning_rate", 0.0): (
-        "outer.images.learning_rate: input should be greater than 0 (it is 0.0)"
+    ("mtt", "outer.images.optimiser.learning_rate", 0.0): (
+        "outer.images.optimiser.learning_rate: input should be greater than 0 (it is 0.0)"
     ),
-    ("mtt", "outer.images.learning_rate", float("inf")): (
-        "outer.images.learning_rate: input should be a finite number (it is Infinity)"
+    ("mtt", "outer.images.optimiser.learning_rate", float("inf")): (
+        "outer.images.optimiser.learning_rate: input should be a finite number (it is Infinity)"
     ),
-    ("mtt", "outer.images.learning_rate", "1e-5"): (
-        'outer.images.learning_rate: input should be a valid number (it is "1e-5")'
+    ("mtt", "outer.images.optimiser.learning_rate", "1e-5"): (
+        'outer.images.optimiser.learning_rate: input should be a valid number (it is "1e-5")'
     ),
     ("mtt", "outer.images.initial", "reel"): (
         "outer.images.initial: input should be 'real', 'noise' or 'correct' (it is \"reel\")"

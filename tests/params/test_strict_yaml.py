@@ -32,7 +32,7 @@ def test_every_way_of_writing_a_float_reaches_a_float_field(written: str, root: 
     path.write_text(path.read_text().replace("learning_rate: 50.0", f"learning_rate: {written}"))
     _, method = Library(root).method("mtt", "tiny", 1)
     assert method.outer is not None
-    assert isinstance(method.outer.images.learning_rate, float)
+    assert isinstance(method.outer.images.optimiser.learning_rate, float)
     assert method.outer.images.learning_rate == float(written)
 
 

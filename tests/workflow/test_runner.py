@@ -280,7 +280,7 @@ REFUSED = {
     ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt:")): "x.yaml: presets.mtt: params/methods/mtt.yaml exists already; ",
     ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt-cold:")): "params/methods/mtt-hot.yaml: there is no methods file",
     ("x.yaml", ELSEWHERE.replace("momentum", "momentun")): "x.yaml#presets.mtt-hot: unknown key outer.images.momentun",
-    ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml#presets.mtt-hot: outer.images.momentum: ",
+    ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml#presets.mtt-hot: outer.images.optimiser.momentum: ",
     ("x.yaml", "presets: 3\nruns: []"): "x.yaml: presets must be a mapping; ",
     ("x.yaml", "presets: {a: 3}\nruns: []"): "x.yaml: presets.a must be a mapping; ",
 }
