@@ -212,7 +212,7 @@ CASES: list[Case] = [
     (
         "a text for a number",
         DISTILL,
-        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__learning_rate="fast"),
+        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__optimiser__learning_rate="fast"),
         2,
         r'learning_rate: .* number \(it is "fast"\)',
         {},
@@ -308,7 +308,7 @@ CASES: list[Case] = [
     (
         "a loss that is not finite",
         DISTILL,
-        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__learning_rate=1.0e30),
+        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__optimiser__learning_rate=1.0e30),
         1,
         "iteration 1: matching loss is not finite; lower images.optimiser.learning_rate",
         {},

@@ -250,7 +250,7 @@ def test_matched_gradients_take_the_statistics_as_they_stand(made: Path) -> None
 
 def _long(root: Path, method: str) -> Job:
     """Four iterations of three updates, with a momentum that reaches over all of them."""
-    outer = {"overrides.tiny.outer": {"iterations": 4, "snapshot_every": 3, "images": {"momentum": 0.9}}}
+    outer = {"overrides.tiny.outer": {"iterations": 4, "snapshot_every": 3, "images": {"optimiser": {"momentum": 0.9}}}}
     repository.set_params(root, "methods/dc.yaml", {**outer, "overrides.tiny.matching.updates": {"count": 3}})
     return Graph(root).job("distill", dataset="tiny", method=method, ipc=1, set=0)
 
@@ -306,7 +306,7 @@ def test_a_run_that_is_stopped_within_an_episode_begins_it_again_and_comes_to_th
 def test_an_episode_that_fails_leaves_the_set_and_its_optimiser_as_they_were_before_it(tiny: Path) -> None:
     """The first update goes too far for the second; neither counts."""
     repository.set_params(
-        tiny, "methods/dc.yaml", {"overrides.tiny.outer": {"iterations": 4, "images": {"learning_rate": 1e30}}}
+        tiny, "methods/dc.yaml", {"overrides.tiny.outer": {"iterations": 4, "images": {"optimiser": {"learning_rate": 1e30}}}}
     )
     job = Graph(tiny).job("distill", dataset="tiny", method="dc", ipc=1, set=0)
     with pytest.raises(NonFiniteError, match=r"^iteration 0: "):

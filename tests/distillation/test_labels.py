@@ -135,7 +135,7 @@ def test_learned_labels_move_and_frozen_ones_do_not(again: Path) -> None:
     moved = Run(again, "datm", 1)
     assert not torch.equal(moved.synthetic.labels, moved.first.labels)
     assert all(float(row["label_gradient_norm"]) > 0 for row in moved.history)
-    kept = distil(again, "datm", outer__labels__learning_rate=0.0, outer__labels__momentum=0.0)
+    kept = distil(again, "datm", outer__labels__optimiser__learning_rate=0.0, outer__labels__optimiser__momentum=0.0)
     assert torch.equal(kept.synthetic.labels, kept.first.labels)
     assert torch.equal(kept.first.labels, moved.first.labels)
 

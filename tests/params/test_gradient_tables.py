@@ -45,7 +45,7 @@ def test_a_printed_cell_can_be_planned_and_has_the_published_episode(name: str, 
     matching = found.matching
     if isinstance(matching, Gradient):
         assert found.outer.iterations == 1000
-        assert found.outer.images.learning_rate == 0.1
+        assert found.outer.images.optimiser.learning_rate == 0.1
         assert found.outer.images.initial == ("real" if name == "dsa" else "noise")
         assert isinstance(matching.updates, FixedUpdates)
         updates, epochs = LOOPS[ipc]
@@ -112,7 +112,7 @@ def test_cells_without_a_number_are_refused_because_nothing_would_be_trained(nam
 @pytest.mark.parametrize(("ipc", "rate"), [(1, 1.0), (50, 1.0), (100, 10.0), (1000, 10.0)])
 def test_dm_learns_faster_from_a_hundred_images_on_and_on_cifar10_alone(ipc: int, rate: float) -> None:
     found = {dataset: _method("dm", dataset, ipc).outer for dataset in ("cifar10", "svhn")}
-    assert {dataset: outer.images.learning_rate for dataset, outer in found.items() if outer} == {
+    assert {dataset: outer.images.optimiser.learning_rate for dataset, outer in found.items() if outer} == {
         "cifar10": rate,
         "svhn": 1.0,
     }

@@ -97,8 +97,8 @@ WRONG = {
     ("mtt", "outer.images.optimiser.momentum", -0.1): (
         "outer.images.optimiser.momentum: input should be greater than or equal to 0 (it is -0.1)"
     ),
-    ("mtt", "outer.images.optimiser.learning_rate", 0.0): (
-        "outer.images.optimiser.learning_rate: input should be greater than 0 (it is 0.0)"
+    ("mtt", "outer.images.optimiser.learning_rate", -1.0): (
+        "outer.images.optimiser.learning_rate: input should be greater than or equal to 0 (it is -1.0)"
     ),
     ("mtt", "outer.images.optimiser.learning_rate", float("inf")): (
         "outer.images.optimiser.learning_rate: input should be a finite number (it is Infinity)"
@@ -107,10 +107,10 @@ WRONG = {
         'outer.images.optimiser.learning_rate: input should be a valid number (it is "1e-5")'
     ),
     ("mtt", "outer.images.initial", "reel"): (
-        "outer.images.initial: input should be 'real', 'noise' or 'correct' (it is \"reel\")"
+        "outer.images.initial: there is no \"reel\"; choose one of 'correct', 'noise', 'real'"
     ),
     ("mtt", "outer.step_size.kind", "learnt"): (
-        "outer.step_size.kind: there is no \"learnt\"; choose one of 'learned', 'first-order', 'fixed'"
+        "outer.step_size.kind: there is no \"learnt\"; choose one of 'first-order', 'fixed', 'learned'"
     ),
     ("mtt", "outer", None): "outer must be null for a coreset, and given for every other matching",
     ("mtt", "matching.experts", "Plain"): (

@@ -33,7 +33,7 @@ def test_every_way_of_writing_a_float_reaches_a_float_field(written: str, root: 
     _, method = Library(root).method("mtt", "tiny", 1)
     assert method.outer is not None
     assert isinstance(method.outer.images.optimiser.learning_rate, float)
-    assert method.outer.images.learning_rate == float(written)
+    assert method.outer.images.optimiser.learning_rate == float(written)
 
 
 @settings(derandomize=True)

@@ -86,10 +86,25 @@ def method(context: MethodContext) -> None:
             _refuse_need(at, value, need, context.method.matching.kind)
         if isinstance(value, MethodValue):
             value.check(at, context)
+    _refuse_idle_optimisers(context)
     left = context.dataset.train_images_a_class
     if left is not None and context.ipc > left:
         problem = f"{context.ipc} images a class are more than the training part has"
         raise UserError(problem, where=context.resolved.file, remedy=f"ask for at most {left}")
+
+
+def _refuse_idle_optimisers(context: MethodContext) -> None:
+    """Labels may stay what they were at first; images and a step size that is learned may not."""
+    outer = context.method.outer
+    if outer is None:
+        return
+    learned = outer.step_size.learned_by
+    remedies = {"images": "raise it"} if outer.images.optimiser.moves_nothing else {}
+    if learned and learned.moves_nothing:
+        remedies["step_size"] = "raise it, or write outer.step_size.kind: fixed"
+    for part, remedy in remedies.items():
+        where = context.resolved.place(f"outer.{part}.optimiser.learning_rate")
+        raise UserError("0 learns nothing", where=where, remedy=remedy)
 
 
 def _refuse_need(at: At, value: AxisValue, need: Need, matching: str) -> None:
