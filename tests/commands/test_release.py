@@ -88,7 +88,7 @@ def test_the_plain_script_reaches_the_stated_accuracy_without_dcpipe(tiny: Path,
 
 
 @pytest.mark.parametrize("dataset", ["tiny", "tiny-zca"])
-def test_what_is_loaded_is_the_set_and_test_images_are_as_evaluation_saw_them(tiny: Path, dataset: str) -> None:
+def test_the_set_is_loaded_with_test_images_as_evaluation_saw_them(tiny: Path, dataset: str) -> None:
     whitened(tiny)
     folder = released(tiny, dataset=dataset, method="random")
     job = Graph(tiny).job("evaluate", **{**SCORED, "dataset": dataset, "method": "random"})
@@ -108,7 +108,7 @@ def test_what_is_loaded_is_the_set_and_test_images_are_as_evaluation_saw_them(ti
     assert torch.allclose(found.pixels(), store_pixels, atol=1e-6)
 
 
-def test_logits_are_released_as_logits_and_the_script_trains_on_their_softmax(tiny: Path) -> None:
+def test_logits_are_released_and_the_script_trains_on_their_softmax(tiny: Path) -> None:
     repository.set_params(tiny, "evaluations/digits.yaml", {"overrides.tiny": {"networks": 12, "epochs": 60}})
     logits = 3.0 * torch.eye(10).roll(1, dims=0) + 2.0 * torch.eye(10)  # mostly the next class: what no hard label says
 
@@ -142,7 +142,7 @@ def test_a_flipped_bit_or_a_lost_file_is_named(tiny: Path, name: str) -> None:
         dcpipe.load(tiny / "released")
 
 
-def test_what_a_user_adds_to_a_release_does_not_matter_and_another_folder_is_none(tiny: Path) -> None:
+def test_an_added_file_does_not_matter_and_another_folder_is_no_release(tiny: Path) -> None:
     folder = released(tiny)
     (folder / "notes.txt").write_text("mine")
     assert len(dcpipe.load(str(folder))) == 10

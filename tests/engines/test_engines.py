@@ -123,7 +123,7 @@ def test_snakemake_names_the_value_that_changed_and_no_other(recorded: Clone, tm
     assert re.findall("'([^']*)'", reason) == [f"{key} = 50.0", f"{key} = 70.0"]
 
 
-def test_a_process_of_one_job_leaves_code_identity_alone_and_nothing_to_do(recorded: Clone, tmp_path: Path) -> None:
+def test_a_process_of_one_job_leaves_code_identity_alone(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     identity = clone.path / "code_identity.yaml"
     right = identity.read_text()

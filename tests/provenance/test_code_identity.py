@@ -74,19 +74,15 @@ def _changed(old: str, new: str) -> str:
     return changed
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_what_alters_no_meaning_alters_no_digest(name: str) -> None:
-    assert digest(_changed(*SAME[name])) == digest(SOURCE)
+def test_what_alters_no_meaning_alters_no_digest() -> None:
+    assert [name for name, change in SAME.items() if digest(_changed(*change)) != digest(SOURCE)] == []
 
 
-@pytest.mark.parametrize("name", OTHER)
-def test_what_may_alter_a_number_alters_the_digest(name: str) -> None:
-    assert digest(_changed(*OTHER[name])) != digest(SOURCE)
-
-
-def test_every_change_gives_a_digest_of_its_own() -> None:
-    digests = [digest(_changed(*change)) for change in OTHER.values()]
-    assert len(set(digests)) == len(digests)
+def test_what_may_alter_a_number_gives_a_digest_of_its_own() -> None:
+    of_digest = {digest(SOURCE): "no change"}
+    for name, change in OTHER.items():
+        first = of_digest.setdefault(digest(_changed(*change)), name)
+        assert first == name, f"{name} has the digest of {first}"
 
 
 def test_no_yaml_reader_takes_a_digest_for_a_number() -> None:
