@@ -237,9 +237,9 @@ def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
 ) -> None:
     monkeypatch.setattr(rehearse, "_tried", _ended)
     graph = _experiment(root, "mtt")
-    kinds = shapes.kinds(graph, "one")
+    kinds = shapes.kinds(graph, "one")[:2]
     found = list(rehearse.run(graph, kinds, steps=1))
-    assert len(found) == len(kinds)
+    assert len(found) == 2
     assert {one.problem for one in found} == {"the system ended its process; it may have had too little memory"}
 
 

@@ -122,16 +122,18 @@ def loaded(made: Path) -> dict[str, dict[str, list[str]]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", loaded_modules.JOBS)
-def test_a_job_names_every_module_that_it_runs(name: str, loaded: dict[str, dict[str, list[str]]]) -> None:
-    stage, words = loaded_modules.JOBS[name]
-    job = Graph(repository.ROOT).job(stage, **words)
-    ran = {module for module in loaded[name]["run"] if not is_neutral(module)}
-    really = {module for module in ran if not code_identity.is_empty(module)}
-    assert any(module.endswith("_stage") for module in really)
-    assert "dcpipe.workflow.task" in really
-    assert really <= set(job.modules)
-    assert {code_identity.key(module) for module in job.modules} <= job.params[code_identity.FILE].keys()
+def test_a_job_names_every_module_that_it_runs(
+    loaded: dict[str, dict[str, list[str]]], subtests: pytest.Subtests
+) -> None:
+    for name, (stage, words) in loaded_modules.JOBS.items():
+        with subtests.test(name=name):
+            job = Graph(repository.ROOT).job(stage, **words)
+            ran = {module for module in loaded[name]["run"] if not is_neutral(module)}
+            really = {module for module in ran if not code_identity.is_empty(module)}
+            assert any(module.endswith("_stage") for module in really)
+            assert "dcpipe.workflow.task" in really
+            assert really <= set(job.modules)
+            assert {code_identity.key(module) for module in job.modules} <= job.params[code_identity.FILE].keys()
 
 
 @pytest.mark.slow
