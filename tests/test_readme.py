@@ -41,7 +41,7 @@ def test_marked_blocks_are_found_in_order_and_no_others() -> None:
 @pytest.mark.parametrize(
     ("page", "line"),
     [
-        ("<!-- test: runn -->\n```\nx\n```", "line 1: .*: write `test: file PATH` or `test: run`"),
+        ("<!-- test: ran -->\n```\nx\n```", "line 1: .*: write `test: file PATH` or `test: run`"),
         ("<!-- test: file -->\n```\nx\n```", "line 1: .*: write `test: file PATH` or `test: run`"),
         ("a\n<!-- test: run -->\n\n```\nx\n```", "line 2: no fenced block follows"),
         ("<!-- test: run -->", "line 1: no fenced block follows"),
