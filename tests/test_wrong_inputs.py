@@ -4,12 +4,10 @@ Exit code 2 is the user's mistake, 1 a failure.
 """
 
 import fcntl
-import logging
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,6 @@ import pytest
 import torch
 
 import repository
-from dcpipe import cli
 from dcpipe.workflow import environment, execution
 from dcpipe.workflow.execution import execute, lock_file
 from dcpipe.workflow.graph import Graph
@@ -339,19 +336,12 @@ def problem(captured: str) -> str:
 
 
 @pytest.fixture
-def answer(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], tuple[int, str]]:
+def answer(tiny: Path) -> Callable[[str], tuple[int, str]]:
     """Exit code and line of a command in this process, below `tiny`."""
 
     def run(command: str) -> tuple[int, str]:
-        monkeypatch.chdir(tiny)
-        monkeypatch.setattr(logging.getLogger("dcpipe"), "handlers", [])
-        monkeypatch.setattr(sys, "argv", ["dcpipe", *command.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return int(str(left.value.code)), problem(capsys.readouterr().err)
+        code, text = repository.dcpipe(tiny, *command.split())
+        return code, problem(text)
 
     return run
 

@@ -35,7 +35,7 @@ def same(one: synthetic_set.SyntheticSet, other: synthetic_set.SyntheticSet) -> 
     return torch.equal(one.images_NCHW, other.images_NCHW) and torch.equal(one.step_size, other.step_size)
 
 
-def test_an_average_without_memory_is_the_last_and_with_all_of_it_the_first(tiny: Path) -> None:
+def test_an_average_without_memory_is_the_last_of_full_memory_the_first(tiny: Path) -> None:
     plain = made_with(tiny, "ftd-no-ema")
     first = synthetic_set.load_snapshots(tiny / "artifacts/synthetic/tiny/ftd-no-ema/ipc1/set0/snapshots.safetensors")[
         0

@@ -150,7 +150,7 @@ def _updates(what: Matched, iteration: int = 0) -> list[Any]:
     return found
 
 
-def test_an_iteration_has_as_many_updates_as_the_preset_says_each_with_draws_of_its_own(made: Path) -> None:
+def test_an_iteration_has_the_presets_updates_each_with_its_own_draws(made: Path) -> None:
     what = matched(made, "dsa", updates=FixedUpdates(kind="fixed", count=4), training=ONCE)
     episodes = _updates(what)
     assert [episode.facts for episode in episodes] == [{"update": update} for update in range(4)]
@@ -164,7 +164,7 @@ def test_an_iteration_has_as_many_updates_as_the_preset_says_each_with_draws_of_
     assert all(torch.equal(episode.network.theta_P, thetas[0]) for episode in untrained)
 
 
-def test_draws_are_named_after_iteration_and_update_not_after_what_ran_before(made: Path) -> None:
+def test_draws_depend_on_iteration_and_update_not_on_what_ran_before(made: Path) -> None:
     first = matched(made, "dsa")
     second = matched(made, "dsa")
     _updates(second, 0)
@@ -176,7 +176,7 @@ def test_draws_are_named_after_iteration_and_update_not_after_what_ran_before(ma
     assert not torch.equal(_updates(first, 0)[0].network.theta_P, _updates(first, 1)[0].network.theta_P)
 
 
-def test_real_images_are_drawn_without_repeats_and_all_where_there_are_no_more(made: Path) -> None:
+def test_real_images_are_drawn_without_repeats_all_where_no_more_exist(made: Path) -> None:
     draws = matched(made, "dc", real_batch=6).begin().classes
     assert all(len(set(draw.real_rows.tolist())) == 6 for draw in draws)
     what = matched(made, "dc", real_batch=1000)
@@ -210,7 +210,7 @@ def _running(network: ConvNet) -> dict[str, Tensor]:
     return {name: value for name, value in network.named_buffers() if "num_batches" not in name}
 
 
-def test_running_statistics_are_those_of_pytorch_over_real_images_and_training(made: Path) -> None:
+def test_running_statistics_are_pytorchs_over_real_images_and_training(made: Path) -> None:
     what = matched(made, "dc", network="convnet2-w8-batch", training=FixedEpochs(kind="epochs", count=2, batch=256))
     trainer, model, stream = _trainer(what), what.matching._parts.model, Stream.root(0, "some")
     network = trainer.fresh(stream)
@@ -282,7 +282,7 @@ def _reached(root: Path) -> int:
     return int(meta["iteration"])
 
 
-def test_a_run_that_is_stopped_within_an_episode_begins_it_again_and_comes_to_the_same_bytes(
+def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = _long(tiny, "dsa")
@@ -303,7 +303,7 @@ def test_a_run_that_is_stopped_within_an_episode_begins_it_again_and_comes_to_th
     assert repository.bytes_below(tiny / job.folder) == repository.bytes_below(tmp_path / "whole")
 
 
-def test_an_episode_that_fails_leaves_the_set_and_its_optimiser_as_they_were_before_it(tiny: Path) -> None:
+def test_an_episode_that_fails_leaves_set_and_optimiser_as_before(tiny: Path) -> None:
     """The first update goes too far for the second; neither counts."""
     repository.set_params(
         tiny, "methods/dc.yaml", {"overrides.tiny.outer": {"iterations": 4, "images": {"optimiser": {"learning_rate": 1e30}}}}

@@ -72,7 +72,7 @@ def test_the_loss_is_equation_6_written_out(levels: Any, distance: Distance, mad
     torch.testing.assert_close(_answer(what, episode)[1], wanted, rtol=1e-10, atol=0)
 
 
-def test_the_mean_gradient_of_the_classes_is_the_gradient_of_all_their_images_at_once(made: Path) -> None:
+def test_the_mean_gradient_of_the_classes_is_that_of_all_their_images(made: Path) -> None:
     """Equation 5: no further pass is needed to match the gradient of the union of the batches."""
     what = matched(made, "gm-m", levels=INTER, real_batch=7)
     episode = what.begin()
@@ -188,7 +188,7 @@ class _Box:
         self.tensor = tensor
 
 
-def test_a_set_of_the_very_images_it_is_compared_with_has_distance_epsilon_and_almost_no_derivative(made: Path) -> None:
+def test_the_compared_images_themselves_have_distance_epsilon(made: Path) -> None:
     """Each row is eps / (its square + eps) from itself, not 0."""
     for method in ("dc", "gm-md"):
         what = matched(made, method, augmentation=ALL_FAMILIES)
@@ -223,7 +223,7 @@ def test_the_order_of_images_within_a_class_does_not_matter(made: Path) -> None:
     torch.testing.assert_close(again[1], found[1], rtol=1e-12, atol=0)
 
 
-def test_both_sides_of_a_class_are_augmented_alike_and_classes_differently(made: Path) -> None:
+def test_both_sides_of_a_class_are_augmented_alike_classes_differently(made: Path) -> None:
     what = matched(made, "dsa", augmentation="scale")
     draws = what.begin().classes
     image = what.train.images_NCHW[:1].expand(3, -1, -1, -1)

@@ -73,7 +73,7 @@ def test_a_single_pixel_has_the_derivative_of_central_differences(kind):
 
 
 @KINDS
-def test_at_step_size_zero_the_loss_is_one_and_its_slope_has_a_closed_form(kind):
+def test_at_step_size_zero_the_loss_is_one_with_a_slope_of_closed_form(kind):
     task = replace(problem(batch=4), step_size=torch.zeros((), dtype=torch.float64))
     gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
     assert trace.loss.item() == 1
@@ -181,7 +181,7 @@ def test_no_step_leaves_the_student_at_its_start(kind):
 
 
 @KINDS
-def test_going_on_from_a_kept_point_with_the_remaining_draws_ends_at_the_same_bits(kind):
+def test_going_on_from_a_kept_point_ends_at_the_same_bits(kind):
     task = problem(batch=4, augmented=True)
     _, whole = solve(kind.evaluate, INNER, **task.keywords)
     rest = InnerDraws(task.draws.batches[2:], task.draws.augmentations[2:])
@@ -232,7 +232,7 @@ def peak_of_kept_bytes(kind, inner, task):
     return held["peak"]
 
 
-def test_exact_and_per_step_hold_the_graph_of_one_step_however_many_there_are():
+def test_exact_and_per_step_hold_one_steps_graph_however_many_there_are():
     short, long = problem(steps=2), problem(steps=12)
     for kind in (exact, per_step):
         assert peak_of_kept_bytes(kind, INNER, long) == peak_of_kept_bytes(kind, INNER, short)

@@ -66,7 +66,7 @@ def _set_outer(root: Path, **values: object) -> None:
 
 
 @pytest.mark.parametrize(("iterations", "every", "kept"), [(6, 2, [0, 2, 4, 6]), (5, 2, [0, 2, 4, 5]), (3, 9, [0, 3])])
-def test_snapshots_are_of_the_asked_iterations_and_the_last_is_the_finished_set(
+def test_snapshots_are_of_the_asked_iterations_the_last_is_the_set(
     iterations: int, every: int, kept: list[int], tiny: Path
 ) -> None:
     _set_outer(tiny, iterations=iterations, snapshot_every=every)
@@ -189,7 +189,7 @@ def test_a_step_size_that_would_not_be_positive_stops_before_the_update(tiny: Pa
     assert repository.bytes_below(_folder(tiny)) == before
 
 
-def test_the_state_before_a_refused_update_is_that_of_a_run_which_ended_there(tiny: Path) -> None:
+def test_the_state_before_a_refused_update_is_that_of_a_run_ended_there(tiny: Path) -> None:
     steep = {"kind": "learned", "initial": 0.05, "optimiser": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9}}
     _set_outer(tiny, step_size=steep)
     with pytest.raises(NonFiniteError):
@@ -211,7 +211,7 @@ DIVERGING = {  # inner steps, and what of `outer` goes too far
 
 
 @pytest.mark.parametrize("tensor", DIVERGING)
-def test_a_number_that_is_not_finite_stops_the_run_naming_iteration_and_tensor(tensor: str, tiny: Path) -> None:
+def test_a_non_finite_number_stops_the_run_naming_iteration_and_tensor(tensor: str, tiny: Path) -> None:
     before = repository.bytes_below(_folder(tiny))
     inner_steps, outer = DIVERGING[tensor]
     _set_outer(tiny, **outer)
@@ -252,7 +252,7 @@ def test_a_set_reads_back_as_it_was_written(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x").read_bytes() == (_folder(made) / "snapshots.safetensors").read_bytes()
 
 
-def test_random_sets_are_real_images_without_repeats_and_smaller_ones_are_part_of_larger(made: Path) -> None:
+def test_random_sets_are_distinct_real_images_smaller_within_larger(made: Path) -> None:
     """Sets are drawn by name: each class is shuffled once a set, whatever ipc asks for."""
     train = store.load(made / "artifacts/data/tiny/train.zarr", "train")
     real = {image.numpy().tobytes() for image in train.images_NCHW}

@@ -181,7 +181,7 @@ def test_vassos_mean_begins_at_the_first_gradient_and_follows_the_others():
     torch.testing.assert_close(mean_gradient(memory, h, 0.25), 0.75 * memory + 0.25 * h)
 
 
-def test_without_radius_noise_cut_or_reuse_satm_is_the_plain_gradient_bit_for_bit():
+def test_satm_without_radius_noise_cut_or_reuse_is_the_plain_gradient():
     plain = found(none, NONE, *students())
     ours = found(satm, a_satm(radius=0.0, scale=0.0), *students())
     assert same(ours.gradients, plain.gradients)
@@ -195,7 +195,7 @@ def test_without_noise_satm_is_sam():
 
 
 @pytest.mark.parametrize("kind", [exact.evaluate, through_last(2), through_last(4)], ids=["all", "two", "four"])
-def test_the_second_pass_starts_at_the_bits_of_the_first_passs_parameters_with_its_draws(kind):
+def test_the_second_pass_starts_at_the_first_ones_bits_with_its_draws(kind):
     matching, synthetic = students(kind)
     found(satm, a_satm(second_pass=THIRD), matching, synthetic)
     first, second = matching.seen
@@ -224,7 +224,7 @@ def test_reuse_at_radius_zero_is_the_truncated_gradient():
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_the_perturbation_is_as_long_as_the_radius_and_the_noise_stays_where_it_is_kept(kept):
+def test_the_perturbation_is_as_long_as_the_radius_kept_noise_stays(kept):
     matching, synthetic = students()
     ours = found(satm, a_satm(kept=kept), matching, synthetic)
     noise, climbed = (seen.images - synthetic.images_NCHW for seen in matching.seen)
@@ -272,7 +272,7 @@ def test_fresh_draws_are_the_second_passs_own():
     assert not same(ours.gradients, found(sam, a_sam(), *students()).gradients)
 
 
-def test_as_the_radius_shrinks_sam_approaches_the_gradient_in_proportion_and_the_loss_rises_by_the_slope():
+def test_as_the_radius_shrinks_sam_approaches_the_plain_gradient():
     plain = found(none, NONE, *students()).gradients.images
     gaps = []
     for radius in (1e-3, 1e-4):
@@ -282,7 +282,7 @@ def test_as_the_radius_shrinks_sam_approaches_the_gradient_in_proportion_and_the
     assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.05)
 
 
-def test_the_step_size_is_learned_from_the_first_pass_and_the_trace_is_its():
+def test_the_step_size_is_learned_from_the_first_pass_and_its_trace():
     matching, synthetic = students()
     plain = found(none, NONE, matching, synthetic)
     ours = found(sam, a_sam(), matching, synthetic)

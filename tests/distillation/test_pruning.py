@@ -16,7 +16,7 @@ START, TARGET, THETA = parameters("start"), parameters("target"), parameters("st
 DISTANCE = partial(trajectory_distance, start_P=START, target_P=TARGET)
 
 
-def test_at_threshold_zero_every_coordinate_counts_and_the_distance_is_mtts_bit_for_bit():
+def test_at_threshold_zero_the_distance_is_mtts_bit_for_bit():
     assert near(THETA, TARGET, 0.0).all()
     assert near(torch.zeros(3), torch.tensor([0.0, 1.0, -1.0]), 0.0).all()
     assert torch.equal(pruned(DISTANCE, TARGET, 0.0)(THETA), DISTANCE(THETA))
@@ -24,14 +24,14 @@ def test_at_threshold_zero_every_coordinate_counts_and_the_distance_is_mtts_bit_
     assert torch.equal(pruned(displaced, TARGET, 0.0)(THETA), displaced(THETA))
 
 
-def test_near_is_the_ratio_of_the_magnitudes_whichever_is_larger_and_whatever_their_unit():
+def test_near_is_the_ratio_of_the_magnitudes_whatever_their_unit():
     theta, target = torch.tensor([1.0, 2.0, -3.0, 4.0, 0.0]), torch.tensor([2.0, 1.0, 4.0, -0.5, 0.1])
     assert near(theta, target, 0.5).tolist() == [True, True, True, False, False]
     assert near(target, theta, 0.5).tolist() == [True, True, True, False, False]
     assert near(1e3 * theta, 1e3 * target, 0.5).tolist() == [True, True, True, False, False]
 
 
-def test_a_higher_threshold_leaves_fewer_coordinates_and_one_those_that_are_equal():
+def test_a_higher_threshold_leaves_fewer_coordinates_one_the_equal_ones():
     counts = [int(near(THETA, TARGET, threshold).sum()) for threshold in (0.0, 0.1, 0.5, 0.9)]
     assert counts == sorted(counts, reverse=True)
     assert len(set(counts)) == 4
@@ -39,7 +39,7 @@ def test_a_higher_threshold_leaves_fewer_coordinates_and_one_those_that_are_equa
     assert torch.equal(near(half, TARGET, 1.0), torch.arange(len(THETA)) % 2 == 0)
 
 
-def test_the_distance_is_that_of_the_vectors_without_the_pruned_coordinates():
+def test_the_distance_is_that_of_vectors_without_pruned_coordinates():
     counts = near(THETA, TARGET, 0.3)
     expected = trajectory_distance(THETA[counts], START[counts], TARGET[counts])
     torch.testing.assert_close(pruned(DISTANCE, TARGET, 0.3)(THETA), expected, rtol=1e-12, atol=0)

@@ -46,7 +46,7 @@ def test_a_cut_does_not_change_it():
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
 
 
-def test_in_units_of_the_squared_step_size_a_relative_change_does_not_depend_on_the_unit_of_the_network():
+def test_a_relative_change_does_not_depend_on_the_networks_unit():
     """Weights a times as large with steps a times as large end a times as far: eta counts in the weights' unit."""
     task = problem(steps=6)
     _, trace = solve(exact.evaluate, INNER, **task.keywords)

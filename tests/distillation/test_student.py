@@ -60,7 +60,7 @@ def test_confident_soft_labels_are_hard_labels():
     torch.testing.assert_close(cross_entropy(logits, confident), cross_entropy(logits, y), rtol=1e-12, atol=0)
 
 
-def test_the_soft_loss_pulls_the_logits_by_the_difference_of_the_two_distributions():
+def test_the_soft_loss_pulls_logits_by_the_difference_of_distributions():
     x, _ = digits(20)
     logits = apply(parameters("theta"), x).requires_grad_()
     wanted = apply(parameters("teacher"), x)

@@ -30,7 +30,7 @@ def test_with_nothing_cut_it_is_the_exact_kind_bit_for_bit(kept, soft):
     assert all(torch.equal(a, b) for a, b in zip(our_trace.thetas, their_trace.thetas, strict=True))
 
 
-def test_with_everything_cut_nothing_is_learned_but_the_loss_and_the_gradient_sum_are_there():
+def test_with_everything_cut_nothing_is_learned_but_the_loss_is_there():
     task = problem(batch=4, augmented=True, soft=True)
     ours, trace = solve(through_last(0), INNER, **task.keywords, labels_require_grad=True)
     _, whole = solve(exact.evaluate, INNER, **task.keywords)
@@ -55,7 +55,7 @@ def test_it_is_the_reference_with_a_graph_that_begins_at_the_cut(kept):
     assert torch.equal(trace.final, whole.final)
 
 
-def test_on_a_convex_problem_every_further_step_that_is_kept_brings_it_nearer_to_the_exact_kind():
+def test_on_a_convex_problem_each_kept_step_brings_it_nearer_to_exact():
     """Softmax regression on digits: convex in the parameters, so what a step forgets never comes back."""
     task = replace(problem(count=30), start=torch.zeros(640, dtype=torch.float64))
     images, labels = digits(60)

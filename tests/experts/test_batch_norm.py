@@ -132,7 +132,7 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
 
 
 @pytest.mark.parametrize("batch", [256, 8])
-def test_an_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: int, made: Path) -> None:
+def test_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: int, made: Path) -> None:
     job = Graph(made).job("distill", **{**repository.CELL, "ipc": 2})
     distilled = synthetic_set.load(made / job.outputs["synthetic"])
     test = store.load(made / "artifacts/data/tiny/test.zarr", "test")
@@ -234,7 +234,7 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["vgg11-bn", "resnet18-bn", "resnet18-ap-bn", "convnet3-batch"])
-def test_every_network_with_batch_norm_takes_the_steps_of_its_torch_module(name: str) -> None:
+def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str) -> None:
     """Two steps of torch.optim.SGD in float64, on 28x28 images: parameters, statistics, and the logits after."""
     random, model = Stream.root(0, name), build(name, channels=1, image_size=28, classes=10)
     theta_P = model.initial(random.child("start").generator(), torch.float64)

@@ -84,7 +84,7 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_work_or_would_do_nothing_is_refused_when_it_is_planned(name: str, root: Path) -> None:
+def test_what_cannot_work_or_would_do_nothing_is_refused_when_planned(name: str, root: Path) -> None:
     method, values, told = REFUSED[name]
     repository.set_params(root, f"methods/{method}.yaml", values)
     with pytest.raises(UserError) as caught:

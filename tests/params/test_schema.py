@@ -46,44 +46,47 @@ def _refusal(resolved: Resolved, kind: type) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_no_key_has_a_default(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    told = _refusal(_with(resolved, {key: None}), kind)
-    # where the missing key was the last of its mapping, the mapping is what is missing
-    assert any(
-        told.startswith(f"{resolved.file}: {part}: this key is missing") for part in (key, key.rpartition(".")[0])
-    )
+def test_no_key_has_a_default(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            line = _refusal(_with(resolved, {key: None}), kind)
+            # where the missing key was the last of its mapping, the mapping is what is missing
+            parts = (key, key.rpartition(".")[0])
+            assert line.startswith(tuple(f"{resolved.file}: {part}: this key is missing" for part in parts))
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_a_value_of_another_type_is_refused_where_it_stands(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    origin = Origin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
-    wrong = [] if not isinstance(resolved.leaves[key].value, list) else "text"
-    told = _refusal(_with(resolved, {key: Leaf(wrong, origin, None)}), kind)
-    assert told.startswith(f"params/methods/elsewhere.yaml: overrides.tiny.{key}: ")
+def test_a_value_of_another_type_is_refused_where_it_stands(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            origin = Origin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
+            wrong = [] if not isinstance(resolved.leaves[key].value, list) else "text"
+            line = _refusal(_with(resolved, {key: Leaf(wrong, origin, None)}), kind)
+            assert line.startswith(f"params/methods/elsewhere.yaml: overrides.tiny.{key}: ")
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_an_unknown_key_is_refused_beside_every_known_one(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    unknown = f"{key.rpartition('.')[0]}.zzz".lstrip(".")
-    told = _refusal(_with(resolved, {unknown: Leaf(1, Origin(resolved.file, unknown), None)}), kind)
-    assert told == f"{resolved.file}: {unknown}: unknown key; remove it"
+def test_an_unknown_key_is_refused_beside_every_known_one(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            unknown = f"{key.rpartition('.')[0]}.zzz".lstrip(".")
+            line = _refusal(_with(resolved, {unknown: Leaf(1, Origin(resolved.file, unknown), None)}), kind)
+            assert line == f"{resolved.file}: {unknown}: unknown key; remove it"
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_a_misspelt_key_is_answered_with_the_right_one(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    misspelt = f"{key}s"
-    moved = Leaf(resolved.leaves[key].value, Origin(resolved.file, misspelt), None)
-    told = _refusal(_with(resolved, {key: None, misspelt: moved}), kind)
-    if key.endswith(".kind"):  # which keys there are follows from the kind: it comes first
-        assert told.startswith(f"{resolved.file}: {key}: ") or "unknown key" in told
-    else:
-        assert told.startswith(f"{resolved.file}: {misspelt}: unknown key (and 1 more); did you mean ")
-        assert told.endswith(f" {key.rpartition('.')[2]}?")
+def test_a_misspelt_key_is_answered_with_the_right_one(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            misspelt = f"{key}s"
+            moved = Leaf(resolved.leaves[key].value, Origin(resolved.file, misspelt), None)
+            line = _refusal(_with(resolved, {key: None, misspelt: moved}), kind)
+            if key.endswith(".kind"):  # which keys there are follows from the kind: it comes first
+                assert line.startswith(f"{resolved.file}: {key}: ") or "unknown key" in line
+            else:
+                assert line.startswith(f"{resolved.file}: {misspelt}: unknown key (and 1 more); did you mean ")
+                assert line.endswith(f" {key.rpartition('.')[2]}?")
 
 
 WRONG = {
@@ -123,13 +126,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("section", "key", "value"), WRONG)
-def test_a_bad_value_is_refused_in_these_words(section: str, key: str, value: object) -> None:
-    resolved, kind = SECTIONS[section]
-    inside = {name: None for name in resolved.leaves if name.startswith(f"{key}.")}
-    told = _refusal(_with(resolved, {**inside, key: Leaf(value, Origin("f.yaml", key), None)}), kind)
-    expected = WRONG[section, key, value]
-    assert told in (f"f.yaml: {expected}", f"{resolved.file}: {expected}")
+def test_a_bad_value_is_refused_in_these_words(subtests: pytest.Subtests) -> None:
+    for (section, key, value), expected in WRONG.items():
+        with subtests.test(section=section, key=key, value=value):
+            resolved, kind = SECTIONS[section]
+            inside = {name: None for name in resolved.leaves if name.startswith(f"{key}.")}
+            line = _refusal(_with(resolved, {**inside, key: Leaf(value, Origin("f.yaml", key), None)}), kind)
+            assert line in (f"f.yaml: {expected}", f"{resolved.file}: {expected}")
 
 
 def test_an_element_of_a_list_is_named_where_the_list_stands(root: Path) -> None:
