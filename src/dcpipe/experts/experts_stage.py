@@ -1,7 +1,5 @@
 """The experts stage: one shard of experts, trained one after the other, resumable after every epoch."""
 
-from importlib import import_module
-
 import torch
 
 from dcpipe import device
@@ -12,19 +10,15 @@ from dcpipe.experts.train import Progress, Trainer
 from dcpipe.experts.trajectory import Recording
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.experts import Experts, Imported
+from dcpipe.params.experts import Experts
 from dcpipe.progress import track
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task, stop, stop_asked
 
 
 def run(task: Task) -> None:
-    """Train the shard's experts and write their trajectory store, or take them from published files."""
+    """Train the shard's experts and write their trajectory store."""
     what, words = task.section("experts", Experts), task.job.wildcards
-    if isinstance(what.origin, Imported):
-        # by name, not by an import statement: trained experts do not depend on the importer's code, nor it on theirs
-        import_module("dcpipe.experts.buffers").run(task)
-        return
     network = task.section("network", str)
     data_path, target = task.input("train"), device.choose()
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None

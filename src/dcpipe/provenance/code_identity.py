@@ -31,12 +31,17 @@ NEUTRAL = (
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
 )  # fmt: skip
+PLAN = "_plan"  # ends the names of modules that say what a stage reads and what can alter it (`workflow/stages.py`)
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
 
 def is_neutral(module: str) -> bool:
     """Whether a module can be edited without any artifact changing."""
-    return module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+    return (
+        module == PACKAGE
+        or module.endswith(PLAN)
+        or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+    )
 
 
 def digest(source: str) -> str:
