@@ -67,7 +67,7 @@ class DistillStage(Stage):
         resolved_experts, experts = graph.library.experts(name, dataset)
         check.segments(resolved, method, resolved_experts, experts)
         trajectories = _trajectories(graph, dataset, method, experts.shards)
-        network = str(graph.job("experts", dataset=dataset, experts=name, shard=0).sections["network"])
+        network = graph.job("experts", dataset=dataset, experts=name, shard=0).section("network", str)
         check.batch_norm(resolved, method, network, experts)
         check_labels.experts(resolved, method, network, experts)
         own, given = keys(resolved_experts, only=("network",)), graph.library.dataset(dataset)[0]

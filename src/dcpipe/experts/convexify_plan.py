@@ -35,7 +35,7 @@ class ConvexifyStage(Stage):
         resolved, experts = graph.library.experts(name, dataset)
         check.waypoints(resolved, experts, words["waypoints"])
         made = graph.job("experts", dataset=dataset, experts=name, shard=words["shard"])
-        network = str(made.sections["network"])
+        network = made.section("network", str)
         return Plan(
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
             values=[keys(resolved, only=("store",)), native(graph.library.dataset(dataset)[0], experts.network)],

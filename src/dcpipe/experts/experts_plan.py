@@ -57,7 +57,7 @@ class ExpertsStage(Stage):
         """Every kept checkpoint of the shard in float32."""
         from dcpipe.models.build import build
 
-        facts, network = facts_of(graph, job), str(job.sections["network"])
+        facts, network = facts_of(graph, job), job.section("network", str)
         model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
         return job.section("experts", Experts).shard_experts * kept_of(job) * 4 * model.num_parameters
 

@@ -231,9 +231,7 @@ def _sample(cell: Cell, over: Literal["sets", "networks"]) -> list[float]:
 
 
 def _jobs(job: Job, name: str) -> tuple[Job, ...]:
-    found = job.sections[name]
-    assert isinstance(found, tuple)  # noqa: S101 (the graph put it there)
-    return found
+    return job.section(name, tuple)
 
 
 def _set_of(job: Job) -> tuple[str, ...]:
@@ -252,6 +250,5 @@ def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
 def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet]) -> Cell:
     dataset, ipc, method, protocol, network = key
     ordered = tuple(sets[index] for index in sorted(sets))
-    section = ordered[0].made.sections["method"]
-    label = section.label if isinstance(section, Method) else method
+    label = ordered[0].made.section("method", Method).label
     return Cell(dataset, method, label, ipc, protocol, selection, network, ordered)

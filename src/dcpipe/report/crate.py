@@ -31,8 +31,7 @@ def metadata(report: Job, root: Path, chain: Iterable[Job], files: Iterable[Path
     made: dict[str, Entity] = {}
     actions = [_action(job, root, made) for job in chain]
     parts = [_file(path, root, report) for path in files]
-    experiment = report.sections["experiment"]
-    assert isinstance(experiment, Experiment)  # noqa: S101 (the graph put it there)
+    experiment = report.section("experiment", Experiment)
     whole: Entity = {
         "@id": "./",
         "@type": "Dataset",
