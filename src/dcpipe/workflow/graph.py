@@ -59,8 +59,9 @@ class Graph:
 
         Raises: UserError if no stage makes such a path.
         """
-        if path in self._makers:
-            return self._makers[path]
+        known = self._makers.get(path)
+        if known and not known.is_view:
+            return known
         found = match(path)
         if found is None:
             raise UserError("no stage makes this path", where=path, remedy="name something under artifacts/")
