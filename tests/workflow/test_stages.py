@@ -196,6 +196,15 @@ def test_a_job_with_other_wildcards_is_refused(words: dict[str, str]) -> None:
         Graph(repository.ROOT).job("data", **words)
 
 
+def test_a_section_of_another_type_than_asked_for_is_refused() -> None:
+    job = Graph(repository.ROOT).job("data", dataset="tiny")
+    assert job.section("source", str) == "dcpipe.data.digits"
+    with pytest.raises(TypeError, match="the section source of data_tiny is str, not int"):
+        job.section("source", int)
+    with pytest.raises(TypeError, match="the section nothing of data_tiny is NoneType"):
+        job.section("nothing", str)
+
+
 def test_every_output_is_matched_to_its_job_and_nothing_else_is() -> None:
     for job in Graph(repository.ROOT).jobs("digits-all"):
         for path in (*job.outputs.values(), str(job.folder), f"{job.folder}/"):
