@@ -127,8 +127,7 @@ def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path, packages: Pa
     (packages / "counting/count_plan.py").write_text("import nothing_of_this_name\n")
     told = dcpipe(root, packages, "plan", "tiny", code=2)
     assert told.count("\n") == 1
-    assert "the installed package counting-images" in told
-    assert "count = counting.count_plan" in told
+    assert "counting-images: counting.count_plan: cannot be imported (ModuleNotFoundError" in told
 
 
 class Own(Stage):

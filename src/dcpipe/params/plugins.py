@@ -1,10 +1,4 @@
-"""Packages of others that add to dcpipe: what they register, they register when they are imported.
-
-Such a package names a module of its own under the entry point group `dcpipe.axes`, for example in its pyproject.toml:
-
-    [project.entry-points."dcpipe.axes"]
-    robust = "our_package.robust_plan"
-"""
+"""Packages of other people that add axis values or stages: the modules named by the entry point `dcpipe.axes`."""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,18 +10,19 @@ GROUP = "dcpipe.axes"
 
 @cache
 def load(group: str = GROUP) -> tuple[str, ...]:
-    """Import every entry point of a group, once. Returns the top-level packages that they are in.
+    """Import every module of an entry point group, once. Returns the names of the modules.
 
-    Raises: UserError naming the distribution whose entry point cannot be imported.
+    Raises: UserError naming the package of a module that cannot be imported.
     """
-    packages = set()
-    for point in sorted(entry_points(group=group), key=lambda point: (point.value, point.name)):
+    modules: list[str] = []
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        package = entry.dist.name if entry.dist else "an installed package"
         try:
-            point.load()
-        except Exception as error:  # whatever a stranger's module raises
-            owner = point.dist.name if point.dist else point.name
-            what = f"its entry point {point.name} = {point.value} cannot be imported ({error})"
-            remedy = f"update {owner}, or uninstall it"
-            raise UserError(what, where=f"the installed package {owner}", remedy=remedy) from error
-        packages.add(point.module.partition(".")[0])
-    return tuple(sorted(packages))
+            entry.load()
+        except Exception as error:
+            remedy = f"repair or uninstall {package}"
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            where = f"{package}: {entry.value}"
+            raise UserError(f"cannot be imported ({reason})", where=where, remedy=remedy) from error
+        modules.append(entry.module)
+    return tuple(modules)

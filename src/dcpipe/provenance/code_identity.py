@@ -83,7 +83,7 @@ def _is_bare_text(node: object) -> bool:
 @cache
 def _modules() -> dict[str, Path]:
     found = _below(SOURCE, PACKAGE)
-    for package in plugins.load():
+    for package in sorted({module.partition(".")[0] for module in plugins.load()}):
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:
             for folder in spec.submodule_search_locations:

@@ -31,7 +31,8 @@ def metadata(report: Job, root: Path, chain: Iterable[Job], files: Iterable[Path
     made: dict[str, Entity] = {}
     actions = [_action(job, root, made) for job in chain]
     parts = [_file(path, root, report) for path in files]
-    experiment = report.section("experiment", Experiment)
+    experiment = report.sections["experiment"]
+    assert isinstance(experiment, Experiment)  # noqa: S101 (the graph put it there)
     whole: Entity = {
         "@id": "./",
         "@type": "Dataset",

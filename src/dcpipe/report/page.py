@@ -67,7 +67,8 @@ def render(job: Job, cells: Sequence[Cell], tables: Sequence[Table], spent: Sequ
 
     Raises: CorruptArtifactError naming an artifact that is not what was written; UserError if jinja2 is missing.
     """
-    experiment = job.section("experiment", Experiment)
+    experiment = job.sections["experiment"]
+    assert isinstance(experiment, Experiment)  # noqa: S101 (the graph put it there)
     heads, chain = headlines(cells), sources.chain([sources.graph.maker(path) for path in job.inputs["metrics"]])
     galleries = _galleries(cells, sources)
     template = _environment().get_template("page.html")
@@ -123,7 +124,8 @@ def _protocol(head: Headline) -> list[str]:
     """The protocol as resolved, a line for each dataset and ipc that has its own."""
     lines: dict[str, list[str]] = {}
     for entry in head.entries.values():
-        what = entry.cell.sets[0].scored.section("evaluation", Evaluation)
+        what = entry.cell.sets[0].scored.sections["evaluation"]
+        assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
         rate = _rate(what.learning_rate)
         line = (
             f"{what.networks} network{'s' if what.networks > 1 else ''} a set, {what.epochs} epochs, "

@@ -26,7 +26,8 @@ def trajectories(spent: Sequence[Spent], sources: Origins) -> Table:
 
 def _stores(recorded: Spent, spent: Sequence[Spent], sources: Origins) -> Iterator[tuple[Value, ...]]:
     job = recorded.jobs[0]
-    what, names = job.section("experts", Experts), (job.wildcards["dataset"], job.wildcards["experts"])
+    what, names = job.sections["experts"], (job.wildcards["dataset"], job.wildcards["experts"])
+    assert isinstance(what, Experts)  # noqa: S101 (the graph put it there)
     experts = what.shard_experts * len(recorded.jobs)
     every = _every_epoch(recorded, experts * (what.epochs + 1), sources)
     if every is not None:

@@ -3,8 +3,10 @@
 To add a stage `robust`, write two files anywhere in the package: `robust_plan.py` with a `@register`ed subclass of
 `Stage` (every module whose name ends in `_plan` is found and imported), and the module that it names as its
 `implementation`, with `run(task)`. Nothing else lists stages: the graph, both engines and the command line ask
-`STAGES`. In a package of your own, name the first file under the entry point group `dcpipe.axes` (see
-`params/plugins.py`).
+`STAGES`. In a package of your own, name the first file in your pyproject.toml:
+
+    [project.entry-points."dcpipe.axes"]
+    robust = "our_package.robust_plan"
 
 Plans are neutral in code identity and import no torch; the implementation is imported when a job runs.
 """
