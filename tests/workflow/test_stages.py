@@ -11,6 +11,7 @@ import repository
 from clone import Clone
 from dcpipe.data import arrays
 from dcpipe.errors import RefusedError, UserError
+from dcpipe.params.dataset import Dataset
 from dcpipe.params.strict_yaml import read
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.stages import DATASET, IPC, STAGES, Payload, Plan, Registry, Stage, match, wildcards
@@ -197,9 +198,9 @@ def test_a_job_with_other_wildcards_is_refused(words: dict[str, str]) -> None:
 
 def test_a_section_of_another_type_than_asked_for_is_refused() -> None:
     job = Graph(repository.ROOT).job("data", dataset="tiny")
-    assert job.section("source", str) == "dcpipe.data.digits"
-    with pytest.raises(TypeError, match="the section source of data_tiny is str, not int"):
-        job.section("source", int)
+    assert job.section("dataset", Dataset).network
+    with pytest.raises(TypeError, match="the section dataset of data_tiny is Dataset, not int"):
+        job.section("dataset", int)
     with pytest.raises(TypeError, match="the section nothing of data_tiny is NoneType"):
         job.section("nothing", str)
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data import registry
-from dcpipe.data.facts import Facts
 from dcpipe.params import check
+from dcpipe.params.facts import Facts
 from dcpipe.params.values import keys
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register
 
@@ -30,12 +29,11 @@ class DataStage(Stage):
         """The source is part of the code; how long it takes is known of each source."""
         resolved, dataset = graph.library.dataset(words["dataset"])
         check.dataset(resolved, dataset)
-        source, facts = registry.SOURCES[dataset.source.kind], registry.facts(dataset)
         return Plan(
             values=[keys(resolved, without=("description", "network", "whitening"))],
-            roots=(source,),
-            sections={"dataset": dataset, "source": source, "facts": facts},
-            resources=Resources(mem_mb=2000, runtime=facts.minutes),
+            roots=(*dataset.source.implementation, *dataset.standardise.implementation),
+            sections={"dataset": dataset},
+            resources=Resources(mem_mb=2000, runtime=dataset.facts.minutes),
         )
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
@@ -46,7 +44,7 @@ class DataStage(Stage):
 
 def facts_of(graph: "Graph", job: "Job") -> Facts:
     """What is known of the dataset of a job."""
-    return registry.facts(graph.library.dataset(job.wildcards["dataset"])[1])
+    return graph.library.dataset(job.wildcards["dataset"])[1].facts
 
 
 def pixels(facts: Facts) -> int:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from dcpipe.data.data_plan import facts_of, pixels
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Zca
 from dcpipe.params.values import keys
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register
 
@@ -31,13 +30,16 @@ class WhitenStage(Stage):
     def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
         """Raises: UserError if the dataset is not whitened."""
         resolved, dataset = graph.library.dataset(words["dataset"])
-        if not isinstance(dataset.whitening, Zca):
-            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind")
+        threads = dataset.whitening.fit_threads
+        if threads is None:
+            remedy = "choose a dataset with whitening.kind: zca"
+            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return Plan(
             inputs={"train": (graph.job("data", dataset=words["dataset"]).outputs["train"],)},
             values=[keys(resolved, only=("whitening",))],
-            sections={"whitening": dataset.whitening},
-            resources=Resources(dataset.whitening.threads, mem_mb=8000, runtime=120),
+            roots=dataset.whitening.implementation,
+            sections={"dataset": dataset},
+            resources=Resources(threads, mem_mb=8000, runtime=120),
         )
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
@@ -48,6 +50,6 @@ class WhitenStage(Stage):
 def image_inputs(graph: "Graph", dataset: str) -> dict[str, tuple[str, ...]]:
     """The inputs of whoever reads images: the training store, and the whitening where the dataset has one."""
     inputs: dict[str, tuple[str, ...]] = {"train": (graph.job("data", dataset=dataset).outputs["train"],)}
-    if isinstance(graph.library.dataset(dataset)[1].whitening, Zca):
+    if graph.library.dataset(dataset)[1].whitening.fit_threads is not None:
         inputs["whitening"] = (graph.job("whiten", dataset=dataset).outputs["whitening"],)
     return inputs

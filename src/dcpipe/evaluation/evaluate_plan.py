@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dcpipe.data.whiten_plan import image_inputs
-from dcpipe.models import names
-from dcpipe.params import check
+from dcpipe.params import check, network_name
+from dcpipe.params.axis import implementations
 from dcpipe.params.values import keys, native
 from dcpipe.workflow.stages import (
     DATASET,
@@ -51,7 +51,7 @@ class EvaluateStage(Stage):
         check.evaluation(resolved, evaluation, data, network)
         real = data.network if network == "native" else network
         made = graph.job("distill", **{wildcard.name: words[wildcard.name] for wildcard in CELL})
-        source = "synthetic" if evaluation.selection == "last" else "snapshots"
+        source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
         return Plan(
             inputs={
                 "synthetic": (made.outputs[source],),
@@ -59,7 +59,7 @@ class EvaluateStage(Stage):
                 "test": (graph.job("data", dataset=dataset).outputs["test"],),
             },
             values=[keys(resolved, without=("description",)), native(resolved_dataset, network)],
-            roots=(names.module_of(real),),
+            roots=(*implementations(evaluation), network_name.module_of(real)),
             sections={"evaluation": evaluation, "network": real},
             resources=self.asking(evaluation.compute.threads),
         )

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.experts.experts_plan import kept_of
-from dcpipe.models import names
-from dcpipe.params import check
+from dcpipe.params import check, network_name
 from dcpipe.params.values import keys, native
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register
 
@@ -33,13 +32,13 @@ class ConvexifyStage(Stage):
         """The network is that of the experts."""
         dataset, name = words["dataset"], words["experts"]
         resolved, experts = graph.library.experts(name, dataset)
-        check.waypoints(resolved, experts, words["waypoints"])
+        check.refuse_bad_waypoints(resolved, experts, words["waypoints"])
         made = graph.job("experts", dataset=dataset, experts=name, shard=words["shard"])
         network = made.section("network", str)
         return Plan(
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
             values=[keys(resolved, only=("store",)), native(graph.library.dataset(dataset)[0], experts.network)],
-            roots=(names.module_of(network),),
+            roots=(network_name.module_of(network),),
             sections={"store": experts.store, "network": network},
         )
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data import registry
 from dcpipe.data.data_plan import facts_of
 from dcpipe.data.whiten_plan import image_inputs
-from dcpipe.experts.epochs import kept_epochs
-from dcpipe.models import names
-from dcpipe.params import check
+from dcpipe.params import check, network_name
+from dcpipe.params.axis import implementations
+from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.values import keys, native
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register
@@ -16,11 +15,6 @@ from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resou
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
-
-ORIGINS = {
-    "trained": "dcpipe.experts.experts_stage",
-    "imported": "dcpipe.experts.buffers",
-}  # what makes experts, by origin
 
 
 @register
@@ -39,17 +33,16 @@ class ExpertsStage(Stage):
     resources = Resources(mem_mb=2000, runtime=240, gpu=1)
 
     def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
-        """The origin of the experts chooses the implementation."""
+        """The network is the dataset's own where the experts say `native`."""
         resolved_dataset, dataset = graph.library.dataset(words["dataset"])
         resolved, experts = graph.library.experts(words["experts"], words["dataset"])
-        check.experts(resolved, experts, dataset, int(words["shard"]))
+        check.experts(resolved, experts, dataset.facts, int(words["shard"]))
         network = dataset.network if experts.network == "native" else experts.network
         return Plan(
             inputs=image_inputs(graph, words["dataset"]),
             values=[keys(resolved, without=("description", "count")), native(resolved_dataset, experts.network)],
-            implementation=ORIGINS[experts.origin.kind],
-            roots=(names.module_of(network),),
-            sections={"experts": experts, "network": network, "facts": registry.facts(dataset)},
+            roots=(*implementations(experts), network_name.module_of(network)),
+            sections={"experts": experts, "network": network, "facts": dataset.facts},
             resources=self.asking(experts.compute.threads),
         )
 

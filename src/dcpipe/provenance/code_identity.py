@@ -18,6 +18,7 @@ import yaml
 
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.params import plugins
+from dcpipe.params.axis import is_config
 from dcpipe.params.strict_yaml import Tree, Value, read
 
 FILE = "code_identity.yaml"
@@ -33,14 +34,18 @@ NEUTRAL = (
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
 )  # fmt: skip
+COUNTED = ("dcpipe.params.network_name",)  # what a network is, by its name
 PLAN = "_plan"  # ends the names of modules that say what a stage reads and what can alter it (`workflow/stages.py`)
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
 
 def is_neutral(module: str) -> bool:
     """Whether a module can be edited without any artifact changing."""
+    if module in COUNTED:
+        return False
     return (
         module == PACKAGE
+        or is_config(module)
         or module.endswith(PLAN)
         or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
     )

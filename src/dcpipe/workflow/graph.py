@@ -94,9 +94,8 @@ class Graph:
 
     def _make(self, stage: Stage, words: dict[str, str]) -> Job:
         plan, values, modules = stage.plan(self, words), [], tuple[str, ...]()
-        implementation = plan.implementation or stage.implementation
         if not stage.is_view:
-            modules = self._reached((implementation, *plan.roots))
+            modules = self._reached((stage.implementation, *plan.roots))
             code = {name: self._code[name] for name in [*map(code_identity.key, modules), "pins"]}
             values = [{code_identity.FILE: code}]
         return Job(
@@ -107,7 +106,7 @@ class Graph:
             params=merge([*plan.values, *values]),
             command=f"{self._command(stage, words)} --log {stage.log.format(**words)}",
             resources=plan.resources or stage.resources,
-            implementation=implementation,
+            implementation=stage.implementation,
             modules=modules,
             sections=plan.sections,
         )

@@ -93,8 +93,8 @@ class Plan:
     """One job's part of a stage: what it reads, what can alter its bytes, and what its implementation receives.
 
     `inputs` maps names to paths relative to the root; `values` are the params that can alter it; `roots` the modules
-    that its params choose beside the implementation; `sections` the typed params; `resources` and `implementation`
-    stand in for the stage's own, where params choose them.
+    that its params choose beside the implementation; `sections` the typed params; `resources` stand in for the stage's
+    own, where params choose them.
     """
 
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -102,7 +102,6 @@ class Plan:
     roots: Iterable[str] = ()
     sections: Mapping[str, object] = field(default_factory=dict)
     resources: Resources | None = None
-    implementation: str | None = None
 
 
 class Stage(ABC):

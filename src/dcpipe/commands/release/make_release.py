@@ -31,7 +31,7 @@ from dcpipe.data.store import Standardisation, Transform, Whitened
 from dcpipe.distillation import preview, synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import RefusedError
-from dcpipe.params.evaluation import Evaluation, FixedRate, SearchedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, staleness
 from dcpipe.workflow.graph import Graph
@@ -147,9 +147,9 @@ def _content(parts: _Parts) -> dict[str, bytes]:
 def _rate(parts: _Parts) -> float | None:
     """The protocol's rate, or the one it found; None: the set's own step size."""
     given = parts.protocol.learning_rate
-    if isinstance(given, SearchedRate):
+    if given.candidates > 1:
         return float(str(parts.scores["learning_rate"]))
-    return given.value if isinstance(given, FixedRate) else None
+    return given.constant
 
 
 def _transform(transform: Transform) -> dict[str, Tensor]:
