@@ -306,7 +306,9 @@ def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
 def test_an_episode_that_fails_leaves_set_and_optimiser_as_before(tiny: Path) -> None:
     """The first update goes too far for the second; neither counts."""
     repository.set_params(
-        tiny, "methods/dc.yaml", {"overrides.tiny.outer": {"iterations": 4, "images": {"optimiser": {"learning_rate": 1e30}}}}
+        tiny,
+        "methods/dc.yaml",
+        {"overrides.tiny.outer": {"iterations": 4, "images": {"optimiser": {"learning_rate": 1e30}}}},
     )
     job = Graph(tiny).job("distill", dataset="tiny", method="dc", ipc=1, set=0)
     with pytest.raises(NonFiniteError, match=r"^iteration 0: "):

@@ -191,9 +191,7 @@ def test_a_soft_set_reads_back_as_it_was_written(taught: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("method", "key"), [("datm", f"{TINY}.iterations"), ("tesla-soft", "outer.iterations")])
-def test_a_snapshot_of_soft_labels_is_the_end_of_a_run_that_long(
-    method: str, key: str, again: Path
-) -> None:
+def test_a_snapshot_of_soft_labels_is_the_end_of_a_run_that_long(method: str, key: str, again: Path) -> None:
     long = Run(again, method, 1)
     short = distil(again, method, **{key: 4})
     assert same(short.synthetic, long.snapshots[4])

@@ -18,7 +18,13 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     ),
     "a learned step size": (
         "dm",
-        {"outer.step_size": {"kind": "learned", "initial": 0.01, "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5}}},
+        {
+            "outer.step_size": {
+                "kind": "learned",
+                "initial": 0.01,
+                "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5},
+            }
+        },
         "outer.step_size.kind: has no effect: distribution matching has no inner step to learn a step size from; "
         "write fixed",
     ),

@@ -10,7 +10,11 @@ def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
     """Raises: NonFiniteError naming the iteration and the tensor, before anything was updated with it."""
     for name, tensor in tensors.items():
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
-            rates = "labels.optimiser.learning_rate" if name == "labels" else "images.optimiser.learning_rate or step_size.optimiser.learning_rate"
+            rates = (
+                "labels.optimiser.learning_rate"
+                if name == "labels"
+                else "images.optimiser.learning_rate or step_size.optimiser.learning_rate"
+            )
             remedy = f"lower {rates}; the state before it is kept"
             raise NonFiniteError(
                 f"{name.replace('_', ' ')} is not finite", where=f"iteration {iteration}", remedy=remedy

@@ -64,9 +64,8 @@ class Wanted:
     @classmethod
     def of(cls, job: Job) -> "Wanted":
         """What one of the jobs asks for."""
-        params, known, network = job.sections["experts"], job.sections["facts"], str(job.sections["network"])
-        assert isinstance(params, Experts)  # noqa: S101 (the graph put it there)
-        assert isinstance(known, Facts)  # noqa: S101 (the graph put it there)
+        params, known = job.section("experts", Experts), job.section("facts", Facts)
+        network = job.section("network", str)
         model = build(network, channels=known.channels, image_size=known.image_size, classes=known.classes)
         return cls(params, network, model)
 

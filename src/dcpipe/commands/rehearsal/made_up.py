@@ -59,12 +59,10 @@ class World:
                 execute(maker, self.root, instead=self._images)
             case "experts":
                 execute(self.provide(maker), self.root, instead=self._trajectory)
-            case "convexify":
-                execute(self.provide(maker), self.root)
             case "distill":
                 execute(replace(maker, inputs={}), self.root, instead=self._set)
-            case stage:
-                raise NotImplementedError(stage)
+            case _:  # as it is, on what is made up below it
+                execute(self.provide(maker), self.root)
 
     def _facts(self, job: Job) -> Facts:
         return self.graph.library.dataset(job.wildcards["dataset"])[1].facts

@@ -13,7 +13,6 @@ from dcpipe.params.method import Method
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-STAGES = ("experts", "distill", "evaluate")
 BATCHES = 2  # of training images that are made up for a network to train on
 
 
@@ -80,20 +79,23 @@ def cut(job: Job, steps: int) -> Mapping[str, object]:
 
 def _shape(graph: Graph, job: Job) -> Shape | None:
     """None: nothing that takes long."""
-    if job.stage not in STAGES:
+    if "dataset" not in job.wildcards:
         return None
     dataset = graph.library.dataset(job.wildcards["dataset"])[1]
     classes = dataset.facts.classes
-    if job.stage == "experts":
-        what = _experts(job)
-        few = max(1, math.ceil(BATCHES * what.batch / classes))
-        trained = not what.origin.is_foreign
-        return Shape(what.shard_experts * what.epochs, few, _a_class(job, dataset) / few) if trained else None
-    if job.stage == "distill":
-        method = _method(job)
-        real = min(method.matching.images_a_class, dataset.train_images_a_class or math.inf)
-        return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
-    return _evaluated(job, _maker(graph, job), dataset)
+    match job.stage:
+        case "experts":
+            what = _experts(job)
+            few = max(1, math.ceil(BATCHES * what.batch / classes))
+            trained = not what.origin.is_foreign
+            return Shape(what.shard_experts * what.epochs, few, _a_class(job, dataset) / few) if trained else None
+        case "distill":
+            method = _method(job)
+            real = min(method.matching.images_a_class, dataset.train_images_a_class or math.inf)
+            return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
+        case "evaluate":
+            return _evaluated(job, _maker(graph, job), dataset)
+    return None
 
 
 def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
@@ -130,18 +132,12 @@ def _test_images(dataset: Dataset) -> int:
 
 
 def _experts(job: Job) -> Experts:
-    what = job.sections["experts"]
-    assert isinstance(what, Experts)  # noqa: S101 (the graph put it there)
-    return what
+    return job.section("experts", Experts)
 
 
 def _method(job: Job) -> Method:
-    what = job.sections["method"]
-    assert isinstance(what, Method)  # noqa: S101 (the graph put it there)
-    return what
+    return job.section("method", Method)
 
 
 def _evaluation(job: Job) -> Evaluation:
-    what = job.sections["evaluation"]
-    assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
-    return what
+    return job.section("evaluation", Evaluation)
