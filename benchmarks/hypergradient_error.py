@@ -17,25 +17,24 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from dcpipe.distillation.matching.common import Matching, Setting
 
 from dcpipe import device
 from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.episodes import Matching
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact, PerStep, Truncated
-from dcpipe.distillation.matching import trajectory
 from dcpipe.distillation.matching.trajectory_config import Trajectory
+from dcpipe.distillation.setting import Setting
 from dcpipe.params import resolve
 from dcpipe.params.method import Method
-from dcpipe.provenance.artifact import Draft
+from dcpipe.provenance import artifact
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.task import Task
 
 KEPT = ("1/6", "1/3", "1/2", "2/3", "5/6")
 
@@ -50,17 +49,28 @@ def kinds() -> dict[str, Any]:
 def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, int, dict[str, Matching]]:
     """MTT at one image a class, its inner steps, and its matching by each hypergradient, with the same draws."""
     job = Graph(root).job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
-    task = Task(job, root, cast(Draft, None), State(root / "state/none"))  # it reads inputs and writes nothing
-    method = task.section("method", Method)
+    method, inputs = job.section("method", Method), job.inputs
     assert isinstance(method.matching, Trajectory)
     device.prepare(method.compute.threads)
-    whitened_by = task.input("whitening") if "whitening" in job.inputs else None
-    train = store.load(task.input("train"), "train", torch.device("cpu"), whitened_by)
+    whitened_by = artifact.checked(root / job.input("whitening")) if "whitening" in inputs else None
+    train = store.load(artifact.checked(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
     stream = Stream.root(method.seed, "benchmark", dataset)
     found: dict[str, Matching] = {}
     for name, kind in kinds.items():
         changed = replace(method, matching=replace(method.matching, hypergradient=kind))
-        found[name] = trajectory.make(Setting(task, changed, train, stream, torch.device("cpu")))
+        setting = Setting(
+            changed,
+            train,
+            ipc=1,
+            set_index=0,
+            stream=stream,
+            device=torch.device("cpu"),
+            state=State(root / "state/none"),
+            name=job.name,
+            network=job.section("network", str),
+            trajectories=tuple(artifact.checked(root / path) for path in inputs["trajectories"]),
+        )
+        found[name] = changed.matching.build(setting)
     return job, method.matching.inner_steps, found
 
 
@@ -73,10 +83,10 @@ def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
         gradients: dict[str, list[torch.Tensor]] = {name: [] for name in by_kind}
         seconds: dict[str, float] = dict.fromkeys(by_kind, 0.0)
         for draw in range(draws):
-            episode = by_kind["exact"].draw(draw, len(synthetic.images_NCHW))
             for name, matching in by_kind.items():
+                episode = matching.draw(draw, len(synthetic.images_NCHW))
                 started = time.perf_counter()
-                gradients[name].append(matching.evaluate(synthetic, episode)[0].images.flatten())
+                gradients[name].append(episode.evaluate(synthetic).gradients.images.flatten())
                 seconds[name] += time.perf_counter() - started
         key = f"after {iteration} iterations"
         norms[key] = round(statistics.fmean(float(g.norm()) for g in gradients["exact"]), 6)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 KINDS = ("exact", "unrolled", "truncated", "per_step", "satm")
@@ -27,18 +28,22 @@ KEPT = 3  # truncated keeps the last third of the steps; satm is both of its pas
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One segment to match, as a matching that outer sharpness can ask; it is its own episode."""
+class Segment:
+    """One segment to match, as an episode that outer sharpness can ask."""
 
     kind: Callable[..., Any]
+    problem: Callable[..., Any]
     inner: Any
     objective: Any
     draws: Any
     start_P: Any
-    facts: Any = None
 
-    def evaluate(self, synthetic: Any, _episode: Any, start: Any = None) -> Any:
-        return self.kind(
+    @property
+    def student(self) -> "Segment":
+        return self
+
+    def evaluate(self, synthetic: Any, start: Any = None) -> Any:
+        problem = self.problem(
             self.inner,
             images_NCHW=synthetic.images_NCHW,
             labels=synthetic.labels,
@@ -47,6 +52,7 @@ class Problem:
             objective=self.objective,
             draws=self.draws.after(start.step) if start else self.draws,
         )
+        return self.kind(problem)
 
 
 def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
@@ -55,14 +61,13 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
 
     from dcpipe import device
     from dcpipe.data import augment
-    from dcpipe.distillation import composition
     from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
-    from dcpipe.distillation.hypergradient.problem import InnerDraws
+    from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
     from dcpipe.distillation.sharpness.passes import ascent, two_passes
     from dcpipe.distillation.student import draw_batches, make_inner
     from dcpipe.distillation.synthetic_set import SyntheticSet
     from dcpipe.models.build import build
-from dcpipe.params.shares import SecondPass
+    from dcpipe.params.shares import SecondPass
 
     device.prepare(threads)
     generator = torch.Generator().manual_seed(0)
@@ -75,14 +80,15 @@ from dcpipe.params.shares import SecondPass
         augment.draw(strategy, batch=len(rows), height=32, width=32, generator=generator, siamese=False)
         for rows in batches
     )
-    module = composition.load(composition.HYPERGRADIENTS["truncated" if kind == "satm" else kind])
+    module = import_module(f"dcpipe.distillation.hypergradient.{'truncated' if kind == 'satm' else kind}")
     evaluate: Callable[..., Any] = (
         module.through_last(max(1, steps // KEPT)) if kind in ("truncated", "satm") else module.evaluate
     )
     micro_batch = None if kind == "unrolled" or ipc * 10 <= MICRO_BATCH else MICRO_BATCH
     started = time.perf_counter()
-    problem = Problem(
+    segment = Segment(
         evaluate,
+        Problem,
         make_inner(model, augment=augment.apply, micro_batch=micro_batch),
         partial(trajectory_distance, start_P=start_P, target_P=target_P),
         InnerDraws(batches, draws),
@@ -91,9 +97,9 @@ from dcpipe.params.shares import SecondPass
     synthetic = SyntheticSet(images, torch.arange(10).repeat_interleave(ipc), torch.tensor(0.01))
     if kind == "satm":
         second_pass = SecondPass(steps=f"1/{KEPT}", draws="shared")
-        two_passes(problem, synthetic, problem, second_pass, lambda h_NCHW: ascent(images, h_NCHW, 0.1))
+        two_passes(synthetic, segment, second_pass, lambda h_NCHW: ascent(images, h_NCHW, 0.1))
     else:
-        problem.evaluate(synthetic, problem)
+        segment.evaluate(synthetic)
     return {"peak_bytes": device.peak_bytes(), "seconds": round(time.perf_counter() - started, 1)}
 
 

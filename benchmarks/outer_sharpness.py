@@ -32,12 +32,13 @@ def measure(root: Path, dataset: str, methods: list[str], radius: float, draws: 
             seen: dict[str, list[float]] = {"loss": [], "norm": [], "sharpness": []}
             for draw in range(draws):
                 episode = matching.draw(draw, len(synthetic.images_NCHW))
-                gradients, trace = matching.evaluate(synthetic, episode)
-                climbed = synthetic.images_NCHW + ascent(synthetic.images_NCHW, gradients.images, radius)
-                _, theirs = matching.evaluate(replace(synthetic, images_NCHW=climbed), episode)
-                seen["loss"].append(float(trace.loss))
-                seen["norm"].append(float(gradients.images.norm()))
-                seen["sharpness"].append(float(theirs.loss - trace.loss))
+                answer = episode.evaluate(synthetic)
+                gradient = answer.gradients.images
+                climbed = synthetic.images_NCHW + ascent(synthetic.images_NCHW, gradient, radius)
+                theirs = episode.evaluate(replace(synthetic, images_NCHW=climbed))
+                seen["loss"].append(float(answer.loss))
+                seen["norm"].append(float(gradient.norm()))
+                seen["sharpness"].append(float(theirs.loss - answer.loss))
             means = {name: float(f"{statistics.fmean(values):.4g}") for name, values in seen.items()}
             rows.setdefault(method, {})[f"after {iteration} iterations"] = means
     return {"dataset": dataset, "inner_steps": inner_steps, "radius": radius, "draws": draws, "methods": rows}

@@ -34,7 +34,9 @@ class Matched:
 
     def loss(self, images_NCHW: Tensor, episode: Any) -> float:
         """The matching loss of the set with other images."""
-        return float(episode.evaluate(replace(self.synthetic, images_NCHW=images_NCHW)).loss)
+        return float(
+            replace(episode, matching=self.matching).evaluate(replace(self.synthetic, images_NCHW=images_NCHW)).loss
+        )
 
 
 def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **changes: Any) -> Matched:

@@ -22,7 +22,7 @@ PRESETS = ("dm", "cafe")
 
 
 def _answer(what: Matched, episode: Any) -> tuple[Tensor, Tensor]:
-    answer = episode.evaluate(what.synthetic)
+    answer = replace(episode, matching=what.matching).evaluate(what.synthetic)
     return answer.gradients.images, answer.loss
 
 

@@ -44,7 +44,7 @@ def _distance(what: Matched, a_P: Tensor, b_P: Tensor) -> Tensor:
 
 
 def _answer(what: Matched, episode: Any) -> tuple[Tensor, Tensor]:
-    answer = episode.evaluate(what.synthetic)
+    answer = replace(episode, matching=what.matching).evaluate(what.synthetic)
     return answer.gradients.images, answer.loss
 
 

@@ -29,7 +29,11 @@ from dcpipe.workflow.graph import Graph
 
 TINY = "overrides.tiny.outer"
 MODEL = build("convnet2-w32", channels=1, image_size=8, classes=10)
-FROZEN = {"kind": "learned", "initial": {"kind": "one-hot", "logit": 200.0}, "learning_rate": 0.0, "momentum": 0.0}
+FROZEN = {
+    "kind": "learned",
+    "initial": {"kind": "one-hot", "logit": 200.0},
+    "optimiser": {"kind": "sgd", "learning_rate": 0.0, "momentum": 0.0},
+}
 
 
 class Run:

@@ -28,7 +28,8 @@ IMPOSSIBLE = {
     ),
     "a kept epoch that is never reached": (
         {PLAIN: {"overrides.tiny.kept_epochs": "0-6"}},
-        "params/experts/plain.yaml: overrides.tiny.kept_epochs: epoch 5 is never reached: there are 4",
+        "params/experts/plain.yaml: overrides.tiny.kept_epochs: epoch 5 is never reached: there are 4; "
+        "keep epochs that are reached",
     ),
     "shards that are not whole": (
         {PLAIN: {"overrides.tiny.count": 3, "overrides.tiny.shard_experts": 2}},
@@ -45,8 +46,8 @@ IMPOSSIBLE = {
     ),
     "constants for other channels": (
         {TINY: {"standardise": {"kind": "constants", "mean": [0.1, 0.2], "std": [0.3]}}},
-        "params/datasets/tiny.yaml: standardise.mean: needs 1 numbers, one a channel; "
-        "write as many, or kind: from-train",
+        "params/datasets/tiny.yaml: standardise.mean: has 2 values; images have 1 channel; "
+        "write one a channel, or kind: from-train",
     ),
     "a network too deep for the images": (
         {TINY: {"network": "convnet4-w32"}},
@@ -119,7 +120,7 @@ def test_an_evaluation_network_must_take_the_images(root: Path) -> None:
 def test_a_shard_beyond_the_last_is_refused(root: Path) -> None:
     Graph(root).job("experts", dataset="tiny", experts="plain", shard=1)
     told = _refusal(root, "experts", dataset="tiny", experts="plain", shard=2)
-    assert told == "params/experts/plain.yaml: overrides.tiny.count: there is no shard 2: 2 are asked for"
+    assert told.endswith("overrides.tiny.count: there is no shard 2: 2 are asked for; name a shard from 0 to 1")
 
 
 def test_experts_of_which_nothing_is_kept_are_refused(root: Path) -> None:

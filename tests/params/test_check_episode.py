@@ -25,8 +25,8 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
                 "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5},
             }
         },
-        "outer.step_size.kind: has no effect: distribution matching has no inner step to learn a step size from; "
-        "write fixed",
+        "outer.step_size.kind: learned has no effect here: it needs students, which distribution matching "
+        "does not have; choose another kind",
     ),
     "training that no update follows": (
         "dc",
@@ -113,9 +113,9 @@ def test_no_experts_are_trained_for_a_method_that_draws_its_own_networks(method:
 
 def test_editing_one_matching_reruns_no_other(root: Path) -> None:
     methods = {"mtt": "trajectory", "dc": "gradient", "dm": "distribution", "cafe": "features"}
-    names = {kind: f"dcpipe.distillation.matching.{kind}" for kind in methods.values()}
+    names = {kind: f"dcpipe.distillation.matching.{kind.removesuffix('s')}_matching" for kind in methods.values()}
     for method, kind in methods.items():
         job = Graph(root).job("distill", **{**repository.CELL, "method": method})
         assert {own for own, module in names.items() if module in job.modules} == {kind}
         is_trajectory = isinstance(getattr(job.sections["method"], "matching", None), Trajectory)
-        assert ("dcpipe.distillation.matching.network" in job.modules) != is_trajectory
+        assert ("dcpipe.distillation.matching.network_matching" in job.modules) != is_trajectory

@@ -11,6 +11,7 @@ import pytest
 import repository
 from dcpipe.errors import UserError
 from dcpipe.params import schema
+from dcpipe.params.axis import AxisValue, values_in
 from dcpipe.params.library import Library
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import Leaf, Resolved, available
@@ -24,76 +25,9 @@ PRESETS = {
     if LIBRARY.method(name, "tiny", 1)[1].outer
 }
 
-# what else a section needs where its kind is another; every legal kind must stand here
-SECTIONS: dict[tuple[str, str], dict[str, object]] = {
-    ("matching", "none"): {
-        "matching": {"kind": "none", "selection": {"kind": "random"}, "step_size": 0.05},
-        "outer": None,
-        "overrides": {},
-    },
-    ("matching.hypergradient", "unrolled"): {"matching.hypergradient": {"kind": "unrolled"}},
-    ("matching.hypergradient", "per_step"): {"matching.hypergradient": {"kind": "per_step", "micro_batch": None}},
-    ("matching.path", "convex"): {"matching.path": {"kind": "convex", "waypoints": [2]}},
-    ("matching.segment", "continuous"): {  # between epochs there is only a convex path
-        "matching.path": {"kind": "convex", "waypoints": [2]},
-        "matching.segment": {"kind": "continuous", "max_start_epoch": 2, "span_epochs": 2},
-    },
-    ("matching.start_noise", "gaussian"): {
-        "matching.start_noise": {"kind": "gaussian", "sigma": 0.01, "objective": "displacement"}
-    },
-    ("outer.averaging", "ema"): {"outer.averaging": {"kind": "ema", "decay": 0.9, "of_iterations": 3}},
-    ("outer.step_size", "fixed"): {"outer.step_size": {"kind": "fixed", "initial": 0.05}, "overrides.digits": {}},
-}
-WHOLE = {"second_pass": {"steps": "1/1", "draws": "shared"}}
-# the same for sections that overrides may hold: put in the place where the kind stands
-KINDS: dict[tuple[str, str], dict[str, object]] = {
-    ("matching.levels", "intra-class"): {"kind": "intra-class"},
-    ("matching.levels", "inter-class"): {"kind": "inter-class", "weight": 3.0},
-    ("matching.levels", "interleaved"): {"kind": "interleaved", "weight": 3.0},
-    ("matching.levels", "multi-level"): {"kind": "multi-level", "weight": 3.0},
-    ("matching.distance.magnitude", "none"): {"kind": "none"},
-    ("matching.distance.magnitude", "euclidean"): {"kind": "euclidean", "weight": 1.0},
-    ("matching.distance.magnitude", "squared"): {"kind": "squared", "weight": 1.0},
-    ("matching.distance.magnitude", "mean-squared"): {"kind": "mean-squared", "weight": 100.0},
-    ("matching.updates", "fixed"): {"kind": "fixed", "count": 4},
-    ("matching.updates", "until-settled"): {
-        "kind": "until-settled", "window": 2, "range": 0.0, "real_batch": 2, "at_most": 3,
-    },
-    ("matching.segment", "growing"): {
-        "kind": "growing", "min_start_epoch": 0, "first_max_start_epoch": 1, "max_start_epoch": 2,
-        "growth_iterations": 3, "span_epochs": 2,
-    },
-    ("matching.hypergradient", "truncated"): {"kind": "truncated", "kept": "2/5", "micro_batch": None},
-    ("outer.sharpness", "sam"): {"kind": "sam", "radius": 0.5, **WHOLE},
-    ("outer.sharpness", "gsam"): {"kind": "gsam", "radius": 0.5, "alpha": 0.5, **WHOLE},
-    ("outer.sharpness", "asam"): {"kind": "asam", "radius": 0.5, "offset": 0.01, **WHOLE},
-    ("outer.sharpness", "vasso"): {"kind": "vasso", "radius": 0.5, "theta": 0.5, **WHOLE},
-    ("outer.sharpness", "satm"): {
-        "kind": "satm", "radius": 0.5, "noise": {"scale": 0.1, "unit": "rms", "kept": False}, **WHOLE,
-    },
-    ("outer.labels", "learned"): {
-        "kind": "learned", "initial": {"kind": "one-hot", "logit": 3.0}, "learning_rate": 2.0, "momentum": 0.9,
-    },
-    ("outer.labels", "teacher"): {"kind": "teacher", "teacher": {"kind": "segment-target"}},
-    ("outer.coordinates", "pruned"): {"kind": "pruned", "threshold": 0.5},
-    ("outer.step_size", "first-order"): {
-        "kind": "first-order", "initial": 0.05, "learning_rate": 1e-5, "momentum": 0.5, "unit": "plain",
-        "largest_change": None,
-    },
-    ("outer.step_size", "learned"): {"kind": "learned", "initial": 0.01, "learning_rate": 1e-5, "momentum": 0.5},
-    ("matching.training", "none"): {"kind": "none"},
-    ("matching.training", "epochs"): {"kind": "epochs", "count": 4, "batch": 3},
-    ("matching.training", "schedule"): {"kind": "schedule", "counts": [4, 1], "batch": 3},
-    ("matching.training", "until-overfit"): {"kind": "until-overfit", "real_batch": 2, "at_most": 4, "batch": 3},
-    ("matching.training", "until-moved"): {
-        "kind": "until-moved", "window": 2, "range": 0.9, "real_batch": 2, "at_most": 4, "batch": 3,
-    },
-}  # fmt: skip
-ON_PURPOSE = ("has no effect", "would have no label")
-# another matching has other knobs: it is another method, whatever is changed
+# axes whose values outside a preset's own matching are other methods, whatever is changed
 NEVER = {("matching", kind) for kind in ("trajectory", "gradient", "distribution", "features")}
-# where the first images of tiny's classes happen to be classified correctly, this changes nothing: see test_label_knobs
-ELSEWHERE = {("outer.images.initial", "correct")}
+ON_PURPOSE = ("has no effect", "would have no label")
 ALTERNATIVES: dict[str, object] = {  # by key, or by preset and key
     "datm matching.segment.first_max_start_epoch": 1,
     "datm matching.segment.max_start_epoch": 4,
@@ -124,6 +58,33 @@ ALTERNATIVES: dict[str, object] = {  # by key, or by preset and key
 }
 
 
+def _value_at(preset: str, key: str) -> AxisValue:
+    """The value on an axis that stands at a dotted key of a preset."""
+    return dict(values_in(LIBRARY.method(preset, "tiny", 1)[1]))[key]
+
+
+def _other_kinds(preset: str, section: str, place: str) -> list[dict[str, object]]:
+    """Every other value of the axis, as its own example has it, with what it needs beside it."""
+    here = _value_at(preset, section)
+    kinds = [kind for kind in sorted(here.registry) if kind != here.kind and (section, kind) not in NEVER]
+    examples = [here.registry[kind].examples()[kind] for kind in kinds]
+    return [{place: dict(example.tree), **example.beside} for example in examples]
+
+
+def _is_elsewhere(key: str, change: dict[str, object]) -> bool:
+    """Where the first images happen to be classified correctly this changes nothing: see test_label_knobs."""
+    return key == "outer.images.initial" and {"kind": "correct"} in change.values()
+
+
+def _changed_by_value(preset: str, key: str) -> list[object]:
+    """What the value that a knob belongs to would have it changed to."""
+    for section, value in values_in(LIBRARY.method(preset, "tiny", 1)[1]):
+        changes = type(value).examples()[value.kind].changes
+        if key.removeprefix(f"{section}.") in changes and key.startswith(f"{section}."):
+            return [changes[key.removeprefix(f"{section}.")]]
+    return []
+
+
 def _other_texts(preset: str, key: str) -> list[str]:
     """What else a knob may say, as the refusal of a word that means nothing tells it."""
     resolved = PRESETS[preset]
@@ -144,16 +105,19 @@ def _changes(preset: str, key: str) -> list[dict[str, object]]:
         values: list[object] = ["others"]
     elif key.endswith(".kind"):
         section, place = key.removesuffix(".kind"), leaf.origin.key.removesuffix(".kind")
-        kinds = [kind for kind in _other_texts(preset, key) if (section, kind) not in NEVER]
-        return [SECTIONS.get((section, kind)) or {place: KINDS[section, kind]} for kind in kinds]
+        return _other_kinds(preset, section, place)
+    elif key in dict(values_in(LIBRARY.method(preset, "tiny", 1)[1])):  # a value that is written in short
+        return [change for change in _other_kinds(preset, key, leaf.origin.key) if not _is_elsewhere(key, change)]
     elif key in ALTERNATIVES:
         values = [ALTERNATIVES.get(f"{preset} {key}", ALTERNATIVES[key])]
     elif f"{preset} {key}" in ALTERNATIVES:
         values = [ALTERNATIVES[f"{preset} {key}"]]
+    elif _changed_by_value(preset, key):
+        values = _changed_by_value(preset, key)
     elif isinstance(value, bool):
         values = [not value]
     elif isinstance(value, str):
-        values = [text for text in _other_texts(preset, key) if (key, text) not in ELSEWHERE]
+        values = list[object](_other_texts(preset, key))
     else:
         assert isinstance(value, int | float)
         values = [value + 1 if isinstance(value, int) else value * 1.5]
@@ -168,15 +132,8 @@ def _own(preset: str) -> list[str]:
     return [key for key in own if not (is_variant and key.endswith(".kind"))]
 
 
-def _tried() -> list[object]:
-    tried = [(preset, key, change) for preset in PRESETS for key in _own(preset) for change in _changes(preset, key)]
-    slow = [pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")]
-    return [
-        pytest.param(
-            *what, id=f"{what[0]} {what[1]} {what[2]}"[:80], marks=slow if what[1] == "compute.backend" else ()
-        )
-        for what in tried
-    ]
+def _tried(preset: str) -> list[tuple[str, dict[str, object]]]:
+    return [(key, change) for key in _own(preset) for change in _changes(preset, key)]
 
 
 @pytest.fixture(scope="module")
@@ -203,29 +160,48 @@ def unchanged(short: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return cache(lambda preset: _made(short, preset, tmp_path_factory.mktemp("unchanged")))
 
 
-@pytest.mark.parametrize(("preset", "key", "change"), _tried())
-def test_a_knob_changed_alone_changes_the_bytes_or_is_refused(
-    preset: str,
-    key: str,
-    change: dict[str, object],
-    short: Path,
-    unchanged: Callable[[str], dict[str, bytes]],
-    tmp_path: Path,
+Unchanged = Callable[[str], dict[str, bytes]]
+
+
+def _refuse_silence(
+    preset: str, key: str, change: dict[str, object], short: Path, unchanged: Unchanged, to: Path
 ) -> None:
+    """A knob changed alone must change the bytes, or be refused for a reason that says so."""
     path, before = short / f"params/methods/{preset}.yaml", unchanged(preset)
     text, refused, found = path.read_text(), "", {}
     try:
         repository.set_params(short, f"methods/{preset}.yaml", change)
-        found = _made(short, preset, tmp_path)
+        found = _made(short, preset, to)
     except UserError as refusal:
         refused = str(refusal)
     finally:
         path.write_text(text)
     if refused:
-        assert any(words in refused for words in ON_PURPOSE)
+        assert any(words in refused for words in ON_PURPOSE), refused
         return
     changed = found["snapshots.safetensors"] if key == "outer.snapshot_every" else found["synthetic.safetensors"]
     assert changed not in before.values()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_knob_changed_alone_changes_the_bytes_or_is_refused(
+    preset: str, short: Path, unchanged: Unchanged, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for number, (key, change) in enumerate(_tried(preset)):
+        if key != "compute.backend":
+            with subtests.test(key=key, change=change):
+                _refuse_silence(preset, key, change, short, unchanged, tmp_path / str(number))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_compiled_step_changes_the_bytes_or_is_refused(
+    short: Path, unchanged: Unchanged, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    tried = [(preset, key, change) for preset in PRESETS for key, change in _tried(preset) if key == "compute.backend"]
+    for number, (preset, key, change) in enumerate(tried):
+        with subtests.test(preset=preset):
+            _refuse_silence(preset, key, change, short, unchanged, tmp_path / str(number))
 
 
 EXPERTS = [

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import repository
 from dcpipe.errors import UserError
+from dcpipe.params.library import Library
 from dcpipe.params.resolve import Origin, Resolved, lineage, resolve
 
 LAYERS = [  # from the weakest to the strongest: a file, and where in it the value stands
@@ -132,3 +134,18 @@ def test_sections_that_take_no_overrides_refuse_them(root: Path) -> None:
     _write(root, "y.yaml", "a: 1\noverrides: {digits: {ipc1: {a: 2}}}", "experts")
     with pytest.raises(UserError, match=r"^params/experts/y\.yaml: overrides\.digits\.ipc1: experts know no ipc; "):
         resolve(root, "experts", "y", context=("digits",))
+
+
+def test_a_value_in_short_and_one_in_full_replace_each_other(tmp_path: Path) -> None:
+    params, full = repository.copy_params(tmp_path), {"kind": "noise"}
+    for name, base, initial in (("in-full", "mtt", full), ("in-short", "in-full", "real")):
+        text = yaml.safe_dump(
+            {"base": base, "description": "x", "label": "x", "outer": {"images": {"initial": initial}}}
+        )
+        (root / f"params/methods/{name}.yaml").write_text(text)
+    kinds = {}
+    for name in ("mtt", "in-full", "in-short"):
+        outer = Library(params).method(name, "tiny", 1)[1].outer
+        assert outer is not None
+        kinds[name] = outer.images.initial.kind
+    assert kinds == {"mtt": "real", "in-full": "noise", "in-short": "real"}

@@ -50,10 +50,11 @@ class DistillStage(Stage):
         dataset, ipc = words["dataset"], int(words["ipc"])
         resolved, method = graph.library.method(words["method"], dataset, ipc)
         data = graph.library.dataset(dataset)[1]
+        images = image_inputs(graph, dataset)  # and with them the dataset's own checks
         context = MethodContext(resolved, method, data, data.facts, ipc, None)
         below = self._below(graph, dataset, context)
         return Plan(
-            inputs={**image_inputs(graph, dataset), **below.inputs},
+            inputs={**images, **below.inputs},
             values=[keys(resolved, without=("description", "label")), *below.values],
             roots=(*implementations(method), *below.roots),
             sections={"method": method, **below.sections},

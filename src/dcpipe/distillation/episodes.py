@@ -40,7 +40,7 @@ class StudentEpisode(Protocol):
     """An episode whose gradients come through a student's inner loop."""
 
     @property
-    def target_P(self) -> Tensor:
+    def target_P(self) -> Tensor:  # noqa: N802 (shape letters are capital)
         """The parameters (P) that the student should reach."""
         ...
 

@@ -77,7 +77,9 @@ class At:
         return self.error_at(f"{self.key}.{knob}" if knob else self.key, problem, remedy)
 
     def error_at(self, key: str, problem: str, remedy: str | None = None) -> UserError:
-        """The refusal of any key of the section."""
+        """The refusal of any key of the section; the kind of a value that is written in short stands at the value."""
+        if key not in self.resolved.leaves and key.endswith(".kind"):
+            key = key.removesuffix(".kind")
         return UserError(problem, where=self.resolved.place(key), remedy=remedy)
 
 

@@ -108,9 +108,8 @@ def _refuse_idle_optimisers(context: MethodContext) -> None:
 
 
 def _refuse_need(at: At, value: AxisValue, need: Need, matching: str) -> None:
-    key = at.key if at.key in at.resolved.leaves else f"{at.key}.kind"
     problem = f"{value.kind} has no effect here: it needs {need.value}, which {matching} matching does not have"
-    raise at.error_at(key, problem, "choose another kind")
+    raise at.error("kind", problem, "choose another kind")
 
 
 def evaluation(resolved: Resolved, config: Evaluation, data: Dataset, network: str) -> None:

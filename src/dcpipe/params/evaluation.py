@@ -37,10 +37,9 @@ class EvaluationValue(AxisValue, axis="any value of a protocol"):
     def check(self, at: At, context: EvaluationContext) -> None:
         """Refuse a protocol that looks at validation images where there are none. Raises: UserError."""
         if self.needs_validation and context.dataset.split.validation_per_class == 0:
-            key = at.key if at.key in at.resolved.leaves else f"{at.key}.kind"
             problem = f"{self.kind} needs validation images and the dataset has none"
             remedy = "use a dataset variant with split.validation_per_class above 0"
-            raise at.error_at(key, problem, remedy)
+            raise at.error("kind", problem, remedy)
 
 
 class RateConfig(EvaluationValue, axis="evaluation rate"):

@@ -216,13 +216,18 @@ def _overlay(
     leaves: dict[str, Leaf], tree: Tree, *, file: str, prefix: str, sources: dict[str, str], only_known: bool
 ) -> None:
     for section in _replaced_sections(tree):
-        if only_known and not any(key.startswith(f"{section}.") for key in leaves):
+        old = [key for key in leaves if key == section or key.startswith(f"{section}.")]  # `initial: real` is one, too
+        if only_known and not old:
             raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
-        for key in [key for key in leaves if key.startswith(f"{section}.")]:
+        for key in old:
             del leaves[key]
     fresh = _replaced_sections(tree)
     for key, value in _flatten(tree, file=file):
         inside_fresh = any(key.startswith(f"{section}.") for section in fresh)
+        if f"{key}.kind" in leaves:  # a value in short takes the place of one in full
+            for inner in [inner for inner in leaves if inner.startswith(f"{key}.")]:
+                del leaves[inner]
+            inside_fresh = True
         if only_known and key not in leaves and not inside_fresh:
             near = get_close_matches(key, leaves, n=1)
             hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"

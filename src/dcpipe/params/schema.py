@@ -98,6 +98,6 @@ def _key(item: ErrorDetails, resolved: Resolved) -> str:
             parts.append(str(part))
         elif index == len(location) - 1 and not (isinstance(node, dict) and node.get("kind") == part):
             parts.append(str(part))
-    if item["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+    if item["type"] in {"union_tag_invalid", "union_tag_not_found"} and not isinstance(node, str):  # else in short
         parts.append("kind")
     return ".".join(parts)

@@ -90,7 +90,7 @@ class InnerDraws:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An inner loop and an objective of where it ends, to be differentiated with respect to what the student learns from.
+    """An inner loop and an objective of its end, to be differentiated with respect to what the student learns from.
 
     Shapes: images_NCHW; labels (N,) int64 or (N, K) logits; step_size 0-d; start_P. `objective` is asked once, at the
     last parameters. `labels_require_grad` asks for the derivative of label logits as well.

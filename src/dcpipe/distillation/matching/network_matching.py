@@ -53,7 +53,7 @@ Loss = Callable[[NetworkEpisode, SyntheticSet], Answer]
 
 
 class NetworkMatching:
-    """Draws the episodes of a `dcpipe.distillation.episodes.Matching`; all draws are named after iteration and update."""
+    """The episodes of a `dcpipe.distillation.episodes.Matching`; all draws are named after iteration and update."""
 
     def __init__(
         self,

@@ -13,7 +13,8 @@ Measure = Callable[[int], float]
 class UpdateRule(Protocol):
     """Whether the update that was just made, number `done` from 1, was the network's last.
 
-    `accuracies`: what the rule measured after the updates before. Answers these and its own measurement, if it makes one.
+    `accuracies`: what the rule measured after the updates before. Answers these and its own
+    measurement, if it makes one.
     """
 
     def __call__(
