@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from statistics import fmean
@@ -64,22 +65,26 @@ def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[s
 def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
     html = (along / "results/along/report.html").read_text()
     assert "Accuracy: tiny, 1 image a class, protocol digits-curve" in html
-    assert html.count("test accuracy in percent by iteration, Random:") == 1
-    assert html.count("test accuracy in percent by second, Random:") == 1
+    assert html.count("<desc>Random: from ") == 2
+    for unit in ("iteration", "second"):
+        name = f"accuracy-by-{unit}-tiny-ipc1-digits-curve-last-convnet2-w32"
+        assert html.count(f"<title>test accuracy in percent by {unit}, tiny, 1 image a class") == 1
+        assert f"figures/{name}.svg" in html
+        assert (along / f"results/along/figures/{name}.pdf").is_file()
     rows = list(csv.DictReader((along / "results/along/tables/curves.csv").read_text().splitlines()))
     assert [(row["method"], row["iteration"], row["n"]) for row in rows] == [
         ("Random", "0", "4"), *[("MTT", str(at), "4") for at in (0, 2, 4, 6)]
     ]  # fmt: skip
 
 
-def test_without_every_cost_there_is_no_drawing_by_seconds(cells: dict[str, Cell], along: Path) -> None:
+def test_without_every_cost_there_is_no_chart_by_seconds(cells: dict[str, Cell], along: Path) -> None:
     (along / cells["mtt"].sets[0].made.costs).unlink()
-    (found,) = curves.drawn(gather(Graph(along).job("report", experiment="along"), along))
-    assert found.by_seconds is None
-    assert found.methods == ("Random", "MTT")
+    (charts,) = curves.accuracy_charts(gather(Graph(along).job("report", experiment="along"), along))
+    assert charts.by_seconds is None
+    assert re.findall(r"(\w+): from", charts.by_iteration.description) == ["Random", "MTT"]
 
 
 def test_an_experiment_whose_snapshots_are_not_tested_has_no_curves(made: Path) -> None:
     found = gather(Graph(made).job("report", experiment="two"), made)
-    assert curves.drawn(found) == []
+    assert curves.accuracy_charts(found) == []
     assert curves.table(found) is None

@@ -45,7 +45,7 @@ def test_with_one_set_the_error_is_between_networks_and_says_so(found: list[Cell
 
 def test_no_spread_is_never_a_clear_win(found: list[Cell]) -> None:
     gap = cells.differences([of(found[0], (50.0,)), of(found[2], (90.0,))])[1]
-    assert (gap.error, gap.errors, gap.is_clear) == (None, None, False)
+    assert (gap.error, gap.standard_errors, gap.is_clear) == (None, None, False)
 
 
 def test_random_under_another_protocol_is_no_baseline(found: list[Cell]) -> None:
@@ -78,13 +78,13 @@ def test_papers_have_a_column_only_where_they_trained_the_same_network(found: li
 def test_a_cell_beside_a_paper_differs_in_points_and_standard_errors(found: list[Cell]) -> None:
     theirs = replace(found[2], method="mtt", dataset="cifar10-zca", network="convnet3")
     ours = of(theirs, (45.0, 46.0), (43.0, 44.0), (41.0, 42.0))  # set means 45.5, 43.5, 41.5
-    first, _ = tables.against(ours)
+    first, _ = tables.paper_gaps(ours)
     assert (first.number.mean, first.number.std) == (46.2, 0.8)
     assert first.points == pytest.approx(43.5 - 46.2)
     assert first.error == pytest.approx(math.hypot(2 / math.sqrt(3), 0.8))
-    assert first.words == "-2.7, 1.9 SE"
-    assert tables.against(of(theirs, (45.0,)))[0].words == "-1.2"
-    assert tables.against(replace(theirs, network="resnet18")) == ()
+    assert first.text == "-2.7, 1.9 SE"
+    assert tables.paper_gaps(of(theirs, (45.0,)))[0].text == "-1.2"
+    assert tables.paper_gaps(replace(theirs, network="resnet18")) == ()
 
 
 def test_latex_escapes_every_letter_that_would_not_print(found: list[Cell]) -> None:
