@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,30 @@ def test_no_spread_is_never_a_clear_win(found: list[Cell]) -> None:
 def test_random_under_another_protocol_is_no_baseline(found: list[Cell]) -> None:
     assert found[0].method == "random"
     assert cells.differences([found[0], replace(found[2], protocol="another")]) == {}
+
+
+def test_bold_are_the_best_and_those_within_two_standard_errors(found: list[Cell]) -> None:
+    close, far = ((61.0, 63.0), (64.0, 66.0)), ((50.0, 52.0), (51.0, 53.0))
+    column = [replace(of(found[0], *sets), method=name) for name, sets in (("a", close), ("b", close), ("c", far))]
+    assert cells.leaders(column) == {"a", "b"}
+    assert cells.leaders([column[0], column[2]]) == {"a"}
+    assert cells.leaders(column[:2]) == cells.leaders(column[:1]) == set()
+    alone = [replace(of(found[0], (value,)), method=str(value)) for value in (10.0, 90.0)]
+    assert cells.leaders(alone) == set(), "one network has no spread, so nothing stands out"
+
+
+def test_all_images_have_a_column_of_their_own_and_compete_with_none(found: list[Cell]) -> None:
+    rows = [found[0], of(found[2], (50.0, 52.0), (51.0, 53.0)), replace(of(found[0], (99.0, 99.5)), method="whole")]
+    rows = [replace(cell, protocol="p", selection="last") for cell in rows]
+    (head,) = tables.headlines(rows)
+    assert head.columns == (("tiny", 1), ("tiny", None))
+    assert [entry.cell.method for entry in head.column("tiny", None)] == ["whole"]
+    whole = head.entries["whole", "tiny", None]
+    assert not whole.leads
+    assert whole.difference is None
+    assert [column.title for column in head.table().columns] == ["method", "tiny, 1 image a class", "tiny, all images"]
+    assert tables.every_cell(rows).rows[2][1] == "all"
+    assert re.search(r"^tiny +all Random", tables.terminal(rows), re.MULTILINE)
 
 
 def test_a_headline_never_holds_two_protocols_selections_or_networks(found: list[Cell]) -> None:

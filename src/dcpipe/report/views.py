@@ -1,5 +1,6 @@
 """How the report's files reach the disk: all of them or none, and what an earlier report left is taken away."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ def write(views: Mapping[Path, bytes]) -> None:
     try:
         for path, content in views.items():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             staged[path] = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
             staged[path].write_bytes(content)
             flush(staged[path])
