@@ -47,7 +47,7 @@ def cells(along: Path) -> dict[str, Cell]:
 
 
 def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, cells: dict[str, Cell]) -> None:
-    paths = [along / one.scored.outputs["scores"] for one in cells["mtt"].sets]
+    paths = [along / one.evaluation.outputs["scores"] for one in cells["mtt"].sets]
     scores = [json.loads(path.read_text())["curve"] for path in paths]
     assert len(scores) == 2
     for step, points in zip(curves.steps(cells["mtt"]), zip(*scores, strict=True), strict=True):
@@ -56,7 +56,7 @@ def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, c
 
 
 def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[str, Cell]) -> None:
-    noted = [costs.read(along / one.made.costs) or {} for one in cells["mtt"].sets]
+    noted = [costs.read(along / one.distillation.costs) or {} for one in cells["mtt"].sets]
     whole = fmean(float(str(one["seconds"])) for one in noted)
     found = {step.iteration: step.seconds for step in curves.steps(cells["mtt"])}
     assert found == pytest.approx({0: 0.0, 2: whole / 3, 4: whole * 2 / 3, 6: whole}, abs=1e-3)
@@ -78,7 +78,7 @@ def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
 
 
 def test_without_every_cost_there_is_no_chart_by_seconds(cells: dict[str, Cell], along: Path) -> None:
-    (along / cells["mtt"].sets[0].made.costs).unlink()
+    (along / cells["mtt"].sets[0].distillation.costs).unlink()
     (charts,) = curves.accuracy_charts(gather(Graph(along).job("report", experiment="along"), along))
     assert charts.by_seconds is None
     assert re.findall(r"(\w+): from", charts.by_iteration.description) == ["Random", "MTT"]

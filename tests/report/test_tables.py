@@ -1,5 +1,6 @@
 """Laws of the tables: standard errors over clusters, protocols apart, LaTeX that prints as it stands."""
 
+import csv
 import json
 import math
 import re
@@ -127,6 +128,14 @@ def test_csv_keeps_full_numbers_and_leaves_what_is_not_there_empty(found: list[C
     assert r"0.3 & not measured \\" in table.latex()
 
 
+def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay() -> None:
+    texts = ("=1+1", "@SUM(A1)", "+cmd", "-cmd", "\tx", "-2.7, 1.9 SE", "-", "MTT")
+    table = Table("name", "", (Column("a"), Column("b", "points")), tuple((text, -1.5) for text in texts))
+    rows = list(csv.reader(table.csv().splitlines()))[1:]
+    assert [row[0] for row in rows] == ["'=1+1", "'@SUM(A1)", "'+cmd", "'-cmd", "'\tx", "-2.7, 1.9 SE", "-", "MTT"]
+    assert {row[1] for row in rows} == {"-1.5"}
+
+
 def test_the_terminal_never_writes_more_than_100_columns(found: list[Cell]) -> None:
     long = [replace(cell, dataset="d" * 60, label="m" * 60, protocol="p" * 90, ipc=50000) for cell in found]
     assert all(len(line) <= 100 for line in tables.terminal(long).splitlines())
@@ -142,7 +151,7 @@ def test_a_search_shows_what_its_choice_scored_on_validation_images(root: Path) 
     found = cells.gather(graph.job("report", experiment="two"), root)
     title = [column.title for column in tables.every_cell(found).columns].index("validation")
     for row, cell in zip(tables.every_cell(found).rows, found, strict=True):
-        scores = [json.loads((root / one.scored.outputs["scores"]).read_text()) for one in cell.sets]
+        scores = [json.loads((root / one.evaluation.outputs["scores"]).read_text()) for one in cell.sets]
         best = [
             max(rate["validation_mean"] for rate in one.get("searched", [{"validation_mean": 0}])) for one in scores
         ]

@@ -1,4 +1,4 @@
-"""The cells of a report: what networks scored on the synthetic sets of one kind, read from verified artifacts."""
+"""The cells of a report: accuracies on the synthetic sets of one kind, read from verified artifacts."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from dcpipe.workflow import costs
 from dcpipe.workflow.job import Job
 
 BASELINE = "random"  # the method that every other one must beat
-ENOUGH = 2.0  # standard errors below which a difference is not called one
+ENOUGH = 2.0  # standard errors from which a difference counts as one
 
 Place = tuple[str, int, str, str, str]
 _Key = tuple[str, int, str, str, str]
@@ -37,12 +37,12 @@ class EvaluatedSet:
 
     index: int
     accuracies: tuple[float, ...]
-    scored: Job
-    made: Job
+    evaluation: Job
+    distillation: Job
     digest: str  # of the synthetic set's payload
     cost: Cost | None  # of making the set; None: not measured
     searched_rate: float | None = None  # the learning rate that validation images chose; None: none was searched
-    validation: float | None = None  # what its networks scored on validation images at that rate, in percent
+    validation: float | None = None  # mean accuracy on validation images at that rate, in percent
     curve: tuple[tuple[int, tuple[float, ...]], ...] = ()  # iterations and accuracies of the sets before it, and itself
 
 
@@ -110,7 +110,7 @@ class Cell:
 
     @property
     def place(self) -> Place:
-        """What two cells must share to be compared: dataset, ipc, protocol, selection, network."""
+        """The values that two cells must share to be compared: dataset, ipc, protocol, selection, network."""
         return self.dataset, self.ipc, self.protocol, self.selection, self.network
 
     @property
@@ -157,7 +157,7 @@ def images(ipc: int | None) -> str:
 def gather(job: Job, root: Path) -> list[Cell]:
     """The cells of a report job, in the experiment's order of datasets, ipc and methods.
 
-    Raises: CorruptArtifactError naming the file that is not what was written; UserError if one is missing.
+    Raises: CorruptArtifactError naming a file whose bytes differ from its card; UserError if one is missing.
     """
     evaluations, distillations = _jobs(job, "scores"), {_set_of(one): one for one in _jobs(job, "sets")}
     sets: dict[_Key, dict[int, EvaluatedSet]] = {}
@@ -173,8 +173,8 @@ def gather(job: Job, root: Path) -> list[Cell]:
             EvaluatedSet(
                 index=index,
                 accuracies=tuple(map(float, scores["accuracies"])),
-                scored=one,
-                made=made,
+                evaluation=one,
+                distillation=made,
                 digest=artifact.payload_digest(artifact.checked(root / made.outputs["synthetic"])),
                 cost=cost_of(made, root),
                 searched_rate=float(scores["learning_rate"]) if "searched" in scores else None,
@@ -271,6 +271,6 @@ def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
 def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet]) -> Cell:
     dataset, ipc, method, protocol, network = key
     ordered = tuple(sets[index] for index in sorted(sets))
-    section = ordered[0].made.sections["method"]
+    section = ordered[0].distillation.sections["method"]
     label = section.label if isinstance(section, Method) else method
     return Cell(dataset, method, label, ipc, protocol, selection, network, ordered)

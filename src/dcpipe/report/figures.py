@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 FOLDER = "figures"  # beside the page
-EXTRA = ("jinja2", "matplotlib")  # what `pip install dcpipe[report]` installs
+EXTRA = ("jinja2", "matplotlib")  # the packages of `pip install dcpipe[report]`
 POINTS_PER_INCH = 72
 INK, QUIET, RULE = "#1d1e1b", "#65645c", "#dcd9cf"
 COLOURS = {

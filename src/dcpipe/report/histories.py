@@ -1,4 +1,4 @@
-"""What distillation recorded at each iteration, as charts: one for each quantity that moved."""
+"""The record of a distillation by iteration, as charts: one for each quantity that moved."""
 
 import math
 from collections.abc import Mapping

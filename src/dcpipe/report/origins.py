@@ -63,7 +63,7 @@ class Origins:
     graph: Graph
 
     def chain(self, jobs: Iterable[Job]) -> list[Job]:
-        """Every job that the given ones need, and those, in an order in which they can run."""
+        """These jobs and every job that they need, in an order in which they can run."""
         ordered: dict[str, Job] = {}
 
         def visit(job: Job) -> None:
@@ -127,27 +127,27 @@ def command(job: Job) -> str:
     return job.command.split(" --log ")[0]
 
 
-def params_of(made: Json) -> list[tuple[str, str, str]]:
+def params_of(card_json: Json) -> list[tuple[str, str, str]]:
     """File, key and value (as JSON) of every param in a card."""
-    files = cast(Mapping[str, Mapping[str, object]], made.get("params") or {})
+    files = cast(Mapping[str, Mapping[str, object]], card_json.get("params") or {})
     return [(file, key, json.dumps(value)) for file, values in files.items() for key, value in values.items()]
 
 
-def inputs_of(made: Json) -> list[tuple[str, str]]:
+def inputs_of(card_json: Json) -> list[tuple[str, str]]:
     """Path and payload digest of every input in a card."""
-    names = cast(Mapping[str, list[Mapping[str, str]]], made.get("inputs") or {})
+    names = cast(Mapping[str, list[Mapping[str, str]]], card_json.get("inputs") or {})
     return [(one["path"], one["digest"]) for inputs in names.values() for one in inputs]
 
 
-def class_of(made: Json) -> str:
+def class_of(card_json: Json) -> str:
     """The class of software and hardware in a card, as text."""
-    known = cast(Mapping[str, object], made.get("class") or {})
+    known = cast(Mapping[str, object], card_json.get("class") or {})
     return ", ".join(f"{name} {value}" for name, value in sorted(known.items()))
 
 
-def code_of(made: Json) -> list[tuple[str, str]]:
+def code_of(card_json: Json) -> list[tuple[str, str]]:
     """Module and digest of everything a job's code reaches."""
-    return [(name, str(value)) for name, value in sorted(cast(Json, made.get("code") or {}).items())]
+    return [(name, str(value)) for name, value in sorted(cast(Json, card_json.get("code") or {}).items())]
 
 
 def _kind(job: Job) -> str:

@@ -122,7 +122,7 @@ def _facts(cells: Sequence[Cell], costs: Sequence[StageCost]) -> list[tuple[str,
     devices = list(dict.fromkeys(cost.device for one in costs for cost in one.costs if cost))
     return [
         ("cells", str(len(cells))),
-        ("synthetic sets", str(len({one.made.name for cell in cells for one in cell.sets}))),
+        ("synthetic sets", str(len({one.distillation.name for cell in cells for one in cell.sets}))),
         ("networks trained", str(sum(cell.n for cell in cells))),
         ("time", _partly(duration(sum(known)) if known else "not measured", len(known), len(costs))),
         ("on disk", _partly(size(sum(sizes)) if sizes else "nothing here", len(sizes), len(costs))),
@@ -138,7 +138,7 @@ def _protocol(head: Headline) -> list[str]:
     """The protocol as resolved, a line for each dataset and ipc that has its own."""
     lines: dict[str, list[str]] = {}
     for entry in head.entries.values():
-        config = entry.cell.sets[0].scored.section("evaluation", Evaluation)
+        config = entry.cell.sets[0].evaluation.section("evaluation", Evaluation)
         rate = config.learning_rate.phrase
         line = (
             f"{config.networks} network{'s' if config.networks > 1 else ''} a set, {config.epochs} epochs, "
@@ -182,30 +182,30 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
 
     shown, recorded = [], {}
     for position, one in enumerate(cell.sets):
-        path, picture = one.made.outputs["synthetic"], None
+        path, picture = one.distillation.outputs["synthetic"], None
         if position < SETS:
-            train, whitening = one.made.input("train"), one.made.inputs.get("whitening")
+            train, whitening = one.distillation.input("train"), one.distillation.inputs.get("whitening")
             whitened_by = artifact.checked(sources.root / whitening[0]) if whitening else None
             transform = store.transform(artifact.checked(sources.root / train), whitened_by)
             prepared = sources.graph.maker(train)
             names = class_names(prepared, sources.card(prepared))
             picture = pictures.picture(sources.root / path, transform, budget if position == 0 else budget // 4, names)
         shown.append(SetView(one.index, path, picture))
-        recorded[one.index] = histories.read(artifact.checked(sources.root / one.made.outputs["history"]))
+        recorded[one.index] = histories.read(artifact.checked(sources.root / one.distillation.outputs["history"]))
     return Gallery(cell, tuple(shown), histories.history_charts(cell, recorded))
 
 
 def _provenance(cell: Cell, sources: Origins) -> Provenance:
-    made = [_card(one.made, sources) for one in cell.sets]
-    scored = [_card(one.scored, sources) for one in cell.sets]
-    chain = sources.chain([one.scored for one in cell.sets])
-    rows = zip(cell.sets, made, scored, strict=True)
+    distilled = [_card(one.distillation, sources) for one in cell.sets]
+    evaluated = [_card(one.evaluation, sources) for one in cell.sets]
+    chain = sources.chain([one.evaluation for one in cell.sets])
+    rows = zip(cell.sets, distilled, evaluated, strict=True)
     return Provenance(
         cell=cell,
         sets=tuple((one, origins.class_of(first), origins.class_of(second)) for one, first, second in rows),
-        params=tuple([*_params("Distillation", cell, made), *_params("Evaluation", cell, scored)]),
-        inputs=tuple(dict.fromkeys(row for card in [*made, *scored] for row in origins.inputs_of(card))),
-        code=tuple(dict.fromkeys(row for card in [*made, *scored] for row in origins.code_of(card))),
+        params=tuple([*_params("Distillation", cell, distilled), *_params("Evaluation", cell, evaluated)]),
+        inputs=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in origins.inputs_of(card))),
+        code=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in origins.code_of(card))),
         commands=tuple(origins.command(job) for job in chain),
     )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CLASSES, COLUMNS = 20, 10  # shown of a set, at most
 FAR, SQUEEZE_FROM = 0.5, 0.25  # images are squeezed if this share of their values is so far below black or above white
-DEVIATIONS = 2.5  # from the middle of what is shown of a squeezed image to either end
+DEVIATIONS = 2.5  # from the mean of a squeezed image to black and to white
 
 
 @dataclass(frozen=True, slots=True)

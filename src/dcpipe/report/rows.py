@@ -93,8 +93,8 @@ def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None
         "networks": ["native" if network == data.network else network],
     }
     tree: Tree = {"title": row.name, "description": _description(row), "runs": [run]}
-    given = Given(f"published.yaml#{row.name}", tree, f"dcpipe reproduce {row.name}")
-    return Reproduction(row, dataset, protocol, {"experiments": {row.name: given}})
+    definition = Given(f"published.yaml#{row.name}", tree, f"dcpipe reproduce {row.name}")
+    return Reproduction(row, dataset, protocol, {"experiments": {row.name: definition}})
 
 
 def lines(root: Path) -> list[str]:
@@ -133,10 +133,10 @@ def variant(root: Path, row: Row) -> str:
     family = [name for name in resolve.available(root, "datasets") if _is_of(root, name, row.dataset)]
     for method in reversed(resolve.lineage(root, "methods", row.method)):
         overrides = read(root / resolve.section_file("methods", method)).get("overrides") or {}
-        given = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
+        own = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
         for chosen in (
-            [name for name, own in given.items() if isinstance(own, dict) and f"ipc{row.ipc}" in own],
-            list(given),
+            [name for name, values in own.items() if isinstance(values, dict) and f"ipc{row.ipc}" in values],
+            list(own),
         ):
             if len(chosen) == 1:
                 return chosen[0]
@@ -150,7 +150,7 @@ def _is_of(root: Path, name: str, dataset: str) -> bool:
 
 
 def _protocol(library: Library, row: Row, dataset: str) -> str:
-    """As the literature scores it: the trajectory family by its own, what is augmented by DSA's, the rest by DC's."""
+    """The literature's protocol: the trajectory family has its own, augmented methods DSA's, all others DC's."""
     matching = library.method(row.method, dataset, row.ipc or 1)[1].matching
     kind: str = matching.kind
     if kind == "trajectory":
@@ -168,5 +168,5 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
         return
     place = location.find(graph.root, name)
     if not place.exists() and not place.with_suffix(".npz").exists():
-        remedy = f"put them there, or run `dcpipe data {dataset}`, which downloads what is public"
+        remedy = f"put them there, or run `dcpipe data {dataset}`, which downloads public datasets"
         raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)

@@ -15,7 +15,7 @@ from dcpipe.report.origins import Origins
 from dcpipe.report.table import Column, Table, Value
 
 SPIKE = 5.0  # standard deviations above the mean
-ENDS = 0.1  # of the updates: what counts as the beginning, and as the end
+ENDS = 0.1  # share of the updates that is the beginning, and the end
 
 History = Mapping[str, Sequence[float]]
 
@@ -48,7 +48,7 @@ def table(cells: Sequence[Cell], sources: Origins) -> Table | None:
 
 
 def _row(cell: Cell, sources: Origins) -> Iterator[tuple[Value, ...]]:
-    histories = [read(artifact.checked(sources.root / one.made.outputs["history"])) for one in cell.sets]
+    histories = [read(artifact.checked(sources.root / one.distillation.outputs["history"])) for one in cell.sets]
     norms = [_finite(one.get("first_gradient_norm", one.get("image_gradient_norm", ()))) for one in histories]
     norms = [values for values in norms if values]
     if norms:

@@ -74,7 +74,7 @@ class Headline:
 
     @property
     def warning(self) -> str | None:
-        """What a reader must know before any number of it."""
+        """A warning that belongs above the numbers, if there is one."""
         if self.selection != LEGACY:
             return None
         return (
