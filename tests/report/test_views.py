@@ -79,6 +79,16 @@ def test_two_reports_have_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyP
     assert len(before) > 20
 
 
+def test_help_plans_and_lists_need_none_of_the_extra() -> None:
+    hidden = Path(repository.__file__).with_name("without.py")
+    commands = ("dcpipe --help", "dcpipe plan tiny", "dcpipe methods", "dcpipe reproduce --list")
+    done = subprocess.run(
+        [sys.executable, hidden, " ".join(figures.EXTRA), *commands],
+        cwd=repository.ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("package", figures.EXTRA)
 def test_a_missing_package_gets_one_line_before_anything_is_read(tmp_path: Path, package: str) -> None:
     hidden = Path(repository.__file__).with_name("without.py")

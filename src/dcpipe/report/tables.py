@@ -203,7 +203,7 @@ def _papers(gaps: Sequence[PaperGap]) -> tuple[Value, ...]:
 
 def cost(costs: Sequence[StageCost]) -> Table:
     """Time, memory and disk of each kind of job."""
-    kinds: dict[str, Kind] = {"stage": "text", "of": "text", "jobs": "count", "time": "seconds"}
+    kinds: dict[str, Kind] = {"stage": "text", "kind": "text", "jobs": "count", "time": "seconds"}
     kinds |= {"peak memory": "bytes", "device": "text", "on disk": "bytes"}
     rows = [
         (one.stage, one.kind, len(one.jobs), one.seconds, one.peak_bytes, one.devices or "not measured", _disk(one))
