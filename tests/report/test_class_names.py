@@ -1,7 +1,6 @@
 """Names of classes: as many as the dataset has, in the order of the labels, or none."""
 
 import repository
-from dcpipe.data import registry
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import available
 from dcpipe.report.class_names import class_names, published_names
@@ -18,7 +17,7 @@ def test_every_published_dataset_has_a_name_for_each_class_or_none() -> None:
         dataset = library.dataset(name)[1]
         names, kind = published_names(dataset), dataset.source.kind
         is_named = kind not in DIGITS | BY_CARD and not {name, kind} & UNNAMED
-        assert len(names) == (registry.facts(dataset).classes if is_named else 0), name
+        assert len(names) == (dataset.facts.classes if is_named else 0), name
         assert len(set(names)) == len(names)
 
 

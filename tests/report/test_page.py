@@ -152,7 +152,7 @@ def test_the_protocol_says_which_rates_were_searched_and_chosen(made: Path, root
             chosen |= {scores["learning_rate"]} if scores else set()
     report_stage.run(graph.job("report", experiment="two"), root)
     page = (root / "results/two/report.html").read_text()
-    assert "the best learning rate on validation images out of 0.001, 0.005, 0.01, 0.05, 0.1" in page
+    assert "the rate of 0.001, 0.005, 0.01, 0.05, 0.1 that does best on validation images" in page
     assert f"Learning rates chosen on validation images: {', '.join(f'{rate:g}' for rate in sorted(chosen))}." in page
     assert "chosen on validation images" not in (made / "results/two/report.html").read_text()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.dataset import Dataset, ImageNetSource
+from dcpipe.data.source_config import ImageNet
+from dcpipe.params.dataset import Dataset
 from dcpipe.params.schema import STRICT
 from dcpipe.params.strict_yaml import read
 from dcpipe.report.origins import Json
@@ -30,14 +31,13 @@ def class_names(prepared: Job, card: Json | None) -> tuple[str, ...]:
     stated = facts.get("classes") if isinstance(facts, dict) else None
     if isinstance(stated, list):
         return tuple(map(str, stated))
-    dataset = prepared.sections["dataset"]
-    return published_names(dataset) if isinstance(dataset, Dataset) else ()
+    return published_names(prepared.section("dataset", Dataset))
 
 
 def published_names(dataset: Dataset) -> tuple[str, ...]:
     """Names of a published dataset's classes; none where the table has no line for it."""
     source, known = dataset.source, _names()
-    if not isinstance(source, ImageNetSource):
+    if not isinstance(source, ImageNet):
         return tuple(known.sources.get(source.kind, ()))
     wanted = [] if source.classes == "all" else [f"c{number}" for number in source.classes]
     return tuple(known.imagenet[key] for key in wanted) if known.imagenet.keys() >= set(wanted) else ()

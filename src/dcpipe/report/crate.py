@@ -38,8 +38,7 @@ def metadata(report: Job, root: Path, chain: Iterable[Job], views: Mapping[Path,
     actions = [_action(job, root, known) for job in chain]
     folder = (root / report.outputs["page"]).parent
     parts = [_file(path.relative_to(folder), len(content)) for path, content in views.items()]
-    experiment = report.sections["experiment"]
-    assert isinstance(experiment, Experiment)  # noqa: S101 (the graph put it there)
+    experiment = report.section("experiment", Experiment)
     whole: Entity = {
         "@id": "./",
         "@type": "Dataset",

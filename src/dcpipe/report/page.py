@@ -73,8 +73,7 @@ def render(
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
     """
-    experiment = job.sections["experiment"]
-    assert isinstance(experiment, Experiment)  # noqa: S101 (the graph put it there)
+    experiment = job.section("experiment", Experiment)
     heads, chain = headlines(cells), sources.chain([sources.graph.maker(path) for path in job.inputs["metrics"]])
     networks = [(head, _network_charts(head)) for head in heads]
     galleries, accuracies = _galleries(cells, sources), curves.accuracy_charts(cells)

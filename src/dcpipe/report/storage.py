@@ -26,8 +26,7 @@ def trajectories(costs: Sequence[StageCost], sources: Origins) -> Table:
 
 def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Origins) -> Iterator[tuple[Value, ...]]:
     job = recorded.jobs[0]
-    config, names = job.sections["experts"], (job.wildcards["dataset"], job.wildcards["experts"])
-    assert isinstance(config, Experts)  # noqa: S101 (the graph put it there)
+    config, names = job.section("experts", Experts), (job.wildcards["dataset"], job.wildcards["experts"])
     experts = config.shard_experts * len(recorded.jobs)
     every = _every_epoch(recorded, experts * (config.epochs + 1), sources)
     if every is not None:
