@@ -56,6 +56,8 @@ def test_a_folder_of_odd_images_becomes_a_report_by_the_documented_file(
     assert (facts["classes"], facts["converted"], facts["resized"]) == (["robin", "wren"], 1, 24)
     page = (root / "results/garden/report.html").read_text()
     assert "garden.yaml#datasets.birds" in page
+    assert "<figcaption>robin</figcaption>" in page
+    assert "class 1, wren: " in page
     assert str(elsewhere) not in page
     assert {job.command.split(" --log")[0] for job in graph.jobs(name)} == {"dcpipe run garden.yaml"}
     shutil.rmtree(root / "artifacts/experts")

@@ -275,7 +275,7 @@ CASES: list[Case] = [
     ("an empty dataset folder", "data birds", birds("birds"), 2, "own/birds/train: there is no such folder; add", OWN),
     ("no dataset folder", "data birds", birds("fish"), 2, "own/birds: there is no such folder; put a folder a", OWN),
     ("no place of data", "data birds", birds(), 2, "nothing says where data is kept .*; set DCPIPE_DATA", {}),
-    ("absent images", "reproduce mtt-cifar10-ipc1", nothing, 2, "own/cifar10: the images of cifar10 are not here", OWN),
+    ("absent images", "reproduce mtt-cifar10-ipc1", nothing, 2, "own/cifar10: the images of cifar10 are missing", OWN),
     (
         "no validation part",
         "evaluate digits mtt --ipc 1 --protocol digits-val-best",

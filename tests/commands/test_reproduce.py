@@ -34,7 +34,7 @@ def test_a_row_runs_on_the_datasets_variant_that_its_preset_names() -> None:
 
 
 def test_a_row_that_no_table_prints_is_refused() -> None:
-    with pytest.raises(UserError, match="no table prints"):
+    with pytest.raises(UserError, match="no paper's table has a row"):
         rows.find(ROOT, "dsa-svhn-ipc1")
 
 
@@ -65,15 +65,15 @@ def test_a_row_runs_as_any_experiment_and_shares_its_artifacts(tiny: Path) -> No
         "metrics": "made",
         "report": "made",
     }
-    assert rows.beside(graph, found)[0].startswith("mtt-tiny-ipc1: here ")
+    assert rows.comparison(graph, found)[0].startswith("mtt-tiny-ipc1: here ")
     assert {row.to_run for row in plan.rows(graph, "mtt-tiny-ipc1")} == {0}
 
 
 def test_a_method_without_a_preset_and_absent_images_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "params/methods/ftd.yaml").unlink()
-    with pytest.raises(UserError, match="there is no preset of 'ftd'"):
+    with pytest.raises(UserError, match="method 'ftd' has no preset"):
         rows.find(root, "ftd-cifar10-ipc1")
     monkeypatch.setenv("DCPIPE_DATA", str(root / "nowhere"))
     found = rows.reproduction(root, rows.find(root, "mtt-cifar10-ipc1"), sets=1)
-    with pytest.raises(UserError, match=r"nowhere/cifar10: the images of cifar10 are not here; put it there"):
+    with pytest.raises(UserError, match=r"nowhere/cifar10: the images of cifar10 are missing; put them there"):
         rows.refuse_absent_data(Graph(root, found.extra), found.dataset)

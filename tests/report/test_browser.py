@@ -15,7 +15,7 @@ import pytest
 import repository
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import available
-from dcpipe.report import figures
+from dcpipe.report import charts
 from dcpipe.report.cells import Cell, EvaluatedSet
 from dcpipe.workflow.graph import Graph
 
@@ -23,9 +23,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 VISIT = """<script>
-const told = {errors: []};
-addEventListener("error", (event) => told.errors.push(event.message));
-addEventListener("securitypolicyviolation", (event) => told.errors.push(event.violatedDirective));
+const result = {errors: []};
+addEventListener("error", (event) => result.errors.push(event.message));
+addEventListener("securitypolicyviolation", (event) => result.errors.push(event.violatedDirective));
 </script>
 """
 TRY = """<script>
@@ -34,92 +34,94 @@ const cells = document.querySelector("#cells table"), heads = [...cells.tHead.ro
 const column = (index) => [...cells.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[index]);
 const numeric = heads.findIndex((head) => head.textContent === "mean");
 const values = () => column(numeric).map((cell) => Number(cell.dataset.v));
-told.before = values();
-heads[numeric].querySelector("button").click(); told.up = values();
-heads[numeric].querySelector("button").click(); told.down = values();
+result.before = values();
+heads[numeric].querySelector("button").click(); result.up = values();
+heads[numeric].querySelector("button").click(); result.down = values();
 const field = document.querySelector(".filter input");
 field.value = "mtt"; field.dispatchEvent(new Event("input"));
-told.filtered = [...cells.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.textContent.toLowerCase());
-field.value = ""; field.dispatchEvent(new Event("input")); told.rows = values().length;
+result.filtered = [...cells.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.textContent.toLowerCase());
+field.value = ""; field.dispatchEvent(new Event("input")); result.rows = values().length;
 document.querySelector(".strips button").click();
-told.enlarged = document.querySelectorAll("#zoom i").length;
-told.open = document.getElementById("zoom").open;
+result.enlarged = document.querySelectorAll("#zoom i").length;
+result.open = document.getElementById("zoom").open;
 document.getElementById("zoom").close();
 document.getElementById("theme").click(); document.getElementById("theme").click();
-told.theme = document.documentElement.dataset.theme;
-told.background = getComputedStyle(document.body).backgroundColor;
-told.width = document.documentElement.scrollWidth; told.window = innerWidth;
-} catch (error) { told.errors.push(String(error)); }
-const out = document.createElement("pre"); out.id = "told"; out.textContent = JSON.stringify(told);
+result.theme = document.documentElement.dataset.theme;
+result.background = getComputedStyle(document.body).backgroundColor;
+result.width = document.documentElement.scrollWidth; result.window = innerWidth;
+} catch (error) { result.errors.push(String(error)); }
+const out = document.createElement("pre"); out.id = "result"; out.textContent = JSON.stringify(result);
 document.body.append(out);
 </script>
 """
 
 
 def visit(page: Path, folder: Path, width: int) -> dict[str, object]:
-    """What a page tells after it was used, in a window so many pixels wide."""
+    """What a page's scripts saw while it was used, in a window so many pixels wide."""
     text = page.read_text()
     copy = folder / "page.html"
     copy.write_text(text.replace("<header>", VISIT + "<header>", 1).replace("</body>", TRY + "</body>", 1))
-    return told_by(copy, folder, width)
+    return result_of(copy, folder, width)
 
 
-def told_by(page: Path, folder: Path, width: int) -> dict[str, object]:
-    """What stands as JSON in the page's element `told` after its scripts ran."""
+def result_of(page: Path, folder: Path, width: int) -> dict[str, object]:
+    """The JSON in the page's element `result` after its scripts ran."""
     assert CHROMIUM is not None
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
     size = f"--window-size={width},900"
     done = subprocess.run(
         [CHROMIUM, *flags, size, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
-    found = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
+    found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
-    told: dict[str, object] = json.loads(entities.unescape(found[1]))
-    return told
+    result: dict[str, object] = json.loads(entities.unescape(found[1]))
+    return result
 
 
 @pytest.mark.parametrize("width", [1280, 500])
 def test_the_page_works_and_nothing_complains(made: Path, tmp_path: Path, width: int) -> None:
-    told = visit(made / "results/two/report.html", tmp_path, width)
-    assert told["errors"] == []
-    before, up, down = (told[name] for name in ("before", "up", "down"))
+    result = visit(made / "results/two/report.html", tmp_path, width)
+    assert result["errors"] == []
+    before, up, down = (result[name] for name in ("before", "up", "down"))
     assert isinstance(before, list)
     assert up == sorted(before)
     assert down == sorted(before, reverse=True)
     assert up != down
-    filtered = told["filtered"]
+    filtered = result["filtered"]
     assert isinstance(filtered, list)
     assert all("mtt" in row for row in filtered)
-    assert 0 < len(filtered) < len(before) == told["rows"]
-    assert told["open"]
-    assert told["enlarged"]
-    assert told["theme"] == "dark"
-    assert told["background"] != "rgb(255, 255, 255)"
-    across, window = told["width"], told["window"]
+    assert 0 < len(filtered) < len(before) == result["rows"]
+    assert result["open"]
+    assert result["enlarged"]
+    assert result["theme"] == "dark"
+    assert result["background"] != "rgb(255, 255, 255)"
+    across, window = result["width"], result["window"]
     assert isinstance(across, int)
     assert isinstance(window, int)
     assert across <= window, "nothing sticks out to the side"
 
 
-def test_the_name_of_every_preset_is_whole_and_inside_the_drawing_of_runs(tmp_path: Path) -> None:
+def test_the_name_of_every_preset_is_whole_and_inside_its_chart(tmp_path: Path) -> None:
     presets = available(repository.ROOT, "methods")
     labels = [Library(repository.ROOT).method(name, "digits", 1)[1].label for name in presets]
-    words: dict[str, str | int] = {"dataset": "tiny", "method": "random", "ipc": 1, "set": 0}
+    wildcards: dict[str, str | int] = {"dataset": "tiny", "method": "random", "ipc": 1, "set": 0}
     graph = Graph(repository.ROOT)
-    scored = graph.job("evaluate", **words, evaluation="digits", network="native")
-    one = EvaluatedSet(0, (60.0, 70.0), scored, graph.job("distill", **words), digest="", cost=None)
-    hard = ["M" * 18, "MTT, ZCA WHITENED WWW", "\u8ed2" * 21, "@%" * 9]
-    drawings = [
-        figures.runs([Cell("digits", "mtt", label, 1, "digits", "last", "convnet3", (one,)) for label in some], 65.0)
-        for some in (labels, hard)
+    scored = graph.job("evaluate", **wildcards, evaluation="digits", network="native")
+    one = EvaluatedSet(0, (60.0, 70.0), scored, graph.job("distill", **wildcards), digest="", cost=None)
+    hard = ["M" * 18, "MTT, ZCA WHITENED WWW", "\u8ed2" * 21, "@%" * 9, "$a$ <b> & {c}"]
+    drawn = [
+        charts.networks(
+            name, "t", [Cell("digits", "mtt", label, 1, "digits", "last", "convnet3", (one,)) for label in some], 65.0
+        )
+        for name, some in (("presets", labels), ("hard", hard))
     ]
-    style = (Path(figures.__file__).parent / "templates/style.css").read_text()
-    ask = "[...document.querySelectorAll('.name')].map((name) => [name.textContent, name.getBBox().x])"
-    script = f"document.getElementById('told').textContent = JSON.stringify({{names: {ask}}})"
+    style = (Path(charts.__file__).parent / "templates/style.css").read_text()
+    ask = "[...document.querySelectorAll('[id*=\".row-\"] text')].map((name) => [name.textContent, name.getBBox().x])"
+    script = f"document.getElementById('result').textContent = JSON.stringify({{names: {ask}}})"
     page = tmp_path / "runs.html"
-    body = f'{"".join(drawings)}<pre id="told"></pre><script>{script}</script>'
+    body = f'{"".join(chart.inline for chart in drawn)}<pre id="result"></pre><script>{script}</script>'
     page.write_text(f"<!DOCTYPE html><meta charset=utf-8><style>{style}</style>{body}")
-    names = told_by(page, tmp_path, 1280)["names"]
+    names = result_of(page, tmp_path, 1280)["names"]
     assert isinstance(names, list)
     assert [name for name, _ in names] == labels + hard
     assert min(x for _, x in names) >= 0

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from statistics import fmean
@@ -46,7 +47,7 @@ def cells(along: Path) -> dict[str, Cell]:
 
 
 def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, cells: dict[str, Cell]) -> None:
-    paths = [along / one.scored.outputs["scores"] for one in cells["mtt"].sets]
+    paths = [along / one.evaluation.outputs["scores"] for one in cells["mtt"].sets]
     scores = [json.loads(path.read_text())["curve"] for path in paths]
     assert len(scores) == 2
     for step, points in zip(curves.steps(cells["mtt"]), zip(*scores, strict=True), strict=True):
@@ -55,7 +56,7 @@ def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, c
 
 
 def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[str, Cell]) -> None:
-    noted = [costs.read(along / one.made.costs) or {} for one in cells["mtt"].sets]
+    noted = [costs.read(along / one.distillation.costs) or {} for one in cells["mtt"].sets]
     whole = fmean(float(str(one["seconds"])) for one in noted)
     found = {step.iteration: step.seconds for step in curves.steps(cells["mtt"])}
     assert found == pytest.approx({0: 0.0, 2: whole / 3, 4: whole * 2 / 3, 6: whole}, abs=1e-3)
@@ -64,22 +65,26 @@ def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[s
 def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
     html = (along / "results/along/report.html").read_text()
     assert "Accuracy: tiny, 1 image a class, protocol digits-curve" in html
-    assert html.count("test accuracy in percent by iteration, Random:") == 1
-    assert html.count("test accuracy in percent by second, Random:") == 1
+    assert html.count("<desc>Random: from ") == 2
+    for unit in ("iteration", "second"):
+        name = f"accuracy-by-{unit}-tiny-ipc1-digits-curve-last-convnet2-w32"
+        assert html.count(f"<title>test accuracy in percent by {unit}, tiny, 1 image a class") == 1
+        assert f"figures/{name}.svg" in html
+        assert (along / f"results/along/figures/{name}.pdf").is_file()
     rows = list(csv.DictReader((along / "results/along/tables/curves.csv").read_text().splitlines()))
     assert [(row["method"], row["iteration"], row["n"]) for row in rows] == [
         ("Random", "0", "4"), *[("MTT", str(at), "4") for at in (0, 2, 4, 6)]
     ]  # fmt: skip
 
 
-def test_without_every_cost_there_is_no_drawing_by_seconds(cells: dict[str, Cell], along: Path) -> None:
-    (along / cells["mtt"].sets[0].made.costs).unlink()
-    (found,) = curves.drawn(gather(Graph(along).job("report", experiment="along"), along))
-    assert found.by_seconds is None
-    assert found.methods == ("Random", "MTT")
+def test_without_every_cost_there_is_no_chart_by_seconds(cells: dict[str, Cell], along: Path) -> None:
+    (along / cells["mtt"].sets[0].distillation.costs).unlink()
+    (charts,) = curves.accuracy_charts(gather(Graph(along).job("report", experiment="along"), along))
+    assert charts.by_seconds is None
+    assert re.findall(r"(\w+): from", charts.by_iteration.description) == ["Random", "MTT"]
 
 
 def test_an_experiment_whose_snapshots_are_not_tested_has_no_curves(made: Path) -> None:
     found = gather(Graph(made).job("report", experiment="two"), made)
-    assert curves.drawn(found) == []
+    assert curves.accuracy_charts(found) == []
     assert curves.table(found) is None

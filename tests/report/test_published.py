@@ -36,7 +36,7 @@ PRINTED = {
 
 def test_a_cell_has_the_numbers_that_the_tables_print() -> None:
     found = {cell: published(*cell) for cell in PRINTED}
-    assert {cell: [number.words for number in row.numbers] for cell, row in found.items() if row} == PRINTED
+    assert {cell: [number.text for number in row.numbers] for cell, row in found.items() if row} == PRINTED
 
 
 def test_a_number_that_two_tables_print_is_one_with_both_sources() -> None:

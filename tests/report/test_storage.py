@@ -7,11 +7,11 @@ import pytest
 
 import repository
 from dcpipe.report import report_stage, storage
-from dcpipe.report.origins import Origins, Spent
+from dcpipe.report.origins import Origins, StageCost
 from dcpipe.workflow.graph import Graph
 
 
-def _spent(root: Path) -> tuple[list[Spent], Origins]:
+def _spent(root: Path) -> tuple[list[StageCost], Origins]:
     graph = Graph(root)
     sources = Origins(root, graph)
     jobs = [graph.job("data", dataset="tiny")]
@@ -21,7 +21,7 @@ def _spent(root: Path) -> tuple[list[Spent], Origins]:
         for waypoints in ("none", "1-2")
         for shard in range(2)
     ]
-    return sources.spent(jobs), sources
+    return sources.costs(jobs), sources
 
 
 def _on_disk(folder: Path, payload: str) -> int:

@@ -1,7 +1,9 @@
 """Laws of the tables: standard errors over clusters, protocols apart, LaTeX that prints as it stands."""
 
+import csv
 import json
 import math
+import re
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -45,12 +47,36 @@ def test_with_one_set_the_error_is_between_networks_and_says_so(found: list[Cell
 
 def test_no_spread_is_never_a_clear_win(found: list[Cell]) -> None:
     gap = cells.differences([of(found[0], (50.0,)), of(found[2], (90.0,))])[1]
-    assert (gap.error, gap.errors, gap.is_clear) == (None, None, False)
+    assert (gap.error, gap.standard_errors, gap.is_clear) == (None, None, False)
 
 
 def test_random_under_another_protocol_is_no_baseline(found: list[Cell]) -> None:
     assert found[0].method == "random"
     assert cells.differences([found[0], replace(found[2], protocol="another")]) == {}
+
+
+def test_bold_are_the_best_and_those_within_two_standard_errors(found: list[Cell]) -> None:
+    close, far = ((61.0, 63.0), (64.0, 66.0)), ((50.0, 52.0), (51.0, 53.0))
+    column = [replace(of(found[0], *sets), method=name) for name, sets in (("a", close), ("b", close), ("c", far))]
+    assert cells.leaders(column) == {"a", "b"}
+    assert cells.leaders([column[0], column[2]]) == {"a"}
+    assert cells.leaders(column[:2]) == cells.leaders(column[:1]) == set()
+    alone = [replace(of(found[0], (value,)), method=str(value)) for value in (10.0, 90.0)]
+    assert cells.leaders(alone) == set(), "one network has no spread, so nothing stands out"
+
+
+def test_all_images_have_a_column_of_their_own_and_compete_with_none(found: list[Cell]) -> None:
+    rows = [found[0], of(found[2], (50.0, 52.0), (51.0, 53.0)), replace(of(found[0], (99.0, 99.5)), method="whole")]
+    rows = [replace(cell, protocol="p", selection="last") for cell in rows]
+    (head,) = tables.headlines(rows)
+    assert head.columns == (("tiny", 1), ("tiny", None))
+    assert [entry.cell.method for entry in head.column("tiny", None)] == ["whole"]
+    whole = head.entries["whole", "tiny", None]
+    assert not whole.leads
+    assert whole.difference is None
+    assert [column.title for column in head.table().columns] == ["method", "tiny, 1 image a class", "tiny, all images"]
+    assert tables.every_cell(rows).rows[2][1] == "all"
+    assert re.search(r"^tiny +all Random", tables.terminal(rows), re.MULTILINE)
 
 
 def test_a_headline_never_holds_two_protocols_selections_or_networks(found: list[Cell]) -> None:
@@ -78,13 +104,13 @@ def test_papers_have_a_column_only_where_they_trained_the_same_network(found: li
 def test_a_cell_beside_a_paper_differs_in_points_and_standard_errors(found: list[Cell]) -> None:
     theirs = replace(found[2], method="mtt", dataset="cifar10-zca", network="convnet3")
     ours = of(theirs, (45.0, 46.0), (43.0, 44.0), (41.0, 42.0))  # set means 45.5, 43.5, 41.5
-    first, _ = tables.against(ours)
+    first, _ = tables.paper_gaps(ours)
     assert (first.number.mean, first.number.std) == (46.2, 0.8)
     assert first.points == pytest.approx(43.5 - 46.2)
     assert first.error == pytest.approx(math.hypot(2 / math.sqrt(3), 0.8))
-    assert first.words == "-2.7, 1.9 SE"
-    assert tables.against(of(theirs, (45.0,)))[0].words == "-1.2"
-    assert tables.against(replace(theirs, network="resnet18")) == ()
+    assert first.text == "-2.7, 1.9 SE"
+    assert tables.paper_gaps(of(theirs, (45.0,)))[0].text == "-1.2"
+    assert tables.paper_gaps(replace(theirs, network="resnet18")) == ()
 
 
 def test_latex_escapes_every_letter_that_would_not_print(found: list[Cell]) -> None:
@@ -102,6 +128,14 @@ def test_csv_keeps_full_numbers_and_leaves_what_is_not_there_empty(found: list[C
     assert r"0.3 & not measured \\" in table.latex()
 
 
+def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay() -> None:
+    texts = ("=1+1", "@SUM(A1)", "+cmd", "-cmd", "\tx", "-2.7, 1.9 SE", "-", "MTT")
+    table = Table("name", "", (Column("a"), Column("b", "points")), tuple((text, -1.5) for text in texts))
+    rows = list(csv.reader(table.csv().splitlines()))[1:]
+    assert [row[0] for row in rows] == ["'=1+1", "'@SUM(A1)", "'+cmd", "'-cmd", "'\tx", "-2.7, 1.9 SE", "-", "MTT"]
+    assert {row[1] for row in rows} == {"-1.5"}
+
+
 def test_the_terminal_never_writes_more_than_100_columns(found: list[Cell]) -> None:
     long = [replace(cell, dataset="d" * 60, label="m" * 60, protocol="p" * 90, ipc=50000) for cell in found]
     assert all(len(line) <= 100 for line in tables.terminal(long).splitlines())
@@ -117,7 +151,7 @@ def test_a_search_shows_what_its_choice_scored_on_validation_images(root: Path) 
     found = cells.gather(graph.job("report", experiment="two"), root)
     title = [column.title for column in tables.every_cell(found).columns].index("validation")
     for row, cell in zip(tables.every_cell(found).rows, found, strict=True):
-        scores = [json.loads((root / one.scored.outputs["scores"]).read_text()) for one in cell.sets]
+        scores = [json.loads((root / one.evaluation.outputs["scores"]).read_text()) for one in cell.sets]
         best = [
             max(rate["validation_mean"] for rate in one.get("searched", [{"validation_mean": 0}])) for one in scores
         ]

@@ -158,6 +158,6 @@ def say(message: str) -> None:
 
 def say_lines(lines: Iterable[str]) -> None:
     """Lines on standard output, also where the terminal cannot write every letter."""
-    from dcpipe.report.report_stage import say as write
+    from dcpipe.report.report_stage import write_out
 
-    write("".join(f"{line}\n" for line in lines))
+    write_out("".join(f"{line}\n" for line in lines))

@@ -64,7 +64,7 @@ def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, lo
         elif outcome.job.is_view and outcome.state == "made" and log is None:
             from dcpipe.report import report_stage
 
-            report_stage.say(outcome.text)
+            report_stage.write_out(outcome.text)
     for line in tally.table():
         typer.echo(line)
     typer.echo(tally.summary())
@@ -95,15 +95,15 @@ def reproduce(
         say_lines(printed.lines(ROOT))
         return
     log_to(log)
-    found = printed.reproduction(ROOT, printed.find(ROOT, row), sets=sets, protocol=protocol)
-    graph = Graph(ROOT, found.extra)
-    say_lines([f"{row}: {found.words}", *planning.lines(planning.rows(graph, row), ROOT)])
+    reproduction = printed.reproduction(ROOT, printed.find(ROOT, row), sets=sets, protocol=protocol)
+    graph = Graph(ROOT, reproduction.extra)
+    say_lines([f"{row}: {reproduction.description}", *planning.lines(planning.rows(graph, row), ROOT)])
     if plan:
         return
-    printed.refuse_absent_data(graph, found.dataset)
+    printed.refuse_absent_data(graph, reproduction.dataset)
     code = _run(graph, row, None, budget, log)
     if code == 0:
-        say_lines(printed.beside(graph, found))
+        say_lines(printed.comparison(graph, reproduction))
     sys.exit(code)
 
 

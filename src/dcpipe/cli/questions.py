@@ -33,7 +33,7 @@ def show(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
     from dcpipe.report import report_stage
     from dcpipe.workflow.graph import Graph
 
-    report_stage.say(report_stage.table(Graph(ROOT).job("report", experiment=experiment), ROOT))
+    report_stage.write_out(report_stage.table(Graph(ROOT).job("report", experiment=experiment), ROOT))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -171,4 +171,4 @@ def report(experiment: Experiment, log: Log = None) -> None:
     log_to(log)
     table = report_stage.run(Graph(ROOT).job("report", experiment=experiment), ROOT)
     if log is None:  # under an engine, other jobs write to the same terminal
-        report_stage.say(table)
+        report_stage.write_out(table)

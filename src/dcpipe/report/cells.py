@@ -1,4 +1,4 @@
-"""The cells of a report: what networks scored on the synthetic sets of one kind, read from verified artifacts."""
+"""The cells of a report: accuracies on the synthetic sets of one kind, read from verified artifacts."""
 
 import hashlib
 import json
@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
+from dcpipe.report.published import WHOLE
 from dcpipe.workflow import costs
 from dcpipe.workflow.job import Job
 
 BASELINE = "random"  # the method that every other one must beat
-ENOUGH = 2.0  # standard errors below which a difference is not called one
+ENOUGH = 2.0  # standard errors from which a difference counts as one
 
 Place = tuple[str, int, str, str, str]
 _Key = tuple[str, int, str, str, str]
@@ -23,7 +24,7 @@ _Key = tuple[str, int, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one job cost."""
+    """Time, memory and device of one job."""
 
     seconds: float
     peak_bytes: int
@@ -36,12 +37,12 @@ class EvaluatedSet:
 
     index: int
     accuracies: tuple[float, ...]
-    scored: Job
-    made: Job
+    evaluation: Job
+    distillation: Job
     digest: str  # of the synthetic set's payload
     cost: Cost | None  # of making the set; None: not measured
     searched_rate: float | None = None  # the learning rate that validation images chose; None: none was searched
-    validation: float | None = None  # what its networks scored on validation images at that rate, in percent
+    validation: float | None = None  # mean accuracy on validation images at that rate, in percent
     curve: tuple[tuple[int, tuple[float, ...]], ...] = ()  # iterations and accuracies of the sets before it, and itself
 
 
@@ -81,8 +82,8 @@ class Cell:
     @property
     def validation(self) -> float | None:
         """Mean accuracy on validation images in percent, where they chose a learning rate for every set."""
-        found = [one.validation for one in self.sets if one.validation is not None]
-        return statistics.fmean(found) if len(found) == len(self.sets) else None
+        values = [one.validation for one in self.sets if one.validation is not None]
+        return statistics.fmean(values) if len(values) == len(self.sets) else None
 
     @property
     def measured(self) -> list[Cost]:
@@ -109,18 +110,23 @@ class Cell:
 
     @property
     def place(self) -> Place:
-        """What two cells must share to be compared: dataset, ipc, protocol, selection, network."""
+        """The values that two cells must share to be compared: dataset, ipc, protocol, selection, network."""
         return self.dataset, self.ipc, self.protocol, self.selection, self.network
 
     @property
-    def words(self) -> str:
-        """The cell in words, without its protocol."""
-        return f"{self.label} on {self.dataset}, {images(self.ipc)}"
+    def size(self) -> int | None:
+        """Images per class; None: trained on all real images, whatever the experiment's ipc."""
+        return None if self.method == WHOLE else self.ipc
+
+    @property
+    def title(self) -> str:
+        """The cell's name for people, without its protocol."""
+        return f"{self.label} on {self.dataset}, {images(self.size)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far a cell is above the random baseline, and how sure that is.
+    """How far one cell is above another, and how sure that is.
 
     `error` is the standard error of the difference in points: over set means (sets are the clusters) where both
     cells have two sets or more, else over single networks, which leaves out the spread between sets; None where
@@ -133,44 +139,44 @@ class Difference:
     count: int  # the smaller number of sets, or of networks
 
     @property
-    def errors(self) -> float | None:
+    def standard_errors(self) -> float | None:
         """The difference in standard errors; None if no spread is known."""
         return self.points / self.error if self.error else None
 
     @property
     def is_clear(self) -> bool:
-        """Whether random is beaten by two standard errors."""
-        return self.errors is not None and self.errors >= ENOUGH
+        """Whether it is two standard errors or more."""
+        return self.standard_errors is not None and self.standard_errors >= ENOUGH
 
 
-def images(ipc: int) -> str:
-    """Images per class, in words."""
-    return f"{ipc} image{'' if ipc == 1 else 's'} a class"
+def images(ipc: int | None) -> str:
+    """A number of images per class for people; None: all of the training images."""
+    return "all images" if ipc is None else f"{ipc} image{'' if ipc == 1 else 's'} a class"
 
 
 def gather(job: Job, root: Path) -> list[Cell]:
     """The cells of a report job, in the experiment's order of datasets, ipc and methods.
 
-    Raises: CorruptArtifactError naming the file that is not what was written; UserError if one is missing.
+    Raises: CorruptArtifactError naming a file whose bytes differ from its card; UserError if one is missing.
     """
-    scored, made = _jobs(job, "scores"), {_set_of(one): one for one in _jobs(job, "sets")}
-    found: dict[_Key, dict[int, EvaluatedSet]] = {}
+    evaluations, distillations = _jobs(job, "scores"), {_set_of(one): one for one in _jobs(job, "sets")}
+    sets: dict[_Key, dict[int, EvaluatedSet]] = {}
     selections: dict[_Key, str] = {}
-    for one in scored:
+    for one in evaluations:
         scores = json.loads(artifact.checked(root / one.outputs["scores"]).read_text())
-        words, maker = one.wildcards, made[_set_of(one)]
-        key = (words["dataset"], int(words["ipc"]), words["method"], words["evaluation"], str(scores["network"]))
-        index = int(words["set"])
+        wildcards, made = one.wildcards, distillations[_set_of(one)]
+        place = (wildcards["dataset"], int(wildcards["ipc"]), wildcards["method"], wildcards["evaluation"])
+        key, index = (*place, str(scores["network"])), int(wildcards["set"])
         # a network that is asked for both as `native` and by its name is one cell
-        found.setdefault(key, {}).setdefault(
+        sets.setdefault(key, {}).setdefault(
             index,
             EvaluatedSet(
                 index=index,
                 accuracies=tuple(map(float, scores["accuracies"])),
-                scored=one,
-                made=maker,
-                digest=artifact.payload_digest(artifact.checked(root / maker.outputs["synthetic"])),
-                cost=cost_of(maker, root),
+                evaluation=one,
+                distillation=made,
+                digest=artifact.payload_digest(artifact.checked(root / made.outputs["synthetic"])),
+                cost=cost_of(made, root),
                 searched_rate=float(scores["learning_rate"]) if "searched" in scores else None,
                 validation=_validation(scores),
                 curve=tuple(
@@ -179,19 +185,19 @@ def gather(job: Job, root: Path) -> list[Cell]:
             ),
         )
         selections[key] = str(scores["selection"])
-    keys = sorted(found, key=_order(list(found)))
-    return [_cell(key, selections[key], found[key]) for key in keys]
+    keys = sorted(sets, key=_order(list(sets)))
+    return [_cell(key, selections[key], sets[key]) for key in keys]
 
 
 def _validation(scores: dict[str, Any]) -> float | None:
     """The validation accuracy of the rate that was chosen."""
     means = {one["learning_rate"]: one["validation_mean"] for one in scores.get("searched", ())}
-    found = means.get(scores.get("learning_rate"))
-    return None if found is None else float(found)
+    mean = means.get(scores.get("learning_rate"))
+    return None if mean is None else float(mean)
 
 
 def cost_of(job: Job, root: Path) -> Cost | None:
-    """What a job cost; None: not measured."""
+    """Time, memory and device of a job; None: not measured."""
     noted = costs.read(root / job.costs) or {}
     seconds, peak, device = noted.get("seconds"), noted.get("peak_bytes"), noted.get("device")
     if not isinstance(seconds, int | float) or not isinstance(peak, int):
@@ -200,24 +206,37 @@ def cost_of(job: Job, root: Path) -> Cost | None:
 
 
 def differences(cells: Sequence[Cell]) -> dict[int, Difference]:
-    """How far each cell is above random, by its position; cells without a random one beside them are left out."""
+    """How far each cell is above random, by its position; without one beside it, or of all images, it is left out."""
     baselines = {cell.place: cell for cell in cells if cell.method == BASELINE}
     return {
-        position: _difference(cell, baselines[cell.place])
+        position: difference(cell, baselines[cell.place])
         for position, cell in enumerate(cells)
-        if cell.method != BASELINE and cell.place in baselines
+        if cell.method not in {BASELINE, WHOLE} and cell.place in baselines
     }
 
 
-def _difference(cell: Cell, baseline: Cell) -> Difference:
-    pair = (cell, baseline)
+def leaders(cells: Sequence[Cell]) -> set[str]:
+    """The methods of a column that lead it: the highest mean, and those not below it by two standard errors.
+
+    None if that is every method, or there is one method alone: no number stands out.
+    """
+    if len(cells) < 2:
+        return set()
+    best = max(cells, key=lambda cell: cell.mean)
+    leading = {cell.method for cell in cells if cell is best or not difference(best, cell).is_clear}
+    return leading if len(leading) < len(cells) else set()
+
+
+def difference(cell: Cell, other: Cell) -> Difference:
+    """How far a cell is above another."""
+    pair = (cell, other)
     over: Literal["sets", "networks"] = "sets" if all(len(one.sets) > 1 for one in pair) else "networks"
     samples = [_sample(one, over) for one in pair]
     count = min(map(len, samples))
     error = None
     if count > 1:
         error = math.sqrt(sum(statistics.variance(values) / len(values) for values in samples))
-    return Difference(cell.mean - baseline.mean, error, over, count)
+    return Difference(cell.mean - other.mean, error, over, count)
 
 
 def standard_error(cell: Cell) -> float | None:
@@ -231,9 +250,9 @@ def _sample(cell: Cell, over: Literal["sets", "networks"]) -> list[float]:
 
 
 def _jobs(job: Job, name: str) -> tuple[Job, ...]:
-    found = job.sections[name]
-    assert isinstance(found, tuple)  # noqa: S101 (the graph put it there)
-    return found
+    jobs = job.sections[name]
+    assert isinstance(jobs, tuple)  # noqa: S101 (the graph put it there)
+    return jobs
 
 
 def _set_of(job: Job) -> tuple[str, ...]:
@@ -244,14 +263,14 @@ def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
     """By the order in which datasets, ipc, methods, protocols and networks first appear."""
     seen: list[dict[object, int]] = [{} for _ in keys[0]]
     for key in keys:
-        for known, word in zip(seen, key, strict=True):
-            known.setdefault(word, len(known))
-    return lambda key: tuple(known[word] for known, word in zip(seen, key, strict=True))
+        for known, part in zip(seen, key, strict=True):
+            known.setdefault(part, len(known))
+    return lambda key: tuple(known[part] for known, part in zip(seen, key, strict=True))
 
 
 def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet]) -> Cell:
     dataset, ipc, method, protocol, network = key
     ordered = tuple(sets[index] for index in sorted(sets))
-    section = ordered[0].made.sections["method"]
+    section = ordered[0].distillation.sections["method"]
     label = section.label if isinstance(section, Method) else method
     return Cell(dataset, method, label, ipc, protocol, selection, network, ordered)

@@ -1,15 +1,18 @@
-"""An experiment's provenance as a standard document: RO-Crate 1.1 metadata, made of the graph and the cards alone.
+"""An experiment's provenance as a standard document: RO-Crate 1.1 metadata, from the graph and the cards alone.
 
 The crate is the folder of the report. Its files are the views; artifacts lie elsewhere and are contextual entities,
 named by path and digest; every job is a CreateAction whose objects are the artifacts and params it read and whose
 results are those it made. The same artifacts and the same commit give the same bytes.
 Source: https://www.researchobject.org/ro-crate/1.1/ (root data entity; provenance of entities).
+
+Written by hand: rocrate 0.16 gives the same graph of the same entities, but it is these that take the lines here; it
+would replace a dozen of them (the head and the root) and bring arcp, requests and their dependencies.
 """
 
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,18 +24,21 @@ from dcpipe.workflow.job import Job
 FILE = "ro-crate-metadata.json"
 VERSION = "https://w3id.org/ro/crate/1.1"
 LICENSE = "https://spdx.org/licenses/MIT"
-TYPES = {".html": "text/html", ".csv": "text/csv", ".tex": "application/x-tex"}
+TYPES = {
+    **{".html": "text/html", ".csv": "text/csv", ".tex": "application/x-tex"},
+    **{".svg": "image/svg+xml", ".pdf": "application/pdf"},
+}
 
 Entity = dict[str, object]
 
 
-def metadata(report: Job, root: Path, chain: Iterable[Job], files: Iterable[Path]) -> str:
-    """The text of ro-crate-metadata.json. `chain` is every job behind the report, `files` the views beside it."""
-    made: dict[str, Entity] = {}
-    actions = [_action(job, root, made) for job in chain]
-    parts = [_file(path, root, report) for path in files]
-    experiment = report.sections["experiment"]
-    assert isinstance(experiment, Experiment)  # noqa: S101 (the graph put it there)
+def metadata(report: Job, root: Path, chain: Iterable[Job], views: Mapping[Path, bytes]) -> str:
+    """The text of ro-crate-metadata.json. `chain` is every job behind the report, `views` the files beside it."""
+    known: dict[str, Entity] = {}
+    actions = [_action(job, root, known) for job in chain]
+    folder = (root / report.outputs["page"]).parent
+    parts = [_file(path.relative_to(folder), len(content)) for path, content in views.items()]
+    experiment = report.section("experiment", Experiment)
     whole: Entity = {
         "@id": "./",
         "@type": "Dataset",
@@ -53,89 +59,88 @@ def metadata(report: Job, root: Path, chain: Iterable[Job], files: Iterable[Path
         "@id": LICENSE,
         "@type": "CreativeWork",
         "name": "MIT License",
-        "description": "Of the code and of what it made; the images it started from keep their own.",
+        "description": "For the code and its results; the original images keep their own license.",
     }
-    graph = [head, whole, rights, *parts, *actions, *(made[name] for name in sorted(made))]
+    graph = [head, whole, rights, *parts, *actions, *(known[name] for name in sorted(known))]
     return json.dumps({"@context": f"{VERSION}/context", "@graph": graph}, indent=1, ensure_ascii=False) + "\n"
 
 
 def published(root: Path) -> str:
-    """The date of the commit that is checked out; SOURCE_DATE_EPOCH, where it is set, goes first; else today's."""
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    if given is None:
+    """The date of SOURCE_DATE_EPOCH where it is set, else of the commit that is checked out, else today's."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if seconds is None:
         command = ["git", "-C", str(root), "log", "-1", "--format=%ct"]
         try:
-            given = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+            seconds = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
         except OSError:
-            given = ""
-    moment = datetime.fromtimestamp(int(given), UTC) if given else datetime.now(UTC)
+            seconds = ""
+    moment = datetime.fromtimestamp(int(seconds), UTC) if seconds else datetime.now(UTC)
     return moment.date().isoformat()
 
 
-def _action(job: Job, root: Path, made: dict[str, Entity]) -> Entity:
-    """A job, after adding what it names to `made`."""
+def _action(job: Job, root: Path, known: dict[str, Entity]) -> Entity:
+    """A job; the entities that it names are added to `known`."""
     card = artifact.read_card(root / next(iter(job.outputs.values())))
-    given = [_artifact(path, root, made) for paths in job.inputs.values() for path in paths]
+    inputs = [_artifact(path, root, known) for paths in job.inputs.values() for path in paths]
     return {
         "@id": f"#job/{job.name}",
         "@type": "CreateAction",
         "name": job.command.partition(" --log ")[0],
-        "instrument": _software(card, made),
-        "object": _references([*given, *_params(card, made)]),
-        "result": _references(_artifact(path, root, made) for name, path in job.outputs.items() if name != "card"),
+        "instrument": _software(card, known),
+        "object": _references([*inputs, *_params(card, known)]),
+        "result": _references(_artifact(path, root, known) for name, path in job.outputs.items() if name != "card"),
     }
 
 
-def _artifact(path: str, root: Path, made: dict[str, Entity]) -> Entity:
-    found: Entity = {
+def _artifact(path: str, root: Path, known: dict[str, Entity]) -> Entity:
+    entity: Entity = {
         "@id": f"#{path}",
         "@type": "CreativeWork",
         "name": path,
         "identifier": f"sha256:{artifact.payload_digest(root / path)}",
     }
-    return made.setdefault(f"#{path}", found)
+    return known.setdefault(f"#{path}", entity)
 
 
-def _params(card: dict[str, object], made: dict[str, Entity]) -> list[Entity]:
+def _params(card: dict[str, object], known: dict[str, Entity]) -> list[Entity]:
     """The param values that a card states, as they were when the job ran."""
     params = card["params"]
     assert isinstance(params, dict)  # noqa: S101 (a card that verifies)
-    found = []
+    entities = []
     for file, values in params.items():
         for key, value in values.items():
             text = json.dumps(value)
             identity = f"#params/{file}/{key}={text}"
             entity: Entity = {"@id": identity, "@type": "PropertyValue", "name": f"{file}: {key}", "value": text}
-            found.append(made.setdefault(identity, entity))
-    return found
+            entities.append(known.setdefault(identity, entity))
+    return entities
 
 
-def _software(card: dict[str, object], made: dict[str, Entity]) -> dict[str, str]:
+def _software(card: dict[str, object], known: dict[str, Entity]) -> dict[str, str]:
     """The code, and the class of software and hardware on which it gives the same bits."""
-    known = card["class"]
-    assert isinstance(known, dict)  # noqa: S101 (a card that verifies)
-    words = ", ".join(f"{name} {value}" for name, value in sorted(known.items()))
-    version = str(known.get("dcpipe", __version__))
-    identity = f"#software/{words}"
+    versions = card["class"]
+    assert isinstance(versions, dict)  # noqa: S101 (a card that verifies)
+    text = ", ".join(f"{name} {value}" for name, value in sorted(versions.items()))
+    version = str(versions.get("dcpipe", __version__))
+    identity = f"#software/{text}"
     kind = "SoftwareApplication"
-    made.setdefault(
-        identity, {"@id": identity, "@type": kind, "name": "dcpipe", "version": version, "description": words}
+    known.setdefault(
+        identity, {"@id": identity, "@type": kind, "name": "dcpipe", "version": version, "description": text}
     )
     return {"@id": identity}
 
 
-def _file(path: Path, root: Path, report: Job) -> Entity:
-    folder = (root / report.outputs["page"]).parent
+def _file(path: Path, size: int) -> Entity:
     return {
-        "@id": path.relative_to(folder).as_posix(),
+        "@id": path.as_posix(),
         "@type": "File",
         "name": path.name,
         "encodingFormat": TYPES[path.suffix],
-        "contentSize": str(path.stat().st_size),
+        "contentSize": str(size),
     }
 
 
 def _references(entities: Iterable[Entity]) -> list[Entity] | Entity:
-    """What a property names; one entity stands alone, as RO-Crate recommends."""
-    found: list[Entity] = [{"@id": entity["@id"]} for entity in entities]
-    return found[0] if len(found) == 1 else found
+    """A property's references; a single one stands without a list, as RO-Crate recommends."""
+    references: list[Entity] = [{"@id": entity["@id"]} for entity in entities]
+    return references[0] if len(references) == 1 else references

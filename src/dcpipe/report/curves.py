@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-from dcpipe.report import figures
+from dcpipe.report import charts
 from dcpipe.report.cells import Cell, images
-from dcpipe.report.figures import Points
+from dcpipe.report.charts import Line, Points
+from dcpipe.report.figures import Chart, file_name
 from dcpipe.report.table import Column, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What networks scored, in percent, on a cell's sets as they were after so many iterations.
+    """Accuracies in percent of networks trained on a cell's sets as they were after so many iterations.
 
     `seconds` is a set's share of the distillation's time, all iterations alike; None: not measured.
     """
@@ -23,33 +24,32 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """The methods of one dataset, ipc, protocol and network: their names in the order of colours, and two drawings."""
+class AccuracyCharts:
+    """The methods of one dataset, ipc, protocol and network, against iterations and against seconds."""
 
     title: str
-    methods: tuple[str, ...]
-    by_iteration: str
-    by_seconds: str | None  # None: not every set's time was measured
+    by_iteration: Chart
+    by_seconds: Chart | None  # None: not every set's time was measured
 
 
 def steps(cell: Cell) -> list[Step]:
     """The points of a cell's curve, ascending; none where its snapshots were not tested."""
-    found: dict[int, list[float]] = {}
+    pooled: dict[int, list[float]] = {}
     for one in cell.sets:
         for iteration, accuracies in one.curve:
-            found.setdefault(iteration, []).extend(accuracies)
-    end, seconds = max(found, default=0), cell.seconds
+            pooled.setdefault(iteration, []).extend(accuracies)
+    end, seconds = max(pooled, default=0), cell.seconds
     share = None if seconds is None or not end else seconds / len(cell.sets) / end
-    return [Step(at, None if share is None else share * at, tuple(found[at])) for at in sorted(found)]
+    return [Step(at, None if share is None else share * at, tuple(pooled[at])) for at in sorted(pooled)]
 
 
-def drawn(cells: Sequence[Cell]) -> list[Drawn]:
-    """A pair of drawings for each place whose snapshots were tested; a coreset, which has no iterations, is level."""
+def accuracy_charts(cells: Sequence[Cell]) -> list[AccuracyCharts]:
+    """Charts for each place whose snapshots were tested; a coreset, which has no iterations, is a level line."""
     places: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
         if any(one.curve for one in cell.sets):
             places.setdefault(cell.place, []).append(cell)
-    return [_drawn(group) for group in places.values() if any(len(steps(cell)) > 1 for cell in group)]
+    return [_charts(group) for group in places.values() if any(len(steps(cell)) > 1 for cell in group)]
 
 
 def table(cells: Sequence[Cell]) -> Table | None:
@@ -72,25 +72,29 @@ def table(cells: Sequence[Cell]) -> Table | None:
     return Table("curves", "Test accuracy in percent along distillation; a set's seconds.", columns, tuple(rows))
 
 
-def _drawn(cells: Sequence[Cell]) -> Drawn:
-    series = {cell.label: steps(cell) for cell in cells}
+def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
+    curves = [(cell.label, steps(cell)) for cell in cells]
     first = cells[0]
-    by_iteration = {name: [(float(one.iteration), fmean(one.accuracies)) for one in s] for name, s in series.items()}
-    by_seconds = {
-        name: [(one.seconds or 0.0, fmean(one.accuracies)) for one in found] for name, found in series.items()
-    }
-    timed = all(one.seconds is not None for found in series.values() if len(found) > 1 for one in found)
-    return Drawn(
-        f"{first.dataset}, {images(first.ipc)}, protocol {first.protocol}, network {first.network}",
-        tuple(series),
-        figures.lines("test accuracy in percent by iteration", _level(by_iteration)),
-        figures.lines("test accuracy in percent by second", _level(by_seconds)) if timed else None,
-    )
+    title = f"{first.dataset}, {images(first.ipc)}, protocol {first.protocol}, network {first.network}"
+    place = (first.dataset, f"ipc{first.ipc}", first.protocol, first.selection, first.network)
+    by_iteration = [(label, [(float(step.iteration), fmean(step.accuracies)) for step in one]) for label, one in curves]
+    by_seconds = [(label, [(step.seconds or 0.0, fmean(step.accuracies)) for step in one]) for label, one in curves]
+    timed = all(step.seconds is not None for _, one in curves if len(one) > 1 for step in one)
+
+    def chart(unit: str, series: Sequence[tuple[str, Points]]) -> Chart:
+        name, up = file_name(f"accuracy-by-{unit}", *place), "test accuracy in percent"
+        return charts.lines(name, f"{up} by {unit}, {title}", _level(series), across=_ACROSS[unit], up=up)
+
+    return AccuracyCharts(title, chart("iteration", by_iteration), chart("second", by_seconds) if timed else None)
 
 
-def _level(series: dict[str, list[tuple[float, float]]]) -> list[tuple[str, Points]]:
-    end = max(x for points in series.values() for x, _ in points)
+_ACROSS = {"iteration": "iteration", "second": "seconds"}
+
+
+def _level(series: Sequence[tuple[str, Points]]) -> list[Line]:
+    """Named lines; one point becomes a level line as long as the longest."""
+    end = max(x for _, points in series for x, _ in points)
     return [
-        (name, points if len(points) > 1 else [(0.0, points[0][1]), (end, points[0][1])])
-        for name, points in series.items()
+        Line(label, points if len(points) > 1 else [(0.0, points[0][1]), (end, points[0][1])], colour)
+        for colour, (label, points) in enumerate(series)
     ]

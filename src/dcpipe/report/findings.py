@@ -1,13 +1,13 @@
-"""What did not come out, and what is not known: listed from the data, as plainly as what did."""
+"""Results that failed, and values that are not known: listed from the data, as plainly as successes."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcpipe.report.cells import BASELINE, ENOUGH, Cell, Difference, differences
-from dcpipe.report.origins import Origins, Spent, some
+from dcpipe.report.origins import Origins, StageCost, abbreviated
 from dcpipe.report.published import WHOLE
-from dcpipe.report.tables import LEGACY, against
+from dcpipe.report.tables import LEGACY, paper_gaps
 from dcpipe.workflow.job import Job
 
 
@@ -19,23 +19,25 @@ class Finding:
     lines: tuple[str, ...]
 
 
-def findings(cells: Sequence[Cell], spent: Sequence[Spent], chain: Sequence[Job], origins: Origins) -> list[Finding]:
+def findings(
+    cells: Sequence[Cell], costs: Sequence[StageCost], chain: Sequence[Job], origins: Origins
+) -> list[Finding]:
     """Every heading that has a line."""
     gaps = differences(cells)
-    found = (
-        Finding("Made of other things than are here now", tuple(_stale(chain, origins))),
+    every = (
+        Finding("Made with other params, code or inputs than are here now", tuple(_stale(chain, origins))),
         Finding("Selected on test data", tuple(_legacy(cells))),
         Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
         Finding("Differs from what the papers print", tuple(filter(None, map(_against_papers, cells)))),
         Finding("Has no random baseline beside it", tuple(_alone(cells, gaps))),
         Finding("Spread between synthetic sets unknown", tuple(_one_set(cells))),
-        Finding("Cost not measured", tuple(_unmeasured(spent))),
+        Finding("Cost not measured", tuple(_unmeasured(costs))),
     )
-    return [finding for finding in found if finding.lines]
+    return [finding for finding in every if finding.lines]
 
 
 def _full(cell: Cell) -> str:
-    return f"{cell.words} ({cell.protocol}, {cell.selection}, {cell.network})"
+    return f"{cell.title} ({cell.protocol}, {cell.selection}, {cell.network})"
 
 
 def _legacy(cells: Sequence[Cell]) -> list[str]:
@@ -44,55 +46,55 @@ def _legacy(cells: Sequence[Cell]) -> list[str]:
 
 
 def _stale(chain: Sequence[Job], origins: Origins) -> list[str]:
-    found: dict[str, list[str]] = {}
+    jobs: dict[str, list[str]] = {}
     for job in chain:
-        found.setdefault("; ".join(origins.differences(job)), []).append(job.name)
-    return [f"{some(names)}: {parts}." for parts, names in found.items() if parts]
+        jobs.setdefault("; ".join(origins.differences(job)), []).append(job.name)
+    return [f"{abbreviated(names)}: {changes}." for changes, names in jobs.items() if changes]
 
 
 def _no_better(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
     return [
         f"{_full(cells[position])}: {gap.points:+.1f} points, {_errors(gap)}."
         for position, gap in gaps.items()
-        if not gap.is_clear and cells[position].method != WHOLE
+        if not gap.is_clear
     ]
 
 
 def _errors(gap: Difference) -> str:
     if gap.error is None:
         return "and with one network there is no standard error"
-    if gap.errors is None:
+    if gap.standard_errors is None:
         return f"and the {gap.count} {gap.over} do not spread at all"
-    return f"{gap.errors:.1f} standard errors over {gap.count} {gap.over}"
+    return f"{gap.standard_errors:.1f} standard errors over {gap.count} {gap.over}"
 
 
 def _against_papers(cell: Cell) -> str | None:
-    found = against(cell)
-    if any(one.errors is None or abs(one.errors) < ENOUGH for one in found) or not found:
+    gaps = paper_gaps(cell)
+    if any(gap.standard_errors is None or abs(gap.standard_errors) < ENOUGH for gap in gaps) or not gaps:
         return None
-    printed = " / ".join(f"{one.number.words} in {one.number.source} ({one.words})" for one in found)
+    printed = " / ".join(f"{gap.number.text} in {gap.number.source} ({gap.text})" for gap in gaps)
     return f"{_full(cell)}: {cell.mean:.1f} ± {cell.std:.1f} here, {printed}."
 
 
 def _alone(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
-    return [f"{_full(cell)}." for i, cell in enumerate(cells) if i not in gaps and cell.method != BASELINE]
+    return [f"{_full(cell)}." for i, cell in enumerate(cells) if i not in gaps and cell.method not in {BASELINE, WHOLE}]
 
 
 def _one_set(cells: Sequence[Cell]) -> list[str]:
-    single = [cell.words for cell in cells if len(cell.sets) == 1]
+    single = [cell.title for cell in cells if len(cell.sets) == 1]
     if not single:
         return []
     which = "Every cell has" if len(single) == len(cells) else f"{len(single)} of {len(cells)} cells have"
-    return [f"{which} one set ({some(single)}), so standard errors are over networks and too small."]
+    return [f"{which} one set ({abbreviated(single)}), so standard errors are over networks and too small."]
 
 
-def _unmeasured(spent: Sequence[Spent]) -> list[str]:
+def _unmeasured(costs: Sequence[StageCost]) -> list[str]:
     lines = []
-    for stage in dict.fromkeys(one.stage for one in spent):
-        kinds = [one for one in spent if one.stage == stage]
+    for stage in dict.fromkeys(one.stage for one in costs):
+        kinds = [one for one in costs if one.stage == stage]
         if all(len(one.unmeasured) == len(one.jobs) for one in kinds):
             lines.append(f"{stage}: none of {sum(len(one.jobs) for one in kinds)} jobs.")
         else:
             partly = [one for one in kinds if one.unmeasured]
-            lines += [f"{stage} {one.what}: {len(one.unmeasured)} of {len(one.jobs)} jobs are not." for one in partly]
+            lines += [f"{stage} {one.kind}: {len(one.unmeasured)} of {len(one.jobs)} jobs." for one in partly]
     return lines

@@ -19,11 +19,11 @@ Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What the jobs of one kind cost, and what they left on disk."""
+class StageCost:
+    """Time, memory and disk of the jobs of one kind: a stage, and its wildcards but shard and set."""
 
     stage: str
-    what: str
+    kind: str
     jobs: tuple[Job, ...]
     costs: tuple[Cost | None, ...]
     sizes: tuple[int | None, ...]  # bytes of each artifact, by its card; None: it is not here
@@ -40,12 +40,12 @@ class Spent:
 
     @property
     def peak_bytes(self) -> int | None:
-        """The most that one of the jobs took; None unless each was measured."""
+        """The peak memory of the largest job; None unless each was measured."""
         return None if self.unmeasured else max(cost.peak_bytes for cost in self.costs if cost)
 
     @property
     def devices(self) -> str | None:
-        """What the measured jobs ran on."""
+        """The devices of the measured jobs."""
         return ", ".join(dict.fromkeys(cost.device for cost in self.costs if cost)) or None
 
     @property
@@ -63,7 +63,7 @@ class Origins:
     graph: Graph
 
     def chain(self, jobs: Iterable[Job]) -> list[Job]:
-        """Every job that the given ones need, and those, in an order in which they can run."""
+        """These jobs and every job that they need, in an order in which they can run."""
         ordered: dict[str, Job] = {}
 
         def visit(job: Job) -> None:
@@ -85,7 +85,7 @@ class Origins:
             return None
 
     def differences(self, job: Job) -> list[str]:
-        """What a job was made with that is not so any more: params, code or inputs, in words."""
+        """Params, code and inputs that differ today from those in a job's card, as text for people."""
         made = self.card(job)
         if made is None:
             return ["its card is not here"]
@@ -94,27 +94,27 @@ class Origins:
         except DcpipeError as error:
             return [f"an input is not here ({error.where})"]
         pairs = ((name, _flat(made.get(name)), _flat(now[name])) for name in ("params", "code", "inputs"))
-        found = []
+        texts = []
         for name, then, today in pairs:
             names = sorted(key for key in then.keys() | today.keys() if then.get(key) != today.get(key))
             if names:
-                found.append(f"{_WORDS[name]} ({some(names)})")
-        return found
+                texts.append(f"other {name} ({abbreviated(names)})")
+        return texts
 
-    def spent(self, jobs: Iterable[Job]) -> list[Spent]:
+    def costs(self, jobs: Iterable[Job]) -> list[StageCost]:
         """Costs and sizes, the jobs of one kind together."""
         kinds: dict[tuple[str, str], list[Job]] = {}
         for job in jobs:
             kinds.setdefault((job.stage, _kind(job)), []).append(job)
         return [
-            Spent(
+            StageCost(
                 stage=stage,
-                what=what,
-                jobs=tuple(found),
-                costs=tuple(cost_of(job, self.root) for job in found),
-                sizes=tuple(self._size(job) for job in found),
+                kind=kind,
+                jobs=tuple(members),
+                costs=tuple(cost_of(job, self.root) for job in members),
+                sizes=tuple(self._size(job) for job in members),
             )
-            for (stage, what), found in kinds.items()
+            for (stage, kind), members in kinds.items()
         ]
 
     def _size(self, job: Job) -> int | None:
@@ -122,40 +122,37 @@ class Origins:
         return None if made is None else sum(entry.size for entry in artifact.entries_of(made))
 
 
-_WORDS = {"params": "other params", "code": "other code", "inputs": "other inputs"}
-
-
 def command(job: Job) -> str:
-    """What makes a job's artifact by hand."""
+    """The command that makes a job's artifact by hand."""
     return job.command.split(" --log ")[0]
 
 
-def params_of(made: Json) -> list[tuple[str, str, str]]:
+def params_of(card_json: Json) -> list[tuple[str, str, str]]:
     """File, key and value (as JSON) of every param in a card."""
-    files = cast(Mapping[str, Mapping[str, object]], made.get("params") or {})
+    files = cast(Mapping[str, Mapping[str, object]], card_json.get("params") or {})
     return [(file, key, json.dumps(value)) for file, values in files.items() for key, value in values.items()]
 
 
-def inputs_of(made: Json) -> list[tuple[str, str]]:
+def inputs_of(card_json: Json) -> list[tuple[str, str]]:
     """Path and payload digest of every input in a card."""
-    names = cast(Mapping[str, list[Mapping[str, str]]], made.get("inputs") or {})
+    names = cast(Mapping[str, list[Mapping[str, str]]], card_json.get("inputs") or {})
     return [(one["path"], one["digest"]) for inputs in names.values() for one in inputs]
 
 
-def class_of(made: Json) -> str:
-    """The class of software and hardware in a card, in words."""
-    found = cast(Mapping[str, object], made.get("class") or {})
-    return ", ".join(f"{name} {value}" for name, value in sorted(found.items()))
+def class_of(card_json: Json) -> str:
+    """The class of software and hardware in a card, as text."""
+    known = cast(Mapping[str, object], card_json.get("class") or {})
+    return ", ".join(f"{name} {value}" for name, value in sorted(known.items()))
 
 
-def code_of(made: Json) -> list[tuple[str, str]]:
+def code_of(card_json: Json) -> list[tuple[str, str]]:
     """Module and digest of everything a job's code reaches."""
-    return [(name, str(value)) for name, value in sorted(cast(Json, made.get("code") or {}).items())]
+    return [(name, str(value)) for name, value in sorted(cast(Json, card_json.get("code") or {}).items())]
 
 
 def _kind(job: Job) -> str:
-    words = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set"}}
-    return " ".join(f"{key} {value}" if key == "ipc" else value for key, value in words.items())
+    wildcards = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set"}}
+    return " ".join(f"{key} {value}" if key == "ipc" else value for key, value in wildcards.items())
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:
@@ -170,7 +167,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     return {prefix: value}
 
 
-def some(names: Sequence[str]) -> str:
+def abbreviated(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -2,49 +2,40 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from dcpipe.data import arrays
 from dcpipe.errors import DcpipeError
 from dcpipe.provenance import artifact
-from dcpipe.report import figures
-from dcpipe.report.figures import Points
-from dcpipe.report.origins import Origins, Spent
+from dcpipe.report import charts
+from dcpipe.report.charts import Line, Points
+from dcpipe.report.figures import Chart, file_name
+from dcpipe.report.origins import Origins, StageCost
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The paths of one kind of expert: a drawing, and its lines' names in the order of their colours."""
+def path_charts(costs: Sequence[StageCost], sources: Origins) -> list[Chart]:
+    """A chart a dataset and kind of experts whose artifacts are here: mean accuracy of all experts, in percent.
 
-    title: str
-    lines: tuple[str, ...]
-    drawing: str
-
-
-def accuracies(spent: Sequence[Spent], sources: Origins) -> list[Paths]:
-    """One drawing a dataset and kind of experts whose artifacts are here: mean accuracy of all experts, in percent.
-
-    Raises: CorruptArtifactError naming an artifact that is not what was written.
+    Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
     """
-    found = []
-    for one in spent:
+    drawn = []
+    for one in costs:
         if one.stage != "experts" or one.bytes is None:
             continue
         dataset, experts = (one.jobs[0].wildcards[name] for name in ("dataset", "experts"))
-        lines = [("recorded", _recorded(one, sources))]
-        for other in spent:
-            words = other.jobs[0].wildcards
-            if other.stage == "convexify" and (words["dataset"], words["experts"]) == (dataset, experts):
-                lines.append((f"convex, waypoints {words['waypoints']}", _convex(other, sources)))
-        drawn = [(name, points) for name, points in lines if points]
-        if drawn:
-            names = tuple(name for name, _ in drawn)
-            found.append(Paths(f"{dataset}, {experts} experts", names, figures.lines("accuracy in percent", drawn)))
-    return found
+        named = [("recorded", _recorded(one, sources))]
+        for other in costs:
+            wildcards = other.jobs[0].wildcards
+            if other.stage == "convexify" and (wildcards["dataset"], wildcards["experts"]) == (dataset, experts):
+                named.append((f"convex, waypoints {wildcards['waypoints']}", _convex(other, sources)))
+        series = [Line(name, points, colour) for colour, (name, points) in enumerate(named) if points]
+        if series:
+            name, title = file_name("paths", dataset, experts), f"{dataset}, {experts} experts"
+            drawn.append(charts.lines(name, title, series, across="epoch", up="accuracy in percent"))
+    return drawn
 
 
-def _recorded(one: Spent, sources: Origins) -> Points:
+def _recorded(one: StageCost, sources: Origins) -> Points:
     rows = [
         [float(value) for value in row]
         for job in one.jobs
@@ -53,7 +44,7 @@ def _recorded(one: Spent, sources: Origins) -> Points:
     return [(float(epoch), fmean(values)) for epoch, values in enumerate(zip(*rows, strict=True))]
 
 
-def _convex(one: Spent, sources: Origins) -> Points:
+def _convex(one: StageCost, sources: Origins) -> Points:
     epochs: dict[int, list[float]] = {}
     try:
         for job in one.jobs:

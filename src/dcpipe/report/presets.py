@@ -1,4 +1,4 @@
-"""`dcpipe methods`: every preset, what it composes, where it is from, and which rows papers print of it."""
+"""`dcpipe methods`: every preset, its composition, its source, and the rows that papers print of it."""
 
 from pathlib import Path
 
@@ -14,23 +14,23 @@ def lines(root: Path) -> list[str]:
 
     Raises: UserError if a preset is not readable.
     """
-    found: list[str] = []
+    blocks: list[str] = []
     for name in resolve.available(root, "methods"):
         resolved = resolve.resolve(root, "methods", name)
         label, description = (str(resolved.leaves[key].value) for key in ("label", "description"))
         mark = " [reconstruction]" if RECONSTRUCTION in f"{label}{description}" else ""
         base = next((f"; {link.value} otherwise" for link in resolved.bases), "")
-        found += [
+        blocks += [
             f"{name}: {description.strip()}{mark}",
             f"    matching {resolved.leaves['matching.kind'].value}; {_axes(resolved)}{base}",
             f"    from {_source(resolved)}",
             f"    printed for {_printed(name)}",
         ]
-    return found
+    return blocks
 
 
 def _axes(resolved: Resolved) -> str:
-    """Every axis whose value says something: of a variant those that it sets itself."""
+    """Every axis with a value but `none`; of a variant those that it sets itself."""
     own = {
         key: leaf.value
         for key, leaf in resolved.leaves.items()
@@ -40,8 +40,10 @@ def _axes(resolved: Resolved) -> str:
     kinds.pop("matching", None)
     if resolved.bases and not kinds:
         kinds = own
-    words = [f"{key.rpartition('.')[2].replace('_', ' ')} {value}" for key, value in kinds.items() if value != "none"]
-    return ", ".join(words) or "nothing else"
+    settings = [
+        f"{key.rpartition('.')[2].replace('_', ' ')} {value}" for key, value in kinds.items() if value != "none"
+    ]
+    return ", ".join(settings) or "nothing else"
 
 
 def _source(resolved: Resolved) -> str:
@@ -53,8 +55,8 @@ def _source(resolved: Resolved) -> str:
 
 def _printed(method: str) -> str:
     """The cells that tables print, by dataset."""
-    found: dict[str, list[str]] = {}
+    sizes_of: dict[str, list[str]] = {}
     for row in rows().values():
         if row.method == method:
-            found.setdefault(row.dataset, []).append("all" if row.ipc is None else str(row.ipc))
-    return "; ".join(f"{dataset} ipc {' '.join(sizes)}" for dataset, sizes in found.items()) or "no table we know"
+            sizes_of.setdefault(row.dataset, []).append("all" if row.ipc is None else str(row.ipc))
+    return "; ".join(f"{dataset} ipc {' '.join(sizes)}" for dataset, sizes in sizes_of.items()) or "no table"

@@ -1,16 +1,40 @@
-"""What the papers print, to stand beside our numbers: published.yaml, read strictly."""
+"""The accuracies that papers print, to stand beside ours: published.yaml, read strictly."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
 
-from dcpipe.params.strict_yaml import Tree, read
+import pydantic
+from pydantic import TypeAdapter
+
+from dcpipe.params.schema import STRICT
+from dcpipe.params.strict_yaml import read
 
 FILE = Path(__file__).with_name("published.yaml")
 WHOLE = "whole"  # trained on all real images: its number has no ipc
 
 _Row = tuple[str, float, float]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
+class _PaperTable:
+    """One table of a paper; `numbers` by method, dataset and size (`ipc1`, `all`) are a mean and a deviation."""
+
+    paper: str
+    table: str
+    note: str = ""
+    numbers: dict[str, dict[str, dict[str, tuple[float, float]]]]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
+class _Published:
+    """The file."""
+
+    networks: dict[str, str]
+    variants: dict[str, str]
+    papers: dict[str, str]
+    tables: list[_PaperTable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +46,14 @@ class Number:
     source: str
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The number as papers write it."""
         return f"{self.mean:.1f} ± {self.std:.1f}"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What is printed for a cell, on which network: more than one number where tables disagree."""
+    """The numbers printed for a cell, and their network: more than one number where tables disagree."""
 
     network: str
     numbers: tuple[Number, ...]
@@ -37,12 +61,12 @@ class Published:
 
 def published(dataset: str, method: str, ipc: int) -> Published | None:
     """The numbers printed for a cell, or None. For `whole` the ipc does not matter, nor does whitening for any."""
-    dataset = cast(dict[str, str], _file()["variants"]).get(dataset, dataset)
+    dataset = _file().variants.get(dataset, dataset)
     merged: dict[tuple[float, float], list[str]] = {}
     for source, mean, std in _rows().get((dataset, method, "all" if method == WHOLE else f"ipc{ipc}"), ()):
         merged.setdefault((mean, std), []).append(source)
     numbers = tuple(Number(mean, std, ", ".join(sources)) for (mean, std), sources in merged.items())
-    return Published(_networks()[dataset], numbers) if numbers else None
+    return Published(_file().networks[dataset], numbers) if numbers else None
 
 
 def printed_cells() -> tuple[tuple[str, str, int | None], ...]:
@@ -52,27 +76,21 @@ def printed_cells() -> tuple[tuple[str, str, int | None], ...]:
 
 def references() -> dict[str, str]:
     """The papers by the names that sources have."""
-    return cast(dict[str, str], _file()["papers"])
+    return dict(_file().papers)
 
 
 @cache
-def _file() -> Tree:
-    return read(FILE)
-
-
-def _networks() -> dict[str, str]:
-    return cast(dict[str, str], _file()["networks"])
+def _file() -> _Published:
+    return TypeAdapter(_Published).validate_json(json.dumps(read(FILE)))
 
 
 @cache
 def _rows() -> dict[tuple[str, str, str], list[_Row]]:
-    found: dict[tuple[str, str, str], list[_Row]] = {}
-    for table in cast(list[Tree], _file()["tables"]):
-        note = f" ({table['note']})" if "note" in table else ""
-        numbers = cast(dict[str, dict[str, dict[str, list[float]]]], table["numbers"])
-        for method, datasets in numbers.items():
+    rows: dict[tuple[str, str, str], list[_Row]] = {}
+    for table in _file().tables:
+        source = f"{table.paper} {table.table}" + (f" ({table.note})" if table.note else "")
+        for method, datasets in table.numbers.items():
             for dataset, cells in datasets.items():
                 for size, (mean, std) in cells.items():
-                    row = (f"{table['paper']} {table['table']}{note}", float(mean), float(std))
-                    found.setdefault((dataset, method, size), []).append(row)
-    return found
+                    rows.setdefault((dataset, method, size), []).append((source, mean, std))
+    return rows

@@ -1,11 +1,10 @@
-"""The report stage: summary.csv, the page, every table as CSV and LaTeX, provenance. Views: outside every digest."""
+"""The report stage: summary.csv, the page, tables, figures, provenance. They are views: outside every digest."""
 
 import sys
 from pathlib import Path
 
-from dcpipe.errors import UserError
 from dcpipe.provenance import artifact
-from dcpipe.report import crate, curves, page, stability, storage, tables
+from dcpipe.report import crate, curves, figures, page, stability, storage, tables, views
 from dcpipe.report.cells import gather
 from dcpipe.report.origins import Origins
 from dcpipe.workflow.graph import Graph
@@ -13,50 +12,46 @@ from dcpipe.workflow.job import Job
 
 
 def table(job: Job, root: Path) -> str:
-    """The headline tables as text for a terminal, and where the page is."""
+    """The headline tables as text for a terminal, and the path of the page."""
     return f"{tables.terminal(gather(job, root))}\n\n{root / job.outputs['page']}\n"
 
 
 def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     """Make an experiment's views from its artifacts and costs; returns the headline tables as text.
 
-    `graph` is the one the job is from, if that is not the repository's own.
+    `graph` is the job's own, if that is not the repository's.
 
-    Raises: CorruptArtifactError naming the artifact that is not what was written; UserError if one is missing.
+    Raises: CorruptArtifactError naming an artifact whose bytes differ from its card; UserError if an artifact or a
+    package of the extra `report` is missing, or a file cannot be written.
     """
+    figures.refuse_missing()
     for paths in job.inputs.values():
         for path in paths:
             artifact.checked(root / path)
     cells = gather(job, root)
     sources = Origins(root, graph or Graph(root))
     chain = sources.chain([sources.graph.maker(job.input("metrics"))])
-    spent = sources.spent(chain)
-    offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(spent)]
-    offered += [storage.trajectories(spent, sources), storage.preparing(spent)]
+    costs = sources.costs(chain)
+    offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(costs)]
+    offered += [storage.trajectories(costs, sources), storage.preparing(costs)]
     offered += [table for table in (curves.table(cells), stability.table(cells, sources)) if table]
-    html = page.render(job, cells, offered, spent, sources)
+    rendered = page.render(job, cells, offered, costs, sources)
     place = root / job.outputs["page"]
-    _write(root / job.outputs["summary"], tables.summary(cells).csv())
+    files = {root / job.outputs["summary"]: tables.summary(cells).csv().encode(), place: rendered.html.encode()}
     for table in offered:
-        _write(place.parent / "tables" / f"{table.name}.csv", table.csv())
-        _write(place.parent / "tables" / f"{table.name}.tex", table.latex())
-    _write(place, html)
-    views = [place, root / job.outputs["summary"]]
-    views += [place.parent / "tables" / f"{table.name}.{kind}" for table in offered for kind in ("csv", "tex")]
-    _write(place.parent / crate.FILE, crate.metadata(job, root, chain, views))
+        files[place.parent / "tables" / f"{table.name}.csv"] = table.csv().encode()
+        files[place.parent / "tables" / f"{table.name}.tex"] = table.latex().encode()
+    for chart in rendered.charts:
+        files |= {place.parent / figures.FOLDER / name: content for name, content in chart.files.items()}
+    provenance = place.parent / crate.FILE
+    outdated = views.listed(provenance) - files.keys()
+    views.write({**files, provenance: crate.metadata(job, root, chain, files).encode()})
+    views.remove(outdated)
     return f"{tables.terminal(cells)}\n\n{place}\n"
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        artifact.write_atomically(path, text.encode())
-    except OSError as error:
-        remedy = "make room, or a folder that you may write to"
-        raise UserError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy) from error
-
-
-def say(text: str) -> None:
-    """Print, also where the terminal cannot write every letter."""
+def write_out(text: str) -> None:
+    """Print on standard output, also where the terminal cannot write every letter."""
     encoding = sys.stdout.encoding or "utf-8"
     plain = text.replace("±", "+-")
     try:

@@ -22,7 +22,7 @@ from dcpipe.workflow.graph import Graph
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a table prints: a method on a dataset, images a class (None: all of them)."""
+    """A number that a table prints: a method on a dataset, images a class (None: all of them)."""
 
     method: str
     dataset: str
@@ -30,18 +30,18 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What `dcpipe reproduce` calls it."""
+        """Its name in `dcpipe reproduce`."""
         return f"{self.method}-{self.dataset}" + ("" if self.ipc is None else f"-ipc{self.ipc}")
 
     @property
     def printed(self) -> Published | None:
-        """What the tables print, and on which network."""
+        """The printed numbers, and their network."""
         return published(self.dataset, self.method, self.ipc or 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """A row's experiment: the dataset's variant, the protocol, and what to look up beside params/ for it."""
+    """A row's experiment: the dataset's variant, the protocol, and the experiment's definition, which params/ lacks."""
 
     row: Row
     dataset: str
@@ -49,15 +49,15 @@ class Reproduction:
     extra: Extra
 
     @property
-    def words(self) -> str:
-        """What is run, and what papers print for it."""
-        return f"dataset {self.dataset}, protocol {self.protocol}. {_words(self.row)}"
+    def description(self) -> str:
+        """The dataset and protocol that are run, and the numbers that papers print."""
+        return f"dataset {self.dataset}, protocol {self.protocol}. {_description(self.row)}"
 
 
 def rows() -> dict[str, Row]:
     """Every row that a table prints, by name."""
-    found = (Row(method, dataset, ipc) for dataset, method, ipc in printed_cells())
-    return {row.name: row for row in sorted(found, key=lambda row: (row.dataset, row.method, row.ipc or 0))}
+    printed = (Row(method, dataset, ipc) for dataset, method, ipc in printed_cells())
+    return {row.name: row for row in sorted(printed, key=lambda row: (row.dataset, row.method, row.ipc or 0))}
 
 
 def find(root: Path, name: str) -> Row:
@@ -68,12 +68,12 @@ def find(root: Path, name: str) -> Row:
     known = rows()
     if name not in known:
         near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`dcpipe reproduce --list` says which there are"
-        raise UserError(f"no table prints a row {name!r}", where="reproduce", remedy=hint)
+        hint = f"did you mean {near[0]}?" if near else "choose a row of `dcpipe reproduce --list`"
+        raise UserError(f"no paper's table has a row {name!r}", where="reproduce", remedy=hint)
     methods = resolve.available(root, "methods")
     if known[name].method not in methods:
-        what, remedy = f"there is no preset of {known[name].method!r}", f"there are: {', '.join(methods)}"
-        raise UserError(what, where=f"reproduce {name}", remedy=remedy)
+        problem, remedy = f"method {known[name].method!r} has no preset", f"choose one of: {', '.join(methods)}"
+        raise UserError(problem, where=f"reproduce {name}", remedy=remedy)
     return known[name]
 
 
@@ -92,35 +92,37 @@ def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None
         "evaluations": [protocol],
         "networks": ["native" if network == data.network else network],
     }
-    tree: Tree = {"title": row.name, "description": _words(row), "runs": [run]}
-    given = Given(f"published.yaml#{row.name}", tree, f"dcpipe reproduce {row.name}")
-    return Reproduction(row, dataset, protocol, {"experiments": {row.name: given}})
+    tree: Tree = {"title": row.name, "description": _description(row), "runs": [run]}
+    definition = Given(f"published.yaml#{row.name}", tree, f"dcpipe reproduce {row.name}")
+    return Reproduction(row, dataset, protocol, {"experiments": {row.name: definition}})
 
 
 def lines(root: Path) -> list[str]:
-    """Every row, what papers print for it, and whether it can be run: a table for a terminal."""
+    """Every row, its printed numbers, and whether it can be run: a table for a terminal."""
     presets = set(resolve.available(root, "methods"))
-    found = [f"{'row':<32}{'printed %':<26}in"]
+    table = [f"{'row':<32}{'printed %':<26}in"]
     for name, row in rows().items():
         numbers = row.printed.numbers if row.printed else ()
-        words, sources = ", ".join(one.words for one in numbers), "; ".join(one.source for one in numbers)
-        found.append(f"{name:<32}{words:<26}{sources}{'' if row.method in presets else '; there is no preset'}")
-    return found
+        printed, sources = ", ".join(one.text for one in numbers), "; ".join(one.source for one in numbers)
+        table.append(f"{name:<32}{printed:<26}{sources}{'' if row.method in presets else '; no preset'}")
+    return table
 
 
-def beside(graph: Graph, found: Reproduction) -> list[str]:
-    """What came out, and how far it is from each number that papers print."""
-    row = found.row
+def comparison(graph: Graph, reproduction: Reproduction) -> list[str]:
+    """Our number, and how far it is from each number that papers print."""
+    row = reproduction.row
     path = artifact.checked(graph.root / graph.job("metrics", experiment=row.name).outputs["metrics"])
     (ours,) = json.loads(path.read_text()).values()
-    head = f"{row.name}: here {ours['mean']:.1f} ± {ours['std']:.1f} (n = {ours['n']} networks, {found.protocol})"
+    head = (
+        f"{row.name}: here {ours['mean']:.1f} ± {ours['std']:.1f} (n = {ours['n']} networks, {reproduction.protocol})"
+    )
     numbers = row.printed.numbers if row.printed else ()
-    return [head, *(f"  {one.source}: {one.words}, here {ours['mean'] - one.mean:+.1f} points" for one in numbers)]
+    return [head, *(f"  {one.source}: {one.text}, here {ours['mean'] - one.mean:+.1f} points" for one in numbers)]
 
 
-def _words(row: Row) -> str:
+def _description(row: Row) -> str:
     numbers = row.printed.numbers if row.printed else ()
-    return "Papers print " + "; ".join(f"{one.words} ({one.source})" for one in numbers) + "."
+    return "Papers print " + "; ".join(f"{one.text} ({one.source})" for one in numbers) + "."
 
 
 def variant(root: Path, row: Row) -> str:
@@ -131,10 +133,10 @@ def variant(root: Path, row: Row) -> str:
     family = [name for name in resolve.available(root, "datasets") if _is_of(root, name, row.dataset)]
     for method in reversed(resolve.lineage(root, "methods", row.method)):
         overrides = read(root / resolve.section_file("methods", method)).get("overrides") or {}
-        given = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
+        own = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
         for chosen in (
-            [name for name, own in given.items() if isinstance(own, dict) and f"ipc{row.ipc}" in own],
-            list(given),
+            [name for name, values in own.items() if isinstance(values, dict) and f"ipc{row.ipc}" in values],
+            list(own),
         ):
             if len(chosen) == 1:
                 return chosen[0]
@@ -148,7 +150,7 @@ def _is_of(root: Path, name: str, dataset: str) -> bool:
 
 
 def _protocol(library: Library, row: Row, dataset: str) -> str:
-    """As the literature scores it: the trajectory family by its own, what is augmented by DSA's, the rest by DC's."""
+    """The literature's protocol: the trajectory family has its own, augmented methods DSA's, all others DC's."""
     matching = library.method(row.method, dataset, row.ipc or 1)[1].matching
     kind: str = matching.kind
     if kind == "trajectory":
@@ -166,5 +168,5 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
         return
     place = location.find(graph.root, name)
     if not place.exists() and not place.with_suffix(".npz").exists():
-        remedy = f"put it there; `dcpipe data {dataset}` looks at it, and fetches it where it can be fetched"
-        raise UserError(f"the images of {name} are not here", where=str(place), remedy=remedy)
+        remedy = f"put them there, or run `dcpipe data {dataset}`, which downloads public datasets"
+        raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)

@@ -15,13 +15,13 @@ from dcpipe.report.origins import Origins
 from dcpipe.report.table import Column, Table, Value
 
 SPIKE = 5.0  # standard deviations above the mean
-ENDS = 0.1  # of the updates: what counts as the beginning, and as the end
+ENDS = 0.1  # share of the updates that is the beginning, and the end
 
 History = Mapping[str, Sequence[float]]
 
 
 def read(path: Path) -> dict[str, list[float]]:
-    """The columns of a history.csv, an entry an update; one that is not finite or not there is NaN."""
+    """The columns of a history.csv, one value an update; a missing or unreadable value is NaN."""
     with path.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
@@ -48,14 +48,15 @@ def table(cells: Sequence[Cell], sources: Origins) -> Table | None:
 
 
 def _row(cell: Cell, sources: Origins) -> Iterator[tuple[Value, ...]]:
-    found = [read(artifact.checked(sources.root / one.made.outputs["history"])) for one in cell.sets]
-    norms = [_finite(one.get("first_gradient_norm", one.get("image_gradient_norm", ()))) for one in found]
+    histories = [read(artifact.checked(sources.root / one.distillation.outputs["history"])) for one in cell.sets]
+    norms = [_finite(one.get("first_gradient_norm", one.get("image_gradient_norm", ()))) for one in histories]
     norms = [values for values in norms if values]
     if norms:
         yield (
             *(cell.dataset, cell.ipc, cell.label, sum(map(len, norms))),
             *(fmean(map(fmean, norms)), fmean(map(spread, norms)), sum(map(spikes, norms))),
-            *(_over(found, "cosine", 0.0, 1.0), _over(found, "rise", 0.0, ENDS), _over(found, "rise", 1 - ENDS, 1.0)),
+            _over(histories, "cosine", 0.0, 1.0),
+            *(_over(histories, "rise", 0.0, ENDS), _over(histories, "rise", 1 - ENDS, 1.0)),
         )
 
 
@@ -71,10 +72,12 @@ def spikes(values: Sequence[float]) -> int:
     return sum(value > limit for value in values)
 
 
-def _over(found: Sequence[History], name: str, start: float, stop: float) -> float | None:
+def _over(histories: Sequence[History], name: str, start: float, stop: float) -> float | None:
     """The mean of a column from one share of the updates to another; None if no set has it."""
     parts = [
-        one[name][math.floor(start * len(one[name])) : math.ceil(stop * len(one[name]))] for one in found if name in one
+        one[name][math.floor(start * len(one[name])) : math.ceil(stop * len(one[name]))]
+        for one in histories
+        if name in one
     ]
     values = _finite([value for part in parts for value in part])
     return fmean(values) if values else None

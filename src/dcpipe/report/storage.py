@@ -1,18 +1,18 @@
-"""What trajectories take on disk, recorded against convex, and what preparing each dataset takes in memory."""
+"""Trajectories on disk, recorded against convex, and the memory that preparing each dataset takes."""
 
 from collections.abc import Iterator, Sequence
 
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.report.origins import Origins, Spent
+from dcpipe.report.origins import Origins, StageCost
 from dcpipe.report.table import Column, Table, Value
 
 FLOAT32 = 4  # bytes
 
 
-def trajectories(spent: Sequence[Spent], sources: Origins) -> Table:
-    """One row a store: every epoch as plain float32 (computed), what was recorded, and each convex path of it."""
-    rows = [row for one in spent if one.stage == "experts" for row in _stores(one, spent, sources)]
+def trajectories(costs: Sequence[StageCost], sources: Origins) -> Table:
+    """One row a store: every epoch as plain float32 (computed), the recorded store, and each convex path of it."""
+    rows = [row for one in costs if one.stage == "experts" for row in _stores(one, costs, sources)]
     columns = (
         *(Column("dataset"), Column("experts"), Column("path"), Column("checkpoints", "count")),
         *(Column("on disk", "bytes"), Column("% of recorded", "points"), Column("% of every epoch", "points")),
@@ -24,25 +24,25 @@ def trajectories(spent: Sequence[Spent], sources: Origins) -> Table:
     return Table("storage", caption, columns, tuple(rows))
 
 
-def _stores(recorded: Spent, spent: Sequence[Spent], sources: Origins) -> Iterator[tuple[Value, ...]]:
+def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Origins) -> Iterator[tuple[Value, ...]]:
     job = recorded.jobs[0]
-    what, names = job.sections["experts"], (job.wildcards["dataset"], job.wildcards["experts"])
-    assert isinstance(what, Experts)  # noqa: S101 (the graph put it there)
-    experts = what.shard_experts * len(recorded.jobs)
-    every = _every_epoch(recorded, experts * (what.epochs + 1), sources)
+    config, names = job.section("experts", Experts), (job.wildcards["dataset"], job.wildcards["experts"])
+    experts = config.shard_experts * len(recorded.jobs)
+    every = _every_epoch(recorded, experts * (config.epochs + 1), sources)
     if every is not None:
-        yield *names, "every epoch", experts * (what.epochs + 1), every, _percent(every, recorded.bytes), 100.0
-    kept = len(kept_epochs(what.kept_epochs, what.epochs))
+        yield *names, "every epoch", experts * (config.epochs + 1), every, _percent(every, recorded.bytes), 100.0
+    kept = len(kept_epochs(config.kept_epochs, config.epochs))
     yield *names, "recorded", experts * kept, *_bytes(recorded, recorded, every)
-    for one in spent:
-        words = one.jobs[0].wildcards
-        if one.stage == "convexify" and (words["dataset"], words["experts"]) == names:
-            anchors = 2 + (0 if words["waypoints"] == "none" else words["waypoints"].count("-") + 1)
-            path = f"convex, waypoints {words['waypoints']}"
+    for one in costs:
+        wildcards = one.jobs[0].wildcards
+        if one.stage == "convexify" and (wildcards["dataset"], wildcards["experts"]) == names:
+            waypoints = wildcards["waypoints"]
+            anchors = 2 + (0 if waypoints == "none" else waypoints.count("-") + 1)
+            path = f"convex, waypoints {waypoints}"
             yield *names, path, experts * anchors, *_bytes(one, recorded, every)
 
 
-def _every_epoch(recorded: Spent, checkpoints: int, sources: Origins) -> int | None:
+def _every_epoch(recorded: StageCost, checkpoints: int, sources: Origins) -> int | None:
     """Bytes of all checkpoints, by the number of parameters in a shard's card; None if no card is here."""
     for job in recorded.jobs:
         facts = (sources.card(job) or {}).get("facts")
@@ -51,7 +51,7 @@ def _every_epoch(recorded: Spent, checkpoints: int, sources: Origins) -> int | N
     return None
 
 
-def _bytes(one: Spent, recorded: Spent, every: int | None) -> tuple[Value, Value, Value]:
+def _bytes(one: StageCost, recorded: StageCost, every: int | None) -> tuple[Value, Value, Value]:
     return (
         one.bytes if one.bytes is not None else "not here",
         _percent(one.bytes, recorded.bytes),
@@ -63,11 +63,11 @@ def _percent(part: int | None, whole: int | None) -> float | None:
     return 100 * part / whole if part is not None and whole else None
 
 
-def preparing(spent: Sequence[Spent]) -> Table:
-    """One row a dataset and stage: what preparing it took."""
+def preparing(costs: Sequence[StageCost]) -> Table:
+    """One row a dataset and stage: memory, time and disk."""
     rows = [
         (one.jobs[0].wildcards["dataset"], one.stage, one.peak_bytes, one.seconds, one.bytes or "not here")
-        for one in spent
+        for one in costs
         if one.stage in {"data", "whiten"}
     ]
     columns = (Column("dataset"), Column("stage"), Column("peak memory", "bytes"), Column("time", "seconds"))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the name of its file, what it says, and raw values."""
+    """A table: the name of its file, its caption, and raw values."""
 
     name: str
     caption: str
@@ -45,7 +46,7 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.raw_title for column in self.columns])
-        writer.writerows([["" if value is None else value for value in row] for row in self.rows])
+        writer.writerows([[_plain(value) for value in row] for row in self.rows])
         return text.getvalue()
 
     def latex(self) -> str:
@@ -70,6 +71,18 @@ class Table:
                 "",
             ]
         )
+
+
+def _plain(value: Value) -> Value:
+    """A value that no spreadsheet takes for a formula: an apostrophe goes before such a text, as OWASP advises."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and (value.startswith(("=", "@", "\t")) or _SIGNED.match(value)):
+        return f"'{value}"
+    return value
+
+
+_SIGNED = re.compile(r"[+-](?!\d)(?=.)")
 
 
 def escape(text: str) -> str:

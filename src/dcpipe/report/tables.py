@@ -1,12 +1,12 @@
-"""What a report's tables say: headlines, every cell, costs; and the headlines as text for a terminal."""
+"""The report's tables: headlines, every cell, costs; and the headlines as text for a terminal."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images, standard_error
-from dcpipe.report.origins import Spent
-from dcpipe.report.published import WHOLE, Number, Published, published
+from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images, leaders, standard_error
+from dcpipe.report.origins import StageCost
+from dcpipe.report.published import Number, Published, published
 from dcpipe.report.table import Column, Kind, Table, Value
 
 WIDTH = 100  # of a terminal
@@ -18,7 +18,7 @@ SUMMARY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class PaperGap:
     """How far a cell is above a number that papers print. `error`: standard error of the difference, in points.
 
     Papers print a deviation and seldom how many numbers it is over, so that all of it counts as their error.
@@ -29,30 +29,36 @@ class Against:
     error: float | None  # None: this cell's own is not known
 
     @property
-    def errors(self) -> float | None:
+    def standard_errors(self) -> float | None:
         """The difference in standard errors; None if no spread is known."""
         return self.points / self.error if self.error else None
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The difference, in points and in standard errors."""
-        errors = "" if self.errors is None else f", {abs(self.errors):.1f} SE"
+        errors = "" if self.standard_errors is None else f", {abs(self.standard_errors):.1f} SE"
         return f"{self.points:+.1f}{errors}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a headline table says of one cell."""
+    """One cell in a headline table. `leads`: no other method of its column is clearly above it, and some are below."""
 
     cell: Cell
     difference: Difference | None
-    printed: tuple[Against, ...]
-    is_best: bool
+    printed: tuple[PaperGap, ...]
+    leads: bool
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Mean, deviation and n."""
         return f"{self.cell.mean:.1f} ± {self.cell.std:.1f} ({self.cell.n})"
+
+    @property
+    def count(self) -> str:
+        """How many networks, on how many sets."""
+        sets = len(self.cell.sets)
+        return f"n = {self.cell.n}, {sets} sets" if sets > 1 else f"n = {self.cell.n}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +69,12 @@ class Headline:
     selection: str
     network: str
     methods: tuple[tuple[str, str], ...]  # name and label
-    columns: tuple[tuple[str, int], ...]  # dataset and ipc
-    entries: dict[tuple[str, str, int], Entry]
+    columns: tuple[tuple[str, int | None], ...]  # dataset and ipc; None: all images
+    entries: dict[tuple[str, str, int | None], Entry]
 
     @property
     def warning(self) -> str | None:
-        """What a reader must know before any number of it."""
+        """A warning that belongs above the numbers, if there is one."""
         if self.selection != LEGACY:
             return None
         return (
@@ -78,20 +84,34 @@ class Headline:
 
     @property
     def title(self) -> str:
-        """Its three words."""
+        """Protocol, selection rule and network."""
         return f"protocol {self.protocol}, selection {self.selection}, network {self.network}"
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return f"headline-{self.protocol}-{self.selection}-{self.network}"
+
+    def column(self, dataset: str, ipc: int | None) -> list[Entry]:
+        """The entries of a column from top to bottom."""
+        places = [(method, dataset, ipc) for method, _ in self.methods]
+        return [self.entries[place] for place in places if place in self.entries]
+
+    def count(self, dataset: str, ipc: int | None) -> str | None:
+        """How many networks and sets, if every number of a column has as many; else None."""
+        counts = {entry.count for entry in self.column(dataset, ipc)}
+        return counts.pop() if len(counts) == 1 else None
 
     def table(self) -> Table:
         """The same as a plain table."""
         columns = [Column("method"), *(Column(f"{dataset}, {images(ipc)}") for dataset, ipc in self.columns)]
-        rows = [[label, *(self._words(name, *place) for place in self.columns)] for name, label in self.methods]
+        rows = [[label, *(self._text(name, *place) for place in self.columns)] for name, label in self.methods]
         caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
-        name = f"headline-{self.protocol}-{self.selection}-{self.network}"
-        return Table(name, f"{caption} {self.warning or ''}".strip(), tuple(columns), tuple(map(tuple, rows)))
+        return Table(self.name, f"{caption} {self.warning or ''}".strip(), tuple(columns), tuple(map(tuple, rows)))
 
-    def _words(self, method: str, dataset: str, ipc: int) -> str | None:
+    def _text(self, method: str, dataset: str, ipc: int | None) -> str | None:
         entry = self.entries.get((method, dataset, ipc))
-        return entry.words if entry else None
+        return entry.text if entry else None
 
 
 def headlines(cells: Sequence[Cell]) -> list[Headline]:
@@ -104,31 +124,32 @@ def headlines(cells: Sequence[Cell]) -> list[Headline]:
 
 
 def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | None]]) -> Headline:
-    best: dict[tuple[str, int], float] = {}
+    columns: dict[tuple[str, int | None], list[Cell]] = {}
     for cell, _ in rows:
-        mean = cell.mean if cell.method != WHOLE else 0.0  # no synthetic set competes with all real images
-        best[cell.dataset, cell.ipc] = max(mean, best.get((cell.dataset, cell.ipc), mean))
-    entries = {
-        (cell.method, cell.dataset, cell.ipc): Entry(
-            cell, gap, against(cell), cell.mean == best[cell.dataset, cell.ipc]
-        )
-        for cell, gap in rows
-    }
+        columns.setdefault((cell.dataset, cell.size), []).append(cell)
+    leading = {place: leaders(cells) for place, cells in columns.items()}
+    entries: dict[tuple[str, str, int | None], Entry] = {}
+    for cell, gap in rows:
+        entry = Entry(cell, gap, paper_gaps(cell), cell.method in leading[cell.dataset, cell.size])
+        # all images of several ipc are one column, which shows the first; the table of every cell has each
+        entries.setdefault((cell.method, cell.dataset, cell.size), entry)
     methods = tuple(dict.fromkeys((cell.method, cell.label) for cell, _ in rows))
-    return Headline(*group, methods, tuple(best), entries)
+    datasets = list(dict.fromkeys(dataset for dataset, _ in columns))
+    ordered = sorted(columns, key=lambda place: (datasets.index(place[0]), place[1] is None))
+    return Headline(*group, methods, tuple(ordered), entries)
 
 
-def beside(cell: Cell) -> Published | None:
-    """What papers print for a cell, if they trained the same network."""
-    found = published(cell.dataset, cell.method, cell.ipc)
-    return found if found and found.network == cell.network else None
+def printed(cell: Cell) -> Published | None:
+    """The numbers that papers print for a cell, if they trained the same network."""
+    numbers = published(cell.dataset, cell.method, cell.ipc)
+    return numbers if numbers and numbers.network == cell.network else None
 
 
-def against(cell: Cell) -> tuple[Against, ...]:
+def paper_gaps(cell: Cell) -> tuple[PaperGap, ...]:
     """The cell beside every number that papers print for it; none where they trained another network."""
-    found, own = beside(cell), standard_error(cell)
-    numbers = found.numbers if found else ()
-    return tuple(Against(n, cell.mean - n.mean, None if own is None else math.hypot(own, n.std)) for n in numbers)
+    papers, own = printed(cell), standard_error(cell)
+    numbers = papers.numbers if papers else ()
+    return tuple(PaperGap(n, cell.mean - n.mean, None if own is None else math.hypot(own, n.std)) for n in numbers)
 
 
 def summary(cells: Sequence[Cell]) -> Table:
@@ -145,12 +166,12 @@ def summary(cells: Sequence[Cell]) -> Table:
 
 def every_cell(cells: Sequence[Cell]) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
-    gaps, printed = differences(cells), [against(cell) for cell in cells]
+    gaps, papers = differences(cells), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
     kinds |= {"validation": "points"} if searched else {}
-    kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(printed) else {}
+    kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(papers) else {}
     kinds |= {"protocol": "text", "selection": "text", "network": "text"}
     kinds |= {"time": "seconds", "peak memory": "bytes", "digest": "text"}
     rows: list[tuple[Value, ...]] = []
@@ -158,10 +179,10 @@ def every_cell(cells: Sequence[Cell]) -> Table:
         gap = gaps.get(position)
         rows.append(
             (
-                *(cell.dataset, cell.ipc, cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
-                *((gap.points, gap.errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
+                *(cell.dataset, cell.size or "all", cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
+                *((gap.points, gap.standard_errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
                 *((cell.validation,) if searched else ()),
-                *(_papers(printed[position]) if any(printed) else ()),
+                *(_papers(papers[position]) if any(papers) else ()),
                 *(cell.protocol, cell.selection, cell.network, cell.seconds, cell.peak_bytes, cell.digest),
             )
         )
@@ -173,27 +194,27 @@ def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
     return tuple(Column(title, kind) for title, kind in kinds.items())
 
 
-def _papers(found: Sequence[Against]) -> tuple[Value, ...]:
-    if not found:
+def _papers(gaps: Sequence[PaperGap]) -> tuple[Value, ...]:
+    if not gaps:
         return None, None, None
-    parts = [(one.number.words, one.words, one.number.source) for one in found]
-    return tuple(" / ".join(words) for words in zip(*parts, strict=True))
+    parts = [(one.number.text, one.text, one.number.source) for one in gaps]
+    return tuple(" / ".join(texts) for texts in zip(*parts, strict=True))
 
 
-def cost(spent: Sequence[Spent]) -> Table:
-    """What each kind of job cost, and what it left on disk."""
-    kinds: dict[str, Kind] = {"stage": "text", "what": "text", "jobs": "count", "time": "seconds"}
+def cost(costs: Sequence[StageCost]) -> Table:
+    """Time, memory and disk of each kind of job."""
+    kinds: dict[str, Kind] = {"stage": "text", "kind": "text", "jobs": "count", "time": "seconds"}
     kinds |= {"peak memory": "bytes", "device": "text", "on disk": "bytes"}
     rows = [
-        (one.stage, one.what, len(one.jobs), one.seconds, one.peak_bytes, one.devices or "not measured", _here(one))
-        for one in spent
+        (one.stage, one.kind, len(one.jobs), one.seconds, one.peak_bytes, one.devices or "not measured", _disk(one))
+        for one in costs
     ]
-    caption = "What it cost: a row for each kind of job, its shards and sets together."
+    caption = "Cost: a row for each kind of job, its shards and sets together."
     return Table("costs", caption, _columns(kinds), tuple(rows))
 
 
-def _here(spent: Spent) -> Value:
-    return "not here" if spent.bytes is None else spent.bytes
+def _disk(cost: StageCost) -> Value:
+    return "not here" if cost.bytes is None else cost.bytes
 
 
 def terminal(cells: Sequence[Cell]) -> str:
@@ -209,12 +230,12 @@ def _block(headline: Headline) -> str:
             if entry:
                 seconds = entry.cell.seconds
                 spent = "not measured" if seconds is None else f"{seconds:.1f}"
-                lines.append((dataset, str(ipc), label, entry.words, _gap(entry), spent))
+                lines.append((dataset, str(ipc or "all"), label, entry.text, _gap(entry), spent))
     limits = (20, 5, 22, 20, 16, 12)  # 95 columns, and a space between them
-    cut = [[_cut(word, limit) for word, limit in zip(line, limits, strict=True)] for line in lines]
+    cut = [[_cut(text, limit) for text, limit in zip(line, limits, strict=True)] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
     rows = [
-        " ".join(_pad(i, word, width) for i, (word, width) in enumerate(zip(line, widths, strict=True))) for line in cut
+        " ".join(_pad(i, text, width) for i, (text, width) in enumerate(zip(line, widths, strict=True))) for line in cut
     ]
     warning = ["SELECTED ON TEST DATA: only to be compared with papers that do so"] if headline.warning else []
     return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
@@ -222,14 +243,16 @@ def _block(headline: Headline) -> str:
 
 def _gap(entry: Entry) -> str:
     if entry.difference is None:
+        if entry.cell.size is None:
+            return "-"
         return "baseline" if entry.cell.method == BASELINE else "no baseline"
-    errors = entry.difference.errors
+    errors = entry.difference.standard_errors
     return f"{entry.difference.points:+.1f}" + (f" ({errors:.1f} SE)" if errors is not None else "")
 
 
-def _cut(word: str, limit: int) -> str:
-    return word if len(word) <= limit else f"{word[: limit - 2]}.."
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 2]}.."
 
 
-def _pad(column: int, word: str, width: int) -> str:
-    return word.ljust(width) if column in {0, 2} else word.rjust(width)
+def _pad(column: int, text: str, width: int) -> str:
+    return text.ljust(width) if column in {0, 2} else text.rjust(width)

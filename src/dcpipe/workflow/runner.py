@@ -129,10 +129,10 @@ class Runner:
         return Outcome(job, state, time.monotonic() - started, error, text)
 
     def _view(self, job: Job) -> tuple[State, str]:
-        try:
-            import jinja2  # noqa: F401 (the page needs it; nothing before it does)
-        except ImportError:
-            return "skipped", "jinja2 is not installed: `pip install 'dcpipe[report]'`"
+        from dcpipe.report import figures
+
+        for package in figures.missing():
+            return "skipped", f"{package} is not installed: `pip install 'dcpipe[report]'`"
         return "made", import_module(job.implementation).run(job, self.graph.root, self.graph)
 
 

@@ -35,7 +35,7 @@
         heads.forEach((one) => one.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
         const rows = [...body.rows].map((row) => [valueOf(row, index), row]);
-        // what is not there comes last, whichever way
+        // missing values come last in both directions
         rows.sort(([a], [b]) => missing(a) - missing(b) || direction * compare(a, b));
         body.append(...rows.map(([, row]) => row));
       };
@@ -45,10 +45,10 @@
   const filter = document.querySelector(".filter"), rows = [...document.querySelectorAll("#cells tbody tr")];
   filter.hidden = false;
   filter.querySelector("input").oninput = (event) => {
-    const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
-    rows.forEach((row) => { row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word)); });
+    const terms = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    rows.forEach((row) => { row.hidden = !terms.every((term) => row.textContent.toLowerCase().includes(term)); });
     const left = rows.filter((row) => !row.hidden).length;
-    filter.querySelector("output").textContent = words.length ? `${left} of ${rows.length} rows` : "";
+    filter.querySelector("output").textContent = terms.length ? `${left} of ${rows.length} rows` : "";
   };
 
   const zoom = document.getElementById("zoom");

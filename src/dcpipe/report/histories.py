@@ -1,0 +1,40 @@
+"""The record of a distillation by iteration, as charts: one for each quantity that moved."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from dcpipe.report import charts, stability
+from dcpipe.report.cells import Cell
+from dcpipe.report.charts import Line, Points
+from dcpipe.report.figures import Chart, file_name
+
+QUANTITIES = {
+    "loss": "matching loss",
+    "step_size": "step size",
+    "image_gradient_norm": "image gradient norm",
+    "cosine": "cosine of the two passes",
+    "rise": "rise of the loss to the second pass",
+}  # columns of history.csv
+
+
+def read(path: Path) -> dict[str, Points]:
+    """Points (iteration, value) of each drawn quantity that a history.csv has; finite values only."""
+    columns = stability.read(path)
+    points = {
+        name: [pair for pair in zip(columns["iteration"], columns[name], strict=True) if math.isfinite(pair[1])]
+        for name in QUANTITIES
+        if name in columns
+    }
+    return {name: pairs for name, pairs in points.items() if pairs}
+
+
+def history_charts(cell: Cell, histories: Mapping[int, Mapping[str, Points]]) -> tuple[Chart, ...]:
+    """A chart a quantity, one line a set; `histories` has the sets' numbers. A quantity that never moves has none."""
+    drawn = []
+    for name, title in QUANTITIES.items():
+        series = [Line(f"set {index}", one[name], index) for index, one in histories.items() if name in one]
+        if len({value for line in series for _, value in line.points}) > 1:
+            file = file_name(name.replace("_", "-"), cell.dataset, cell.method, f"ipc{cell.ipc}")
+            drawn.append(charts.lines(file, f"{title}, {cell.title}", series, across="iteration", up=title))
+    return tuple(drawn)

@@ -1,0 +1,51 @@
+"""How the report's files reach the disk: all of them or none; files of an earlier report are deleted."""
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from dcpipe.errors import UserError
+from dcpipe.provenance.artifact import TEMPORARY, flush
+
+
+def write(views: Mapping[Path, bytes]) -> None:
+    """Put every file in its place; a write that fails leaves the files of before, and nothing beside them.
+
+    Raises: UserError naming the file that cannot be written.
+    """
+    staged: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, content in views.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            staged[path] = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+            staged[path].write_bytes(content)
+            flush(staged[path])
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+    except OSError as error:
+        remedy = "free some disk space, or use a folder that you may write to"
+        raise UserError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy) from error
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def listed(crate: Path) -> set[Path]:
+    """The files that an earlier report's ro-crate-metadata.json lists; none where there is no such file."""
+    try:
+        entities = json.loads(crate.read_text())["@graph"]
+        names = [PurePosixPath(one["@id"]) for one in entities if one["@type"] == "File"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {crate.parent / name for name in names if not name.is_absolute() and ".." not in name.parts}
+
+
+def remove(paths: set[Path]) -> None:
+    """Delete files that are no part of the report any more."""
+    for path in paths:
+        path.unlink(missing_ok=True)
