@@ -59,7 +59,9 @@ def test_other_bytes_with_a_right_card_are_named_and_a_card_alone_is_not(
         draft.publish({"stage": "distill"})
     code, text = run("verify", "tiny", "--reference", "mine.json")
     assert code == 1
-    assert text.splitlines()[0].endswith(f"{SET}/history.csv: is not what mine.json records")
+    assert text.splitlines()[0].startswith(
+        f"distill_tiny_mtt_ipc1_set0: {SET}/history.csv: is not what mine.json records; the reference was made on: [{{"
+    )
     assert text.splitlines()[-1] == "11 of 12 artifacts are what they should be"
 
 
@@ -91,9 +93,18 @@ def test_an_artifact_of_other_params_is_no_reference(tiny: Path) -> None:
     [
         (None, "cannot be read"),
         ("[", "is not a file of reference digests"),
-        ('{"format": 1, "experiment": "tiny", "digests": [1]}', "is not a file of reference digests"),
-        ('{"format": 2, "experiment": "tiny", "digests": {}}', "has format 2, and this dcpipe reads format 1"),
-        ('{"format": 1, "experiment": "digits", "digests": {}}', "is the reference of digits, not of tiny"),
+        (
+            '{"format": 1, "experiment": "tiny", "note": "", "classes": [], "digests": [1]}',
+            "is not a file of reference digests",
+        ),
+        (
+            '{"format": 2, "experiment": "tiny", "note": "", "classes": [], "digests": {}}',
+            "has format 2, and this dcpipe reads format 1",
+        ),
+        (
+            '{"format": 1, "experiment": "digits", "note": "", "classes": [], "digests": {}}',
+            "is the reference of digits, not of tiny",
+        ),
     ],
 )
 def test_a_file_that_is_no_reference_is_refused(content: str | None, message: str, tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ CHANGES = {
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone where Snakemake ran the experiment, and the run was recorded."""
     clone = Clone.make(tmp_path_factory.mktemp("snakemake") / "clone")
+    assert not (clone.path / "experiments").exists()
     done = clone.snakemake()
+    assert "wrote experiments/tiny/dvc.yaml" in done.stderr
     assert "recorded 12 jobs" in done.stdout + done.stderr
     clone.commit("recorded")
     return clone
@@ -127,7 +129,7 @@ def test_a_process_of_one_job_leaves_code_identity_alone_and_nothing_to_do(recor
     clone = copy(recorded, tmp_path / "clone")
     identity = clone.path / "code_identity.yaml"
     right = identity.read_text()
-    identity.write_text(right.replace("\n  sgd: h", "\n  sgd: hff"))
+    identity.write_text(right.replace(" sgd: h", " sgd: hff"))
     job = ["--target-jobs", "report:", "--allowed-rules", "report", "--force", "--mode", "subprocess"]
     clone.snakemake(*job, "--no-hooks", "--nolock", "--cores", "1")
     assert identity.read_text() != right, "only a first process brings it up to date"
@@ -230,16 +232,33 @@ def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_
     refused(clone, "synthetic/tiny/mtt/ipc1", "learning_rate: 50.0, now 70.0", "--force")
 
 
-def test_record_refuses_a_stale_dvc_yaml(recorded: Clone, tmp_path: Path) -> None:
+def test_record_refuses_a_stale_dvc_yaml_that_is_in_git(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
+    clone.edit("dvc.yaml", "cmd: dcpipe metrics digits ", "cmd: dcpipe metrics other ")
+    assert clone.dcpipe("graph", "check", ok=False).returncode == 1
+    done = clone.dcpipe("record", "digits", ok=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("dcpipe: dvc.yaml: is not what params and graph say; run `dcpipe graph export`")
+    clone.dcpipe("record", EXPERIMENT)  # which has no job in that file
+
+
+def test_record_writes_another_experiments_dvc_yaml_and_looks_as_closely(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    file = clone.path / "experiments/tiny/dvc.yaml"
+    before = file.read_text()
     clone.edit("params/experiments/tiny.yaml", "ipc: [1, 2]", "ipc: [1]")
-    assert "dcpipe graph export" in refused(clone, "experiments/tiny/dvc.yaml")
+    assert "metrics_tiny" in refused(clone, "still to run", "snakemake")
+    assert 0 < len(file.read_text()) < len(before)
+    clone.snakemake()
+    assert "ipc2" not in clone.lock()
+    assert clone.dvc_is_clean()
+    assert "are current" in clone.dcpipe("graph", "check").stdout
 
 
 def test_record_refuses_edited_maths(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     clone.edit(EXACT, "v_P = v_P - eta * pulled.theta", "v_P = v_P + eta * pulled.theta")
-    refused(clone, "code identity is stale", "distill.hypergradient.exact", "snakemake")
+    refused(clone, "code identity is stale", "distillation.hypergradient.exact", "snakemake")
 
 
 def test_a_partial_target_is_not_recorded_and_not_an_error(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from dcpipe import cli
-from dcpipe.engines import dvc
+from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
-from dcpipe.params import outside
+from dcpipe.params import outside, resolve
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute
@@ -242,7 +242,8 @@ def _write(to: Path, text: str) -> str:
 
 
 def test_an_experiment_from_elsewhere_makes_what_its_presets_would_make_inside(tiny: Path, tmp_path: Path) -> None:
-    compiled = dvc.files(tiny)
+    experiments = resolve.available(tiny, "experiments")
+    compiled = dvc_yaml.texts(Graph(tiny), experiments)
     name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
     graph = Graph(tiny, extra)
     states = _states(list(Runner(graph).run(name)))
@@ -251,7 +252,7 @@ def test_an_experiment_from_elsewhere_makes_what_its_presets_would_make_inside(t
     page = (tiny / "results/mine/report.html").read_text()
     assert "dcpipe run mine.yaml" in page
     assert "dcpipe distill tiny mtt-hot" not in page
-    assert dvc.files(tiny) == compiled, "no engine sees it"
+    assert dvc_yaml.texts(Graph(tiny), experiments) == compiled, "no engine sees it"
     found = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert not any(str(tmp_path).encode() in content for content in found.values())
     for method, text in (("mtt-hot", "base: mtt\nouter: {images: {momentum: 0.75}}"), ("mtt-hotter", "base: mtt-hot")):

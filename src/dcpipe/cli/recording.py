@@ -128,18 +128,32 @@ def plots_page_() -> None:
 
 
 @graph_app.command("export")
-def graph_export() -> None:
-    """Write dvc.yaml (one stage a job) for every experiment, and code_identity.yaml."""
-    from dcpipe.engines import dvc
+def graph_export(
+    experiment: Annotated[
+        str | None,
+        typer.Argument(help="A file of params/experiments; not given: the default, and those written before."),
+    ] = None,
+) -> None:
+    """Write an experiment's dvc.yaml (one stage a job), and code_identity.yaml.
 
-    for path in dvc.export(ROOT):
-        typer.echo(f"wrote {path}")
+    The default's dvc.yaml is in the root and in git, another one's in experiments/NAME.
+
+    Example: dcpipe graph export tiny
+    """
+    from dcpipe.engines import dvc_yaml
+    from dcpipe.provenance import code_identity
+
+    changed = [code_identity.FILE] if code_identity.refresh(ROOT) else []
+    for path in [*changed, *dvc_yaml.export(ROOT, experiment)]:
+        typer.echo(f"wrote {path}" if (ROOT / path).exists() else f"removed {path}")
 
 
 @graph_app.command("check")
 def graph_check() -> None:
-    """Fail if a dvc.yaml or code_identity.yaml is not what the params and the code say."""
-    from dcpipe.engines import dvc
+    """Fail if the default's dvc.yaml, one that was exported, or code_identity.yaml is not what params and code say."""
+    from dcpipe.engines import dvc_yaml
+    from dcpipe.provenance import code_identity
 
-    dvc.check(ROOT)
+    code_identity.refuse_stale(ROOT)
+    dvc_yaml.check(ROOT)
     typer.echo("dvc.yaml and code_identity.yaml are current")

@@ -21,9 +21,10 @@ FOLDER = Path("benchmarks/results")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The digests of one experiment: job folder -> output's file name -> MD5."""
+    """The digests of one experiment: job folder -> output's file name -> MD5; and what is known of the machine."""
 
     experiment: str
+    made_on: str
     digests: Mapping[str, Mapping[str, str]]
 
     @property
@@ -79,14 +80,9 @@ def read(file: Path, experiment: str) -> Reference:
     remedy = "write one with `dcpipe reference EXPERIMENT --to FILE`"
     try:
         tree = json.loads(file.read_text())
-        found = Reference(
-            str(tree["experiment"]),
-            {
-                str(folder): {str(name): str(md5) for name, md5 in own.items()}
-                for folder, own in tree["digests"].items()
-            },
-        )
-        number = tree["format"]
+        number, name = tree["format"], str(tree["experiment"])
+        made_on = str(tree["note"] or json.dumps(tree["classes"]))
+        rows = {folder: {str(name): str(md5) for name, md5 in own.items()} for folder, own in tree["digests"].items()}
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=str(file), remedy=remedy) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -94,10 +90,10 @@ def read(file: Path, experiment: str) -> Reference:
     if number != FORMAT:
         what = f"has format {number}, and this dcpipe reads format {FORMAT}"
         raise UserError(what, where=str(file), remedy="update dcpipe, or write the file again")
-    if found.experiment != experiment:
-        remedy = f"run `dcpipe verify {found.experiment} --reference {file}`"
-        raise UserError(f"is the reference of {found.experiment}, not of {experiment}", where=str(file), remedy=remedy)
-    return found
+    if name != experiment:
+        remedy = f"run `dcpipe verify {name} --reference {file}`"
+        raise UserError(f"is the reference of {name}, not of {experiment}", where=str(file), remedy=remedy)
+    return Reference(name, made_on, rows)
 
 
 def compare(graph: Graph, reference: Reference, where: str) -> list[Finding]:
@@ -109,12 +105,14 @@ def compare(graph: Graph, reference: Reference, where: str) -> list[Finding]:
     for job in graph.jobs(reference.experiment):
         if not job.is_view:
             jobs[str(job.folder)] = job
-    found = [
-        verify(job, graph.root, recorded, where)
-        if folder in reference.digests
-        else Finding(job.name, None, f"is not in {where}")
-        for folder, job in jobs.items()
-    ]
+    found: list[Finding] = []
+    for folder, job in jobs.items():
+        one = verify(job, graph.root, recorded, where)
+        if folder not in reference.digests:
+            one = Finding(job.name, one.problem, f"is not in {where}")
+        elif one.problem:
+            one = Finding(job.name, one.problem, f"the reference was made on: {reference.made_on}")
+        found.append(one)
     gone = reference.digests.keys() - jobs.keys()
     return [*found, *(Finding(folder, None, "is no job of this experiment any more") for folder in sorted(gone))]
 

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from dcpipe.engines import dvc_lock
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import artifact, card
 from dcpipe.provenance.artifact import files_of
 from dcpipe.workflow.job import Job
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +63,16 @@ def rebuild(job: Job, root: Path) -> Finding:
 
 
 def locked_digests(root: Path) -> dict[str, str]:
-    """The md5 that the repository's dvc.lock files record of each output."""
+    """The MD5 that the repository's dvc.lock files record of each output.
+
+    Raises: UserError if one of them is no dvc.lock.
+    """
     found: dict[str, str] = {}
     for lock in [root / "dvc.lock", *sorted(root.glob("experiments/*/dvc.lock"))]:
-        if not lock.is_file():
-            continue
         try:
-            stages = yaml.load(lock.read_text(), Loader=LOADER)["stages"].values()  # noqa: S506 (a safe one)
-            found |= {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
-        except (yaml.YAMLError, KeyError, TypeError) as error:
+            outs = (out for stage in dvc_lock.current(lock).values() for out in stage.get("outs", []))
+            found |= {out["path"]: out["md5"] for out in outs}
+        except (AttributeError, KeyError, TypeError) as error:
             remedy = "restore it with `git checkout`"
             raise UserError("is not a dvc.lock", where=str(lock.relative_to(root)), remedy=remedy) from error
     return found
