@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dcpipe.engines import dvc_lock
-from dcpipe.engines.tested_version import Tested
+from dcpipe.engines.tested_version import Engine
 from dcpipe.errors import DcpipeError
 from dcpipe.workflow.job import Job
 
-TESTED = Tested("DVC", "dvc", "3.67")
+ENGINE = Engine("DVC", "dvc", "3.67")
 
 
 def commit(root: Path, jobs: list[Job]) -> None:
@@ -22,7 +22,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
 
     Raises: DcpipeError if the installed DVC is not of the tested versions, or refuses.
     """
-    TESTED.require()
+    ENGINE.require()
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.stage.serialize import to_lockfile

@@ -21,7 +21,7 @@ def record(root: Path, experiment: str) -> int:
 
     Raises: RefusedError, with the first reason, if anything could make the record false.
     """
-    dvc_private.TESTED.require()
+    dvc_private.ENGINE.require()
     graph = _current_graph(root, experiment)
     jobs = [job for job in graph.jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)

@@ -130,7 +130,7 @@ class Flow:
             return
         for path in dvc_yaml.export_untracked(self._graph, self.experiment):
             sys.stderr.write(f"dcpipe: wrote {path}\n")
-        for tested in (dvc_private.TESTED, snakemake_private.TESTED):
+        for tested in (dvc_private.ENGINE, snakemake_private.ENGINE):
             problem = tested.problem()
             if problem:
                 sys.stderr.write(f"dcpipe: this run cannot be recorded: {problem}\n")

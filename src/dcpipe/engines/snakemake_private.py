@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dcpipe.engines.tested_version import Tested
+from dcpipe.engines.tested_version import Engine
 
-TESTED = Tested("Snakemake", "snakemake", "9.27")
+ENGINE = Engine("Snakemake", "snakemake", "9.27")
 
 
 class Workflow(Protocol):
@@ -42,7 +42,7 @@ def planned(root: Path, experiment: str) -> list[Planned]:
 
     Raises: DcpipeError if the installed Snakemake is not of the tested versions.
     """
-    TESTED.require()
+    ENGINE.require()
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import (
         ConfigSettings,
