@@ -255,6 +255,13 @@ def test_record_writes_another_experiments_dvc_yaml_and_looks_as_closely(recorde
     assert "are current" in clone.dcpipe("graph", "check").stdout
 
 
+def test_record_refuses_a_dvc_yaml_that_git_ignores(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    with (clone.path / ".gitignore").open("a") as file:
+        file.write("/experiments/\n")
+    refused(clone, "DVC ignores the dvc.yaml that holds this job; take it out of .gitignore")
+
+
 def test_record_refuses_edited_maths(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     clone.edit(EXACT, "v_P = v_P - eta * pulled.theta", "v_P = v_P + eta * pulled.theta")

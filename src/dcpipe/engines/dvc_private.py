@@ -39,7 +39,8 @@ def commit(root: Path, jobs: list[Job]) -> None:
         raise DcpipeError(f"DVC could not record: {error}", where=jobs[0].name) from error
     missing = wanted.difference(*(stages.keys() for stages in saved.values()))
     if missing:
-        raise DcpipeError("is in no dvc.yaml", where=min(missing), remedy="run `dcpipe graph export`")
+        remedy = "take it out of .gitignore or .dvcignore, then run `dcpipe record`"
+        raise DcpipeError("DVC ignores the dvc.yaml that holds this job", where=min(missing), remedy=remedy)
     for path, stages in saved.items():
         dvc_lock.write(path, dvc_lock.current(path) | stages)
 
