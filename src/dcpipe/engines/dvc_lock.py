@@ -38,8 +38,8 @@ def stages_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        stages = (yaml.load(path.read_text(), Loader=LOADER) or {}).get("stages", {})  # noqa: S506 (a safe one)
-        return dict(stages)
+        stages = (yaml.load(path.read_text(), Loader=LOADER) or {}).get("stages")  # noqa: S506 (a safe one)
+        return dict(stages or {})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         remedy = "restore it with `git checkout`, or remove it and run `dcpipe graph export`"
         raise UserError(f"is not a {path.name}", where=str(path), remedy=remedy) from error
