@@ -31,9 +31,7 @@ def run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int,
     return dcpipe
 
 
-def test_what_was_written_agrees_and_holds_every_payload_but_no_card(
-    tiny: Path, run: Callable[..., tuple[int, str]]
-) -> None:
+def test_what_was_written_agrees_and_holds_payloads_alone(tiny: Path, run: Callable[..., tuple[int, str]]) -> None:
     assert run("reference", "tiny") == (0, "wrote benchmarks/results/tiny-digests.json: 12 jobs\n")
     file = tiny / "benchmarks/results/tiny-digests.json"
     jobs = [job for job in Graph(tiny).jobs("tiny") if not job.is_view]
@@ -43,9 +41,7 @@ def test_what_was_written_agrees_and_holds_every_payload_but_no_card(
     assert (code, text) == (0, "12 of 12 artifacts are what they should be\n")
 
 
-def test_other_bytes_with_a_right_card_are_named_and_a_card_alone_is_not(
-    tiny: Path, run: Callable[..., tuple[int, str]]
-) -> None:
+def test_other_bytes_are_named_and_another_card_is_not(tiny: Path, run: Callable[..., tuple[int, str]]) -> None:
     run("reference", "tiny", "--to", "mine.json")
     folder = tiny / SET
     with artifact.drafting(folder) as draft:
@@ -83,7 +79,7 @@ def test_a_lock_gives_the_digests_that_the_artifacts_give(made: Path, tmp_path: 
 
 
 def test_an_artifact_of_other_params_is_no_reference(tiny: Path) -> None:
-    repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.learning_rate": 51.0})
+    repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.optimiser.learning_rate": 51.0})
     with pytest.raises(RefusedError, match="was made with other params"):
         reference.text(tiny, "tiny")
 

@@ -55,7 +55,7 @@ def test_git_tracks_the_default_experiments_files_alone() -> None:
 
 
 @pytest.mark.parametrize("order", [SHARING, SHARING[::-1]])
-def test_in_whatever_order_experiments_are_exported_each_job_is_in_one_file(root: Path, order: tuple[str, ...]) -> None:
+def test_each_job_is_in_one_file_whatever_was_exported_first(root: Path, order: tuple[str, ...]) -> None:
     dvc_yaml.export(root)
     for number, name in enumerate(order, start=1):
         dvc_yaml.export(root, name)
@@ -95,7 +95,7 @@ def test_what_the_default_takes_up_leaves_the_other_files(root: Path) -> None:
     assert stages((root / "experiments/tiny/dvc.yaml").read_text()) == {"metrics_tiny"}
 
 
-def test_a_stage_in_another_experiments_file_is_brought_up_to_date_with_it(root: Path) -> None:
+def test_a_shared_stage_is_brought_up_to_date_in_the_file_that_has_it(root: Path) -> None:
     dvc_yaml.export(root)
     dvc_yaml.export(root, "digits-all")
     dvc_yaml.export(root, "ablations")
@@ -108,7 +108,7 @@ def test_a_stage_in_another_experiments_file_is_brought_up_to_date_with_it(root:
     assert file.read_text() == right
 
 
-def test_the_file_of_an_experiment_that_is_no_more_goes_and_its_lock_stays(root: Path) -> None:
+def test_the_file_of_a_removed_experiment_goes_and_its_lock_stays(root: Path) -> None:
     dvc_yaml.export(root)
     dvc_yaml.export(root, "tiny")
     (root / "experiments/tiny/dvc.lock").write_text("schema: '2.0'\n")

@@ -62,7 +62,7 @@ def pretend(folder: Path, package: str, version: str) -> None:
 
 @pytest.mark.engines
 @pytest.mark.parametrize("package", ENGINES)
-def test_another_version_is_named_with_what_was_tested_and_what_to_install(package: str, tmp_path: Path) -> None:
+def test_another_version_is_named_with_what_to_install(package: str, tmp_path: Path) -> None:
     clone = Clone.make(tmp_path / "clone")
     pretend(clone.path / "src", package, "99.1.0")
     tested = ENGINES[package]
