@@ -33,7 +33,7 @@ share: setup  ## The long test of sharing: push, pull and repro --pull by a fold
 repro: setup repro-only  ## Reproduce an experiment through DVC, serially and exactly.
 
 repro-only:
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe graph export
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe graph export $(EXPERIMENT)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc repro $(DVC_FILE)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe adopt $(EXPERIMENT)
 

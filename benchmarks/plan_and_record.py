@@ -148,7 +148,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "clone"
         clone(root, given.sets)
-        note("export", "dcpipe", "graph", "export")
+        note("export", "dcpipe", "graph", "export", "wide")
         # in a process of its own: a child's peak memory begins with its parent's
         making = [sys.executable, __file__, "--make-in", str(root), *(["--submit", "1"] if given.submit else [])]
         done = subprocess.run(making, check=True, capture_output=True, text=True)

@@ -24,10 +24,10 @@ class Clone:
 
     @classmethod
     def make(cls, path: Path, settings: Mapping[str, str] | None = None) -> "Clone":
-        """A git repository with every file that git tracks or would track here, and nothing that a rule made."""
+        """A git repository with what git tracks or would track here, but nothing that a run made or recorded."""
         listed = _run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], ROOT).stdout.split()
         for name in listed:
-            if (ROOT / name).is_file() and not name.endswith("dvc.lock"):
+            if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("experiments/"):
                 target = path / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target)

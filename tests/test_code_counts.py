@@ -21,7 +21,7 @@ LIMITS = {  # today's number; the target where it is not reached
     "casts": 38,  # target: under 10
     "asserts in the package": 61,  # each needs a noqa: S101; target: under 10
     "isinstance in distillation/": 47,  # target: under 10
-    "Any": 19,
+    "Any": 18,
     "type: ignore": 4,
     "hasattr": 7,
     "type(...) compared": 0,

@@ -55,7 +55,9 @@ SHORT = ("ipc override", "formula")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone where Snakemake ran the experiment, and the run was recorded."""
     clone = Clone.make(tmp_path_factory.mktemp("snakemake") / "clone")
+    assert not (clone.path / "experiments").exists()
     done = clone.snakemake()
+    assert "wrote experiments/tiny/dvc.yaml" in done.stderr
     assert "recorded 12 jobs" in done.stdout + done.stderr
     clone.commit("recorded")
     return clone
@@ -211,10 +213,34 @@ def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_
     refused(clone, "synthetic/tiny/mtt/ipc1", "learning_rate: 50.0, now 70.0", "--force")
 
 
-def test_record_refuses_a_stale_dvc_yaml(recorded: Clone, tmp_path: Path) -> None:
+def test_record_refuses_a_stale_dvc_yaml_that_is_in_git(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
+    clone.edit("dvc.yaml", "cmd: dcpipe metrics digits ", "cmd: dcpipe metrics other ")
+    assert clone.dcpipe("graph", "check", ok=False).returncode == 1
+    done = clone.dcpipe("record", "digits", ok=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("dcpipe: dvc.yaml: is not what params and graph say; run `dcpipe graph export`")
+    clone.dcpipe("record", EXPERIMENT)  # which has no job in that file
+
+
+def test_record_writes_another_experiments_dvc_yaml_and_still_refuses(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    file = clone.path / "experiments/tiny/dvc.yaml"
+    before = file.read_text()
     clone.edit("params/experiments/tiny.yaml", "ipc: [1, 2]", "ipc: [1]")
-    assert "dcpipe graph export" in refused(clone, "experiments/tiny/dvc.yaml")
+    assert "metrics_tiny" in refused(clone, "still to run", "snakemake")
+    assert 0 < len(file.read_text()) < len(before)
+    clone.snakemake()
+    assert "ipc2" not in clone.lock()
+    assert clone.dvc_is_clean()
+    assert "are current" in clone.dcpipe("graph", "check").stdout
+
+
+def test_record_refuses_a_dvc_yaml_that_git_ignores(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    with (clone.path / ".gitignore").open("a") as file:
+        file.write("/experiments/\n")
+    refused(clone, "DVC ignores the dvc.yaml that holds this job; take it out of .gitignore")
 
 
 def test_record_refuses_edited_maths(recorded: Clone, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_value_in_short_and_one_in_full_replace_each_other(tmp_path: Path) -> 
         text = yaml.safe_dump(
             {"base": base, "description": "x", "label": "x", "outer": {"images": {"initial": initial}}}
         )
-        (root / f"params/methods/{name}.yaml").write_text(text)
+        (params / f"params/methods/{name}.yaml").write_text(text)
     kinds = {}
     for name in ("mtt", "in-full", "in-short"):
         outer = Library(params).method(name, "tiny", 1)[1].outer

@@ -149,7 +149,6 @@ def test_a_flipped_bit_in_the_store_is_not_taken_over(pushed: Clone, remote: Rem
 def test_two_experiments_with_the_same_experts_share_work_and_bytes(pushed: Clone, remote: Remote) -> None:
     before = pushed.finished()
     (pushed.path / "params/experiments/tiny-part.yaml").write_text(OTHER)
-    pushed.dcpipe("graph", "export")
     pushed.run("snakemake", "--config", "experiment=tiny-part")
     assert pushed.ran_since(before) == {"metrics_tiny-part"}
     pushed.run("dvc", "push", "--with-deps", "experiments/tiny-part/dvc.yaml")

@@ -17,9 +17,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from dcpipe import cli
-from dcpipe.engines import dvc
+from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
-from dcpipe.params import outside
+from dcpipe.params import outside, resolve
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute
@@ -45,7 +45,7 @@ title: From elsewhere
 description: A composition that the repository does not have.
 presets:
   mtt-hot: {base: mtt, description: A test., label: Hot, outer: {images: {momentum: 0.75}}}
-  mtt-hotter: {base: mtt-hot, overrides: {tiny: {ipc1: {outer: {images: {learning_rate: 80.0}}}}}}
+  mtt-hotter: {base: mtt-hot, overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}}
 runs:
   - {datasets: [tiny], methods: [mtt-hot, mtt-hotter], ipc: [1], sets: 1, evaluations: [digits], networks: [native]}
 """
@@ -242,7 +242,8 @@ def _write(to: Path, text: str) -> str:
 
 
 def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path, tmp_path: Path) -> None:
-    compiled = dvc.files(tiny)
+    experiments = resolve.available(tiny, "experiments")
+    compiled = dvc_yaml.texts(Graph(tiny), experiments)
     name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
     graph = Graph(tiny, extra)
     states = _states(list(Runner(graph).run(name)))
@@ -251,12 +252,12 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
     page = (tiny / "results/mine/report.html").read_text()
     assert "dcpipe run mine.yaml" in page
     assert "dcpipe distill tiny mtt-hot" not in page
-    assert dvc.files(tiny) == compiled, "no engine sees it"
+    assert dvc_yaml.texts(Graph(tiny), experiments) == compiled, "no engine sees it"
     found = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert not any(str(tmp_path).encode() in content for content in found.values())
     for method, text in (("mtt-hot", "base: mtt\nouter: {images: {momentum: 0.75}}"), ("mtt-hotter", "base: mtt-hot")):
         _write(tiny / f"params/methods/{method}.yaml", text + "\n")
-    rate = "overrides: {tiny: {ipc1: {outer: {images: {learning_rate: 80.0}}}}}\n"
+    rate = "overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}\n"
     _write(tiny / "params/methods/mtt-hotter.yaml", "base: mtt-hot\n" + rate)
     execute(Graph(tiny).job("distill", dataset="tiny", method="mtt-hotter", ipc=1, set=0), tiny)
     after = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")

@@ -1,5 +1,6 @@
 """What Snakemake and DVC are told: record, adopt, verify, and the graph compiled for them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,28 +60,60 @@ def adopt(
 def verify(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     rebuild: Annotated[str | None, typer.Option("--rebuild", help="Make this artifact again and compare.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="Compare with this file, not with dvc.lock.")
+    ] = None,
 ) -> None:
     """Compare every artifact's bytes with its card and dvc.lock, or make one again and compare bit for bit.
 
-    Example: dcpipe verify --rebuild artifacts/synthetic/digits/mtt/ipc1/set0
+    Example: dcpipe verify --rebuild artifacts/synthetic/digits/mtt/ipc1/set0; or
+    dcpipe verify digits-all --reference benchmarks/results/digits-all-digests.json
     """
+    from dcpipe.commands import reference as references
     from dcpipe.commands import verify as verifying
+    from dcpipe.errors import UserError
     from dcpipe.workflow.graph import Graph
 
+    if rebuild is not None and reference is not None:
+        raise UserError("--rebuild and --reference exclude each other", where="dcpipe verify", remedy="give one")
     graph = Graph(ROOT)
     if rebuild is not None:
         findings = [verifying.rebuild(graph.maker(rebuild), ROOT)]
+    elif reference is not None:
+        findings = references.compare(graph, references.read(reference, experiment), str(reference))
     else:
         locked = verifying.locked_digests(ROOT)
         jobs = [job for job in graph.jobs(experiment) if not job.is_view]
         findings = [verifying.verify(job, ROOT, locked) for job in jobs]
     wrong = [finding for finding in findings if finding.problem]
-    for finding in findings:
+    shown = findings if reference is None else [*wrong[:1], *(one for one in findings if not one.problem)]
+    for finding in shown:
         if finding.problem or finding.note:
-            typer.echo(f"{finding.job}: {finding.problem or finding.note}")
+            typer.echo(f"{finding.job}: {'; '.join(filter(None, (finding.problem, finding.note)))}")
     typer.echo(f"{len(findings) - len(wrong)} of {len(findings)} artifacts are what they should be")
     if wrong:
         raise typer.Exit(1)
+
+
+@app.command("reference", rich_help_panel=PANEL)
+def reference_(
+    experiment: Experiment = DEFAULT_EXPERIMENT,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write it there; not given: benchmarks/results/NAME-digests.json.")
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="A line on the machine that made it, for readers.")] = "",
+) -> None:
+    """Write the MD5 of everything that a finished experiment made into one small file, for `dcpipe verify --reference`.
+
+    Example: dcpipe reference digits-gradient
+    """
+    from dcpipe.commands import reference as references
+    from dcpipe.provenance.artifact import write_atomically
+
+    content = references.text(ROOT, experiment, note)
+    file = to or references.place(experiment)
+    write_atomically(ROOT / file, content.encode())
+    typer.echo(f"wrote {file}: {len(references.read(ROOT / file, experiment).digests)} jobs")
 
 
 @app.command("plots-page", rich_help_panel=PANEL)
@@ -95,18 +128,32 @@ def plots_page_() -> None:
 
 
 @graph_app.command("export")
-def graph_export() -> None:
-    """Write dvc.yaml (one stage a job) for every experiment, and code_identity.yaml."""
-    from dcpipe.engines import dvc
+def graph_export(
+    experiment: Annotated[
+        str | None,
+        typer.Argument(help="A file of params/experiments; not given: the default, and those written before."),
+    ] = None,
+) -> None:
+    """Write an experiment's dvc.yaml (one stage a job), and code_identity.yaml.
 
-    for path in dvc.export(ROOT):
-        typer.echo(f"wrote {path}")
+    The default's dvc.yaml is in the root and in git, another one's in experiments/NAME.
+
+    Example: dcpipe graph export tiny
+    """
+    from dcpipe.engines import dvc_yaml
+    from dcpipe.provenance import code_identity
+
+    changed = [code_identity.FILE] if code_identity.refresh(ROOT) else []
+    for path in [*changed, *dvc_yaml.export(ROOT, experiment)]:
+        typer.echo(f"wrote {path}" if (ROOT / path).exists() else f"removed {path}")
 
 
 @graph_app.command("check")
 def graph_check() -> None:
-    """Fail if a dvc.yaml or code_identity.yaml is not what the params and the code say."""
-    from dcpipe.engines import dvc
+    """Fail if the default's dvc.yaml, one that was exported, or code_identity.yaml is not what params and code say."""
+    from dcpipe.engines import dvc_yaml
+    from dcpipe.provenance import code_identity
 
-    dvc.check(ROOT)
+    code_identity.refuse_stale(ROOT)
+    dvc_yaml.check(ROOT)
     typer.echo("dvc.yaml and code_identity.yaml are current")

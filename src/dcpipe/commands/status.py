@@ -1,4 +1,9 @@
-"""`dcpipe status`: what of an experiment is done, running, stale or missing, told from the artifacts themselves."""
+"""`dcpipe status`: what of an experiment is done, running, stale or missing, told from the artifacts themselves.
+
+Jobs hold their locks by filelock, which is flock underneath. Here the lock is only looked at, and by flock itself:
+filelock knows exclusive locks alone, so that two who look at once would each see a job running, and a job that starts
+would find itself busy; and it makes the file, where nobody who only asks should write.
+"""
 
 import fcntl
 from collections.abc import Sequence

@@ -3,17 +3,15 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from dcpipe.engines import dvc_lock
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import artifact, card
 from dcpipe.provenance.artifact import files_of
 from dcpipe.workflow.job import Job
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +23,15 @@ class Finding:
     note: str | None = None
 
 
-def verify(job: Job, root: Path, locked: dict[str, str]) -> Finding:
-    """Compare every file of a job with the card, and every output with what dvc.lock says of it (if it does)."""
+def verify(job: Job, root: Path, recorded: Mapping[str, str], where: str = "dvc.lock") -> Finding:
+    """Compare every file of a job with the card, and every output with the MD5 that is recorded of it (if one is)."""
     try:
         for name, path in job.outputs.items():
             if name != "card":
                 artifact.checked(root / path, whole=True)
         for path in job.outputs.values():
-            if path in locked and _md5(root / path) != locked[path]:
-                return Finding(job.name, f"{path}: is not what dvc.lock records; `dvc status` tells more")
+            if path in recorded and digest(root / path) != recorded[path]:
+                return Finding(job.name, f"{path}: is not what {where} records", _class_note(job, root))
     except DcpipeError as error:
         return Finding(job.name, str(error))
     return Finding(job.name, None, _class_note(job, root))
@@ -65,15 +63,16 @@ def rebuild(job: Job, root: Path) -> Finding:
 
 
 def locked_digests(root: Path) -> dict[str, str]:
-    """The md5 that the repository's dvc.lock files record of each output."""
+    """The MD5 that the repository's dvc.lock files record of each output.
+
+    Raises: UserError if one of them is no dvc.lock.
+    """
     found: dict[str, str] = {}
     for lock in [root / "dvc.lock", *sorted(root.glob("experiments/*/dvc.lock"))]:
-        if not lock.is_file():
-            continue
         try:
-            stages = yaml.load(lock.read_text(), Loader=LOADER)["stages"].values()  # noqa: S506 (a safe one)
-            found |= {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
-        except (yaml.YAMLError, KeyError, TypeError) as error:
+            outs = (out for stage in dvc_lock.current(lock).values() for out in stage.get("outs", []))
+            found |= {out["path"]: out["md5"] for out in outs}
+        except (AttributeError, KeyError, TypeError) as error:
             remedy = "restore it with `git checkout`"
             raise UserError("is not a dvc.lock", where=str(lock.relative_to(root)), remedy=remedy) from error
     return found
@@ -88,8 +87,8 @@ def _class_note(job: Job, root: Path) -> str | None:
     return f"made on another class of machine: {other}; equal bits are promised within one class only"
 
 
-def _md5(path: Path) -> str:
-    """The digest that DVC records: of a file its md5, of a folder the md5 of its sorted list of files."""
+def digest(path: Path) -> str:
+    """The MD5 that DVC records: of a file its own, of a folder that of its sorted list of files."""
     if path.is_file():
         return _file_md5(path)
     rows = [{"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files_of(path)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from dcpipe.errors import UserError
 from dcpipe.provenance.artifact import write_atomically
 
 # libyaml's reader and writer where PyYAML has them: ten times as fast, and a dvc.lock has many lines
@@ -29,20 +30,25 @@ def _float(dumper: Any, value: float) -> Any:
 _Dumper.add_representer(float, _float)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The stages of a lock file by name; none if there is no file."""
+def stages_of(path: Path) -> dict[str, Any]:
+    """The stages of a dvc.yaml or dvc.lock by name; none if there is no file.
+
+    Raises: UserError if it is neither.
+    """
     if not path.is_file():
         return {}
-    tree = yaml.load(path.read_text(), Loader=LOADER) or {}  # noqa: S506 (a safe one)
-    stages: dict[str, Any] = tree.get("stages", {})
-    return stages
+    try:
+        stages = (yaml.load(path.read_text(), Loader=LOADER) or {}).get("stages")  # noqa: S506 (a safe one)
+        return dict(stages or {})
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        remedy = "restore it with `git checkout`, or remove it and run `dcpipe graph export`"
+        raise UserError(f"is not a {path.name}", where=str(path), remedy=remedy) from error
 
 
 def current(path: Path) -> dict[str, Any]:
     """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
-    beside = path.with_suffix(".yaml")
-    named = yaml.load(beside.read_text(), Loader=LOADER)["stages"] if beside.is_file() else {}  # noqa: S506 (safe)
-    return {name: stage for name, stage in read(path).items() if name in named}
+    named = stages_of(path.with_suffix(".yaml"))
+    return {name: stage for name, stage in stages_of(path).items() if name in named}
 
 
 def write(path: Path, stages: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, an
 from pathlib import Path
 
 from dcpipe.commands.verify import verify
-from dcpipe.engines import dvc, dvc_lock, snakemake
+from dcpipe.engines import dvc, dvc_lock, dvc_private, dvc_yaml, snakemake, snakemake_private
 from dcpipe.errors import DcpipeError, RefusedError
 from dcpipe.provenance import code_identity, staleness
 from dcpipe.workflow.graph import Graph
@@ -21,12 +21,12 @@ def record(root: Path, experiment: str) -> int:
 
     Raises: RefusedError, with the first reason, if anything could make the record false.
     """
-    code_identity.refuse_stale(root)
-    dvc.refuse_stale(root)
-    jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
+    dvc_private.ENGINE.require()
+    graph = _current_graph(root, experiment)
+    jobs = [job for job in graph.jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
-    dvc.commit(root, jobs)
+    dvc_private.commit(root, jobs)
     return len(jobs)
 
 
@@ -35,21 +35,20 @@ def adopt(root: Path, experiment: str) -> int:
 
     Raises: RefusedError unless DVC is clean and every artifact's card is that of its job.
     """
-    code_identity.refuse_stale(root)
-    dvc.refuse_stale(root)
-    jobs = [job for job in Graph(root).jobs(experiment) if not job.is_view]
+    graph = _current_graph(root, experiment)
+    jobs = [job for job in graph.jobs(experiment) if not job.is_view]
     left = dvc.status(root, experiment)
     if left:
-        file = dvc.file_of(experiment)
+        file = dvc_yaml.file_of(experiment)
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, experiment, jobs)
-    settle_lock(root, experiment)
+    settle_locks(root, jobs)
     read = {path for job in jobs for paths in job.inputs.values() for path in paths}
     last = [path for job in jobs if read.isdisjoint(job.outputs.values()) for path in job.outputs.values()]
     _snakemake(root, experiment, "--touch", "--forceall", "--", *last)
     _snakemake(root, experiment, "--forcerun", *(stage.name for stage in STAGES.values() if stage.is_view))
-    stale = [plan.label for plan in snakemake.planned(root, experiment) if plan.needs_run]
+    stale = [plan.label for plan in snakemake_private.planned(root, experiment) if plan.needs_run]
     if stale:
         raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=results_folder(experiment))
     return len(jobs)
@@ -62,9 +61,7 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     A job is finished and right if its card is what params, code and inputs say, every byte is the card's, and so are
     all jobs above it.
     """
-    code_identity.refuse_stale(root)
-    dvc.refuse_stale(root)
-    graph = Graph(root)
+    graph = _current_graph(root, experiment)
     jobs = [job for job in graph.jobs(experiment) if not job.is_view]
     right: dict[str, Job] = {}
     for job in jobs:
@@ -74,22 +71,34 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     if right:
         paths = [path for job in right.values() for path in job.outputs.values()]
         _snakemake(root, experiment, "--touch", "--forceall", "--", *paths)
-    stale = [plan.label for plan in snakemake.planned(root, experiment) if plan.needs_run and plan.label in right]
+    stale = [
+        plan.label for plan in snakemake_private.planned(root, experiment) if plan.needs_run and plan.label in right
+    ]
     if stale:
         raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=experiment)
     return len(right), len(jobs) - len(right)
 
 
-def settle_lock(root: Path, experiment: str) -> None:
-    """Put the dvc.lock files into the order and writing that `record` gives them; jobs that are gone leave."""
-    for path in {dvc.file_of(experiment), dvc.SHARED, "dvc.yaml"}:
+def settle_locks(root: Path, jobs: list[Job]) -> None:
+    """Put the dvc.lock files of these jobs into the order and writing that `record` gives them; jobs that are gone
+    leave.
+    """
+    for path in dvc_yaml.holding(root, jobs):
         file = (root / path).with_suffix(".lock")
         if file.is_file():
             dvc_lock.write(file, dvc_lock.current(file))
 
 
+def _current_graph(root: Path, experiment: str) -> Graph:
+    """The graph, after its code identity was checked and dvc.yaml is what it says."""
+    code_identity.refuse_stale(root)
+    graph = Graph(root)
+    dvc_yaml.bring_up_to_date(graph, experiment)
+    return graph
+
+
 def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
-    plan = {entry.label: entry for entry in snakemake.planned(root, experiment)}
+    plan = {entry.label: entry for entry in snakemake_private.planned(root, experiment)}
     stale = [job.name for job in jobs if job.name not in plan or plan[job.name].needs_run]
     if stale:
         remedy = f"run `snakemake --config experiment={experiment}` to the end"

@@ -1,15 +1,14 @@
-"""The graph as Snakemake sees it: what the rules ask for, and the job list that Snakemake itself would run."""
+"""The graph as Snakemake sees it: what the rules ask for, and Snakemake as a process."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dcpipe.errors import DcpipeError, UserError
+from dcpipe.engines import dvc_private, dvc_yaml, snakemake_private
+from dcpipe.errors import UserError
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -139,6 +138,17 @@ class Flow:
         """A resources function: as much again with every attempt, where retries are allowed."""
         return lambda wildcards, attempt: attempt * self.resource(stage, name)(wildcards)
 
+    def prepare_record(self) -> None:
+        """Before the first job: write the dvc.yaml that the record needs, and tell what would hinder the record."""
+        if self._jobs is None or os.environ.get(NO_RECORD):
+            return
+        for path in dvc_yaml.export_untracked(self._graph, self.experiment):
+            sys.stderr.write(f"dcpipe: wrote {path}\n")
+        for tested in (dvc_private.ENGINE, snakemake_private.ENGINE):
+            problem = tested.problem()
+            if problem:
+                sys.stderr.write(f"dcpipe: this run cannot be recorded: {problem}\n")
+
     def record(self) -> None:
         """After a successful run: record it in DVC, or say why not. A partial run is not an error."""
         if os.environ.get(NO_RECORD):
@@ -150,73 +160,6 @@ class Flow:
         )
         if done.returncode:
             raise SystemExit(done.returncode)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What Snakemake thinks of one job."""
-
-    label: str
-    stage: str
-    needs_run: bool
-    has_metadata: bool
-
-
-def planned(root: Path, experiment: str) -> list[Planned]:
-    """Snakemake's own list of an experiment's jobs with what it would run, without running anything.
-
-    Uses private names of Snakemake 9.27 (the calls its own subcommands make); a test compares the
-    answer with the graph and with `snakemake --dry-run`.
-
-    Raises: DcpipeError if Snakemake is not installed or cannot make a plan.
-    """
-    try:
-        from snakemake.api import SnakemakeApi
-        from snakemake.settings.types import (
-            ConfigSettings,
-            DAGSettings,
-            OutputSettings,
-            Quietness,
-            ResourceSettings,
-            StorageSettings,
-            WorkflowSettings,
-        )
-    except ImportError as error:
-        raise DcpipeError("Snakemake is not installed here", remedy="pip install 'dcpipe[engines]'") from error
-    with _inside(root), SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, stdout=False)) as api:
-        workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(config={"experiment": experiment}),
-            storage_settings=StorageSettings(),
-            workflow_settings=WorkflowSettings(),
-            snakefile=Path("Snakefile"),
-        )
-        workflow.dag(dag_settings=DAGSettings(force_incomplete=True))
-        inner = workflow._workflow
-        inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
-        inner._build_dag()
-        dag, persistence = inner.dag, inner.persistence
-        broken = {str(path) for path in inner.async_run(dag.incomplete_files())}
-        return [
-            Planned(
-                label=Path(str(job.log[0])).stem,
-                stage=job.rule.name,
-                needs_run=bool(dag.needrun(job)) or not broken.isdisjoint(map(str, job.output)),
-                has_metadata=persistence.has_metadata(job),
-            )
-            for job in dag.jobs
-            if job.rule.name != "all"
-        ]
-
-
-@contextmanager
-def _inside(root: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(root)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def run(root: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -5,21 +5,21 @@ however it dies. Nothing is ever left to clean up, and who came first is served 
 one machine.
 """
 
-import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import UserError
 
 SIMULATED = "DCPIPE_SIMULATED_DEVICES"  # that many devices to share, on a machine that need not have one
 POLL_SECONDS = 0.1
 
-_held: dict[str, IO[str]] = {}  # the device this process took, and its open lock file: held until the process ends
+_held: dict[str, BaseFileLock] = {}  # the device this process took, and its lock: held until the process ends
 
 
 def simulated() -> tuple[str, ...]:
@@ -52,45 +52,51 @@ def take(devices: Sequence[str], between: Callable[[], None] = lambda: None) -> 
             with _alone(folder):
                 wanted_before = _wanted_before(place)
                 for index, name in enumerate(devices):
-                    handle = None if name in wanted_before else _lock(folder / f"{name}.lock")
-                    if handle is not None:
-                        _held[name] = handle
+                    lock = None if name in wanted_before else _lock(folder / f"{name}.lock")
+                    if lock is not None:
+                        _held[name] = lock
                         return index
             time.sleep(POLL_SECONDS)
 
 
-def _lock(path: Path) -> IO[str] | None:
-    handle = path.open("a+")
+def _lock_of(path: Path) -> BaseFileLock:
+    """The lock of a file, for a process to hold and not for a thread.
+
+    Never a soft lock, which the dead would keep: where the file system has no flock, that is an error.
+    """
+    return FileLock(path, fallback_to_soft=False, thread_local=False, poll_interval=0.005)
+
+
+def _lock(path: Path) -> BaseFileLock | None:
+    """The lock of a file, held; None if somebody else holds it."""
+    lock = _lock_of(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         return None
-    return handle
+    return lock
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """For the moment it takes to look at the queue."""
-    with (folder / "queue.lock").open("a+") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with _lock_of(folder / "queue.lock"):
         yield
 
 
 @contextmanager
 def _place_in_queue(folder: Path, devices: Sequence[str]) -> Iterator[Path]:
     """A file, locked while this process waits, that says when it came (its name) and what it would take."""
+    place = folder / f"{time.monotonic_ns():020d}-{os.getpid()}.waiting"
     with _alone(folder):
-        place = folder / f"{time.monotonic_ns():020d}-{os.getpid()}.waiting"
-        handle = place.open("w")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.write("\n".join(devices))
-        handle.flush()
+        lock = _lock_of(place)
+        lock.acquire()
+        place.write_text("\n".join(devices))
     try:
         yield place
     finally:
         place.unlink(missing_ok=True)
-        handle.close()
+        lock.release()
 
 
 def _wanted_before(place: Path) -> set[str]:
@@ -99,14 +105,13 @@ def _wanted_before(place: Path) -> set[str]:
     for other in place.parent.glob("*.waiting"):
         if other.name >= place.name:
             continue
-        try:
-            left = _lock(other)
-            wants = other.read_text().split("\n")
-        except FileNotFoundError:
-            continue
-        if left is None:
-            found.update(wants)
-        else:  # its process died
+        left = _lock(other)
+        if left is not None:  # its process died, or left the queue in this moment
             other.unlink(missing_ok=True)
-            left.close()
+            left.release()
+            continue
+        try:
+            found.update(other.read_text().split("\n"))
+        except FileNotFoundError:  # left the queue in this moment
+            continue
     return found

@@ -1,7 +1,6 @@
 """One job from its inputs to its published artifact: lock, state, threads, stage, card, costs."""
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
 from dcpipe.provenance import artifact, card
@@ -138,33 +139,39 @@ def _telling_of_a_full_disk(place: Path, root: Path) -> Iterator[None]:
 
 @contextmanager
 def _alone(job: Job, root: Path) -> Iterator[None]:
-    """Hold the job's lock; the kernel drops it when the process dies."""
+    """Hold the job's lock, with this process's number in it; the kernel drops it when the process dies.
+
+    Never a soft lock, which the dead would keep: where the file system has no flock, that is an error.
+    """
     path = lock_file(job, root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
-        _lock(handle.fileno(), path, job)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+    lock = FileLock(path, fallback_to_soft=False)
+    _acquire(lock, path, job)
+    try:
+        path.write_text(str(os.getpid()))
         yield
+    finally:
+        lock.release()
 
 
-def _lock(handle: int, path: Path, job: Job) -> None:
-    deadline, told = time.monotonic() + WAIT_SECONDS, False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = path.read_text().strip() or "another process"
-            if time.monotonic() > deadline:
-                remedy = "wait for it to finish, or end it"
-                raise JobBusyError(f"process {holder} is working on this job", where=job.name, remedy=remedy) from None
-            if not told:
-                log.info("%s: process %s is working on this job; waiting", job.name, holder)
-                told = True
-            time.sleep(0.2)
-        else:
-            return
+def _acquire(lock: BaseFileLock, path: Path, job: Job) -> None:
+    """Wait for the job's lock for a while. Raises: JobBusyError naming the process that holds it."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: process %s is working on this job; waiting", job.name, _holder(path))
+    else:
+        return
+    try:
+        lock.acquire(timeout=WAIT_SECONDS, poll_interval=0.2)
+    except Timeout:
+        remedy = "wait for it to finish, or end it"
+        what = f"process {_holder(path)} is working on this job"
+        raise JobBusyError(what, where=job.name, remedy=remedy) from None
+
+
+def _holder(path: Path) -> str:
+    return path.read_text().strip() or "another process"
 
 
 def _forget_peak() -> None:

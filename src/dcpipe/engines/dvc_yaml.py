@@ -1,0 +1,182 @@
+"""dvc.yaml files: the graph as DVC reads it, one stage a job. Views are left out.
+
+The default experiment's jobs stand in the root's dvc.yaml, which is in git. Another experiment's stand in
+experiments/<name>/dvc.yaml. That file is written when the experiment is first run or asked for, and is in git only
+where somebody adds it. But git must never ignore it: DVC refuses an ignored dvc.yaml. All stages run in the root.
+
+DVC wants each output in one dvc.yaml. The rule: an experiment's file holds its jobs that no other dvc.yaml of the
+project holds. The default's jobs are always in the root's file; a job that several other experiments share stays in the
+file that has it first. `dvc VERB --with-deps FILE` finds all of them through their outputs.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import yaml
+
+from dcpipe.engines import dvc_lock
+from dcpipe.errors import RefusedError
+from dcpipe.params import resolve
+from dcpipe.provenance.artifact import write_atomically
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES
+
+HEAD = "# Written by `dcpipe graph export` from params/ and the graph; do not edit.\n"
+ROOT_FILE = "dvc.yaml"
+WDIR = "../.."  # the root, as a file in experiments/<name>/ names it
+
+Stages = Mapping[str, object]
+
+
+def file_of(experiment: str) -> str:
+    """The dvc.yaml that names an experiment; with its dependencies it is the whole experiment."""
+    return ROOT_FILE if experiment == DEFAULT_EXPERIMENT else f"experiments/{experiment}/dvc.yaml"
+
+
+def known(root: Path) -> list[str]:
+    """The default experiment, and every other one whose dvc.yaml is there."""
+    there = {path.parent.name for path in root.glob("experiments/*/dvc.yaml")}
+    return [DEFAULT_EXPERIMENT, *sorted(there & set(resolve.available(root, "experiments")) - {DEFAULT_EXPERIMENT})]
+
+
+def texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
+    """What the files of these experiments must say, and other files that hold a job of theirs otherwise, by path.
+
+    Raises: UserError for bad params, or a file that is no dvc.yaml.
+    """
+    jobs = {name: {job.name: job for job in graph.jobs(name) if not job.is_view} for name in experiments}
+    held = _held(graph.root)
+    for name, own in jobs.items():
+        path = file_of(name)
+        held[path] = {job: stage for job, stage in held.get(path, {}).items() if job in own}
+    found: dict[str, str] = {}
+    for name in sorted(jobs, key=lambda name: (name != DEFAULT_EXPERIMENT, name)):
+        path = file_of(name)
+        elsewhere = {job for other, stages in held.items() if other != path for job in stages}
+        if name == DEFAULT_EXPERIMENT:
+            elsewhere = set()
+        held[path] = {job.name: _stage(job, path) for job in jobs[name].values() if job.name not in elsewhere}
+        found[path] = _text(held[path])
+    every = {name: job for own in jobs.values() for name, job in own.items()}
+    for path in held.keys() - found.keys():
+        wanted = {name: _stage(every[name], path) for name in held[path] if name in every}
+        if any(held[path][name] != stage for name, stage in wanted.items()):
+            found[path] = _text({**held[path], **wanted})
+    return found
+
+
+def stale(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
+    """The files of `texts` that are missing or say something else, with what they must say."""
+    wanted = texts(graph, experiments)
+    differ = (path for path in wanted if not _is(graph.root / path, wanted[path]))
+    return {path: wanted[path] for path in sorted(differ)}
+
+
+def export(root: Path, experiment: str | None = None) -> list[str]:
+    """Write the dvc.yaml of an experiment; of the default, or of none named, those of all that are `known`.
+
+    With the latter, files of experiments that are no more are removed; their dvc.lock stays. Returns the paths that
+    changed.
+    """
+    every = experiment in {None, DEFAULT_EXPERIMENT}
+    changed = stale(Graph(root), [experiment] if experiment and not every else known(root))
+    _write(root, changed)
+    gone = _of_no_experiment(root) if every else []
+    for path in gone:
+        (root / path).unlink()
+    return [*changed, *gone]
+
+
+def export_untracked(graph: Graph, experiment: str) -> list[str]:
+    """Write the files under experiments/ that hold an experiment's jobs; returns the paths that changed.
+
+    The root's dvc.yaml is in git, and is written by `export` alone: when somebody asks for it.
+    """
+    changed = {path: text for path, text in stale(graph, [experiment]).items() if path != ROOT_FILE}
+    _write(graph.root, changed)
+    return list(changed)
+
+
+def bring_up_to_date(graph: Graph, experiment: str) -> None:
+    """Do what `export_untracked` does.
+
+    Raises: RefusedError if the root's dvc.yaml holds a job of the experiment, and is not what params and graph say.
+    """
+    changed = stale(graph, [experiment])
+    if ROOT_FILE in changed:
+        raise _not_current([ROOT_FILE])
+    _write(graph.root, changed)
+
+
+def check(root: Path) -> None:
+    """Raises: RefusedError if the root's dvc.yaml, or another one that is there, is not what params and graph say."""
+    paths = list(stale(Graph(root), known(root)))
+    if paths:
+        raise _not_current(paths)
+    gone = _of_no_experiment(root)
+    if gone:
+        raise RefusedError("belongs to no experiment", where=", ".join(gone), remedy="run `dcpipe graph export`")
+
+
+def holding(root: Path, jobs: Iterable[Job]) -> list[str]:
+    """The files that hold any of these jobs."""
+    names = {job.name for job in jobs}
+    return sorted(path for path, stages in _held(root).items() if not names.isdisjoint(stages))
+
+
+def _not_current(paths: list[str]) -> RefusedError:
+    remedy = "run `dcpipe graph export`"
+    return RefusedError("is not what params and graph say", where=", ".join(paths), remedy=remedy)
+
+
+def _write(root: Path, changed: Mapping[str, str]) -> None:
+    for path, text in changed.items():
+        write_atomically(root / path, text.encode())
+
+
+def _of_no_experiment(root: Path) -> list[str]:
+    """Files that this module wrote for experiments that are no more."""
+    paths = [str(path.relative_to(root)) for path in sorted(root.glob("experiments/*/dvc.yaml"))]
+    wanted = {file_of(name) for name in known(root)}
+    return [path for path in paths if path not in wanted and (root / path).read_text().startswith(HEAD)]
+
+
+def _held(root: Path) -> dict[str, dict[str, object]]:
+    """The stages of every dvc.yaml there is, by path; those of no experiment left out."""
+    gone = set(_of_no_experiment(root))
+    files = [file for file in (root / ROOT_FILE, *sorted(root.glob("experiments/*/dvc.yaml"))) if file.is_file()]
+    paths = [str(file.relative_to(root)) for file in files]
+    return {path: dvc_lock.stages_of(root / path) for path in paths if path not in gone}
+
+
+def _is(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_text() == text
+
+
+def _text(stages: Stages) -> str:
+    return HEAD + yaml.dump({"stages": dict(stages)}, Dumper=_NoAliases, sort_keys=False, width=1000)
+
+
+class _NoAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)
+        return True
+
+
+def _stage(job: Job, path: str) -> dict[str, object]:
+    stage = STAGES[job.stage]
+    kinds: dict[str, list[object]] = {"outs": [], "metrics": [], "plots": []}
+    for name, output in job.outputs.items():
+        payload = stage.payload(name)
+        if payload and payload.plot:
+            kinds["plots"].append({output: dict(zip("xy", payload.plot, strict=True))})
+        else:
+            kinds["metrics" if payload and payload.is_metrics else "outs"].append(output)
+    deps = sorted({path for paths in job.inputs.values() for path in paths})
+    return {
+        "cmd": job.command,
+        **({} if path == ROOT_FILE else {"wdir": WDIR}),
+        **({"deps": deps} if deps else {}),
+        "params": [{file: sorted(values)} for file, values in job.params.items()],
+        **{kind: paths for kind, paths in kinds.items() if paths},
+    }

@@ -1,0 +1,90 @@
+"""Everything of Snakemake that is called inside this process. Part of it is private, so the version is checked."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dcpipe.engines.tested_version import Engine
+
+ENGINE = Engine("Snakemake", "snakemake", "9.27")
+
+
+class Workflow(Protocol):
+    """What the rules know as `workflow`."""
+
+    @property
+    def is_main_process(self) -> bool: ...
+
+
+def is_first_process(workflow: Workflow) -> bool:
+    """Whether this is the process that a person started, and not one of those that Snakemake starts for a job."""
+    return workflow.is_main_process
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What Snakemake thinks of one job."""
+
+    label: str
+    stage: str
+    needs_run: bool
+    has_metadata: bool
+
+
+def planned(root: Path, experiment: str) -> list[Planned]:
+    """Snakemake's own list of an experiment's jobs with what it would run, without running anything.
+
+    The calls are those that Snakemake's own subcommands make; a test compares the answer with the graph and with
+    `snakemake --dry-run`.
+
+    Raises: DcpipeError if the installed Snakemake is not of the tested versions.
+    """
+    ENGINE.require()
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        OutputSettings,
+        Quietness,
+        ResourceSettings,
+        StorageSettings,
+        WorkflowSettings,
+    )
+
+    with _inside(root), SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, stdout=False)) as api:
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(config={"experiment": experiment}),
+            storage_settings=StorageSettings(),
+            workflow_settings=WorkflowSettings(),
+            snakefile=Path("Snakefile"),
+        )
+        workflow.dag(dag_settings=DAGSettings(force_incomplete=True))
+        inner = workflow._workflow
+        inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+        inner._build_dag()
+        dag, persistence = inner.dag, inner.persistence
+        broken = {str(path) for path in inner.async_run(dag.incomplete_files())}
+        return [
+            Planned(
+                label=Path(str(job.log[0])).stem,
+                stage=job.rule.name,
+                needs_run=bool(dag.needrun(job)) or not broken.isdisjoint(map(str, job.output)),
+                has_metadata=persistence.has_metadata(job),
+            )
+            for job in dag.jobs
+            if job.rule.name != "all"
+        ]
+
+
+@contextmanager
+def _inside(root: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        yield
+    finally:
+        os.chdir(before)

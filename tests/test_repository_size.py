@@ -1,0 +1,17 @@
+"""The repository stays small: what git tracks, counted by its true size."""
+
+import subprocess
+
+import repository
+
+RESULTS = "benchmarks/results/"
+
+
+def test_tracked_files_stay_small() -> None:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=repository.ROOT, capture_output=True, text=True, check=True)
+    files = [name for name in done.stdout.split("\0") if name and (repository.ROOT / name).is_file()]
+    sizes = {name: (repository.ROOT / name).stat().st_size for name in files}
+    results = sum(size for name, size in sizes.items() if name.startswith(RESULTS))
+    assert len(sizes) > 400
+    assert sum(sizes.values()) - results < 3_000_000
+    assert results < 10_000_000
