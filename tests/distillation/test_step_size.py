@@ -53,7 +53,7 @@ def test_a_relative_change_does_not_depend_on_the_networks_unit():
     squared = replace(RULE, unit="squared-step-size")
     relative = first_order(squared, trace, task.step_size) / task.step_size
     # the same step in other units: eta' = a eta and g' = g / a leave eta G and the loss as they are
-    other = replace(trace, gradient_sum=trace.gradient_sum / 7)
+    other = replace(trace.trace, gradient_sum=trace.gradient_sum / 7)
     torch.testing.assert_close(
         first_order(squared, other, 7 * task.step_size) / (7 * task.step_size), relative, rtol=1e-12, atol=0
     )

@@ -69,7 +69,7 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[  # noqa: ARG001 (its callback answers)
+    _version: Annotated[
         bool, typer.Option("--version", help="Say which dcpipe this is.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:

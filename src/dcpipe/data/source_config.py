@@ -32,7 +32,7 @@ class Digits(SourceConfig):
         """None: they come inside a package."""
         return None
 
-    def facts(self, split: Split) -> Facts:  # noqa: ARG002 (of every source)
+    def facts(self, _split: Split) -> Facts:
         """Ten classes."""
         return Facts(classes=10, channels=1, image_size=8, smallest_class=174, own_test=False)
 
@@ -41,7 +41,7 @@ class Digits(SourceConfig):
         """None of its own."""
         return None
 
-    def open(self, facts: Facts, root: Path) -> "Source":  # noqa: ARG002 (of every source)
+    def open(self, _facts: Facts, _root: Path) -> "Source":
         """They are everywhere."""
         from dcpipe.data.digits import DigitsOfScikitLearn
 
@@ -80,7 +80,7 @@ class Torchvision(SourceConfig):
         """The digest."""
         return self.digest
 
-    def facts(self, split: Split) -> Facts:  # noqa: ARG002 (of every source)
+    def facts(self, _split: Split) -> Facts:
         """As published."""
         return TORCHVISION[self.kind]
 
@@ -89,7 +89,7 @@ class Torchvision(SourceConfig):
         """As published."""
         return TEST_IMAGES.get(self.kind, 10_000)
 
-    def open(self, facts: Facts, root: Path) -> "Source":  # noqa: ARG002 (of every source)
+    def open(self, _facts: Facts, root: Path) -> "Source":
         """In the data root, or fetched."""
         from dcpipe.data import torchvision_sets
 
@@ -115,7 +115,7 @@ class TinyImageNet(SourceConfig):
         """The digest."""
         return self.digest
 
-    def facts(self, split: Split) -> Facts:  # noqa: ARG002 (of every source)
+    def facts(self, _split: Split) -> Facts:
         """As published."""
         return Facts(classes=200, channels=3, image_size=64, smallest_class=500, own_test=True, minutes=60)
 
@@ -173,7 +173,7 @@ class ImageNet(SourceConfig):
         """The digest."""
         return self.digest
 
-    def facts(self, split: Split) -> Facts:  # noqa: ARG002 (of every source)
+    def facts(self, _split: Split) -> Facts:
         """As published: ILSVRC 2012 has 732 to 1,300 training images a class."""
         every = self.classes == "all"
         return Facts(

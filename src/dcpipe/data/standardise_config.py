@@ -72,7 +72,7 @@ class Constants(StandardiseConfig):
                 wanted = f"{channels} {'channel' if channels == 1 else 'channels'}"
                 raise at.error(key, f"has {given}; images have {wanted}", "write one a channel, or kind: from-train")
 
-    def build(self, train: "Moments") -> "Standardisation":  # noqa: ARG002 (of every kind)
+    def build(self, _train: "Moments") -> "Standardisation":
         """The constants."""
         from dcpipe.data.store import Standardisation
 

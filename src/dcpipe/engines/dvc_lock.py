@@ -17,7 +17,7 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class _Dumper(DUMPER):  # type: ignore[misc, valid-type]
     """Floats as DVC writes them: 1e-05, not 1.0e-05."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)
+    def ignore_aliases(self, _data: object) -> bool:
         return True
 
 

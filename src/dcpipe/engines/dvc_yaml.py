@@ -159,7 +159,7 @@ def _text(stages: Stages) -> str:
 
 
 class _NoAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (PyYAML's signature)
+    def ignore_aliases(self, _data: object) -> bool:
         return True
 
 

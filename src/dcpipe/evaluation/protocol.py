@@ -79,6 +79,6 @@ def own_rate(synthetic: SyntheticSet) -> tuple[float, ...]:
     return (float(synthetic.step_size),)
 
 
-def given_rates(rates: tuple[float, ...], synthetic: SyntheticSet) -> tuple[float, ...]:  # noqa: ARG001
+def given_rates(rates: tuple[float, ...], _synthetic: SyntheticSet) -> tuple[float, ...]:
     """The protocol's, whatever the set."""
     return rates

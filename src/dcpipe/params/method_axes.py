@@ -99,7 +99,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         """The training of its students; None where it has none."""
         return None
 
-    def with_inner_steps(self, steps: int) -> "MatchingConfig":  # noqa: ARG002 (of those that have some)
+    def with_inner_steps(self, _steps: int) -> "MatchingConfig":
         """The same with students of other length; itself where it has none."""
         return self
 

@@ -29,7 +29,7 @@ class ReportStage(Stage):
     reads = ("distill", "evaluate", "metrics")
     is_view = True
 
-    def wanted(self, graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:  # noqa: ARG002
+    def wanted(self, _graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:
         """Every experiment has a report."""
         return [{"experiment": experiment}]
 

@@ -132,11 +132,11 @@ class Stage(ABC):
         Raises: UserError for unknown names, bad params or an impossible combination.
         """
 
-    def wanted(self, graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:  # noqa: ARG002
+    def wanted(self, _graph: "Graph", _experiment: str) -> Iterable[Mapping[str, str]]:
         """The jobs that an experiment has although no other job reads them, by their wildcards."""
         return ()
 
-    def disk_bytes(self, graph: "Graph", job: "Job") -> int:  # noqa: ARG002
+    def disk_bytes(self, _graph: "Graph", _job: "Job") -> int:
         """Bytes that a job's payloads take at most: before compression."""
         return SMALL
 

@@ -63,7 +63,7 @@ def stopping_on_signals(*, after_seconds: float | None = None) -> Iterator[None]
         yield
         return
 
-    def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def ask(signum: int, _frame: FrameType | None) -> None:
         if _stop.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
         ask_to_stop()

@@ -22,7 +22,7 @@ class NoAveraging(AveragingConfig):
 
     kind: Literal["none"]
 
-    def build(self, iterations: int) -> "Average":  # noqa: ARG002 (of every kind)
+    def build(self, _iterations: int) -> "Average":
         """The images as they are."""
         from dcpipe.distillation.averaging import averages
 

@@ -14,9 +14,9 @@ from dcpipe.distillation.start_noise.student_starts import Distance
 class Restriction(Protocol):
     """A distance, and the target (P) that it measures to -> the objective over the coordinates that count."""
 
-    def __call__(self, distance: Distance, target_P: Tensor) -> Objective: ...
+    def __call__(self, distance: Distance, target_P: Tensor, /) -> Objective: ...
 
 
-def unrestricted(distance: Distance, target_P: Tensor) -> Objective:  # noqa: ARG001
+def unrestricted(distance: Distance, _target_P: Tensor) -> Objective:
     """The distance itself."""
     return distance

@@ -133,7 +133,7 @@ class Coreset(MatchingConfig):
         if compute.threads != 1:
             raise at.error_at("compute.threads", "has no effect on a coreset", "write 1")
 
-    def build(self, setting: "Setting") -> "Matching":  # noqa: ARG002 (of every matching)
+    def build(self, _setting: "Setting") -> "Matching":
         """Raises: UserError, for there is nothing to match."""
         raise UserError("a coreset matches nothing", where="matching.kind: none", remedy="choose a matching")
 

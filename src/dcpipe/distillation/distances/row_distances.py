@@ -27,7 +27,7 @@ def euclidean(a_RL: Tensor, b_RL: Tensor) -> Tensor:
     return _lengths(a_RL - b_RL)
 
 
-def nothing(a_RL: Tensor, b_RL: Tensor) -> Tensor:  # noqa: ARG001 (of every distance)
+def nothing(a_RL: Tensor, _b_RL: Tensor) -> Tensor:
     """0 for every row (R)."""
     return a_RL.new_zeros(len(a_RL))
 

@@ -51,7 +51,7 @@ class Exact(StepByStep):
     kind: Literal["exact"]
     micro_batch: Count | None = Field(description=MICRO_BATCH)
 
-    def build(self, inner_steps: int) -> "Hypergradient":  # noqa: ARG002 (of every kind)
+    def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""
         from dcpipe.distillation.hypergradient import exact
 
@@ -77,7 +77,7 @@ class Unrolled(HypergradientConfig):
             problem = "has no effect on the unrolled hypergradient"
             raise at.error_at("compute.backend", problem, "write eager")
 
-    def build(self, inner_steps: int) -> "Hypergradient":  # noqa: ARG002 (of every kind)
+    def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""
         from dcpipe.distillation.hypergradient import unrolled
 
@@ -138,7 +138,7 @@ class PerStep(StepByStep):
     kind: Literal["per_step"]
     micro_batch: Count | None = Field(description=MICRO_BATCH)
 
-    def build(self, inner_steps: int) -> "Hypergradient":  # noqa: ARG002 (of every kind)
+    def build(self, _inner_steps: int) -> "Hypergradient":
         """Step by step."""
         from dcpipe.distillation.hypergradient import per_step
 

@@ -9,10 +9,10 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 class Hard:
     """See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
-    def initial(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every rule)
+    def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         """The classes."""
         return classes_N
 
-    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:  # noqa: ARG002 (of every rule)
+    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
         """The set itself."""
         return synthetic

@@ -35,7 +35,7 @@ class OfOneExpert:
     def __init__(self, setting: Setting, expert: int) -> None:
         self._teachers, self._expert = Teachers.of(setting), expert
 
-    def __call__(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every kind)
+    def __call__(self, images_NCHW: Tensor, _classes_N: Tensor) -> Tensor:
         """Logits (N, K)."""
         return _answers(self._teachers, self._expert, images_NCHW)
 

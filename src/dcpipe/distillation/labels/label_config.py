@@ -26,7 +26,7 @@ class HardLabels(LabelsConfig):
 
     kind: Literal["hard"]
 
-    def build(self, setting: "Setting") -> "LabelRule":  # noqa: ARG002 (of every kind)
+    def build(self, _setting: "Setting") -> "LabelRule":
         """The classes."""
         from dcpipe.distillation.labels.hard import Hard
 

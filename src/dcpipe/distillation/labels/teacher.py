@@ -25,7 +25,7 @@ class TargetTeacher:
     def __init__(self, setting: Setting) -> None:
         self._model = Teachers.of(setting).model
 
-    def initial(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every rule)
+    def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         """The classes, until an episode names the teacher."""
         return classes_N
 
@@ -45,10 +45,10 @@ class CheckpointTeacher:
         teachers = Teachers.of(setting)
         self._model, self._theta_P = teachers.model, teachers.path.at(expert, epoch).to(setting.device)
 
-    def initial(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every rule)
+    def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         """The classes, until the first episode."""
         return classes_N
 
-    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:  # noqa: ARG002 (of every rule)
+    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
         """The set with the teacher's logits."""
         return replace(synthetic, labels=logits(self._model, self._theta_P, synthetic.images_NCHW))

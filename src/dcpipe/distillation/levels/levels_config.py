@@ -48,7 +48,7 @@ class Intra(LevelsConfig):
 
     kind: Literal["intra-class"]
 
-    def build(self, classes: int) -> "Levels":  # noqa: ARG002 (of every kind)
+    def build(self, _classes: int) -> "Levels":
         """Each class counts."""
         from dcpipe.distillation.levels import level_weights
 

@@ -69,7 +69,7 @@ class NetworkMatching:
         self._trainer, self._batches, self._stream = trainer, batches, setting.stream
         self._real_batch, self._is_last = real_batch, is_last
 
-    def draw(self, iteration: int, num_images: int) -> NetworkEpisode:  # noqa: ARG002 (of every matching)
+    def draw(self, iteration: int, _num_images: int) -> NetworkEpisode:
         """A fresh network, and for each class real images and an augmentation."""
         network = self._trainer.fresh(self._stream.child("iteration", iteration, "network"))
         return self._ready(NetworkEpisode(self, iteration, 0, network, ()))

@@ -27,7 +27,7 @@ class Sgd(OptimiserConfig):
     learning_rate: NonNegativeFloat = Field(description="step size; --lr_img, --lr_lr or --lr_y of the MTT code")
     momentum: Fraction = Field(description="share of the last step that is taken again")
 
-    def check(self, at: At, context: MethodContext) -> None:  # noqa: ARG002 (of every value)
+    def check(self, at: At, _context: MethodContext) -> None:
         """Momentum of nothing is nothing."""
         if self.moves_nothing and self.momentum:
             raise at.error("momentum", "has no effect at a learning rate of 0", "write 0.0")

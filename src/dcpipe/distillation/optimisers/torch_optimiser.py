@@ -36,7 +36,7 @@ class TorchOptimiser:
         """The state that torch.optim keeps of the parameter, by its names there."""
         return dict(self._state)
 
-    def load_state_dict(self, state: dict[str, Tensor], device: torch.device) -> None:  # noqa: ARG002
+    def load_state_dict(self, state: dict[str, Tensor], _device: torch.device) -> None:
         """Take up a saved state; torch.optim moves it to the parameter, all but counts, which it keeps on the CPU."""
         self._state = dict(state)
 

@@ -29,7 +29,7 @@ class SegmentRule(Protocol):
     def __call__(self, num_experts: int, iteration: int, generator: torch.Generator) -> Segment: ...
 
 
-def fixed(config: "FixedRange", num_experts: int, iteration: int, generator: torch.Generator) -> Segment:  # noqa: ARG001
+def fixed(config: "FixedRange", num_experts: int, _iteration: int, generator: torch.Generator) -> Segment:
     """A start epoch of a range that never changes."""
     return _within(config.min_start_epoch, config.max_start_epoch, config.span_epochs, num_experts, generator)
 
@@ -39,7 +39,7 @@ def growing(config: "GrowingRange", num_experts: int, iteration: int, generator:
     return _within(config.min_start_epoch, end_at(config, iteration), config.span_epochs, num_experts, generator)
 
 
-def continuous(config: "ContinuousTime", num_experts: int, iteration: int, generator: torch.Generator) -> Segment:  # noqa: ARG001
+def continuous(config: "ContinuousTime", num_experts: int, _iteration: int, generator: torch.Generator) -> Segment:
     """A start time between epochs."""
     expert = int(torch.randint(num_experts, (), generator=generator))
     time = float(torch.rand((), generator=generator, dtype=torch.float64)) * config.max_start_epoch

@@ -22,10 +22,10 @@ Distance = partial[Tensor]
 class StartRule(Protocol):
     """From an expert's start and target (P each): where the student starts (P), and its distance to the target."""
 
-    def __call__(self, start_P: Tensor, target_P: Tensor, stream: Stream) -> tuple[Tensor, Distance]: ...
+    def __call__(self, start_P: Tensor, target_P: Tensor, stream: Stream, /) -> tuple[Tensor, Distance]: ...
 
 
-def at_checkpoint(start_P: Tensor, target_P: Tensor, stream: Stream) -> tuple[Tensor, Distance]:  # noqa: ARG001
+def at_checkpoint(start_P: Tensor, target_P: Tensor, _stream: Stream) -> tuple[Tensor, Distance]:
     """At the expert's checkpoint itself. Source: MTT, arXiv:2203.11932."""
     return start_P, partial(trajectory_distance, start_P=start_P, target_P=target_P)
 

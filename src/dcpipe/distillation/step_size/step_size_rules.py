@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class StepSizeRule(Protocol):
     """The gradients with the step size's derivative as the rule has it. `step_size` is 0-d."""
 
-    def __call__(self, gradients: Gradients, trace: Trace | None, step_size: Tensor) -> Gradients: ...
+    def __call__(self, gradients: Gradients, trace: Trace | None, step_size: Tensor, /) -> Gradients: ...
 
 
-def as_answered(gradients: Gradients, trace: Trace | None, step_size: Tensor) -> Gradients:  # noqa: ARG001
+def as_answered(gradients: Gradients, _trace: Trace | None, _step_size: Tensor) -> Gradients:
     """The derivative that the matching answered."""
     return gradients
 

@@ -19,17 +19,17 @@ class Ending(Protocol):
     def __call__(self, trainer: "NetworkTrainer", update: int, stream: Stream) -> Ended: ...
 
 
-def after_epochs(count: int, trainer: "NetworkTrainer", update: int, stream: Stream) -> Ended:  # noqa: ARG001
+def after_epochs(count: int, _trainer: "NetworkTrainer", _update: int, _stream: Stream) -> Ended:
     """A fixed number of epochs. Source: DC (arXiv:2006.05929)."""
     return lambda _, epoch: epoch == count
 
 
-def by_schedule(counts: Sequence[int], trainer: "NetworkTrainer", update: int, stream: Stream) -> Ended:  # noqa: ARG001
+def by_schedule(counts: Sequence[int], _trainer: "NetworkTrainer", update: int, _stream: Stream) -> Ended:
     """A number of epochs of each update's own."""
     return lambda _, epoch: epoch == scheduled(counts, update)
 
 
-def when_overfit(config: "UntilOverfit", trainer: "NetworkTrainer", update: int, stream: Stream) -> Ended:  # noqa: ARG001
+def when_overfit(config: "UntilOverfit", trainer: "NetworkTrainer", _update: int, stream: Stream) -> Ended:
     """When the loss on real images rises."""
     images, labels = trainer.real_images(config.real_batch, stream.child("watched"))
     losses: list[float] = []
@@ -41,7 +41,7 @@ def when_overfit(config: "UntilOverfit", trainer: "NetworkTrainer", update: int,
     return ended
 
 
-def when_moved(config: "UntilMoved", trainer: "NetworkTrainer", update: int, stream: Stream) -> Ended:  # noqa: ARG001
+def when_moved(config: "UntilMoved", trainer: "NetworkTrainer", _update: int, stream: Stream) -> Ended:
     """When the accuracy on real images moves."""
     accuracies: list[float] = []
 

@@ -26,7 +26,7 @@ def after_so_many(
     count: int,
     done: int,
     accuracies: tuple[float, ...],
-    measure: Measure,  # noqa: ARG001 (of every rule)
+    _measure: Measure,
 ) -> tuple[bool, tuple[float, ...]]:
     """A fixed number. Source: DC (arXiv:2006.05929)."""
     return done == count, accuracies
