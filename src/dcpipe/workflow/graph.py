@@ -51,7 +51,7 @@ class Graph:
         self.library = Library(self.root, self.extra)
         self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
         self._makers: dict[str, Job] = {}
-        self._code = code_identity.flat(code_identity.content(self.root))
+        self._identity = code_identity.Identity.now(self.root)
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def jobs(self, experiment: str) -> list[Job]:
@@ -286,7 +286,7 @@ class Graph:
         if roots not in self._modules:
             self._modules[roots] = code_identity.reached(roots)
         modules = self._modules[roots]
-        code = {name: self._code[name] for name in [*map(code_identity.key, modules), "pins"]}
+        code = self._identity.of(modules)
         job = Job(
             stage=stage,
             wildcards=wildcards,
