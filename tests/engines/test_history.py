@@ -112,3 +112,50 @@ def test_kinds_that_were_not_tried_stay_stale(clone: Clone) -> None:
         shutil.rmtree(folder)
     clone.dcpipe("equivalent")
     assert stale(clone) == both - MTT_JOBS
+
+
+def add_nesterov(clone: Clone) -> int:
+    """A knob that the typed section marks and that every preset states at the value that means "as before"."""
+    outer = "src/dcpipe/params/outer.py"
+    clone.edit(
+        outer,
+        "from pydantic import Field\n",
+        "from pydantic import Field\n\nfrom dcpipe.params.neutral import AsBefore\n",
+    )
+    knob = "    nesterov: Annotated[bool, AsBefore(False)]\n"
+    source = (clone.path / outer).read_text()
+    edited, count = re.subn(r"(class Images:\n(?:.*\n)*?    momentum: .*\n)", rf"\1{knob}", source, count=1)
+    assert count == 1
+    (clone.path / outer).write_text(edited)
+    stated = 0
+    for preset in (clone.path / "params/methods").glob("*.yaml"):
+        text, count = re.subn(r"(  images:\n    initial: .*\n)", r"\1    nesterov: false\n", preset.read_text())
+        preset.write_text(text)
+        stated += count
+    return stated
+
+
+def test_a_knob_added_at_its_neutral_value_leaves_no_job_stale(clone: Clone) -> None:
+    assert add_nesterov(clone) > 5
+    assert stale(clone) == set()
+    assert "params/methods/mtt.yaml:" in (locked := clone.lock())
+    assert locked.count("outer.images.nesterov: false") == 2  # DVC sees it change, whoever changes it
+    assert "nesterov" not in "".join(path.read_text() for path in (clone.path / "artifacts").rglob("card.json"))
+    clone.edit("params/methods/mtt.yaml", "nesterov: false", "nesterov: true")
+    told = clone.dvc("status").stdout
+    assert all(name in told for name in DISTILL)
+    assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
+
+
+def test_a_knob_that_no_file_states_has_its_neutral_value(clone: Clone) -> None:
+    add_nesterov(clone)
+    clone.edit("params/methods/mtt.yaml", "    nesterov: false\n", "")
+    assert stale(clone) == set()
+    shown = clone.dcpipe("params", "show", "tiny").stdout
+    assert re.search(r"outer\.images\.nesterov +false +<- default", shown)
+    clone.edit(
+        "params/methods/mtt.yaml",
+        "  images:\n    initial: real\n",
+        "  images:\n    initial: real\n    nesterov: true\n",
+    )
+    assert stale(clone) == MTT_JOBS | {"metrics_tiny"}

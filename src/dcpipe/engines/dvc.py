@@ -33,6 +33,11 @@ def file_of(experiment: str) -> str:
 
 def files(root: Path) -> dict[str, str]:
     """The text of every dvc.yaml, by path, for all experiments in params/experiments."""
+    return {path: _text(path, members) for path, members in _placed(root).items()}
+
+
+def _placed(root: Path) -> dict[str, list[Job]]:
+    """The jobs of every dvc.yaml, by path."""
     graph, homes = Graph(root), dict[str, list[str]]()
     jobs: dict[str, Job] = {}
     for experiment in resolve.available(root, "experiments"):
@@ -43,7 +48,7 @@ def files(root: Path) -> dict[str, str]:
     placed: dict[str, list[Job]] = {file_of(name): [] for name in resolve.available(root, "experiments")}
     for name, job in jobs.items():
         placed.setdefault(_home(homes[name]), []).append(job)
-    return {path: _text(path, members) for path, members in sorted(placed.items())}
+    return dict(sorted(placed.items()))
 
 
 def _home(experiments: list[str]) -> str:
@@ -77,9 +82,15 @@ def _stage(job: Job, wdir: str | None) -> dict[str, object]:
         "cmd": job.command,
         **({"wdir": wdir} if wdir else {}),
         **({"deps": deps} if deps else {}),
-        "params": [{file: sorted(values)} for file, values in job.params.items()],
+        "params": [{file: keys} for file, keys in _listed(job).items()],
         **{kind: paths for kind, paths in kinds.items() if paths},
     }
+
+
+def _listed(job: Job) -> dict[str, list[str]]:
+    """The keys that DVC watches, by file: also those that are stated "as before", or it would not see them set."""
+    files = sorted(job.params.keys() | job.neutral.keys())
+    return {file: sorted(job.params.get(file, {}).keys() | job.neutral.get(file, {}).keys()) for file in files}
 
 
 def stale(root: Path) -> list[str]:
@@ -94,9 +105,17 @@ def stale(root: Path) -> list[str]:
 
 
 def export(root: Path) -> list[str]:
-    """Write every dvc.yaml and code_identity.yaml; returns the paths that changed."""
+    """Write every dvc.yaml and code_identity.yaml; returns the paths that changed.
+
+    Jobs that were recorded before a knob existed are given the value that means "as before" in dvc.lock.
+    """
     changed = [code_identity.FILE] if code_identity.refresh(root) else []
-    wanted = files(root)
+    placed = _placed(root)
+    wanted = {path: _text(path, members) for path, members in placed.items()}
+    for path, members in placed.items():
+        lock = Path(path).with_suffix(".lock")
+        if dvc_lock.add_params(root / lock, {job.name: job.neutral for job in members if job.neutral}):
+            changed.append(str(lock))
     for path in stale(root):
         if path in wanted:
             write_atomically(root / path, wanted[path].encode())

@@ -18,7 +18,7 @@ from dcpipe.params.library import Library
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import Extra
 from dcpipe.params.trajectory import ConvexPath, Trajectory
-from dcpipe.params.values import Values, keys, merge, native
+from dcpipe.params.values import Values, keys, merge, native, neutral
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.job import Job, Resources
 from dcpipe.workflow.stages import STAGES, match, results_folder
@@ -292,7 +292,8 @@ class Graph:
             wildcards=wildcards,
             inputs=inputs,
             outputs={name: path.format(**wildcards) for name, path in row.outputs.items()},
-            params=merge([*values, {code_identity.FILE: code}]),
+            params=merge([*values, {code_identity.FILE: dict(code)}]),
+            neutral=neutral(values),
             command="",
             resources=resources or Resources(),
             modules=modules,
@@ -305,5 +306,5 @@ class Graph:
         for section, word in _WORDS.items():
             given = self.extra.get(section, {}).get(job.wildcards.get(word, ""))
             if given:  # no stage finds it by its name alone
-                command = given.command or f"dcpipe run {given.file.partition('#')[0]}"
+                command = given.command
         return replace(job, command=f"{command} --log {job.log}")

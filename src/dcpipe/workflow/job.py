@@ -25,7 +25,8 @@ class Job:
     """One job of the graph.
 
     `inputs` and `outputs` map names to paths relative to the root; `params` maps files to the keys and values
-    that can alter its bytes (code identity included); `sections` are the typed params its stage receives.
+    that can alter its bytes (code identity included); `neutral` to those that are stated and mean "as before", which
+    only DVC lists; `sections` are the typed params its stage receives.
     """
 
     stage: str
@@ -37,6 +38,7 @@ class Job:
     resources: Resources
     modules: tuple[str, ...] = ()
     sections: Mapping[str, object] = field(default_factory=dict, compare=False)
+    neutral: ParamValues = field(default_factory=dict)
 
     @property
     def name(self) -> str:
