@@ -60,7 +60,8 @@ class Library:
     ) -> tuple[Resolved, schema.Section]:
         key = (section, name, context)
         if key not in self._read:
-            resolved = resolve.resolve(self.root, section, name, context=context, extra=self.extra)
+            later = neutral.later(kind)
+            resolved = resolve.resolve(self.root, section, name, context=context, extra=self.extra, later=later)
             checked = schema.validate(resolved, kind)
             self._read[key] = (neutral.completed(resolved, checked), checked)
         resolved, typed = self._read[key]

@@ -8,8 +8,9 @@ file gives it another value. The value of a whole axis is an instance of its sec
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, is_dataclass, replace
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic.dataclasses import is_pydantic_dataclass
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from dcpipe.params.resolve import DEFAULT, Leaf, Origin, Resolved, flatten
@@ -38,6 +39,36 @@ def marked(section: object, prefix: str = "") -> Iterator[tuple[str, object, AsB
         if mark:
             yield f"{prefix}{name}", value, mark
         yield from marked(value, f"{prefix}{name}.")
+
+
+_LATER: dict[type[object], frozenset[str]] = {}  # by section: its schema takes long to make
+
+
+def later(kind: type[object]) -> frozenset[str]:
+    """The dotted keys of a typed section that a file may leave out: those of marked fields; no other has a default."""
+    if kind not in _LATER:
+        _LATER[kind] = frozenset(_optional(TypeAdapter(kind).json_schema()))
+    return _LATER[kind]
+
+
+def _optional(schema: JsonSchemaValue) -> set[str]:
+    found: set[str] = set()
+
+    def walk(node: object, prefix: str) -> None:
+        if not isinstance(node, dict):
+            return
+        if "$ref" in node:
+            walk(schema["$defs"][str(node["$ref"]).rpartition("/")[2]], prefix)
+        for part in ("anyOf", "oneOf", "allOf"):
+            for inner in node.get(part, ()):
+                walk(inner, prefix)
+        for name, inner in node.get("properties", {}).items():
+            if "default" in inner:
+                found.add(f"{prefix}{name}")
+            walk(inner, f"{prefix}{name}.")
+
+    walk(schema, "")
+    return found
 
 
 def completed(resolved: Resolved, section: object) -> Resolved:

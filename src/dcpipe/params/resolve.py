@@ -123,14 +123,22 @@ def available(root: Path, section: str) -> list[str]:
     return sorted(path.stem for path in (root / "params" / section).glob("*.yaml"))
 
 
-def resolve(root: Path, section: str, name: str, *, context: Sequence[str] = (), extra: Extra = NO_EXTRA) -> Resolved:
+def resolve(
+    root: Path,
+    section: str,
+    name: str,
+    *,
+    context: Sequence[str] = (),
+    extra: Extra = NO_EXTRA,
+    later: frozenset[str] = frozenset(),
+) -> Resolved:
     """All values of one params file for a context: override keys from general to special.
 
     Args: `context` is a chain such as ("digits", "digits.ipc1", "tiny", "tiny.ipc1"); names in `extra` are read
-    from there.
+    from there; `later` are keys of knobs that a base may leave out, and a variant or an override state.
     Raises: UserError naming file and key: no such file, a circular base, a misplaced override.
     """
-    return _resolve(_Shelf(root, extra), section, name, context, seen=())
+    return _resolve(_Shelf(root, extra, later), section, name, context, seen=())
 
 
 def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tuple[str, ...]:
@@ -145,10 +153,11 @@ def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tup
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """Where params are looked up: the files below a root, and what is given beside them."""
+    """Where params are looked up: files below a root, what is given beside them, and which keys they may leave out."""
 
     root: Path
     extra: Extra
+    later: frozenset[str] = frozenset()
 
     def names(self, section: str) -> list[str]:
         return sorted({*available(self.root, section), *self.extra.get(section, ())})
@@ -194,7 +203,14 @@ def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], see
     sources = _sources(tree, file)
     _check_override_names(shelf, tree, file, section)
     own = {key: value for key, value in tree.items() if key not in OWN_KEYS}
-    put = partial(_overlay, leaves, file=file, origin=partial(_origin, section, name, file=file), sources=sources)
+    put = partial(
+        _overlay,
+        leaves,
+        later=shelf.later,
+        file=file,
+        origin=partial(_origin, section, name, file=file),
+        sources=sources,
+    )
     put(own, prefix="", only_known=base is not None)
     for part in context:
         node = _dig(tree.get("overrides"), part, file)
@@ -260,6 +276,7 @@ def _overlay(
     prefix: str,
     sources: dict[str, str],
     only_known: bool,
+    later: frozenset[str],
 ) -> None:
     for section in _replaced_sections(tree):
         if only_known and not any(key.startswith(f"{section}.") for key in leaves):
@@ -268,7 +285,7 @@ def _overlay(
             del leaves[key]
     fresh = _replaced_sections(tree)
     for key, value in flatten(tree, file=file):
-        inside_fresh = any(key.startswith(f"{section}.") for section in fresh)
+        inside_fresh = any(key == one or key.startswith(f"{one}.") for one in (*fresh, *later))
         if only_known and key not in leaves and not inside_fresh:
             near = get_close_matches(key, leaves, n=1)
             hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"

@@ -31,7 +31,7 @@ SOURCE = Path(__file__).parents[1]
 NEUTRAL = (
     "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.params", "dcpipe.progress",
     "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.equivalences",
-    "dcpipe.provenance.staleness", "dcpipe.report",
+    "dcpipe.provenance.older_cards", "dcpipe.provenance.staleness", "dcpipe.report",
     "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.environment",
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from dcpipe.errors import UserError
+from dcpipe.params import formats
 from dcpipe.params.schema import STRICT
 from dcpipe.params.strict_yaml import read as read_yaml
 
@@ -141,10 +142,7 @@ def _of(path: Path) -> Equivalences:
     if not path.is_file():
         return NONE
     tree = read_yaml(path)
-    newest = tree.get("format")
-    if isinstance(newest, int) and newest > FORMAT:
-        what = f"was written by a newer dcpipe (format {newest}; this one reads {FORMAT})"
-        raise UserError(what, where=str(path), remedy="upgrade dcpipe")
+    formats.checked(tree.get("format"), newest=FORMAT, where=str(path))
     try:
         return TypeAdapter(Equivalences).validate_json(json.dumps(tree))
     except ValidationError as error:

@@ -37,7 +37,6 @@ from dcpipe.provenance import artifact, staleness
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-FORMAT = "dcpipe release 1"
 SET, TRANSFORM, CARD = "set.safetensors", "transform.safetensors", "card.json"
 COLUMNS = 10  # of a class's picture
 Json = dict[str, object]
@@ -185,7 +184,7 @@ def _card(parts: _Parts) -> Json:
     assert isinstance(method, Method)  # noqa: S101 (the graph put it there)
     data = cast(Json, parts.cards["data"].get("facts", {}))
     return {
-        "format": FORMAT,
+        "format": folders.FORMAT,
         "dataset": words["dataset"],
         "method": {"name": words["method"], "label": method.label, "description": method.description},
         "images_per_class": int(words["ipc"]),
