@@ -67,7 +67,7 @@ def test_an_assert_added_to_the_loop_is_shown_to_be_equivalent(clone: Clone) -> 
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
     told = clone.dcpipe("equivalent").stdout
     assert "distill_tiny_mtt_ipc1_set0 (2 jobs): 4 files" in told
-    assert "1 kinds of jobs make the same bytes" in told
+    assert "1 kind of jobs: every byte is the same; recorded in equivalences.yaml" in told
     assert stale(clone) == set()
     clone.commit("shown to be equivalent")
     assert clone.dcpipe("equivalent").stdout.startswith("no job that is here runs other code")

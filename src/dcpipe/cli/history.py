@@ -30,6 +30,6 @@ def equivalent(
 
     count = proving.equivalent(ROOT, commit, experiment or [], whole=whole, say=typer.echo)
     if count:
-        typer.echo(f"{count} kinds of jobs make the same bytes; recorded in {FILE}")
+        typer.echo(f"{count} kind{'s' * (count > 1)} of jobs: every byte is the same; recorded in {FILE}")
     else:
         typer.echo("no job that is here runs other code than it was made by: nothing to show")

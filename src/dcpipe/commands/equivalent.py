@@ -230,7 +230,7 @@ def _tried(kind: Kind, root: Path, old: Path, commit: str, place: Path, *, whole
         files=len(made),
         bytes=sum(size for size, _ in made.values()),
         payloads=equivalences.digest({path: sha256 for path, (_, sha256) in made.items()}),
-        on=answers[0].on,
+        machine=answers[0].machine,
     )
     return Tried(kind, evidence)
 

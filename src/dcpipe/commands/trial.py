@@ -65,7 +65,7 @@ class Planned:
 class Answer:
     """What was asked for, or the `problem` that came up.
 
-    `recorded` is what the identity file says, `now` what it should say; `files` are size and SHA-256 by path, and `on`
+    `recorded` is what the identity file says, `now` what it should say; `files` are size and SHA-256 by path, and `machine`
     the class of software and hardware.
     """
 
@@ -74,7 +74,7 @@ class Answer:
     recorded: dict[str, str] = field(default_factory=dict)
     now: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
-    on: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
 
 
 def planned(job: Job) -> Planned:
@@ -106,7 +106,7 @@ def _run(request: Request) -> Answer:
     short = job if request.steps is None else _short(job, request.steps, made_up=request.made_up)
     made = execute(short, root, folder=Path(request.folder), keep_state=False)
     files = {entry.path: (entry.size, entry.sha256) for entry in artifact.entries_of(made)}
-    return Answer(files=files, on={key: str(value) for key, value in card.software(job).items()})
+    return Answer(files=files, machine={key: str(value) for key, value in card.software(job).items()})
 
 
 def _short(job: Job, steps: int, *, made_up: bool) -> Job:

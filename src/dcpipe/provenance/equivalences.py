@@ -63,7 +63,7 @@ class Evidence:
     files: int
     bytes: int
     payloads: str
-    on: dict[str, str]  # the class of software and hardware
+    machine: dict[str, str]  # the class of software and hardware
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
