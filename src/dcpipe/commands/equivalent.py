@@ -31,7 +31,6 @@ from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
 STEPS = 3
-SHORTENED = {"experts", "distill", "evaluate"}
 SOURCES = ("src", "params", "constraints.txt", code_identity.FILE, equivalences.FILE)
 NAMES = {"description", "label", "title", "seed"}  # of a section; they choose nothing
 
@@ -225,7 +224,7 @@ def _tried(kind: Kind, root: Path, old: Path, commit: str, place: Path, *, whole
     evidence = Evidence(
         tried=job.name,
         commit=commit,
-        length="whole" if whole or job.stage not in SHORTENED else f"{STEPS} steps",
+        length="whole" if answers[0].whole else f"{STEPS} steps",
         inputs="made up" if made_up else "artifacts",
         files=len(made),
         bytes=sum(size for size, _ in made.values()),

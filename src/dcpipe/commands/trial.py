@@ -65,8 +65,8 @@ class Planned:
 class Answer:
     """What was asked for, or the `problem` that came up.
 
-    `recorded` is what the identity file says, `now` what it should say; `files` are size and SHA-256 by path, and `machine`
-    the class of software and hardware.
+    `recorded` is what the identity file says, `now` what it should say; `files` are size and SHA-256 by path, of the
+    `whole` job or of a shorter one, and `machine` the class of software and hardware.
     """
 
     problem: str | None = None
@@ -74,6 +74,7 @@ class Answer:
     recorded: dict[str, str] = field(default_factory=dict)
     now: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
+    whole: bool = True
     machine: dict[str, str] = field(default_factory=dict)
 
 
@@ -103,14 +104,16 @@ def _run(request: Request) -> Answer:
     job = graph.job(request.stage, **request.wildcards)
     if request.made_up:
         job = World(graph, root, PER_CLASS, TESTED).provide(job)
-    short = job if request.steps is None else _short(job, request.steps, made_up=request.made_up)
+    sections = {} if request.steps is None else _shorter(job, request.steps, made_up=request.made_up)
+    short = replace(job, sections={**job.sections, **sections})
     made = execute(short, root, folder=Path(request.folder), keep_state=False)
     files = {entry.path: (entry.size, entry.sha256) for entry in artifact.entries_of(made)}
-    return Answer(files=files, machine={key: str(value) for key, value in card.software(job).items()})
+    machine = {key: str(value) for key, value in card.software(job).items()}
+    return Answer(files=files, whole=not sections, machine=machine)
 
 
-def _short(job: Job, steps: int, *, made_up: bool) -> Job:
-    """The job with fewer steps, each as it is: unlike in a rehearsal, images and step size move as in the real job."""
+def _shorter(job: Job, steps: int, *, made_up: bool) -> Mapping[str, object]:
+    """Sections of fewer steps, each as it is: unlike in a rehearsal, images and step size move as in the real job."""
     method, evaluation = job.sections.get("method"), job.sections.get("evaluation")
     sections: Mapping[str, object] = {}
     if job.stage == "distill" and isinstance(method, Method) and method.outer:
@@ -125,7 +128,7 @@ def _short(job: Job, steps: int, *, made_up: bool) -> Job:
         sections = {"evaluation": replace(evaluation, networks=few, epochs=steps)}
     elif job.stage in {"experts", "evaluate"}:
         sections = cut(job, steps)
-    return replace(job, sections={**job.sections, **sections})
+    return sections
 
 
 def main(answer: str, question: str) -> None:
