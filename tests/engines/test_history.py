@@ -3,6 +3,7 @@
 In real clones, on the tiny experiment, by editing the clone's own sources and params.
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from clone import Clone
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("history")]
+long_only = pytest.mark.skipif(not os.environ.get("DCPIPE_LONG"), reason="part of `make engines`")
 LOOP, OUTER = "src/dcpipe/distillation/loop.py", "src/dcpipe/distillation/outer.py"
 DISTILL = {f"distill_tiny_mtt_ipc{ipc}_set0" for ipc in (1, 2)}
 MTT_JOBS = DISTILL | {f"evaluate_tiny_mtt_ipc{ipc}_set0_digits_native" for ipc in (1, 2)}
@@ -87,6 +89,7 @@ def test_a_bug_is_refused_by_name_and_nothing_is_written(clone: Clone) -> None:
     assert clone.run("git", "status", "--porcelain").stdout.split() == ["M", OUTER]
 
 
+@long_only
 def test_a_function_moved_to_a_new_module_leaves_no_job_stale(clone: Clone) -> None:
     source = (clone.path / OUTER).read_text()
     head, tail = source.split("@dataclass", 1)
@@ -100,6 +103,7 @@ def test_a_function_moved_to_a_new_module_leaves_no_job_stale(clone: Clone) -> N
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
 
 
+@long_only
 def test_kinds_that_were_not_tried_stay_stale(clone: Clone) -> None:
     """The record of mtt says nothing of dm, which runs the same loop."""
     clone.edit("params/experiments/tiny.yaml", "methods: [random, mtt]", "methods: [random, mtt, dm]")
@@ -147,6 +151,7 @@ def test_a_knob_added_at_its_neutral_value_leaves_no_job_stale(clone: Clone) -> 
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
 
 
+@long_only
 def test_a_knob_that_no_file_states_has_its_neutral_value(clone: Clone) -> None:
     add_nesterov(clone)
     clone.edit("params/methods/mtt.yaml", "    nesterov: false\n", "")

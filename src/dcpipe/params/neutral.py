@@ -13,8 +13,9 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from dcpipe.params.resolve import DEFAULT, Leaf, Origin, Resolved, flatten
+from dcpipe.params.resolve import DEFAULT, Leaf, Origin, Resolved
 from dcpipe.params.strict_yaml import Value
+from dcpipe.params.trees import flatten
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from dcpipe.errors import UserError
 from dcpipe.params import formats
 from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.params.trees import flatten, replaced_sections
 
 OWN_KEYS = ("base", "overrides", "sources", "format", "name")
 FORMAT = 1  # of params files
@@ -278,12 +279,12 @@ def _overlay(
     only_known: bool,
     later: frozenset[str],
 ) -> None:
-    for section in _replaced_sections(tree):
+    for section in replaced_sections(tree):
         if only_known and not any(key.startswith(f"{section}.") for key in leaves):
             raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
         for key in [key for key in leaves if key.startswith(f"{section}.")]:
             del leaves[key]
-    fresh = _replaced_sections(tree)
+    fresh = replaced_sections(tree)
     for key, value in flatten(tree, file=file):
         inside_fresh = any(key == one or key.startswith(f"{one}.") for one in (*fresh, *later))
         if only_known and key not in leaves and not inside_fresh:
@@ -292,30 +293,6 @@ def _overlay(
             raise UserError(f"unknown key {prefix}{key}", where=file, remedy=hint)
         source = _source_of(f"{prefix}{key}", sources)
         leaves[key] = Leaf(value, origin(f"{prefix}{key}"), source)
-
-
-def _replaced_sections(tree: Tree, prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            if "kind" in value:
-                found.append(f"{prefix}{key}")
-            else:
-                found += _replaced_sections(value, f"{prefix}{key}.")
-    return found
-
-
-def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value]]:
-    """The values of a tree by dotted key. Raises: UserError if a key holds a dot."""
-    result: list[tuple[str, Value]] = []
-    for key, value in tree.items():
-        if "." in key:  # DVC would look for the nested key and not find it
-            raise UserError(f"{prefix}{key}: a key holds no dot", where=file, remedy="nest it: one mapping a level")
-        if isinstance(value, dict) and value:
-            result += flatten(value, f"{prefix}{key}.", file=file)
-        else:
-            result.append((f"{prefix}{key}", value))
-    return result
 
 
 def _source_of(key: str, sources: dict[str, str]) -> str | None:

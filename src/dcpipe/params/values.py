@@ -1,7 +1,7 @@
 """The values that can alter a job, by section, name and key: what both engines watch.
 
-A value that means "as before the knob existed" alters nothing: it is in no card and no identity. DVC alone is told of
-it where a file states it, because DVC does not see a key that is set later unless it was listed before.
+A value that means "as before the knob existed" alters nothing: it is in no card and no identity. Only DVC lists it,
+where a file states it, because DVC does not see a change of a key that it did not list before.
 """
 
 from collections.abc import Iterable, Iterator
