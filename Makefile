@@ -16,7 +16,7 @@ run: setup  ## Set up, then run the default experiment: real digits to a report 
 	@$(BIN)/dcpipe show $(EXPERIMENT)
 
 test: setup lint  ## Set up, then lint, type check and run every test.
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=10
 
 engines: setup  ## The long test of both engines on the tiny experiment: bits, rerun sets, poisonings, kills.
 	PATH="$(abspath $(BIN)):$$PATH" DCPIPE_LONG=1 $(BIN)/python -m pytest -q -s tests/engines

@@ -1,5 +1,5 @@
 # Real images to a distilled set and a report. Everything about a job (paths, inputs, params, command) comes from
-# src/dcpipe/workflow/graph.py; here is only the table of contents.
+# src/dcpipe/workflow/graph.py and the stages that it knows; here is only the table of contents.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -9,12 +9,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/experts.smk"
-include: "workflow/rules/convexify.smk"
-include: "workflow/rules/distill.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/report.smk"
+include: "workflow/rules/stages.smk"
 
 
 rule all:

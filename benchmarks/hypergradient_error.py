@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from dcpipe.distillation.matching.common import Matching, Setting
 
 from dcpipe import device
 from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.hypergradient.hypergradient_config import Exact, PerStep, Truncated
 from dcpipe.distillation.matching import trajectory
-from dcpipe.distillation.matching.common import Matching, Setting
+from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.params import resolve
 from dcpipe.params.method import Method
-from dcpipe.params.trajectory import Exact, PerStep, Trajectory, Truncated
 from dcpipe.provenance.artifact import Draft
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream

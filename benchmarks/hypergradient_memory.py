@@ -56,13 +56,13 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
     from dcpipe import device
     from dcpipe.data import augment
     from dcpipe.distillation import composition
-    from dcpipe.distillation.distance import trajectory_distance
-    from dcpipe.distillation.hypergradient.common import InnerDraws
-    from dcpipe.distillation.sharpness.common import ascent, two_passes
+    from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
+    from dcpipe.distillation.hypergradient.problem import InnerDraws
+    from dcpipe.distillation.sharpness.passes import ascent, two_passes
     from dcpipe.distillation.student import draw_batches, make_inner
     from dcpipe.distillation.synthetic_set import SyntheticSet
     from dcpipe.models.build import build
-    from dcpipe.params.sharpness import SecondPass
+from dcpipe.params.shares import SecondPass
 
     device.prepare(threads)
     generator = torch.Generator().manual_seed(0)

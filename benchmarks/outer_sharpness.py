@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.sharpness.common import ascent
+from dcpipe.distillation.hypergradient.hypergradient_config import Exact
+from dcpipe.distillation.sharpness.passes import ascent
 from dcpipe.params import resolve
-from dcpipe.params.trajectory import Exact
 from dcpipe.workflow.graph import Graph
 from hypergradient_error import matchings
 

@@ -1,14 +1,19 @@
 """A repository's root for a test: the committed params in a folder of their own, ready to edit and to run jobs in."""
 
+import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
 import yaml
 
+from dcpipe import cli
 from dcpipe.params.strict_yaml import read
 from dcpipe.workflow.execution import execute
 from dcpipe.workflow.graph import Graph
@@ -61,6 +66,20 @@ def make_inputs(root: Path, stage: str, **wildcards: str | int) -> Job:
 def bytes_below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by its path in it."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def dcpipe(root: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code, and standard output and error together, of a dcpipe command line in this process."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
+        patch.chdir(root)
+        patch.setattr(logging.getLogger("dcpipe"), "handlers", [])
+        patch.setattr(sys, "argv", ["dcpipe", *arguments])
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    return int(str(left.value.code)), printed.getvalue()
 
 
 def child(root: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,5 @@
 """Laws of the command line: one clear line, the right exit code, never a traceback."""
 
-import os
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -10,34 +7,32 @@ import pytest
 
 import repository
 
+MISTAKES = {
+    "distill tiny mtt --ipc 0": "--ipc",
+    "distill tiny mttt --ipc 1": "did you mean mtt?",
+    "distill tinny mtt --ipc 1": "did you mean tiny?",
+    "distill tiny mtt --ipc 17": "more than the training part has",
+    "experts tiny plain --shard 7": "there is no shard 7",
+    "whiten tiny": "not whitened",
+    "nonsense": "No such command",
+    "plan nothing": "there is no experiments file named 'nothing'",
+}
 
-def run(root: Path, *words: str) -> tuple[int, str]:
-    """Exit code and standard error of a command in a root."""
-    environment = {**os.environ, "PYTHONPATH": str(repository.ROOT / "src")}
-    command = [sys.executable, "-m", "dcpipe", *words]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr + done.stdout
+
+def test_a_mistake_is_one_line_and_exit_code_two(root: Path, subtests: pytest.Subtests) -> None:
+    for command, said in MISTAKES.items():
+        with subtests.test(command=command):
+            code, text = repository.dcpipe(root, *command.split())
+            assert code == 2
+            assert said in text
+            assert "Traceback" not in text
+            assert len([line for line in text.splitlines() if line.startswith("dcpipe:")]) == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("distill", "tiny", "mtt", "--ipc", "0"), "--ipc"),
-        (("distill", "tiny", "mttt", "--ipc", "1"), "did you mean mtt?"),
-        (("distill", "tinny", "mtt", "--ipc", "1"), "did you mean tiny?"),
-        (("distill", "tiny", "mtt", "--ipc", "17"), "more than the training part has"),
-        (("experts", "tiny", "plain", "--shard", "7"), "there is no shard 7"),
-        (("whiten", "tiny"), "not whitened"),
-        (("nonsense",), "No such command"),
-        (("plan", "nothing"), "there is no experiments file named 'nothing'"),
-    ],
-)
-def test_a_mistake_is_one_line_and_exit_code_two(root: Path, words: tuple[str, ...], said: str) -> None:
-    code, text = run(root, *words)
-    assert code == 2
-    assert said in text
-    assert "Traceback" not in text
-    assert len([line for line in text.splitlines() if line.startswith("dcpipe:")]) == 1
+def test_a_process_answers_as_the_command_line_in_this_process(root: Path) -> None:
+    command = "distill tiny mttt --ipc 1"
+    done = repository.child(root, "-m", "dcpipe", *command.split())
+    assert (done.returncode, done.stdout + done.stderr) == repository.dcpipe(root, *command.split())
 
 
 @pytest.mark.parametrize(
@@ -60,16 +55,16 @@ def test_a_question_may_be_about_a_file_elsewhere(root: Path, tmp_path: Path, wo
     file = tmp_path / "elsewhere/own.yaml"
     file.parent.mkdir()
     file.write_text((root / "params/experiments/tiny.yaml").read_text())
-    code, text = run(root, *words.split(), str(file))
+    code, text = repository.dcpipe(root, *words.split(), str(file))
     assert code == 0
     assert said in text
 
 
 def test_verify_fails_when_an_artifact_is_not_what_it_was(tiny: Path) -> None:
-    assert run(tiny, "verify", "tiny")[0] == 0
+    assert repository.dcpipe(tiny, "verify", "tiny")[0] == 0
     scores = next((tiny / "artifacts/scores").rglob("scores.json"))
     scores.write_text(scores.read_text().replace("mean", "nean"))
-    code, text = run(tiny, "verify", "tiny")
+    code, text = repository.dcpipe(tiny, "verify", "tiny")
     assert code == 1
     assert str(scores.relative_to(tiny)) in text
 
@@ -85,7 +80,7 @@ def test_a_shell_is_offered_the_names_of_params(root: Path, words: str, offered:
 
 
 def test_the_version_is_the_installed_one(root: Path) -> None:
-    assert run(root, "--version") == (0, f"dcpipe {metadata.version('dcpipe')}\n")
+    assert repository.child(root, "-m", "dcpipe", "--version").stdout == f"dcpipe {metadata.version('dcpipe')}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])

@@ -39,7 +39,7 @@ def _example() -> str:
     return found
 
 
-def test_a_folder_of_odd_images_becomes_a_report_with_the_file_of_the_documentation(
+def test_a_folder_of_odd_images_becomes_a_report_by_the_documented_file(
     root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")

@@ -26,7 +26,7 @@ def test_a_draw_does_not_depend_on_the_order_in_which_streams_are_made() -> None
     assert all(torch.equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
 
 
-def test_a_generator_starts_afresh_each_time_and_children_may_be_named_at_once() -> None:
+def test_a_generator_starts_afresh_and_children_may_be_named_at_once() -> None:
     stream = Stream.root(3, "a").child("b").child(1)
     assert stream == Stream.root(3, "a", "b", 1)
     assert torch.equal(_draw(stream), _draw(stream))

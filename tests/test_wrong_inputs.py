@@ -4,12 +4,10 @@ Exit code 2 is the user's mistake, 1 a failure.
 """
 
 import fcntl
-import logging
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,6 @@ import pytest
 import torch
 
 import repository
-from dcpipe import cli
 from dcpipe.workflow import environment, execution
 from dcpipe.workflow.execution import execute, lock_file
 from dcpipe.workflow.graph import Graph
@@ -212,7 +209,7 @@ CASES: list[Case] = [
     (
         "a text for a number",
         DISTILL,
-        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__learning_rate="fast"),
+        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__optimiser__learning_rate="fast"),
         2,
         r'learning_rate: .* number \(it is "fast"\)',
         {},
@@ -308,9 +305,9 @@ CASES: list[Case] = [
     (
         "a loss that is not finite",
         DISTILL,
-        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__learning_rate=1.0e30),
+        value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__optimiser__learning_rate=1.0e30),
         1,
-        "iteration 1: matching loss is not finite; lower images.learning_rate",
+        "iteration 1: matching loss is not finite; lower images.optimiser.learning_rate",
         {},
     ),
     ("a file in the way", DISTILL, in_the_way, 2, r"cannot be written \(Not a directory\); choose a folder", {}),
@@ -339,19 +336,12 @@ def problem(captured: str) -> str:
 
 
 @pytest.fixture
-def answer(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], tuple[int, str]]:
+def answer(tiny: Path) -> Callable[[str], tuple[int, str]]:
     """Exit code and line of a command in this process, below `tiny`."""
 
     def run(command: str) -> tuple[int, str]:
-        monkeypatch.chdir(tiny)
-        monkeypatch.setattr(logging.getLogger("dcpipe"), "handlers", [])
-        monkeypatch.setattr(sys, "argv", ["dcpipe", *command.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return int(str(left.value.code)), problem(capsys.readouterr().err)
+        code, text = repository.dcpipe(tiny, *command.split())
+        return code, problem(text)
 
     return run
 

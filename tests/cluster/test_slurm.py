@@ -70,7 +70,7 @@ def said(clone: Clone) -> str:
     return (clone.path / "snakemake.out").read_text()
 
 
-def test_the_cluster_makes_the_bytes_of_a_local_run_though_its_node_is_drained(
+def test_a_cluster_whose_node_is_drained_makes_the_bytes_of_a_local_run(
     slurm: Slurm, local: Clone, tmp_path: Path
 ) -> None:
     clone = Clone.make(tmp_path / "clone", {**local.settings, **slurm.settings})
@@ -119,7 +119,7 @@ def test_two_gpu_jobs_at_once_see_different_devices(slurm: Slurm, tmp_path: Path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["0.has", "1.has"]
 
 
-def test_gpu_check_fails_where_the_allocation_has_a_device_that_torch_cannot_use(slurm: Slurm, local: Clone) -> None:
+def test_gpu_check_fails_where_torch_cannot_use_the_allocated_device(slurm: Slurm, local: Clone) -> None:
     clone = Clone(local.path, {**slurm.settings, "DCPIPE_DEVICE": ""})
     command = ("srun", "--partition=gpu", "--gpus=1", "--mem=2000", "dcpipe", "gpu-check")
     done = clone.run(*command, ok=False)

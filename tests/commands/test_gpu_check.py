@@ -23,7 +23,6 @@ without_accelerator = pytest.mark.skipif(torch.cuda.is_available(), reason="ther
 def test_a_promised_accelerator_must_be_there(
     environment: dict[str, str], code: int, said: str, tmp_path: Path
 ) -> None:
-    done = repository.child(tmp_path, "-m", "dcpipe", "gpu-check", **environment)
-    assert done.returncode == code, done.stderr
-    assert said in done.stdout + done.stderr
-    assert len(done.stderr.splitlines()) == code
+    found, text = repository.dcpipe(tmp_path, "gpu-check", **environment)
+    assert (found, said in text) == (code, True), text
+    assert len([line for line in text.splitlines() if line.startswith("dcpipe: ")]) == code

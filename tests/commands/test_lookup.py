@@ -12,7 +12,7 @@ from dcpipe.provenance import artifact
 SET = "artifacts/synthetic/tiny/mtt/ipc1/set0"
 
 
-def test_a_path_a_file_in_it_and_every_digest_of_it_find_the_same_artifact(made: Path) -> None:
+def test_a_path_a_file_in_it_and_every_digest_find_the_same_artifact(made: Path) -> None:
     card = artifact.read_card(made / SET / "synthetic.safetensors")
     digests = [str(card["digest"]), artifact.payload_digest(made / SET / "synthetic.safetensors")]
     digests += [entry.sha256 for entry in artifact.entries_of(card)]

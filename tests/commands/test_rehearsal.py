@@ -17,9 +17,9 @@ from dcpipe.commands.rehearsal import rehearse, shapes, tell
 from dcpipe.commands.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
 from dcpipe.commands.rehearsal.shapes import Kind
+from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
-from dcpipe.params.trajectory import Trajectory
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -65,7 +65,7 @@ def test_every_family_can_be_tried_without_data(root: Path, methods: str, monkey
     assert after.keys() - before.keys() == {"params/experiments/one.yaml"}
 
 
-def test_the_rate_of_a_linear_cost_is_found_and_what_is_done_once_counts_once(
+def test_the_rate_of_a_linear_cost_is_found_and_its_constant_counts_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once, a_step = 7.0, 0.25
@@ -175,7 +175,7 @@ def test_a_dataset_of_unknown_size_is_not_taken_for_a_small_one(root: Path) -> N
     assert _kind(_experiment(root, "dc"), "distill").shape.per_class == 9
 
 
-def test_sets_of_one_size_are_evaluated_alike_and_coresets_are_not_rehearsed(root: Path) -> None:
+def test_sets_of_one_size_are_evaluated_alike_coresets_not_rehearsed(root: Path) -> None:
     found = shapes.kinds(_experiment(root, "random, mtt, dc, herding"), "one")
     assert [(kind.name, kind.jobs) for kind in found if kind.job.stage == "evaluate"] == [
         ("evaluate tiny ipc1 digits native", 8)
@@ -232,14 +232,14 @@ def _ended(*_: object) -> None:
     os._exit(1)
 
 
-def test_a_process_that_the_system_ends_is_told_and_the_next_kind_is_tried(
+def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rehearse, "_tried", _ended)
     graph = _experiment(root, "mtt")
-    kinds = shapes.kinds(graph, "one")
+    kinds = shapes.kinds(graph, "one")[:2]
     found = list(rehearse.run(graph, kinds, steps=1))
-    assert len(found) == len(kinds)
+    assert len(found) == 2
     assert {one.problem for one in found} == {"the system ended its process; it may have had too little memory"}
 
 

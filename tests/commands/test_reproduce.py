@@ -16,29 +16,26 @@ from dcpipe.workflow.runner import Runner
 ROOT = repository.ROOT
 
 
-@pytest.mark.parametrize(
-    ("name", "dataset", "protocol"),
-    [
-        ("mtt-cifar10-ipc1", "cifar10-zca", "mtt"),  # MTT, its authors' commands: ZCA below 50 images a class
-        ("mtt-cifar10-ipc50", "cifar10", "mtt"),
-        ("mtt-cifar100-ipc10", "cifar100-mtt", "mtt"),
-        ("ftd-cifar100-ipc10", "cifar100-zca", "mtt"),
-        ("mct-tiny-imagenet-ipc1", "tiny-imagenet", "mtt"),
-        ("dc-cifar10-ipc1", "cifar10", "dc"),
-        ("dsa-svhn-ipc1", None, None),
-        ("random-mnist-ipc1", "mnist", "dc"),
-        ("whole-cifar10", "cifar10", "dc"),
-    ],
-)
-def test_a_row_runs_on_the_datasets_variant_that_its_preset_names(
-    name: str, dataset: str | None, protocol: str | None
-) -> None:
-    if dataset is None:
-        with pytest.raises(UserError, match="no table prints"):
-            rows.find(ROOT, name)
-        return
-    found = rows.reproduction(ROOT, rows.find(ROOT, name), sets=1)
-    assert (found.dataset, found.protocol) == (dataset, protocol)
+ROWS = {  # the dataset's variant, and the protocol
+    "mtt-cifar10-ipc1": ("cifar10-zca", "mtt"),  # MTT, its authors' commands: ZCA below 50 images a class
+    "mtt-cifar10-ipc50": ("cifar10", "mtt"),
+    "mtt-cifar100-ipc10": ("cifar100-mtt", "mtt"),
+    "ftd-cifar100-ipc10": ("cifar100-zca", "mtt"),
+    "mct-tiny-imagenet-ipc1": ("tiny-imagenet", "mtt"),
+    "dc-cifar10-ipc1": ("cifar10", "dc"),
+    "random-mnist-ipc1": ("mnist", "dc"),
+    "whole-cifar10": ("cifar10", "dc"),
+}
+
+
+def test_a_row_runs_on_the_datasets_variant_that_its_preset_names() -> None:
+    found = {name: rows.reproduction(ROOT, rows.find(ROOT, name), sets=1) for name in ROWS}
+    assert {name: (one.dataset, one.protocol) for name, one in found.items()} == ROWS
+
+
+def test_a_row_that_no_table_prints_is_refused() -> None:
+    with pytest.raises(UserError, match="no table prints"):
+        rows.find(ROOT, "dsa-svhn-ipc1")
 
 
 def test_every_row_that_has_a_preset_plans_as_it_is_printed() -> None:
@@ -59,7 +56,7 @@ def test_every_row_that_has_a_preset_plans_as_it_is_printed() -> None:
         assert {job.sections["network"] for job in scored} == {row.printed.network}
 
 
-def test_a_row_runs_through_the_runner_of_every_experiment_and_shares_its_artifacts(tiny: Path) -> None:
+def test_a_row_runs_as_any_experiment_and_shares_its_artifacts(tiny: Path) -> None:
     found = rows.reproduction(tiny, Row("mtt", "tiny", 1), sets=1, protocol="digits")
     graph = Graph(tiny, found.extra)
     outcomes = {outcome.job.stage: outcome.state for outcome in Runner(graph).run("mtt-tiny-ipc1")}

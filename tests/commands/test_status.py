@@ -30,8 +30,8 @@ def test_everything_is_done_after_a_run_and_missing_before_one(made: Path, root:
     assert found["experts_tiny_plain_shard0"][1] == "waits for data_tiny"
 
 
-def test_what_is_made_otherwise_than_params_say_is_stale_and_so_is_all_that_needs_it(tiny: Path) -> None:
-    repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.learning_rate": 51.0})
+def test_what_differs_from_the_params_is_stale_and_all_that_needs_it(tiny: Path) -> None:
+    repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.optimiser.learning_rate": 51.0})
     shutil.rmtree(tiny / "artifacts/synthetic/tiny/random/ipc2")
     found = states(tiny)
     assert found["distill_tiny_mtt_ipc1_set0"][0] == "stale"

@@ -245,7 +245,7 @@ def test_cutout_centres_are_uniform_and_windows_shrink_at_the_borders(side: int,
         assert abs(seen.count(window) - often) <= 5 * math.sqrt(often)
 
 
-def test_flip_mirrors_left_and_right_for_half_the_images_and_twice_is_nothing(photos: Tensor) -> None:
+def test_flip_mirrors_half_the_images_and_twice_is_the_identity(photos: Tensor) -> None:
     drawn = draw("flip", len(photos))
     flipped = drawn.values_NQ[:, 0].bool()
     out = augment.apply(photos, drawn)
@@ -308,7 +308,7 @@ def test_first_and_second_derivatives_equal_central_differences(photos: Tensor, 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("family", FAMILIES)
-def test_on_a_gpu_the_backward_pass_repeats_bit_for_bit_and_agrees_with_the_cpu(
+def test_on_a_gpu_the_backward_pass_repeats_its_bits_and_is_the_cpus(
     photos: Tensor, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -77,13 +77,14 @@ def test_a_part_that_a_dataset_lacks_is_refused_by_name(written: Path) -> None:
         store.load(written, "test")
 
 
-@pytest.mark.parametrize("experiment", available(repository.ROOT, "experiments"))
-def test_test_images_are_an_input_of_evaluations_alone(experiment: str) -> None:
+def test_test_images_are_an_input_of_evaluations_alone(subtests: pytest.Subtests) -> None:
     graph = Graph(repository.ROOT)
-    jobs = graph.jobs(experiment)
-    test_stores = {job.outputs["test"] for job in jobs if job.stage == "data"}
-    readers = {job.stage for job in jobs for paths in job.inputs.values() if test_stores & set(paths)}
-    assert readers == {"evaluate"}
+    for experiment in available(repository.ROOT, "experiments"):
+        with subtests.test(experiment=experiment):
+            jobs = graph.jobs(experiment)
+            test_stores = {job.outputs["test"] for job in jobs if job.stage == "data"}
+            readers = {job.stage for job in jobs for paths in job.inputs.values() if test_stores & set(paths)}
+            assert readers == {"evaluate"}
 
 
 def test_test_images_are_no_training_images(made: Path) -> None:

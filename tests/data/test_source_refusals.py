@@ -89,7 +89,7 @@ def test_what_cannot_be_fetched_names_the_files_and_their_place(
     assert "by hand (from http" in line
 
 
-def test_a_file_that_is_not_the_publishers_is_named_with_the_line_that_would_pin_it(shop: Workshop) -> None:
+def test_a_file_not_the_publishers_is_named_with_the_line_that_pins_it(shop: Workshop) -> None:
     publishers.svhn(shop.data / "svhn", publishers.parts(2, 10, 32, 3))
     shop.dataset("own", base="svhn", source={"kind": "svhn", "digest": ANY})
     line = refused(shop, "svhn")
@@ -255,7 +255,7 @@ def test_a_folder_that_is_not_there_and_one_without_its_test_part(shop: Workshop
     assert "train/ and test/ do not both have c" in refused(shop, "birds")
 
 
-def test_a_split_that_a_class_is_too_small_for_is_refused_before_images_are_read(shop: Workshop) -> None:
+def test_a_split_too_large_for_a_class_is_refused_before_images_are_read(shop: Workshop) -> None:
     publishers.tree(shop.data / "birds", CLASSES)
     (shop.data / "birds" / "b" / "0.png").write_bytes(b"never read")
     shop.folder("birds", test_per_class=4)

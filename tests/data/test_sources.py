@@ -36,13 +36,15 @@ def test_torchvision_sets_arrive_pixel_for_pixel_and_end_in_scores(shop: Worksho
         np.testing.assert_array_equal(stored_labels, labels)
 
 
-@pytest.mark.parametrize("name", resolve.available(REPOSITORY, "datasets"))
-def test_every_shipped_dataset_plans_a_distilled_set_without_looking_for_data(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch, name: str
+def test_every_shipped_dataset_plans_without_looking_for_data(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     monkeypatch.delenv("DCPIPE_DATA")
-    job = shop.job("evaluate", dataset=name, method="random", ipc=1, set=0, evaluation="quick", network="native")
-    assert job.inputs["test"] == (f"artifacts/data/{name}/test.zarr",)
+    cell = {"method": "random", "ipc": 1, "set": 0, "evaluation": "quick", "network": "native"}
+    for name in resolve.available(REPOSITORY, "datasets"):
+        with subtests.test(dataset=name):
+            job = shop.job("evaluate", dataset=name, **cell)
+            assert job.inputs["test"] == (f"artifacts/data/{name}/test.zarr",)
 
 
 def test_cifar100_mtt_differs_from_cifar100_in_its_constants_alone(shop: Workshop) -> None:

@@ -17,7 +17,7 @@ def _split(counts: dict[str, int | None], stream: Stream = STREAM) -> dict[str, 
     return stratified(digits.load()[1], counts, stream)
 
 
-def test_parts_are_disjoint_and_together_everything_where_one_takes_the_rest() -> None:
+def test_parts_are_disjoint_and_cover_all_where_one_takes_the_rest() -> None:
     parts = _split(COUNTS)
     for a, b in combinations(parts.values(), 2):
         assert not set(a) & set(b)
@@ -32,7 +32,7 @@ def test_each_part_has_its_number_of_every_class_and_ascends() -> None:
         assert (np.diff(parts[name]) > 0).all()
 
 
-def test_asking_for_more_of_a_later_part_leaves_the_earlier_ones_and_keeps_what_was_there() -> None:
+def test_a_larger_later_part_holds_the_smaller_and_moves_no_earlier_one() -> None:
     small, large = _split({"test": 80, "val": 8, "train": 5}), _split({"test": 80, "val": 8, "train": 50})
     assert small["test"].tolist() == large["test"].tolist()
     assert small["val"].tolist() == large["val"].tolist()

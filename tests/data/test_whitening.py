@@ -44,7 +44,7 @@ def test_both_fits_equal_kornia_in_float64(digits: Tensor, fit: Callable[[Tensor
 
 
 @either_fit
-def test_the_matrix_is_symmetric_bit_for_bit_and_its_inverse_is_its_inverse(
+def test_the_matrix_is_symmetric_bit_for_bit_and_times_its_inverse_is_one(
     digits: Tensor, fit: Callable[[Tensor, float], Whitening]
 ) -> None:
     ours = fit(digits, EPS)

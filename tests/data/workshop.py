@@ -3,14 +3,13 @@
 import json
 import shutil
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcpipe.data import registry, store
+from dcpipe.data import store
 from dcpipe.data.source import digest_of
 from dcpipe.workflow import execution
 from dcpipe.workflow.graph import Graph
@@ -67,8 +66,7 @@ class Workshop:
     def digest(self, dataset: str) -> str:
         """The digest of a dataset's source as it is now; its params must give some digest."""
         what = Graph(self.root).library.dataset(dataset)[1]
-        source = import_module(registry.SOURCES[what.source.kind]).find(what, registry.facts(what), self.root)
-        return digest_of(source.files())
+        return digest_of(what.source.open(what.facts, self.root).files())
 
     def pinned(self, name: str, source: dict[str, object], **changes: object) -> None:
         """Write a dataset whose params give the digest of what is there."""

@@ -12,15 +12,12 @@ from torch import Tensor
 
 from dcpipe.data import store
 from dcpipe.data.store import Images
-from dcpipe.distillation import composition
-from dcpipe.distillation.matching.common import Setting
+from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet, real_images
 from dcpipe.params.method import Method
-from dcpipe.provenance.artifact import Draft
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.task import Task
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Matched:
 
     def loss(self, images_NCHW: Tensor, episode: Any) -> float:
         """The matching loss of the set with other images."""
-        return float(self.matching.evaluate(replace(self.synthetic, images_NCHW=images_NCHW), episode)[1].loss)
+        return float(episode.evaluate(replace(self.synthetic, images_NCHW=images_NCHW)).loss)
 
 
 def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **changes: Any) -> Matched:
@@ -49,14 +46,24 @@ def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **chang
     preset = job.sections["method"]
     assert isinstance(preset, Method)
     preset = replace(preset, matching=replace(preset.matching, **changes))
-    network = preset.network if preset.network != "native" else job.sections["network"]
-    job = replace(job, sections={"method": preset, "network": network})
+    named = preset.matching.network_name
+    network = str(job.sections["network"]) if named in (None, "native") else str(named)
     found = store.load(root / job.input("train"), "train")
     kept = found.labels_N < classes
     train = Images(found.images_NCHW[kept].double(), found.labels_N[kept], classes)
-    task = Task(job, root, Draft(root / job.folder), State(root / "state"))
-    setting = Setting(task, preset, train, Stream.root(0, "law"), torch.device("cpu"))
-    matching = composition.load(composition.MATCHINGS[preset.matching.kind]).make(setting)
+    setting = Setting(
+        preset,
+        train,
+        ipc=ipc,
+        set_index=0,
+        stream=Stream.root(0, "law"),
+        device=torch.device("cpu"),
+        state=State(root / "state"),
+        name=job.name,
+        network=network,
+        trajectories=tuple(root / path for path in job.inputs.get("trajectories", ())),
+    )
+    matching = preset.matching.build(setting)
     images, labels = real_images(train, ipc, Stream.root(0, "set"))
     return Matched(matching, train, SyntheticSet(images, labels, torch.tensor(0.01, dtype=torch.float64)))
 

@@ -9,15 +9,16 @@ import torch
 import repository
 from dcpipe.data import store
 from dcpipe.data.augment import FAMILIES
-from dcpipe.distillation import averaging, synthetic_set
-from dcpipe.distillation.herding import choose
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.averaging import averages as averaging
+from dcpipe.distillation.averaging.averaging_config import Ema
+from dcpipe.distillation.coresets.herding import choose
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.sharpness import sharpness
 from dcpipe.experts.step import one_pass
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
 from dcpipe.params import augmentation
-from dcpipe.params.outer import Ema
 
 CELL: dict[str, str | int] = {"dataset": "tiny", "ipc": 1, "set": 0}
 
@@ -34,7 +35,7 @@ def same(one: synthetic_set.SyntheticSet, other: synthetic_set.SyntheticSet) -> 
     return torch.equal(one.images_NCHW, other.images_NCHW) and torch.equal(one.step_size, other.step_size)
 
 
-def test_an_average_without_memory_is_the_last_and_with_all_of_it_the_first(tiny: Path) -> None:
+def test_an_average_without_memory_is_the_last_of_full_memory_the_first(tiny: Path) -> None:
     plain = made_with(tiny, "ftd-no-ema")
     first = synthetic_set.load_snapshots(tiny / "artifacts/synthetic/tiny/ftd-no-ema/ipc1/set0/snapshots.safetensors")[
         0

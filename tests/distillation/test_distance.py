@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import parameters
 
-from dcpipe.distillation.distance import displacement_distance, trajectory_distance
+from dcpipe.distillation.distances.trajectory_distance import displacement_distance, trajectory_distance
 from dcpipe.errors import ExpertStalledError
 
 START, TARGET, THETA = parameters("start"), parameters("target"), parameters("student")

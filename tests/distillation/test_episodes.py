@@ -12,23 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import repository
-from dcpipe.distillation import episode_network
-from dcpipe.distillation.episode_network import Network, NetworkTrainer, has_moved, has_risen, has_settled, scheduled
+from dcpipe.distillation.matching.gradient_config import Gradient
 from dcpipe.distillation.student import inner_gradient
+from dcpipe.distillation.training.network_training import STATISTICS_IMAGES, Network, NetworkTrainer
+from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilMoved, UntilOverfit
+from dcpipe.distillation.training.training_ends import has_moved, has_risen, scheduled
+from dcpipe.distillation.updates.update_counts import has_settled
+from dcpipe.distillation.updates.updates_config import FixedUpdates, UntilSettled
 from dcpipe.errors import Interrupted, NonFiniteError
 from dcpipe.models.convnet import ConvNet
-from dcpipe.models.names import ConvNetName
-from dcpipe.params.episode import (
-    FixedEpochs,
-    FixedUpdates,
-    NoTraining,
-    Schedule,
-    UntilMoved,
-    UntilOverfit,
-    UntilSettled,
-)
-from dcpipe.params.gradient import Gradient
 from dcpipe.params.library import Library
+from dcpipe.params.network_name import ConvNetName
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute
@@ -64,7 +58,7 @@ def _trainer(what: Matched) -> NetworkTrainer:
 
 
 def _loss(what: Matched, theta_P: Tensor, images: Tensor, labels: Tensor) -> float:
-    return float(functional.cross_entropy(what.matching._model(theta_P, images), labels))
+    return float(functional.cross_entropy(what.matching._parts.model(theta_P, images), labels))
 
 
 def test_a_network_is_trained_by_plain_steps_at_the_sets_step_size(made: Path) -> None:
@@ -73,7 +67,9 @@ def test_a_network_is_trained_by_plain_steps_at_the_sets_step_size(made: Path) -
     theta_P = episode.network.theta_P
     found = _trainer(what).train(episode.network, what.synthetic, 0, Stream.root(0, "training"))
     for _ in range(3):
-        gradient_P = inner_gradient(what.matching._model, theta_P, what.synthetic.images_NCHW, what.synthetic.labels)
+        gradient_P = inner_gradient(
+            what.matching._parts.model, theta_P, what.synthetic.images_NCHW, what.synthetic.labels
+        )
         theta_P = theta_P - what.synthetic.step_size * gradient_P
     torch.testing.assert_close(found.theta_P, theta_P, rtol=1e-12, atol=1e-15)
 
@@ -87,7 +83,7 @@ def test_an_epoch_takes_every_image_once_the_last_partial_batch_too(made: Path) 
         found = _trainer(what).train(episode.network, tiny, 0, Stream.root(0, "training"))
         steps = -(-20 // batch)
         if 20 % batch == 0:
-            args = (what.matching._model, episode.network.theta_P, tiny.images_NCHW, tiny.labels)
+            args = (what.matching._parts.model, episode.network.theta_P, tiny.images_NCHW, tiny.labels)
             moved = (episode.network.theta_P - found.theta_P) / (1e-7 * steps)
             torch.testing.assert_close(moved, inner_gradient(*args), rtol=1e-4, atol=1e-6)
         else:
@@ -103,12 +99,12 @@ def test_training_ends_with_the_first_epoch_that_raises_the_real_loss(at_most: i
     synthetic = replace(what.synthetic, step_size=torch.tensor(0.2, dtype=torch.float64))
     episode, stream = what.begin(), Stream.root(0, "training")
     found = _trainer(what).train(episode.network, synthetic, 0, stream)
-    images, labels = what.matching._batches.balanced(5, stream.child("watched"))
+    images, labels = what.matching._parts.batches.balanced(5, stream.child("watched"))
     assert labels.tolist() == [label for label in range(10) for _ in range(5)]
     theta_P = episode.network.theta_P
     losses = [_loss(what, theta_P, images, labels)]
     while len(losses) <= at_most and not (len(losses) > 1 and losses[-1] > losses[-2]):
-        gradient_P = inner_gradient(what.matching._model, theta_P, synthetic.images_NCHW, synthetic.labels)
+        gradient_P = inner_gradient(what.matching._parts.model, theta_P, synthetic.images_NCHW, synthetic.labels)
         theta_P = theta_P - synthetic.step_size * gradient_P
         losses.append(_loss(what, theta_P, images, labels))
     torch.testing.assert_close(found.theta_P, theta_P, rtol=1e-9, atol=1e-12)
@@ -149,12 +145,12 @@ def test_a_network_whose_accuracy_has_moved_is_trained_no_further(made: Path) ->
 def _updates(what: Matched, iteration: int = 0) -> list[Any]:
     """All episodes of an iteration, the set left as it is."""
     found = [what.begin(iteration)]
-    while (following := what.matching.proceed(what.synthetic, found[-1])) is not None:
+    while (following := found[-1].following(what.synthetic)) is not None:
         found.append(following)
     return found
 
 
-def test_an_iteration_has_as_many_updates_as_the_preset_says_each_with_draws_of_its_own(made: Path) -> None:
+def test_an_iteration_has_the_presets_updates_each_with_its_own_draws(made: Path) -> None:
     what = matched(made, "dsa", updates=FixedUpdates(kind="fixed", count=4), training=ONCE)
     episodes = _updates(what)
     assert [episode.facts for episode in episodes] == [{"update": update} for update in range(4)]
@@ -168,7 +164,7 @@ def test_an_iteration_has_as_many_updates_as_the_preset_says_each_with_draws_of_
     assert all(torch.equal(episode.network.theta_P, thetas[0]) for episode in untrained)
 
 
-def test_draws_are_named_after_iteration_and_update_not_after_what_ran_before(made: Path) -> None:
+def test_draws_depend_on_iteration_and_update_not_on_what_ran_before(made: Path) -> None:
     first = matched(made, "dsa")
     second = matched(made, "dsa")
     _updates(second, 0)
@@ -180,7 +176,7 @@ def test_draws_are_named_after_iteration_and_update_not_after_what_ran_before(ma
     assert not torch.equal(_updates(first, 0)[0].network.theta_P, _updates(first, 1)[0].network.theta_P)
 
 
-def test_real_images_are_drawn_without_repeats_and_all_where_there_are_no_more(made: Path) -> None:
+def test_real_images_are_drawn_without_repeats_all_where_no_more_exist(made: Path) -> None:
     draws = matched(made, "dc", real_batch=6).begin().classes
     assert all(len(set(draw.real_rows.tolist())) == 6 for draw in draws)
     what = matched(made, "dc", real_batch=1000)
@@ -214,13 +210,13 @@ def _running(network: ConvNet) -> dict[str, Tensor]:
     return {name: value for name, value in network.named_buffers() if "num_batches" not in name}
 
 
-def test_running_statistics_are_those_of_pytorch_over_real_images_and_training(made: Path) -> None:
+def test_running_statistics_are_pytorchs_over_real_images_and_training(made: Path) -> None:
     what = matched(made, "dc", network="convnet2-w8-batch", training=FixedEpochs(kind="epochs", count=2, batch=256))
-    trainer, model, stream = _trainer(what), what.matching._model, Stream.root(0, "some")
+    trainer, model, stream = _trainer(what), what.matching._parts.model, Stream.root(0, "some")
     network = trainer.fresh(stream)
     reference = _published(dict(model.unflatten(network.theta_P)))
     network = trainer.with_real_statistics(network, stream.child("real"))
-    images, _ = what.matching._batches.balanced(16, stream.child("real"))
+    images, _ = what.matching._parts.batches.balanced(16, stream.child("real"))
     assert len(images) == 160
     reference.train()(images)
     for name, value in _running(reference).items():
@@ -243,18 +239,18 @@ def test_running_statistics_are_those_of_pytorch_over_real_images_and_training(m
 def test_matched_gradients_take_the_statistics_as_they_stand(made: Path) -> None:
     """No image of a batch has a say in how another is normalised; in training it has."""
     what = matched(made, "dc", network="convnet2-w8-batch")
-    network, model = what.begin().network, what.matching._model
+    network, model = what.begin().network, what.matching._parts.model
     images = what.train.images_NCHW[:6]
     frozen = what.matching._apply(what.begin())
     alone = torch.cat([frozen(network.theta_P, image[None]) for image in images])
     torch.testing.assert_close(frozen(network.theta_P, images), alone, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(model(network.theta_P, images), alone, rtol=0.01)
-    assert episode_network.STATISTICS_IMAGES == 16
+    assert STATISTICS_IMAGES == 16
 
 
 def _long(root: Path, method: str) -> Job:
     """Four iterations of three updates, with a momentum that reaches over all of them."""
-    outer = {"overrides.tiny.outer": {"iterations": 4, "snapshot_every": 3, "images": {"momentum": 0.9}}}
+    outer = {"overrides.tiny.outer": {"iterations": 4, "snapshot_every": 3, "images": {"optimiser": {"momentum": 0.9}}}}
     repository.set_params(root, "methods/dc.yaml", {**outer, "overrides.tiny.matching.updates": {"count": 3}})
     return Graph(root).job("distill", dataset="tiny", method=method, ipc=1, set=0)
 
@@ -286,7 +282,7 @@ def _reached(root: Path) -> int:
     return int(meta["iteration"])
 
 
-def test_a_run_that_is_stopped_within_an_episode_begins_it_again_and_comes_to_the_same_bytes(
+def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = _long(tiny, "dsa")
@@ -307,10 +303,12 @@ def test_a_run_that_is_stopped_within_an_episode_begins_it_again_and_comes_to_th
     assert repository.bytes_below(tiny / job.folder) == repository.bytes_below(tmp_path / "whole")
 
 
-def test_an_episode_that_fails_leaves_the_set_and_its_optimiser_as_they_were_before_it(tiny: Path) -> None:
+def test_an_episode_that_fails_leaves_set_and_optimiser_as_before(tiny: Path) -> None:
     """The first update goes too far for the second; neither counts."""
     repository.set_params(
-        tiny, "methods/dc.yaml", {"overrides.tiny.outer": {"iterations": 4, "images": {"learning_rate": 1e30}}}
+        tiny,
+        "methods/dc.yaml",
+        {"overrides.tiny.outer": {"iterations": 4, "images": {"optimiser": {"learning_rate": 1e30}}}},
     )
     job = Graph(tiny).job("distill", dataset="tiny", method="dc", ipc=1, set=0)
     with pytest.raises(NonFiniteError, match=r"^iteration 0: "):

@@ -11,7 +11,7 @@ from matched import Matched, matched, slope
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.matching.features import alignment, discrimination
+from dcpipe.distillation.matching.feature_matching import alignment, discrimination
 from dcpipe.models.build import build
 from dcpipe.models.layers import LayeredConvNet
 from dcpipe.random import Stream
@@ -22,8 +22,8 @@ PRESETS = ("dm", "cafe")
 
 
 def _answer(what: Matched, episode: Any) -> tuple[Tensor, Tensor]:
-    gradients, trace = what.matching.evaluate(what.synthetic, episode)
-    return gradients.images, trace.loss
+    answer = episode.evaluate(what.synthetic)
+    return answer.gradients.images, answer.loss
 
 
 def _random(name: str, *shape: int) -> Tensor:
@@ -51,7 +51,7 @@ def test_the_derivative_is_that_of_central_differences(method: str, augmentation
 def test_dm_is_the_squared_gap_of_mean_features_summed_over_classes(made: Path) -> None:
     what = matched(made, "dm", augmentation="none")
     episode = what.begin()
-    features = lambda x: what.matching._model.features(episode.network.theta_P, x)  # noqa: E731
+    features = lambda x: what.matching._parts.model.features(episode.network.theta_P, x)  # noqa: E731
     wanted = 0.0
     for draw in episode.classes:
         real, own = (
@@ -83,7 +83,7 @@ def test_dm_is_blind_to_the_order_of_a_classs_images(network: str, made: Path) -
     torch.testing.assert_close(same, loss, rtol=1e-12, atol=0)
 
 
-def test_an_images_share_of_dms_derivative_is_one_over_the_images_of_its_class(made: Path) -> None:
+def test_an_images_share_of_dms_derivative_is_one_over_its_class_size(made: Path) -> None:
     """Two equal images move as one would: each by half of it."""
     one, two = matched(made, "dm", ipc=1, augmentation="none"), matched(made, "dm", ipc=2, augmentation="none")
     doubled = replace(two.synthetic, images_NCHW=one.synthetic.images_NCHW.repeat_interleave(2, 0))
@@ -94,7 +94,7 @@ def test_an_images_share_of_dms_derivative_is_one_over_the_images_of_its_class(m
 
 def test_with_batch_norm_dm_normalises_all_classes_together(made: Path) -> None:
     what = matched(made, "dm", network="convnet2-w8-batch", augmentation="none")
-    episode, model = what.begin(), what.matching._model
+    episode, model = what.begin(), what.matching._parts.model
     theta_P = episode.network.theta_P
     rows = torch.cat([draw.real_rows for draw in episode.classes])
     real = model.features(theta_P, what.train.images_NCHW[rows]).unflatten(0, (10, -1)).mean(1)
@@ -102,7 +102,7 @@ def test_with_batch_norm_dm_normalises_all_classes_together(made: Path) -> None:
     assert float(_answer(what, episode)[1]) == pytest.approx(float((real - own).square().sum()), rel=1e-10)
 
 
-def test_the_layers_of_a_convnet_are_its_blocks_before_pooling_and_what_the_last_layer_classifies() -> None:
+def test_the_layers_of_a_convnet_are_its_blocks_and_the_heads_input() -> None:
     layered = LayeredConvNet("convnet3-w4", channels=1, image_size=8, classes=10)
     plain = build("convnet3-w4", channels=1, image_size=8, classes=10)
     theta_P, x_NCHW = layered.initial(Stream.root(0, "theta").generator()).double(), _random("x", 3, 1, 8, 8)
@@ -131,7 +131,7 @@ def test_alignment_is_a_weighted_sum_of_squares_and_0_on_equal_means() -> None:
     assert float(alignment(a, b, [0.0, 0.0])) == 0.0
 
 
-def test_discrimination_is_the_summed_cross_entropy_of_inner_products_with_the_centres() -> None:
+def test_discrimination_is_cross_entropy_of_products_with_the_centres() -> None:
     real, centres = _random("real", 6, 4), _random("centres", 3, 4)
     labels = torch.tensor([0, 1, 2, 2, 1, 0])
     wanted = 0.0
@@ -142,13 +142,13 @@ def test_discrimination_is_the_summed_cross_entropy_of_inner_products_with_the_c
     assert float(discrimination(real, labels, torch.zeros(3, 4).double())) == pytest.approx(6 * math.log(3))
 
 
-def test_cafe_of_the_very_images_it_is_compared_with_is_discrimination_alone(made: Path) -> None:
+def test_cafe_of_the_compared_images_themselves_is_discrimination_alone(made: Path) -> None:
     for weight in (0.0, 0.01):
         what = matched(made, "cafe-dsa", discrimination_weight=weight, augmentation=ALL_FAMILIES)
         episode = what.begin()
         images, loss = _answer(_same_as_real(what, episode), episode)
         features = [
-            what.matching._model.features(
+            what.matching._parts.model.features(
                 episode.network.theta_P, draw.augmented(what.train.images_NCHW[draw.real_rows])
             )
             for draw in episode.classes
@@ -190,5 +190,5 @@ def test_cafe_is_one_graphs_derivative_taken_class_by_class(made: Path) -> None:
 def test_dm_takes_a_fresh_network_for_every_update(made: Path) -> None:
     what = matched(made, "dm")
     first, second = what.begin(0), what.begin(1)
-    assert what.matching.proceed(what.synthetic, first) is None
+    assert first.following(what.synthetic) is None
     assert not torch.equal(first.network.theta_P, second.network.theta_P)

@@ -1,15 +1,18 @@
 """Laws of the distances between gradients."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.gradient_distance import EPSILON, MAGNITUDES, angle, euclidean, gradient_distance, rows
+from dcpipe.distillation.distances.gradient_distance import GradientDistance, rows
+from dcpipe.distillation.distances.magnitude_config import Magnitude, NoMagnitude
+from dcpipe.distillation.distances.row_distances import EPSILON, MAGNITUDES, angle, euclidean
+from dcpipe.distillation.matching.gradient_config import Distance
 from dcpipe.models.build import build
-from dcpipe.models.flat import FlatModel
-from dcpipe.params.gradient import Distance, Magnitude, NoMagnitude
+from dcpipe.models.flat import FlatModel, TensorSpec
 from dcpipe.random import Stream
 
 NONE = NoMagnitude(kind="none")
@@ -23,6 +26,11 @@ TABLE_2 = {
     "d1 + d3": Distance(angle=1.0, magnitude=Magnitude(kind="squared", weight=1.0)),
     "d1 + 100 d4": Distance(angle=1.0, magnitude=Magnitude(kind="mean-squared", weight=100.0)),
 }
+
+
+def gradient_distance(a_P: Tensor, b_P: Tensor, layout: Sequence[TensorSpec], what: Distance) -> Tensor:
+    magnitude = what.magnitude
+    return GradientDistance(what.angle, magnitude.build(), magnitude.row_weight)(a_P, b_P, layout)
 
 
 def _matrix(name: str, shape: tuple[int, int] = (5, 7)) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 from matched import Matched, matched, slope
 from torch import Tensor
 
-from dcpipe.distillation.gradient_distance import gradient_distance
+from dcpipe.distillation.distances.magnitude_config import Magnitude, NoMagnitude
+from dcpipe.distillation.levels.levels_config import Inter, Interleaved, Intra, MultiLevel
+from dcpipe.distillation.matching.gradient_config import Distance
 from dcpipe.distillation.student import inner_gradient
-from dcpipe.params.gradient import Distance, Inter, Interleaved, Intra, Magnitude, MultiLevel, NoMagnitude
 from dcpipe.random import Stream
 
 SMOOTH = "convnet2-w4-sigmoid"  # central differences ask for a network without kinks
@@ -26,7 +27,7 @@ MD = Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=1.0))
 
 def _gradients(what: Matched, episode: Any) -> tuple[list[Tensor], list[Tensor]]:
     """Of each class: the gradients of the set's images, and of the real ones."""
-    theta_P, apply, synthetic = episode.network.theta_P, what.matching._model, what.synthetic
+    theta_P, apply, synthetic = episode.network.theta_P, what.matching._parts.model, what.synthetic
     own, real = [], []
     for draw in episode.classes:
         rows = synthetic.labels == draw.label
@@ -39,12 +40,12 @@ def _gradients(what: Matched, episode: Any) -> tuple[list[Tensor], list[Tensor]]
 
 
 def _distance(what: Matched, a_P: Tensor, b_P: Tensor) -> Tensor:
-    return gradient_distance(a_P, b_P, what.matching._model.layout, what.matching._what.distance)
+    return what.matching._distance(a_P, b_P, what.matching._parts.model.layout)
 
 
 def _answer(what: Matched, episode: Any) -> tuple[Tensor, Tensor]:
-    gradients, trace = what.matching.evaluate(what.synthetic, episode)
-    return gradients.images, trace.loss
+    answer = episode.evaluate(what.synthetic)
+    return answer.gradients.images, answer.loss
 
 
 @pytest.mark.parametrize("augmentation", ["none", ALL_FAMILIES])
@@ -71,11 +72,11 @@ def test_the_loss_is_equation_6_written_out(levels: Any, distance: Distance, mad
     torch.testing.assert_close(_answer(what, episode)[1], wanted, rtol=1e-10, atol=0)
 
 
-def test_the_mean_gradient_of_the_classes_is_the_gradient_of_all_their_images_at_once(made: Path) -> None:
+def test_the_mean_gradient_of_the_classes_is_that_of_all_their_images(made: Path) -> None:
     """Equation 5: no further pass is needed to match the gradient of the union of the batches."""
     what = matched(made, "gm-m", levels=INTER, real_batch=7)
     episode = what.begin()
-    theta_P, apply = episode.network.theta_P, what.matching._model
+    theta_P, apply = episode.network.theta_P, what.matching._parts.model
     rows = torch.cat([draw.real_rows for draw in episode.classes])
     own = inner_gradient(apply, theta_P, what.synthetic.images_NCHW, what.synthetic.labels)
     real = inner_gradient(apply, theta_P, what.train.images_NCHW[rows], what.train.labels_N[rows])
@@ -92,11 +93,11 @@ def test_the_mean_counts_images_where_classes_have_different_numbers(made: Path)
     )
     classes = tuple(replace(draw, real_rows=draw.real_rows[: 2 + draw.label % 3]) for draw in episode.classes)
     episode = replace(episode, classes=classes)
-    theta_P, apply = episode.network.theta_P, what.matching._model
+    theta_P, apply = episode.network.theta_P, what.matching._parts.model
     rows = torch.cat([draw.real_rows for draw in classes])
     own = inner_gradient(apply, theta_P, synthetic.images_NCHW, synthetic.labels)
     real = inner_gradient(apply, theta_P, what.train.images_NCHW[rows], what.train.labels_N[rows])
-    loss = what.matching.evaluate(synthetic, episode)[1].loss
+    loss = episode.evaluate(synthetic).loss
     torch.testing.assert_close(loss, 10 * _distance(what, own, real), rtol=1e-10, atol=0)
 
 
@@ -138,7 +139,7 @@ def test_the_sum_of_the_classes_derivatives_is_that_of_one_graph(levels: Any, ma
     own = []
     for draw in episode.classes:
         rows = what.synthetic.labels == draw.label
-        logits = what.matching._model(theta_P, draw.augmented(leaf[rows]))
+        logits = what.matching._parts.model(theta_P, draw.augmented(leaf[rows]))
         loss = torch.nn.functional.cross_entropy(logits, what.synthetic.labels[rows])
         own += torch.autograd.grad(loss, theta_P, create_graph=True)
     total = sum(_distance(what, a, b) for a, b in zip(own, real, strict=True))
@@ -187,7 +188,7 @@ class _Box:
         self.tensor = tensor
 
 
-def test_a_set_of_the_very_images_it_is_compared_with_has_distance_epsilon_and_almost_no_derivative(made: Path) -> None:
+def test_the_compared_images_themselves_have_distance_epsilon(made: Path) -> None:
     """Each row is eps / (its square + eps) from itself, not 0."""
     for method in ("dc", "gm-md"):
         what = matched(made, method, augmentation=ALL_FAMILIES)
@@ -208,7 +209,7 @@ def test_a_set_of_the_very_images_it_is_compared_with_has_distance_epsilon_and_a
 
 
 def _rows(what: Matched, gradient_P: Tensor) -> list[Tensor]:
-    parts = what.matching._model.unflatten(gradient_P).values()
+    parts = what.matching._parts.model.unflatten(gradient_P).values()
     return [part.flatten(1) for part in parts if part.ndim > 1]
 
 
@@ -222,7 +223,7 @@ def test_the_order_of_images_within_a_class_does_not_matter(made: Path) -> None:
     torch.testing.assert_close(again[1], found[1], rtol=1e-12, atol=0)
 
 
-def test_both_sides_of_a_class_are_augmented_alike_and_classes_differently(made: Path) -> None:
+def test_both_sides_of_a_class_are_augmented_alike_classes_differently(made: Path) -> None:
     what = matched(made, "dsa", augmentation="scale")
     draws = what.begin().classes
     image = what.train.images_NCHW[:1].expand(3, -1, -1, -1)

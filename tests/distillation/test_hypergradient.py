@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tiny import apply, contrast_and_shift, digits, parameters, problem
+from tiny import apply, contrast_and_shift, digits, parameters, problem, solve
 from torch.nn import functional
 
-from dcpipe.distillation.distance import displacement_distance
+from dcpipe.distillation.distances.trajectory_distance import displacement_distance
 from dcpipe.distillation.hypergradient import exact, per_step, unrolled
-from dcpipe.distillation.hypergradient.common import InnerDraws
+from dcpipe.distillation.hypergradient.problem import InnerDraws
 from dcpipe.distillation.student import cross_entropy, make_inner
 from dcpipe.errors import UserError
 
@@ -25,7 +25,7 @@ def close(one, other, tolerance=1e-9):
 
 
 def loss_at(kind, task, **changes):
-    return kind.evaluate(INNER, **replace(task, **changes).keywords)[1].loss
+    return solve(kind.evaluate, INNER, **replace(task, **changes).keywords)[1].loss
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
@@ -34,8 +34,8 @@ def loss_at(kind, task, **changes):
 def test_exact_equals_unrolled(batch, micro_batch, augmented, soft):
     task = problem(batch=batch, augmented=augmented, soft=soft)
     inner = make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch)
-    ours, our_trace = exact.evaluate(inner, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = unrolled.evaluate(INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(exact.evaluate, inner, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images)
     close(ours.step_size, theirs.step_size)
     if soft:
@@ -50,7 +50,7 @@ def test_exact_equals_unrolled(batch, micro_batch, augmented, soft):
 @KINDS
 def test_the_derivatives_are_those_of_central_differences(kind):
     task = problem(batch=4, augmented=True, soft=True)
-    gradients, _ = kind.evaluate(INNER, **task.keywords, labels_require_grad=True)
+    gradients, _ = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=True)
     towards = {"images": digits(20)[0][10:], "step_size": torch.ones(()), "labels": task.labels.sin()}
     for name, direction in towards.items():
         here, h = getattr(task, name), 1e-4
@@ -63,7 +63,7 @@ def test_the_derivatives_are_those_of_central_differences(kind):
 @KINDS
 def test_a_single_pixel_has_the_derivative_of_central_differences(kind):
     task, h = problem(steps=3), 1e-4
-    gradients, _ = kind.evaluate(INNER, **task.keywords)
+    gradients, _ = solve(kind.evaluate, INNER, **task.keywords)
     for row, y, x in [(0, 2, 3), (4, 5, 5), (9, 0, 7)]:
         step = torch.zeros_like(task.images)
         step[row, 0, y, x] = h
@@ -73,9 +73,9 @@ def test_a_single_pixel_has_the_derivative_of_central_differences(kind):
 
 
 @KINDS
-def test_at_step_size_zero_the_loss_is_one_and_its_slope_has_a_closed_form(kind):
+def test_at_step_size_zero_the_loss_is_one_with_a_slope_of_closed_form(kind):
     task = replace(problem(batch=4), step_size=torch.zeros((), dtype=torch.float64))
-    gradients, trace = kind.evaluate(INNER, **task.keywords)
+    gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
     assert trace.loss.item() == 1
     assert torch.equal(trace.final, task.start)
     assert gradients.images.count_nonzero() == 0
@@ -86,8 +86,8 @@ def test_at_step_size_zero_the_loss_is_one_and_its_slope_has_a_closed_form(kind)
 @KINDS
 def test_a_target_made_by_the_same_student_is_reached_and_pulls_nowhere(kind):
     task = problem(batch=4, augmented=True)
-    made = kind.evaluate(INNER, **task.keywords)[1].final
-    gradients, trace = kind.evaluate(INNER, **replace(task, target=made).keywords)
+    made = solve(kind.evaluate, INNER, **task.keywords)[1].final
+    gradients, trace = solve(kind.evaluate, INNER, **replace(task, target=made).keywords)
     assert trace.loss.item() == 0
     assert gradients.images.count_nonzero() == 0
     assert gradients.step_size.item() == 0
@@ -96,9 +96,9 @@ def test_a_target_made_by_the_same_student_is_reached_and_pulls_nowhere(kind):
 @KINDS
 def test_the_order_of_the_synthetic_set_does_not_matter_to_full_batches(kind):
     task, order = problem(), torch.randperm(10, generator=torch.Generator().manual_seed(3))
-    gradients, trace = kind.evaluate(INNER, **task.keywords)
+    gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
     shuffled = replace(task, images=task.images[order], labels=task.labels[order])
-    their_gradients, their_trace = kind.evaluate(INNER, **shuffled.keywords)
+    their_gradients, their_trace = solve(kind.evaluate, INNER, **shuffled.keywords)
     close(their_trace.loss, trace.loss, 1e-12)
     close(their_gradients.images, gradients.images[order], 1e-11)
     close(their_gradients.step_size, gradients.step_size, 1e-11)
@@ -107,7 +107,7 @@ def test_the_order_of_the_synthetic_set_does_not_matter_to_full_batches(kind):
 @KINDS
 def test_rows_outside_every_batch_have_gradient_exactly_zero(kind):
     task = problem(batch=3, steps=2, soft=True)
-    gradients, _ = kind.evaluate(INNER, **task.keywords, labels_require_grad=True)
+    gradients, _ = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=True)
     used = torch.cat(task.draws.batches).unique()
     unused = torch.tensor([row for row in range(10) if row not in used])
     assert len(unused) > 0
@@ -117,9 +117,9 @@ def test_rows_outside_every_batch_have_gradient_exactly_zero(kind):
 
 
 def test_for_one_step_the_first_order_slope_of_the_step_size_is_exact():
-    gradients, trace = exact.evaluate(INNER, **problem(steps=1).keywords)
+    gradients, trace = solve(exact.evaluate, INNER, **problem(steps=1).keywords)
     close(gradients.step_size, -(trace.final_gradient @ trace.gradient_sum), 1e-12)
-    gradients, trace = exact.evaluate(INNER, **problem(steps=6).keywords)
+    gradients, trace = solve(exact.evaluate, INNER, **problem(steps=6).keywords)
     first_order = -(trace.final_gradient @ trace.gradient_sum)
     assert (gradients.step_size - first_order).abs() > 0.01 * first_order.abs()
 
@@ -130,8 +130,8 @@ def test_per_step_is_exact_for_one_step(micro_batch, soft):
     """The factor 2 of the squared distance included."""
     task = problem(steps=1, augmented=True, soft=soft)
     inner = make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch)
-    ours, our_trace = per_step.evaluate(inner, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = unrolled.evaluate(INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(per_step.evaluate, inner, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images, 1e-12)
     close(ours.step_size, theirs.step_size, 1e-12)
     assert torch.equal(our_trace.loss, their_trace.loss)
@@ -140,8 +140,8 @@ def test_per_step_is_exact_for_one_step(micro_batch, soft):
 
 
 def relative_errors(task):
-    ours, _ = per_step.evaluate(INNER, **task.keywords, labels_require_grad=True)
-    right, _ = exact.evaluate(INNER, **task.keywords, labels_require_grad=True)
+    ours, _ = solve(per_step.evaluate, INNER, **task.keywords, labels_require_grad=True)
+    right, _ = solve(exact.evaluate, INNER, **task.keywords, labels_require_grad=True)
     pairs = [(getattr(ours, name), getattr(right, name)) for name in ("images", "labels", "step_size")]
     return torch.stack([(one - other).norm() / other.norm() for one, other in pairs])
 
@@ -157,7 +157,7 @@ def test_the_error_of_per_step_shrinks_tenfold_when_the_step_size_does():
 def test_per_step_is_the_derivative_with_every_point_of_the_student_held():
     """<u, sum_i g_i(S; theta_i)> with u and the theta_i constant, differentiated by one graph."""
     task = problem(batch=4, augmented=True)
-    ours, trace = per_step.evaluate(INNER, **task.keywords)
+    ours, trace = solve(per_step.evaluate, INNER, **task.keywords)
     images = task.images.clone().requires_grad_()
     total = 0
     for theta_P, rows, draw in zip(trace.thetas, task.draws.batches, task.draws.augmentations, strict=False):
@@ -173,7 +173,7 @@ def test_per_step_is_the_derivative_with_every_point_of_the_student_held():
 @KINDS
 def test_no_step_leaves_the_student_at_its_start(kind):
     task = replace(problem(), draws=InnerDraws((), ()))
-    gradients, trace = kind.evaluate(INNER, **task.keywords)
+    gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
     assert trace.loss.item() == 1
     assert len(trace.thetas) == 1
     assert gradients.images.count_nonzero() == 0
@@ -181,11 +181,11 @@ def test_no_step_leaves_the_student_at_its_start(kind):
 
 
 @KINDS
-def test_going_on_from_a_kept_point_with_the_remaining_draws_ends_at_the_same_bits(kind):
+def test_going_on_from_a_kept_point_ends_at_the_same_bits(kind):
     task = problem(batch=4, augmented=True)
-    _, whole = kind.evaluate(INNER, **task.keywords)
+    _, whole = solve(kind.evaluate, INNER, **task.keywords)
     rest = InnerDraws(task.draws.batches[2:], task.draws.augmentations[2:])
-    _, tail = kind.evaluate(INNER, **(task.keywords | {"start_P": whole.thetas[2], "draws": rest}))
+    _, tail = solve(kind.evaluate, INNER, **(task.keywords | {"start_P": whole.thetas[2], "draws": rest}))
     assert torch.equal(tail.final, whole.final)
     assert torch.equal(tail.loss, whole.loss)
 
@@ -193,9 +193,9 @@ def test_going_on_from_a_kept_point_with_the_remaining_draws_ends_at_the_same_bi
 @KINDS
 def test_the_same_draws_give_the_same_bits_and_hold_no_graph(kind):
     task = problem(batch=4, augmented=True)
-    one, one_trace = kind.evaluate(INNER, **task.keywords)
+    one, one_trace = solve(kind.evaluate, INNER, **task.keywords)
     with torch.no_grad():
-        two, two_trace = kind.evaluate(INNER, **task.keywords)
+        two, two_trace = solve(kind.evaluate, INNER, **task.keywords)
     assert torch.equal(one.images, two.images)
     assert torch.equal(one.step_size, two.step_size)
     assert torch.equal(one_trace.loss, two_trace.loss)
@@ -208,10 +208,10 @@ def test_the_objective_is_any_function_of_the_last_parameters():
     noisy = task.start + parameters("noise", scale=0.01)
     objective = partial(displacement_distance, student_start_P=noisy, start_P=task.start, target_P=task.target)
     keywords = task.keywords | {"start_P": noisy, "objective": objective}
-    ours, _ = exact.evaluate(INNER, **keywords)
-    theirs, _ = unrolled.evaluate(INNER, **keywords)
+    ours, _ = solve(exact.evaluate, INNER, **keywords)
+    theirs, _ = solve(unrolled.evaluate, INNER, **keywords)
     close(ours.images, theirs.images)
-    assert not torch.allclose(ours.images, exact.evaluate(INNER, **task.keywords)[0].images, rtol=1e-3)
+    assert not torch.allclose(ours.images, solve(exact.evaluate, INNER, **task.keywords)[0].images, rtol=1e-3)
 
 
 def peak_of_kept_bytes(kind, inner, task):
@@ -228,11 +228,11 @@ def peak_of_kept_bytes(kind, inner, task):
             held["now"] -= self.tensor.nbytes
 
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        kind.evaluate(inner, **task.keywords)
+        solve(kind.evaluate, inner, **task.keywords)
     return held["peak"]
 
 
-def test_exact_and_per_step_hold_the_graph_of_one_step_however_many_there_are():
+def test_exact_and_per_step_hold_one_steps_graph_however_many_there_are():
     short, long = problem(steps=2), problem(steps=12)
     for kind in (exact, per_step):
         assert peak_of_kept_bytes(kind, INNER, long) == peak_of_kept_bytes(kind, INNER, short)
@@ -251,8 +251,8 @@ def test_logits_that_leave_one_class_alone_are_hard_labels(kind):
     """At 800 the softmax of float64 is one-hot to the bit: nothing is left to learn, and the images do not notice."""
     task = problem(batch=4, augmented=True)
     logits = 800 * functional.one_hot(task.labels, 10).double()
-    soft, _ = kind.evaluate(INNER, **replace(task, labels=logits).keywords, labels_require_grad=True)
-    hard, _ = kind.evaluate(INNER, **task.keywords)
+    soft, _ = solve(kind.evaluate, INNER, **replace(task, labels=logits).keywords, labels_require_grad=True)
+    hard, _ = solve(kind.evaluate, INNER, **task.keywords)
     close(soft.images, hard.images, 1e-12)
     close(soft.step_size, hard.step_size, 1e-12)
     assert soft.labels.count_nonzero() == 0
@@ -261,12 +261,12 @@ def test_logits_that_leave_one_class_alone_are_hard_labels(kind):
 @KINDS
 def test_hard_labels_cannot_be_learned(kind):
     with pytest.raises(UserError, match="hard labels"):
-        kind.evaluate(INNER, **problem().keywords, labels_require_grad=True)
+        solve(kind.evaluate, INNER, **problem().keywords, labels_require_grad=True)
 
 
 def test_the_unrolled_kind_refuses_a_micro_batch():
     with pytest.raises(UserError, match="micro-batch"):
-        unrolled.evaluate(make_inner(apply, micro_batch=2), **problem().keywords)
+        solve(unrolled.evaluate, make_inner(apply, micro_batch=2), **problem().keywords)
 
 
 def test_draws_hold_one_augmentation_a_batch():
@@ -280,8 +280,8 @@ def test_draws_hold_one_augmentation_a_batch():
 def test_compiled_steps_agree_with_eager_ones(kind, soft, micro_batch):
     task = problem(batch=4, augmented=True, soft=soft, dtype=torch.float32)
     compiled = make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch, backend="compiled")
-    ours, our_trace = kind.evaluate(compiled, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = kind.evaluate(INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(kind.evaluate, compiled, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(our_trace.final, their_trace.final, 1e-5)
     close(ours.images, theirs.images, 1e-4)
     close(ours.step_size, theirs.step_size, 1e-4)

@@ -13,15 +13,16 @@ import repository
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.hypergradient.common import Gradients
-from dcpipe.distillation.outer import OuterOptimiser
+from dcpipe.distillation.answers import Gradients
+from dcpipe.distillation.labels.label_config import LearnedLabels
+from dcpipe.distillation.optimisers.optimiser_config import Sgd
+from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
 from dcpipe.distillation.synthetic_set import SyntheticSet, class_rows
 from dcpipe.distillation.teachers import logits
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
-from dcpipe.params.labels import LearnedLabels
 from dcpipe.params.library import Library
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
@@ -87,7 +88,7 @@ def again(taught: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(taught, tmp_path / "again"))
 
 
-def test_first_images_are_the_first_real_ones_that_an_expert_classifies_correctly(taught: Path) -> None:
+def test_first_images_are_the_first_that_an_expert_classifies_correctly(taught: Path) -> None:
     train, stream = train_of(taught), Stream.root(0, "distill", "tiny", "datm", 1, 0).child("initial")
     found = Run(taught, "datm", 1).first
     for label, image in enumerate(found.images_NCHW):
@@ -97,7 +98,7 @@ def test_first_images_are_the_first_real_ones_that_an_expert_classifies_correctl
         assert torch.equal(image, train.images_NCHW[order[by][0]])
 
 
-def test_a_class_that_expert_0_knows_too_little_of_is_filled_by_the_next_one(again: Path) -> None:
+def test_a_class_that_expert_0_cannot_fill_is_filled_by_the_next_one(again: Path) -> None:
     train = train_of(again)
     right = torch.stack([said(again, expert, 4, train.images_NCHW).argmax(1) == train.labels_N for expert in range(2)])
     counts = [[int(known[train.labels_N == label].sum()) for known in (right[0], right.any(0))] for label in range(10)]
@@ -134,12 +135,12 @@ def test_learned_labels_move_and_frozen_ones_do_not(again: Path) -> None:
     moved = Run(again, "datm", 1)
     assert not torch.equal(moved.synthetic.labels, moved.first.labels)
     assert all(float(row["label_gradient_norm"]) > 0 for row in moved.history)
-    kept = distil(again, "datm", outer__labels__learning_rate=0.0, outer__labels__momentum=0.0)
+    kept = distil(again, "datm", outer__labels__optimiser__learning_rate=0.0, outer__labels__optimiser__momentum=0.0)
     assert torch.equal(kept.synthetic.labels, kept.first.labels)
     assert torch.equal(kept.first.labels, moved.first.labels)
 
 
-def test_datm_with_frozen_one_hot_labels_a_fixed_range_and_no_threshold_is_mtt(again: Path) -> None:
+def test_datm_with_frozen_one_hot_labels_and_a_fixed_range_is_mtt(again: Path) -> None:
     """The stream of a set is named after its method: MTT's preset is given DATM's axes, each with nothing to do."""
     plain = Run(again, "mtt", 1)
     assert plain.synthetic.labels.tolist() == list(range(10))
@@ -149,7 +150,7 @@ def test_datm_with_frozen_one_hot_labels_a_fixed_range_and_no_threshold_is_mtt(a
     torch.testing.assert_close(close.synthetic.step_size, plain.synthetic.step_size, rtol=1e-5, atol=0)
 
 
-def test_networks_trained_on_logits_that_leave_one_class_alone_are_those_of_hard_labels(taught: Path) -> None:
+def test_networks_trained_on_one_class_logits_are_those_of_hard_labels(taught: Path) -> None:
     hard = Run(taught, "mtt", 1).synthetic
     soft = SyntheticSet(hard.images_NCHW, 200.0 * functional.one_hot(hard.labels, 10).float(), hard.step_size)
     what, stream = Library(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
@@ -170,7 +171,7 @@ def test_soft_labels_are_scored_and_selected_as_they_are(taught: Path) -> None:
         assert (taught / job.outputs["scores"]).exists()
 
 
-def test_targets_are_probabilities_and_rows_keep_the_class_they_were_made_for(taught: Path) -> None:
+def test_targets_are_probabilities_and_rows_keep_their_class(taught: Path) -> None:
     soft = Run(taught, "datm", 1).synthetic
     torch.testing.assert_close(soft.targets.sum(1), torch.ones(10))
     doubled = SyntheticSet(soft.images_NCHW, soft.labels.repeat(2, 1), soft.step_size)
@@ -190,9 +191,7 @@ def test_a_soft_set_reads_back_as_it_was_written(taught: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("method", "key"), [("datm", f"{TINY}.iterations"), ("tesla-soft", "outer.iterations")])
-def test_a_snapshot_of_soft_labels_is_what_a_run_of_so_many_iterations_ends_with(
-    method: str, key: str, again: Path
-) -> None:
+def test_a_snapshot_of_soft_labels_is_the_end_of_a_run_that_long(method: str, key: str, again: Path) -> None:
     long = Run(again, method, 1)
     short = distil(again, method, **{key: 4})
     assert same(short.synthetic, long.snapshots[4])
@@ -215,7 +214,7 @@ def test_a_named_teacher_labels_the_finished_images_and_does_so_again(again: Pat
     assert same(distil(again, "tesla-soft").synthetic, one.synthetic)
 
 
-def test_above_the_threshold_nothing_changes_and_below_it_nothing_is_left_out(again: Path) -> None:
+def test_above_the_threshold_nothing_changes_below_it_nothing_is_left_out(again: Path) -> None:
     none = distil(again, "datm", overrides__tiny__outer__loss_threshold=1e-6)
     assert {row["left_out"] for row in none.history} == {"1"}
     assert same(none.synthetic, none.first)
@@ -226,7 +225,7 @@ def test_above_the_threshold_nothing_changes_and_below_it_nothing_is_left_out(ag
     assert same(every.synthetic, unbounded.synthetic)
 
 
-def test_an_iteration_that_is_left_out_leaves_set_and_momentum_as_they_were(again: Path) -> None:
+def test_an_iteration_left_out_leaves_set_and_momentum_as_they_were(again: Path) -> None:
     """A threshold between the losses of the first iterations: the set after them is that of the others alone."""
     losses = [float(row["loss"]) for row in distil(again, "datm", overrides__tiny__outer__loss_threshold=None).history]
     bound = losses[0] * 0.999
@@ -241,7 +240,9 @@ def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
     outer = Library(repository.ROOT).method("datm", "tiny", 1)[1].outer
     assert outer is not None
     assert isinstance(outer.labels, LearnedLabels)
-    rate, momentum = outer.labels.learning_rate, outer.labels.momentum
+    sgd = outer.labels.optimiser
+    assert isinstance(sgd, Sgd)
+    rate, momentum = sgd.learning_rate, sgd.momentum
     optimiser, gradients = OuterOptimiser.of(outer), [torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 4.0]])]
     start = torch.tensor([[3.0, 1.0]])
     synthetic = SyntheticSet(torch.zeros(1, 1, 2, 2), start, torch.tensor(0.5).double())
@@ -251,5 +252,7 @@ def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
     wanted = start - rate * gradients[0] - rate * (momentum * gradients[0] + gradients[1])
     torch.testing.assert_close(synthetic.labels, wanted)
     found = Gradients(torch.zeros(1, 1, 2, 2), torch.zeros(()), torch.tensor([[3e38, 3e38]]))
-    with pytest.raises(NonFiniteError, match=r"^iteration 2: labels is not finite; lower labels.learning_rate"):
+    with pytest.raises(
+        NonFiniteError, match=r"^iteration 2: labels is not finite; lower labels.optimiser.learning_rate"
+    ):
         optimiser.update(2, synthetic, found)

@@ -11,13 +11,18 @@ from torch import Tensor
 import repository
 from dcpipe.data import store
 from dcpipe.distillation import guard, synthetic_set
-from dcpipe.distillation.hypergradient.common import Gradients
-from dcpipe.distillation.outer import OuterOptimiser
+from dcpipe.distillation.answers import Gradients
+from dcpipe.distillation.averaging.averaging_config import NoAveraging
+from dcpipe.distillation.coordinates.coordinates_config import AllCoordinates
+from dcpipe.distillation.first_images.first_images_config import RealImages
+from dcpipe.distillation.labels.label_config import HardLabels
+from dcpipe.distillation.optimisers.optimiser_config import Sgd
+from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
+from dcpipe.distillation.sharpness.sharpness_config import NoSharpness
+from dcpipe.distillation.step_size.step_size_config import FixedStepSize, LearnedStepSize
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.params.labels import HardLabels
-from dcpipe.params.outer import AllCoordinates, FixedStepSize, Images, LearnedStepSize, NoAveraging, Outer
-from dcpipe.params.sharpness import NoSharpness
+from dcpipe.params.method import Images, Outer
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow.graph import Graph
 
@@ -50,14 +55,18 @@ def _tensors(a: SyntheticSet) -> tuple[Tensor, ...]:
 
 def _set_outer(root: Path, **values: object) -> None:
     """Write a whole `outer` section for tiny, so that no other override has a say."""
-    images = {"initial": "real", "learning_rate": 50.0, "momentum": 0.5}
-    step_size = {"kind": "learned", "initial": 0.05, "learning_rate": 1e-5, "momentum": 0.5}
+    images = {"initial": "real", "optimiser": {"kind": "sgd", "learning_rate": 50.0, "momentum": 0.5}}
+    step_size = {
+        "kind": "learned",
+        "initial": 0.05,
+        "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5},
+    }
     outer = {"iterations": 6, "snapshot_every": 2, "images": images, "step_size": step_size, **values}
     repository.set_params(root, "methods/mtt.yaml", {OUTER: outer, "overrides.tiny.ipc1": {}})
 
 
 @pytest.mark.parametrize(("iterations", "every", "kept"), [(6, 2, [0, 2, 4, 6]), (5, 2, [0, 2, 4, 5]), (3, 9, [0, 3])])
-def test_snapshots_are_of_the_asked_iterations_and_the_last_is_the_finished_set(
+def test_snapshots_are_of_the_asked_iterations_the_last_is_the_set(
     iterations: int, every: int, kept: list[int], tiny: Path
 ) -> None:
     _set_outer(tiny, iterations=iterations, snapshot_every=every)
@@ -110,7 +119,7 @@ def test_a_fixed_step_size_stays(tiny: Path) -> None:
 
 
 def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer:
-    images = Images(initial="real", learning_rate=3.0, momentum=momentum)
+    images = Images(initial=RealImages(kind="real"), optimiser=Sgd(kind="sgd", learning_rate=3.0, momentum=momentum))
     return Outer(
         iterations=2,
         snapshot_every=1,
@@ -127,7 +136,12 @@ def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_two_updates_are_heavy_ball_steps_worked_out_by_hand(momentum: float) -> None:
     optimiser = OuterOptimiser.of(
-        _outer(momentum, LearnedStepSize(kind="learned", initial=0.5, learning_rate=0.25, momentum=momentum))
+        _outer(
+            momentum,
+            LearnedStepSize(
+                kind="learned", initial=0.5, optimiser=Sgd(kind="sgd", learning_rate=0.25, momentum=momentum)
+            ),
+        )
     )
     x = torch.tensor([[[[1.0, 2.0]]]], dtype=torch.float64)
     synthetic = SyntheticSet(x, torch.tensor([0]), torch.tensor(0.5, dtype=torch.float64))
@@ -149,7 +163,14 @@ def _state(root: Path) -> tuple[dict[str, Tensor], Any]:
 def test_a_step_size_that_would_not_be_positive_stops_before_the_update(tiny: Path) -> None:
     """The state is the one before the update, optimisers too: it stays the same however often it is taken up."""
     before = repository.bytes_below(_folder(tiny))
-    _set_outer(tiny, step_size={"kind": "learned", "initial": 0.05, "learning_rate": 0.02, "momentum": 0.9})
+    _set_outer(
+        tiny,
+        step_size={
+            "kind": "learned",
+            "initial": 0.05,
+            "optimiser": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9},
+        },
+    )
     told, states = [], []
     for _ in range(2):
         with pytest.raises(NonFiniteError) as caught:
@@ -168,8 +189,8 @@ def test_a_step_size_that_would_not_be_positive_stops_before_the_update(tiny: Pa
     assert repository.bytes_below(_folder(tiny)) == before
 
 
-def test_the_state_before_a_refused_update_is_that_of_a_run_which_ended_there(tiny: Path) -> None:
-    steep = {"kind": "learned", "initial": 0.05, "learning_rate": 0.02, "momentum": 0.9}
+def test_the_state_before_a_refused_update_is_that_of_a_run_ended_there(tiny: Path) -> None:
+    steep = {"kind": "learned", "initial": 0.05, "optimiser": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9}}
     _set_outer(tiny, step_size=steep)
     with pytest.raises(NonFiniteError):
         _distil(tiny)
@@ -181,7 +202,7 @@ def test_the_state_before_a_refused_update_is_that_of_a_run_which_ended_there(ti
     assert meta["snapshots"] == [iteration for iteration, _ in snapshots if iteration < meta["iteration"]]
 
 
-STEEP = {"initial": "real", "learning_rate": 3e38, "momentum": 0.0}
+STEEP = {"initial": "real", "optimiser": {"kind": "sgd", "learning_rate": 3e38, "momentum": 0.0}}
 DIVERGING = {  # inner steps, and what of `outer` goes too far
     "matching loss": (5, {"step_size": {"kind": "fixed", "initial": 1e30}}),
     "image gradient": (5, {"step_size": {"kind": "fixed", "initial": 1e3}}),
@@ -190,13 +211,15 @@ DIVERGING = {  # inner steps, and what of `outer` goes too far
 
 
 @pytest.mark.parametrize("tensor", DIVERGING)
-def test_a_number_that_is_not_finite_stops_the_run_naming_iteration_and_tensor(tensor: str, tiny: Path) -> None:
+def test_a_non_finite_number_stops_the_run_naming_iteration_and_tensor(tensor: str, tiny: Path) -> None:
     before = repository.bytes_below(_folder(tiny))
     inner_steps, outer = DIVERGING[tensor]
     _set_outer(tiny, **outer)
     with pytest.raises(NonFiniteError) as caught:
         _distil(tiny, overrides__tiny__matching__inner_steps=inner_steps)
-    assert str(caught.value).startswith(f"iteration 0: {tensor} is not finite; lower images.learning_rate or ")
+    assert str(caught.value).startswith(
+        f"iteration 0: {tensor} is not finite; lower images.optimiser.learning_rate or "
+    )
     assert caught.value.exit_code == 1
     tensors, meta = _state(tiny)
     assert (meta["iteration"], meta["history"], meta["snapshots"]) == (0, [], [])
@@ -231,7 +254,7 @@ def test_a_set_reads_back_as_it_was_written(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x").read_bytes() == (_folder(made) / "snapshots.safetensors").read_bytes()
 
 
-def test_random_sets_are_real_images_without_repeats_and_smaller_ones_are_part_of_larger(made: Path) -> None:
+def test_random_sets_are_distinct_real_images_smaller_within_larger(made: Path) -> None:
     """Sets are drawn by name: each class is shuffled once a set, whatever ipc asks for."""
     train = store.load(made / "artifacts/data/tiny/train.zarr", "train")
     real = {image.numpy().tobytes() for image in train.images_NCHW}

@@ -1,22 +1,22 @@
 """Laws of the outer sharpness kinds, in float64: on a quadratic where all is known, and on students of real digits."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 import torch
-from tiny import apply, contrast_and_shift, digits, problem
+from tiny import apply, contrast_and_shift, digits, problem, solve
 from torch import Tensor
 
-from dcpipe.distillation.distance import trajectory_distance
+from dcpipe.distillation.answers import Answer, Gradients, Start
 from dcpipe.distillation.hypergradient import exact
-from dcpipe.distillation.hypergradient.common import Gradients, InnerDraws, Start, Trace
+from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
 from dcpipe.distillation.hypergradient.truncated import through_last
 from dcpipe.distillation.sharpness import asam, gsam, none, sam, satm, vasso
+from dcpipe.distillation.sharpness.sharpness_config import Asam, Gsam, NoSharpness, Sam, Satm, Smoothing, Vasso
 from dcpipe.distillation.sharpness.vasso import mean_gradient
 from dcpipe.distillation.student import draw_batches, make_inner
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.sharpness import Asam, Gsam, NoSharpness, Sam, Satm, SecondPass, Smoothing, Vasso, steps_of
+from dcpipe.params.shares import SecondPass, steps_of
 from dcpipe.random import Stream
 
 INNER = make_inner(apply, augment=contrast_and_shift)
@@ -42,31 +42,35 @@ class Seen:
 class Quadratic:
     """1/2 S H S - b S, without students: a loss of the images like any other."""
 
-    def evaluate(self, synthetic, _episode, start=None):
-        assert start is None
+    student = None
+
+    def evaluate(self, synthetic):
         s = synthetic.images_NCHW.flatten()
-        nothing = s.new_zeros(0)
-        gradients = Gradients((HESSIAN @ s - LINEAR).view_as(synthetic.images_NCHW), s.new_zeros(()))
-        return gradients, Trace(s @ HESSIAN @ s / 2 - LINEAR @ s, (), nothing, nothing)
+        gradients = Gradients((HESSIAN @ s - LINEAR).view_as(synthetic.images_NCHW))
+        return Answer(s @ HESSIAN @ s / 2 - LINEAR @ s, gradients)
 
 
 class Students:
-    """Trajectory matching of the small network on real digits, by any kind of hypergradient; notes what it is asked."""
+    """An episode of the small network on real digits, by any kind of hypergradient; notes what it is asked."""
 
-    def __init__(self, kind=exact.evaluate):
-        self.kind, self.task, self.seen = kind, problem(batch=4, augmented=True), []
+    def __init__(self, kind=exact.evaluate, draws=None, seen=None):
+        self.kind, self.task, self.seen = kind, problem(batch=4, augmented=True), [] if seen is None else seen
+        self.draws = draws or self.task.draws
 
-    def redraw(self, episode, num_images):
+    @property
+    def student(self):
+        return self
+
+    def redrawn(self, num_images):
         batches = draw_batches(num_images, 4, 6, STREAM.child("again").generator())
-        return replace(episode, draws=InnerDraws(batches, (None,) * 6))
+        return Students(self.kind, InnerDraws(batches, (None,) * 6), self.seen)
 
-    def evaluate(self, synthetic, episode, start=None):
-        self.seen.append(Seen(synthetic.images_NCHW, start, episode.draws))
-        begin = start or Start(0, episode.start)
+    def evaluate(self, synthetic, start=None):
+        self.seen.append(Seen(synthetic.images_NCHW, start, self.draws))
+        begin, task = start or Start(0, self.task.start), self.task
         changed = {"images_NCHW": synthetic.images_NCHW, "step_size": synthetic.step_size}
-        rest = {"start_P": begin.theta_P, "draws": episode.draws.after(begin.step)}
-        objective = partial(trajectory_distance, start_P=episode.start, target_P=episode.target)
-        return self.kind(INNER, **(episode.keywords | changed | rest | {"objective": objective}))
+        rest = {"start_P": begin.theta_P, "draws": self.draws.after(begin.step)}
+        return self.kind(Problem(INNER, **(task.keywords | changed | rest)))
 
 
 def students(kind=exact.evaluate):
@@ -76,7 +80,8 @@ def students(kind=exact.evaluate):
 
 
 def found(kind, what, matching, synthetic, memory=None, stream=STREAM):
-    return kind.evaluate(what, matching, synthetic, getattr(matching, "task", None), memory=memory, stream=stream)
+    config = () if kind is none else (what,)
+    return kind.evaluate(*config, synthetic, matching, memory=memory, stream=stream)
 
 
 def quadratic_set():
@@ -176,11 +181,11 @@ def test_vassos_mean_begins_at_the_first_gradient_and_follows_the_others():
     torch.testing.assert_close(mean_gradient(memory, h, 0.25), 0.75 * memory + 0.25 * h)
 
 
-def test_without_radius_noise_cut_or_reuse_satm_is_the_plain_gradient_bit_for_bit():
+def test_satm_without_radius_noise_cut_or_reuse_is_the_plain_gradient():
     plain = found(none, NONE, *students())
     ours = found(satm, a_satm(radius=0.0, scale=0.0), *students())
     assert same(ours.gradients, plain.gradients)
-    assert torch.equal(ours.trace.loss, plain.trace.loss)
+    assert torch.equal(ours.loss, plain.loss)
     assert ours.facts["rise"] == 0.0
     assert ours.facts["cosine"] == pytest.approx(1.0)
 
@@ -190,12 +195,12 @@ def test_without_noise_satm_is_sam():
 
 
 @pytest.mark.parametrize("kind", [exact.evaluate, through_last(2), through_last(4)], ids=["all", "two", "four"])
-def test_the_second_pass_starts_at_the_bits_of_the_first_passs_parameters_with_its_draws(kind):
+def test_the_second_pass_starts_at_the_first_ones_bits_with_its_draws(kind):
     matching, synthetic = students(kind)
     found(satm, a_satm(second_pass=THIRD), matching, synthetic)
     first, second = matching.seen
     changed = matching.task.keywords | {"images_NCHW": first.images}
-    _, whole = exact.evaluate(INNER, **changed)
+    _, whole = solve(exact.evaluate, INNER, **changed)
     assert second.start.step == 4  # a third of six steps is left
     assert torch.equal(second.start.theta_P, whole.thetas[4])
     assert second.draws is first.draws
@@ -219,13 +224,15 @@ def test_reuse_at_radius_zero_is_the_truncated_gradient():
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_the_perturbation_is_as_long_as_the_radius_and_the_noise_stays_where_it_is_kept(kept):
+def test_the_perturbation_is_as_long_as_the_radius_kept_noise_stays(kept):
     matching, synthetic = students()
     ours = found(satm, a_satm(kept=kept), matching, synthetic)
     noise, climbed = (seen.images - synthetic.images_NCHW for seen in matching.seen)
     e = climbed - noise if kept else climbed
     assert float(e.norm()) == pytest.approx(RADIUS, rel=1e-9)
-    torch.testing.assert_close(e, RADIUS * ours.first_images / ours.first_images.norm(), rtol=1e-7, atol=1e-12)
+    torch.testing.assert_close(
+        e, RADIUS * ours.first_image_gradient / ours.first_image_gradient.norm(), rtol=1e-7, atol=1e-12
+    )
     assert noise.norm() > 0.1
 
 
@@ -242,12 +249,13 @@ def test_noise_has_the_deviation_that_it_should_and_a_name_of_its_own():
     synthetic = SyntheticSet(images, torch.zeros(50, dtype=torch.int64), torch.tensor(0.1, dtype=torch.float64))
 
     class Flat(Quadratic):
-        def evaluate(self, synthetic, _episode, _start=None):
+        def evaluate(self, synthetic):
             x = synthetic.images_NCHW
-            return Gradients(x - images, x.new_zeros(())), Trace(x.sum(), (), x.new_zeros(0), x.new_zeros(0))
+            return Answer(x.sum(), Gradients(x - images))
 
     drawn = [
-        found(satm, a_satm(), Flat(), synthetic, stream=Stream.root(0, name)).first_images for name in ("a", "b", "a")
+        found(satm, a_satm(), Flat(), synthetic, stream=Stream.root(0, name)).first_image_gradient
+        for name in ("a", "b", "a")
     ]
     assert float(drawn[0].std()) == pytest.approx(0.1, rel=0.02)
     assert abs(float(drawn[0].mean())) < 0.003
@@ -264,7 +272,7 @@ def test_fresh_draws_are_the_second_passs_own():
     assert not same(ours.gradients, found(sam, a_sam(), *students()).gradients)
 
 
-def test_as_the_radius_shrinks_sam_approaches_the_gradient_in_proportion_and_the_loss_rises_by_the_slope():
+def test_as_the_radius_shrinks_sam_approaches_the_plain_gradient():
     plain = found(none, NONE, *students()).gradients.images
     gaps = []
     for radius in (1e-3, 1e-4):
@@ -274,12 +282,13 @@ def test_as_the_radius_shrinks_sam_approaches_the_gradient_in_proportion_and_the
     assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.05)
 
 
-def test_the_step_size_is_learned_from_the_first_pass_and_the_trace_is_its():
+def test_the_step_size_is_learned_from_the_first_pass_and_its_trace():
     matching, synthetic = students()
     plain = found(none, NONE, matching, synthetic)
     ours = found(sam, a_sam(), matching, synthetic)
     assert torch.equal(ours.gradients.step_size, plain.gradients.step_size)
-    for name in ("loss", "gradient_sum", "final_gradient", "final"):
+    assert torch.equal(ours.loss, plain.loss)
+    for name in ("gradient_sum", "final_gradient", "final"):
         assert torch.equal(getattr(ours.trace, name), getattr(plain.trace, name))
     assert ours.trace.steps == plain.trace.steps == 6
     assert len(ours.trace.thetas) == 1  # the others are let go before the second pass keeps its own

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dcpipe.distillation import segments
-from dcpipe.params.trajectory import FixedRange, GrowingRange
+from dcpipe.distillation.segments import drawn_segments
+from dcpipe.distillation.segments.segment_config import FixedRange, GrowingRange
 
 GROWING = GrowingRange(
     kind="growing",
@@ -20,12 +20,12 @@ def fixed(end: int) -> FixedRange:
     return FixedRange(kind="fixed", min_start_epoch=3, max_start_epoch=end, span_epochs=2)
 
 
-def drawn(what: FixedRange | GrowingRange, iteration: int, seed: int) -> segments.Segment:
-    return segments.draw(what, 4, iteration, torch.Generator().manual_seed(seed))
+def drawn(what: FixedRange | GrowingRange, iteration: int, seed: int) -> drawn_segments.Segment:
+    return what.build()(4, iteration, torch.Generator().manual_seed(seed))
 
 
 def test_a_growing_range_hits_both_ends_and_never_leaves_them() -> None:
-    ends = [segments.end_at(GROWING, iteration) for iteration in range(14)]
+    ends = [drawn_segments.end_at(GROWING, iteration) for iteration in range(14)]
     assert ends == [5, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 9, 9, 9]
     for iteration, end in enumerate(ends):
         starts = {drawn(GROWING, iteration, seed).start for seed in range(100)}

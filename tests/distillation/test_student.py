@@ -5,6 +5,7 @@ import torch
 from tiny import apply, contrast_and_shift, digits, parameters, problem
 from torch.nn import functional
 
+from dcpipe.distillation.hypergradient.problem import Problem
 from dcpipe.distillation.student import cross_entropy, draw_batches, make_inner, run, step_pullback
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
@@ -59,7 +60,7 @@ def test_confident_soft_labels_are_hard_labels():
     torch.testing.assert_close(cross_entropy(logits, confident), cross_entropy(logits, y), rtol=1e-12, atol=0)
 
 
-def test_the_soft_loss_pulls_the_logits_by_the_difference_of_the_two_distributions():
+def test_the_soft_loss_pulls_logits_by_the_difference_of_distributions():
     x, _ = digits(20)
     logits = apply(parameters("theta"), x).requires_grad_()
     wanted = apply(parameters("teacher"), x)
@@ -69,7 +70,7 @@ def test_the_soft_loss_pulls_the_logits_by_the_difference_of_the_two_distributio
 
 def test_a_run_is_plain_stochastic_gradient_descent():
     task = problem(batch=4, augmented=True)
-    thetas, _ = run(make_inner(apply, augment=contrast_and_shift), **task.student)
+    thetas, _ = run(Problem(make_inner(apply, augment=contrast_and_shift), **task.keywords))
     leaf = task.start.clone().requires_grad_()
     optimiser = torch.optim.SGD([leaf], lr=task.step_size.item())
     for rows, draw in zip(task.draws.batches, task.draws.augmentations, strict=True):
@@ -83,7 +84,7 @@ def test_a_run_is_plain_stochastic_gradient_descent():
 
 def test_the_end_is_the_start_less_the_step_size_times_the_gradient_sum():
     task = problem(batch=3)
-    thetas, gradient_sum = run(make_inner(apply), **task.student)
+    thetas, gradient_sum = run(Problem(make_inner(apply), **task.keywords))
     assert len(thetas) == task.draws.steps + 1
     torch.testing.assert_close(thetas[-1], task.start - task.step_size * gradient_sum, rtol=1e-12, atol=1e-14)
 
@@ -120,8 +121,8 @@ def test_a_pullback_of_the_data_is_the_pullback_without_the_parameters():
 @pytest.mark.parametrize("micro_batch", [1, 3, 5, 100])
 def test_micro_batches_do_not_change_the_steps(micro_batch):
     task = problem(batch=5, augmented=True)
-    whole, _ = run(make_inner(apply, augment=contrast_and_shift), **task.student)
-    cut, _ = run(make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch), **task.student)
+    whole, _ = run(Problem(make_inner(apply, augment=contrast_and_shift), **task.keywords))
+    cut, _ = run(Problem(make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch), **task.keywords))
     torch.testing.assert_close(cut[-1], whole[-1], rtol=1e-12, atol=1e-14)
 
 

@@ -11,8 +11,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.distance import trajectory_distance
-from dcpipe.distillation.hypergradient.common import InnerDraws
+from dcpipe.distillation.answers import Gradients, Trace
+from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
+from dcpipe.distillation.hypergradient.problem import Hypergradient, Inner, InnerDraws, Problem
 from dcpipe.distillation.student import draw_batches
 from dcpipe.random import Stream
 
@@ -48,8 +49,8 @@ def parameters(name: str, dtype: torch.dtype = torch.float64, scale: float = 0.3
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One matching problem; `keywords` are what every kind of hypergradient takes."""
+class Task:
+    """One matching problem; `keywords` are those of `dcpipe`'s Problem, but for the inner loop."""
 
     images: Tensor
     labels: Tensor
@@ -76,6 +77,23 @@ class Problem:
         return self.student | {"objective": objective}
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a student leaves behind, and its loss."""
+
+    loss: Tensor
+    trace: Trace
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.trace, name)
+
+
+def solve(kind: Hypergradient, inner: Inner, **keywords: object) -> tuple[Gradients, Left]:
+    """A kind's answer to a problem."""
+    answer = kind(Problem(inner, **keywords))
+    return answer.gradients, Left(answer.loss, answer.trace)
+
+
 def problem(
     *,
     batch: int | None = None,
@@ -84,7 +102,7 @@ def problem(
     augmented: bool = False,
     soft: bool = False,
     dtype: torch.dtype = torch.float64,
-) -> Problem:
+) -> Task:
     """`count` digits, `steps` inner steps at step size 0.4, towards a point near the start."""
     images_NCHW, labels = digits(count, dtype)
     random = Stream.root(0, "problem")
@@ -101,4 +119,4 @@ def problem(
         labels = 2 * functional.one_hot(labels, 10).to(dtype) + noise.to(dtype)
     start_P = parameters("start", dtype)
     target_P = start_P + parameters("target", dtype, scale=0.05)
-    return Problem(images_NCHW, labels, torch.tensor(0.4, dtype=dtype), start_P, target_P, draws)
+    return Task(images_NCHW, labels, torch.tensor(0.4, dtype=dtype), start_P, target_P, draws)

@@ -68,7 +68,7 @@ def test_only_the_first_process_brings_code_identity_up_to_date(tmp_path: Path) 
     root = repository.copy_params(tmp_path)
     file = root / "code_identity.yaml"
     right = file.read_bytes()
-    stale = right.replace(b"\n  sgd: h", b"\n  sgd: hff")
+    stale = right.replace(b" sgd: h", b" sgd: hff")
     assert stale != right
     file.write_bytes(stale)
     Flow(EXPERIMENT, root, whole=False)

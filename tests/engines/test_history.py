@@ -14,7 +14,7 @@ from clone import Clone
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("history")]
 long_only = pytest.mark.skipif(not os.environ.get("DCPIPE_LONG"), reason="part of `make engines`")
-LOOP, OUTER = "src/dcpipe/distillation/loop.py", "src/dcpipe/distillation/outer.py"
+LOOP, OUTER = "src/dcpipe/distillation/loop.py", "src/dcpipe/distillation/optimisers/outer_optimiser.py"
 DISTILL = {f"distill_tiny_mtt_ipc{ipc}_set0" for ipc in (1, 2)}
 MTT_JOBS = DISTILL | {f"evaluate_tiny_mtt_ipc{ipc}_set0_digits_native" for ipc in (1, 2)}
 
@@ -52,13 +52,10 @@ def stale(clone: Clone) -> set[str]:
     return cards
 
 
-ASSERT = (
-    "    assert outer is not None  # noqa: S101",
-    "    assert outer is not None and outer.iterations > 0  # noqa: S101",
-)
+ASSERT = ("    todo = range(progress.iteration", "    assert outer.iterations > 0\n    todo = range(progress.iteration")
 BUG = (
-    "for_images.step(synthetic.images_NCHW, gradients.images)",
-    "for_images.step(synthetic.images_NCHW, 1.01 * gradients.images)",
+    "after.images.step(synthetic.images_NCHW, gradients.images)",
+    "after.images.step(synthetic.images_NCHW, 1.01 * gradients.images)",
 )
 
 
@@ -73,7 +70,9 @@ def test_an_assert_added_to_the_loop_is_shown_to_be_equivalent(clone: Clone) -> 
     assert stale(clone) == set()
     clone.commit("shown to be equivalent")
     assert clone.dcpipe("equivalent").stdout.startswith("no job that is here runs other code")
-    clone.edit(LOOP, "iterations > 0", "iterations > 1")  # another code, of which nothing is known
+    clone.edit(
+        LOOP, "assert outer.iterations > 0", "assert outer.iterations > 1"
+    )  # another code, of which nothing is known
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
     clone.dcpipe("equivalent")
     assert stale(clone) == set()
@@ -84,7 +83,7 @@ def test_a_bug_is_refused_by_name_and_nothing_is_written(clone: Clone) -> None:
     told = clone.dcpipe("equivalent", ok=False)
     assert told.returncode == 1
     assert "distill_tiny_mtt_ipc1_set0: " in told.stderr
-    assert " differs between old and new code (distillation.outer)" in told.stderr
+    assert " differs between old and new code (distillation.optimisers.outer_optimiser)" in told.stderr
     assert not (clone.path / "equivalences.yaml").exists()
     assert clone.run("git", "status", "--porcelain").stdout.split() == ["M", OUTER]
 
@@ -120,32 +119,41 @@ def test_kinds_that_were_not_tried_stay_stale(clone: Clone) -> None:
 
 def add_nesterov(clone: Clone) -> int:
     """A knob that the typed section marks and that every preset states at the value that means "as before"."""
-    outer = "src/dcpipe/params/outer.py"
-    clone.edit(
-        outer,
-        "from pydantic import Field\n",
-        "from pydantic import Field\n\nfrom dcpipe.params.neutral import AsBefore\n",
+    config = "src/dcpipe/distillation/optimisers/optimiser_config.py"
+    knob = '    nesterov: Annotated[bool, AsBefore(False)] = Field(description="looks ahead")\n'
+    source = (clone.path / config).read_text()
+    edited, count = re.subn(
+        r"(class Sgd\(.*\n(?:.*\n)*?    momentum: .*\n)", lambda found: found.group(1) + knob, source, count=1
     )
-    knob = "    nesterov: Annotated[bool, AsBefore(False)]\n"
-    source = (clone.path / outer).read_text()
-    edited, count = re.subn(r"(class Images:\n(?:.*\n)*?    momentum: .*\n)", rf"\1{knob}", source, count=1)
     assert count == 1
-    (clone.path / outer).write_text(edited)
+    head = "from typing import Annotated\n\nfrom dcpipe.params.neutral import AsBefore\n"
+    (clone.path / config).write_text(edited.replace("from typing import", f"{head}from typing import", 1))
     stated = 0
     for preset in (clone.path / "params/methods").glob("*.yaml"):
-        text, count = re.subn(r"(  images:\n    initial: .*\n)", r"\1    nesterov: false\n", preset.read_text())
+        text, count = re.subn(r"( +)kind: sgd\n", r"\1kind: sgd\n\1nesterov: false\n", preset.read_text())
         preset.write_text(text)
         stated += count
     return stated
 
 
+def images_knob(clone: Clone, value: str) -> None:
+    """Give the images' optimiser of mtt another value of the knob; an empty one is that the file states none."""
+    path = clone.path / "params/methods/mtt.yaml"
+    text = path.read_text()
+    before, images, after = text.partition("  images:\n")
+    edited, count = re.subn(r"      nesterov: .*\n", f"      nesterov: {value}\n" if value else "", after, count=1)
+    if not count:
+        edited, count = re.subn(r"kind: sgd\n", f"kind: sgd\n      nesterov: {value}\n", after, count=1)
+    assert count == 1
+    path.write_text(before + images + edited)
+
+
 def test_a_knob_added_at_its_neutral_value_leaves_no_job_stale(clone: Clone) -> None:
-    assert add_nesterov(clone) > 5
+    assert add_nesterov(clone) > 10
     assert stale(clone) == set()
-    assert "params/methods/mtt.yaml:" in (locked := clone.lock())
-    assert locked.count("outer.images.nesterov: false") == 2  # DVC sees it change, whoever changes it
+    assert clone.lock().count("outer.images.optimiser.nesterov: false") == 2  # so that DVC sees it change
     assert "nesterov" not in "".join(path.read_text() for path in (clone.path / "artifacts").rglob("card.json"))
-    clone.edit("params/methods/mtt.yaml", "nesterov: false", "nesterov: true")
+    images_knob(clone, "true")
     told = clone.dvc("status").stdout
     assert all(name in told for name in DISTILL)
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
@@ -154,13 +162,9 @@ def test_a_knob_added_at_its_neutral_value_leaves_no_job_stale(clone: Clone) -> 
 @long_only
 def test_a_knob_that_no_file_states_has_its_neutral_value(clone: Clone) -> None:
     add_nesterov(clone)
-    clone.edit("params/methods/mtt.yaml", "    nesterov: false\n", "")
+    images_knob(clone, "")
     assert stale(clone) == set()
     shown = clone.dcpipe("params", "show", "tiny").stdout
-    assert re.search(r"outer\.images\.nesterov +false +<- default", shown)
-    clone.edit(
-        "params/methods/mtt.yaml",
-        "  images:\n    initial: real\n",
-        "  images:\n    initial: real\n    nesterov: true\n",
-    )
+    assert re.search(r"outer\.images\.optimiser\.nesterov +false +<- default", shown)
+    images_knob(clone, "true")
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}

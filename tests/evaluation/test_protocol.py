@@ -16,9 +16,10 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.evaluation.rate_config import FixedRate
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.evaluation import Evaluation, FixedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.library import Library
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
@@ -81,7 +82,7 @@ def _train_plainly(
 
 @pytest.mark.parametrize("batch", [256, 8])
 @pytest.mark.parametrize(("epochs", "before_cut"), [(0, 2), (1, 2), (2, 3), (9, 6), (10, 7)])
-def test_training_is_that_of_torch_optim_with_a_cut_after_half_of_the_passes(
+def test_training_is_that_of_torch_optim_with_a_cut_after_half_the_passes(
     epochs: int, before_cut: int, batch: int, distilled: SyntheticSet, tested: Images
 ) -> None:
     """E + 1 passes, the cut after the one with index E // 2 + 1; 20 images in batches of 8 leave a rest of 4."""

@@ -83,7 +83,7 @@ def test_a_curve_tests_every_snapshot_and_chooses_none(method: str, snapshots: l
     assert along["selection"] == "last"
 
 
-def test_a_coreset_has_one_snapshot_so_every_selection_gives_the_same_number(scored: Path) -> None:
+def test_every_selection_gives_a_coreset_the_same_number(scored: Path) -> None:
     found = [_scores(scored, name, method="random") for name in ("digits", "digits-val-best", "digits-legacy-max")]
     assert found[0]["accuracies"] == found[1]["accuracies"] == found[2]["accuracies"]
 
@@ -143,7 +143,7 @@ def test_metrics_pool_every_network_of_every_set_of_a_cell(tiny: Path) -> None:
         }
 
 
-def test_sets_of_a_cell_are_different_sets_and_every_history_has_the_same_columns(tiny: Path) -> None:
+def test_sets_of_a_cell_differ_and_all_histories_have_the_same_columns(tiny: Path) -> None:
     columns = []
     for method in ("random", "mtt"):
         jobs = [repository.make(tiny, "distill", **{**repository.CELL, "method": method, "set": i}) for i in (0, 1)]

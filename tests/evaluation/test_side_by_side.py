@@ -13,17 +13,17 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol, side_by_side
 from dcpipe.evaluation.measure import Measurer
+from dcpipe.experts.flatness_config import GsamSteps, PlainSteps
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
-from dcpipe.params.experts import Gsam, NoSharpness
 from dcpipe.params.library import Library
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute
 from dcpipe.workflow.graph import Graph
 
 STREAMS = [Stream.root(0, "evaluate", "test", "network", index) for index in range(3)]
-PLAIN, GSAM = NoSharpness(kind="none"), Gsam(kind="gsam", radius=0.05, alpha=0.5, adaptive=True)
+PLAIN, GSAM = PlainSteps(kind="none"), GsamSteps(kind="gsam", radius=0.05, alpha=0.5, adaptive=True)
 DSA = "color_crop_cutout_flip_scale_rotate"
 
 

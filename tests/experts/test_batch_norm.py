@@ -15,22 +15,23 @@ from torch.nn import functional
 import repository
 from dcpipe.data import arrays, store
 from dcpipe.data.store import Images
-from dcpipe.distillation import herding, student, synthetic_set
-from dcpipe.distillation.distance import trajectory_distance
+from dcpipe.distillation import student, synthetic_set
+from dcpipe.distillation.coresets import herding
+from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.hypergradient.common import InnerDraws
+from dcpipe.distillation.hypergradient.problem import InnerDraws
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
+from dcpipe.experts.flatness_config import GsamSteps
 from dcpipe.experts.sharpness import gsam_direction
 from dcpipe.experts.step import Step, one_pass
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
 from dcpipe.models.flat import blended
-from dcpipe.models.names import module_of, parse
 from dcpipe.models.sgd import SGD
-from dcpipe.params.experts import Gsam
 from dcpipe.params.library import Library
+from dcpipe.params.network_name import module_of, parse
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 
@@ -121,7 +122,7 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
     train = store.load(normed / "artifacts/data/tiny/train.zarr", "train")
     batch = train.images_NCHW[:20], train.labels_N[:20]
     theta_P = MODEL.initial(Stream.root(0, "gsam").generator())
-    rule = Gsam(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
+    rule = GsamSteps(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
     _, direction_P, seen = Step(MODEL, (), rule)(theta_P, *batch, torch.Generator())
     plain = one_pass(MODEL, theta_P, *batch)
     by_hand = gsam_direction(lambda at: one_pass(MODEL, at, *batch)[1], theta_P, radius=0.5, alpha=0.3, adaptive=False)
@@ -131,7 +132,7 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
 
 
 @pytest.mark.parametrize("batch", [256, 8])
-def test_an_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: int, made: Path) -> None:
+def test_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: int, made: Path) -> None:
     job = Graph(made).job("distill", **{**repository.CELL, "ipc": 2})
     distilled = synthetic_set.load(made / job.outputs["synthetic"])
     test = store.load(made / "artifacts/data/tiny/test.zarr", "test")
@@ -233,7 +234,7 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["vgg11-bn", "resnet18-bn", "resnet18-ap-bn", "convnet3-batch"])
-def test_every_network_with_batch_norm_takes_the_steps_of_its_torch_module(name: str) -> None:
+def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str) -> None:
     """Two steps of torch.optim.SGD in float64, on 28x28 images: parameters, statistics, and the logits after."""
     random, model = Stream.root(0, name), build(name, channels=1, image_size=28, classes=10)
     theta_P = model.initial(random.child("start").generator(), torch.float64)

@@ -20,7 +20,7 @@ from dcpipe.errors import UserError
 from dcpipe.experts.buffers import import_files
 from dcpipe.models import convnet
 from dcpipe.models.build import build
-from dcpipe.models.names import ConvNetName, parse
+from dcpipe.params.network_name import ConvNetName, parse
 from dcpipe.provenance import staleness
 from dcpipe.workflow.execution import execute
 from dcpipe.workflow.graph import Graph
@@ -118,7 +118,7 @@ def test_what_is_imported_is_what_was_recorded_bit_for_bit(imported: Path) -> No
             assert np.isnan(arrays.read(theirs, name)).all(), "not known, and not zero"
 
 
-def test_a_set_distilled_from_imported_experts_has_the_bytes_of_one_from_trained_ones(imported: Path) -> None:
+def test_imported_and_trained_experts_give_the_same_distilled_bytes(imported: Path) -> None:
     made = []
     for experts in ("plain", "public"):
         path = imported / "params/methods/mtt.yaml"
@@ -130,7 +130,7 @@ def test_a_set_distilled_from_imported_experts_has_the_bytes_of_one_from_trained
     assert made[0] == made[1]
 
 
-def test_experts_are_numbered_through_the_files_and_only_kept_epochs_are_stored(root: Path, recorded: Experts) -> None:
+def test_experts_are_numbered_through_files_and_only_kept_epochs_stored(root: Path, recorded: Experts) -> None:
     three = [recorded[1], recorded[0], recorded[1]]
     files = [_save(root / "files", "replay_buffer_0.pt", three[:2]), _save(root / "files", "buffer_1.pt", three[2:])]
     rest = "overrides: {tiny: {kept_epochs: '0-1,3', shard_experts: 3, count: 3, epochs: 3}}"
@@ -141,7 +141,7 @@ def test_experts_are_numbered_through_the_files_and_only_kept_epochs_are_stored(
     assert np.array_equal(found, np.stack([plain[1], plain[1], plain[0]])), "buffer_1 comes before replay_buffer_0"
 
 
-def test_a_shard_that_is_there_is_left_alone_and_one_that_is_missing_comes_back(imported: Path) -> None:
+def test_a_present_shard_is_left_alone_and_a_missing_one_comes_back(imported: Path) -> None:
     files = sorted((imported / "files").iterdir())
     before = {path: path.read_bytes() for path in (imported / "artifacts").rglob("*") if path.is_file()}
     shutil.rmtree(imported / _shard(imported, 1).folder)

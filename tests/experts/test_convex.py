@@ -65,7 +65,7 @@ def test_progress_is_the_share_of_the_recorded_length(recorded: Tensor) -> None:
         torch.testing.assert_close(beta[:, tensor], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
-def test_lengths_logged_during_training_give_the_progress_of_the_recorded_expert(recorded: Tensor) -> None:
+def test_lengths_logged_in_training_give_the_recorded_experts_progress(recorded: Tensor) -> None:
     lengths = [convex.step_lengths(recorded[e], recorded[e + 1], LAYOUT) for e in range(EPOCHS)]
     logged = convex.progress_of_lengths(torch.stack(lengths))
     assert torch.equal(logged, convex.progress(recorded, LAYOUT))
@@ -122,7 +122,7 @@ def test_every_epoch_a_waypoint_passes_through_every_checkpoint(recorded: Tensor
         torch.testing.assert_close(convex.point(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-6)
 
 
-def test_within_an_interval_each_tensor_keeps_its_direction_and_lengths_add_up(recorded: Tensor) -> None:
+def test_in_an_interval_each_tensor_keeps_direction_and_lengths_add_up(recorded: Tensor) -> None:
     x = recorded.double()
     kept, beta = convex.anchors(x, WAYPOINTS), convex.progress(x, LAYOUT)
     for index, (first, last) in enumerate(((0, 2), (2, 7), (7, 12))):
@@ -159,7 +159,7 @@ def test_a_tensor_that_stands_still_stays_put_and_progresses_with_time(recorded:
     assert convex.interval_progress(beta, (2, 7), 3.25)[3] == pytest.approx(0.25)
 
 
-def test_a_checkpoint_that_is_not_finite_is_not_mistaken_for_one_that_stands_still(recorded: Tensor) -> None:
+def test_a_checkpoint_that_is_not_finite_is_not_taken_for_a_still_one(recorded: Tensor) -> None:
     broken = recorded.clone()
     broken[5, 900] = torch.nan
     beta = convex.progress(broken, LAYOUT)

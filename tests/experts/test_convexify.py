@@ -81,7 +81,7 @@ def test_a_tensor_moves_by_its_progress_times_the_way_between_anchors(convex: Pa
         torch.testing.assert_close(part.norm(), share[index] * way[index].norm(), rtol=1e-5, atol=1e-7)
 
 
-def test_without_the_recorded_store_the_method_still_distils_to_the_same_bytes(convex: Path, tmp_path: Path) -> None:
+def test_without_the_recorded_store_the_distilled_bytes_are_the_same(convex: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(convex, tmp_path / "root"))
     words: dict[str, str | int] = {"dataset": "tiny", "method": "mct", "ipc": 1, "set": 0}
     first = repository.make(root, "distill", **words)

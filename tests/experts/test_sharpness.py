@@ -117,7 +117,7 @@ def test_the_perturbation_is_as_long_as_the_radius_and_uphill() -> None:
         assert (e @ g / (e.norm() * g.norm())).item() == pytest.approx(1, rel=1e-12)
 
 
-def test_the_adaptive_perturbation_is_as_long_as_the_radius_measured_in_parameters() -> None:
+def test_the_adaptive_perturbation_in_parameters_is_as_long_as_the_radius() -> None:
     loss, theta = digits_loss()
     e = perturbation(theta, torch.func.grad(loss)(theta), radius=RADIUS, adaptive=True)
     assert (e / theta).norm().item() == pytest.approx(RADIUS, rel=1e-10)
@@ -125,7 +125,7 @@ def test_the_adaptive_perturbation_is_as_long_as_the_radius_measured_in_paramete
     assert e.norm() < RADIUS * theta.abs().max()
 
 
-def test_with_parameters_of_one_size_adaptive_is_plain_with_the_radius_scaled() -> None:
+def test_for_parameters_of_one_size_adaptive_is_plain_of_a_scaled_radius() -> None:
     loss, theta = digits_loss()
     gradient = torch.func.grad(loss)
     size = 0.02

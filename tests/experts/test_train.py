@@ -128,7 +128,7 @@ def test_more_experts_leave_those_that_exist_alone(tiny: Path, made: Path) -> No
     assert Graph(tiny).job("experts", **WORDS, shard=2).inputs == jobs[0].inputs
 
 
-def test_epochs_that_are_not_kept_are_refused_and_the_kept_ones_are_the_same(root: Path, made: Path) -> None:
+def test_epochs_not_kept_are_refused_and_the_kept_ones_are_the_same(root: Path, made: Path) -> None:
     repository.set_params(root, "experts/plain.yaml", {"overrides.tiny.kept_epochs": "1-2,4"})
     repository.make(root, "data", dataset="tiny")
     repository.make(root, "experts", **WORDS, shard=0)

@@ -1,5 +1,7 @@
 """The classic networks: published sizes, one layout for each image size, and refusals for the others."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -9,7 +11,7 @@ from torch import Tensor
 from dcpipe.errors import UserError
 from dcpipe.models import classic
 from dcpipe.models.build import build
-from dcpipe.models.names import CLASSIC_SIZES, ConvNetName
+from dcpipe.params.network_name import CLASSIC_SIZES, ConvNetName
 from dcpipe.random import Stream
 
 COLOUR_32 = {
@@ -36,10 +38,10 @@ def digits(side: int, count: int = 4) -> Tensor:
     return F.interpolate(x_NCHW, size=(side, side), mode="bilinear")
 
 
-@pytest.mark.parametrize("name", COLOUR_32)
-def test_parameter_counts_are_the_published_ones(name: str) -> None:
-    assert build(name, channels=3, image_size=32, classes=10).num_parameters == COLOUR_32[name]
-    assert build(name, channels=1, image_size=28, classes=10).num_parameters == GREY_28[name]
+def test_parameter_counts_are_the_published_ones() -> None:
+    for channels, image_size, published in ((3, 32, COLOUR_32), (1, 28, GREY_28)):
+        built = {name: build(name, channels=channels, image_size=image_size, classes=10) for name in published}
+        assert {name: network.num_parameters for name, network in built.items()} == published
 
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet18", "resnet18-ap"])
@@ -56,16 +58,16 @@ def test_larger_images_change_strides_and_pools_but_no_parameter(name: str) -> N
     assert layouts[0] == layouts[1] == layouts[2]
 
 
-@pytest.mark.parametrize("image_size", CLASSIC_SIZES)
-@pytest.mark.parametrize("name", [*COLOUR_32, "vgg11-bn", "resnet18-bn", "resnet18-ap-bn"])
-def test_every_layout_takes_its_images_to_features_and_logits(name: str, image_size: int) -> None:
-    for channels in (1, 3):
-        network = build(name, channels=channels, image_size=image_size, classes=7)
-        theta_P = torch.empty(network.num_parameters, device="meta")
-        x_NCHW = torch.empty(2, channels, image_size, image_size, device="meta")
-        assert network(theta_P, x_NCHW).shape == (2, 7)
-        head = network.layout[-2].shape
-        assert network.features(theta_P, x_NCHW).shape == (2, head[1])
+def test_every_layout_takes_its_images_to_features_and_logits(subtests: pytest.Subtests) -> None:
+    names = [*COLOUR_32, "vgg11-bn", "resnet18-bn", "resnet18-ap-bn"]
+    for name, image_size, channels in product(names, CLASSIC_SIZES, (1, 3)):
+        with subtests.test(name=name, image_size=image_size, channels=channels):
+            network = build(name, channels=channels, image_size=image_size, classes=7)
+            theta_P = torch.empty(network.num_parameters, device="meta")
+            x_NCHW = torch.empty(2, channels, image_size, image_size, device="meta")
+            assert network(theta_P, x_NCHW).shape == (2, 7)
+            head = network.layout[-2].shape
+            assert network.features(theta_P, x_NCHW).shape == (2, head[1])
 
 
 @pytest.mark.parametrize("name", ["lenet", "alexnet", "vgg11"])
@@ -77,7 +79,7 @@ def test_28_pixels_are_32_pixels_with_a_black_frame(name: str) -> None:
     torch.testing.assert_close(small(theta_P, x_NCHW), large(theta_P, framed_NCHW))
 
 
-def test_lenet_at_64_pixels_reads_the_even_positions_of_its_stride_one_convolution() -> None:
+def test_lenet_at_64_pixels_reads_every_second_position() -> None:
     small, large = (build("lenet", channels=1, image_size=size, classes=10) for size in (32, 64))
     theta_P = small.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
     tensors = small.unflatten(theta_P)
@@ -99,7 +101,7 @@ def test_a_residual_block_without_its_inner_path_is_its_shortcut(name: str) -> N
     assert block(x_NCHW).shape == (4, 8, 16, 16)
 
 
-def test_the_average_pooling_shortcut_sees_every_pixel_and_the_strided_one_a_quarter() -> None:
+def test_the_pooling_shortcut_sees_all_pixels_and_the_strided_a_quarter() -> None:
     seen = []
     for average in (False, True):
         block = classic.ResidualBlock(1, 2, stride=2, batch_norm=False, average=average).double()
@@ -110,11 +112,11 @@ def test_the_average_pooling_shortcut_sees_every_pixel_and_the_strided_one_a_qua
     assert seen == [(True, False), (True, True)]
 
 
-@pytest.mark.parametrize("image_size", [8, 16, 31, 96])
-@pytest.mark.parametrize("name", [name for name in COLOUR_32 if name != "mlp"])
-def test_other_sizes_are_refused_by_network_and_size(name: str, image_size: int) -> None:
-    with pytest.raises(UserError, match=f"{name} has no layout for images of {image_size}x{image_size} pixels"):
-        build(name, channels=1, image_size=image_size, classes=10)
+def test_other_sizes_are_refused_by_network_and_size(subtests: pytest.Subtests) -> None:
+    for name, size in product((name for name in COLOUR_32 if name != "mlp"), (8, 16, 31, 96)):
+        line = f"{name} has no layout for images of {size}x{size} pixels"
+        with subtests.test(name=name, size=size), pytest.raises(UserError, match=line):
+            build(name, channels=1, image_size=size, classes=10)
 
 
 def test_the_mlp_takes_any_size() -> None:
@@ -123,11 +125,11 @@ def test_the_mlp_takes_any_size() -> None:
         assert network.num_parameters == image_size**2 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
 
 
-@pytest.mark.parametrize("name", [*COLOUR_32, "resnet18-bn"])
-def test_no_activation_overwrites_its_input(name: str) -> None:
-    with torch.device("meta"):
-        network = classic.build(classic.ClassicName(name), channels=3, image_size=32, classes=10)
-    assert not any(getattr(layer, "inplace", False) for layer in network.modules())
+def test_no_activation_overwrites_its_input() -> None:
+    for name in (*COLOUR_32, "resnet18-bn"):
+        with torch.device("meta"):
+            network = classic.build(classic.ClassicName(name), channels=3, image_size=32, classes=10)
+        assert not [layer for layer in network.modules() if getattr(layer, "inplace", False)], name
 
 
 def test_another_family_is_not_built_here() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dcpipe.errors import UserError
 from dcpipe.models import convnet
 from dcpipe.models.build import build
-from dcpipe.models.names import Activation, ClassicName, ConvNetName, Norm
+from dcpipe.params.network_name import Activation, ClassicName, ConvNetName, Norm
 from dcpipe.random import Stream
 
 
@@ -40,7 +40,7 @@ def test_parameter_counts_are_the_published_ones(
     assert network.num_parameters == parameters
 
 
-def test_logits_are_convolution_instance_norm_relu_average_and_one_linear_layer() -> None:
+def test_logits_are_blocks_of_four_layers_and_one_linear_layer() -> None:
     network = build("convnet2-w8", channels=1, image_size=8, classes=10)
     theta_P = network.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
     theta_P = theta_P + 0.1 * torch.sin(torch.arange(len(theta_P)))  # scale and shift away from 1 and 0
@@ -56,7 +56,7 @@ def test_logits_are_convolution_instance_norm_relu_average_and_one_linear_layer(
 
 
 @pytest.mark.parametrize("size", [4, 5, 8])
-def test_average_pooling_is_the_librarys_with_its_first_and_second_derivatives(size: int) -> None:
+def test_average_pooling_and_its_two_derivatives_are_the_librarys(size: int) -> None:
     def through(pool: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
         x = digits()[:, :, :size, :size].requires_grad_()
         pooled = pool(x)

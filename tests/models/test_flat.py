@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vjp, vmap
 from dcpipe.errors import UserError
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel, blended
-from dcpipe.models.names import module_of, parse
+from dcpipe.params.network_name import module_of, parse
 from dcpipe.random import Stream
 
 EIGHT = ["convnet2-w64", "convnet2-w8-batch", "convnet1-w8-layer-swish-maxpool", "convnet2-w8-group", "mlp"]
@@ -51,7 +51,7 @@ def test_initial_parameters_are_those_pytorch_itself_would_draw(name: str, size:
     assert torch.equal(network.initial(torch.Generator().manual_seed(7)), theirs_P)
 
 
-def test_initial_weights_and_biases_are_uniform_within_one_over_root_fan_in() -> None:
+def test_initial_values_are_uniform_within_one_over_root_fan_in() -> None:
     network = flat("convnet3", 28)
     theta_P = start(network)
     fan_ins = {"blocks.0.conv": 9, "blocks.1.conv": 128 * 9, "blocks.2.conv": 128 * 9, "head": 2048}
@@ -240,7 +240,7 @@ def test_running_averages_of_batch_statistics_are_those_pytorch_keeps() -> None:
     torch.testing.assert_close(alone, network(theta_P, x_NCHW, running)[:1])
 
 
-def test_batch_norm_without_statistics_uses_the_batch_and_remembers_nothing() -> None:
+def test_batch_norm_without_statistics_uses_the_batch_and_keeps_nothing() -> None:
     network = flat("convnet2-w8-batch")
     theta_P = start(network, torch.float64)
     x_NCHW = digits()[0].double()

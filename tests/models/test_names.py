@@ -8,7 +8,16 @@ from typing import get_args
 import pytest
 
 from dcpipe.errors import UserError
-from dcpipe.models.names import Activation, ClassicName, ConvNetName, Norm, Pooling, module_of, parse, refuse_size
+from dcpipe.params.network_name import (
+    Activation,
+    ClassicName,
+    ConvNetName,
+    Norm,
+    Pooling,
+    module_of,
+    parse,
+    refuse_size,
+)
 
 CLASSIC = ("mlp", "lenet", "alexnet", "vgg11", "vgg11-bn")
 CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")
@@ -27,65 +36,64 @@ def test_the_papers_network_has_the_shortest_name() -> None:
     assert papers.name == "convnet3"
 
 
-@pytest.mark.parametrize("name", CLASSIC)
-def test_classic_names_stand_for_themselves(name: str) -> None:
-    assert parse(name) == ClassicName(name)
-    assert module_of(name) == "dcpipe.models.classic"
+def test_classic_names_stand_for_themselves() -> None:
+    assert [parse(name) for name in CLASSIC] == [ClassicName(name) for name in CLASSIC]
+    assert {module_of(name) for name in CLASSIC} == {"dcpipe.models.classic"}
 
 
 def test_convnets_are_built_by_the_convnet_module() -> None:
     assert module_of("convnet4-w64-batch-swish-maxpool") == "dcpipe.models.convnet"
 
 
-@pytest.mark.parametrize(
-    ("written", "canonical"),
-    [
-        ("convnet3-w128", "convnet3"),
-        ("convnet3-instance-relu-avgpool", "convnet3"),
-        ("convnet3-batch-w64", "convnet3-w64-batch"),
-        ("convnet03", "convnet3"),
-        ("convnet3-w064", "convnet3-w64"),
-        ("ConvNet3-W64", "convnet3-w64"),
-        ("ResNet18-BN", "resnet18-bn"),
-    ],
-)
-def test_a_second_spelling_is_refused_with_the_first(written: str, canonical: str) -> None:
-    with pytest.raises(UserError) as error:
-        parse(written)
-    assert error.value.remedy == f"write {canonical!r}"
+SECOND_SPELLINGS = {
+    "convnet3-w128": "convnet3",
+    "convnet3-instance-relu-avgpool": "convnet3",
+    "convnet3-batch-w64": "convnet3-w64-batch",
+    "convnet03": "convnet3",
+    "convnet3-w064": "convnet3-w64",
+    "ConvNet3-W64": "convnet3-w64",
+    "ResNet18-BN": "resnet18-bn",
+}
+MISSPELT = {
+    "convet3": "convnet3",
+    "convnet3-bacth": "convnet3-batch",
+    "convnet4-w64-leakyrely": "convnet4-w64-leakyrelu",
+    "convnet3-w128-avgpol": "convnet3",
+    "resnet19": "resnet18",
+    "vgg-11": "vgg11",
+}
+NO_NETWORK = ("", "convnet", "convnet3-", "convnet3-w", "convnet-3", "resnet18-bn-ap", "lstm", "convnet100")
+IMPOSSIBLE = ("convnet0", "convnet3-w0", "convnet3-w30-group", "convnet3-batch-layer")
 
 
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("convet3", "convnet3"),
-        ("convnet3-bacth", "convnet3-batch"),
-        ("convnet4-w64-leakyrely", "convnet4-w64-leakyrelu"),
-        ("convnet3-w128-avgpol", "convnet3"),
-        ("resnet19", "resnet18"),
-        ("vgg-11", "vgg11"),
-    ],
-)
-def test_an_unknown_name_is_refused_with_the_nearest_and_all_that_exists(written: str, meant: str) -> None:
-    with pytest.raises(UserError) as error:
-        parse(written)
-    assert f"did you mean {meant!r}?" in error.value.what
-    assert parse(meant).name == meant
-    assert all(name in str(error.value.remedy) for name in (*CLASSIC, "convnet", "leakyrelu", "nopool"))
+def test_a_second_spelling_is_refused_with_the_first(subtests: pytest.Subtests) -> None:
+    for written, canonical in SECOND_SPELLINGS.items():
+        with subtests.test(written=written):
+            with pytest.raises(UserError) as error:
+                parse(written)
+            assert error.value.remedy == f"write {canonical!r}"
 
 
-@pytest.mark.parametrize(
-    "written", ["", "convnet", "convnet3-", "convnet3-w", "convnet-3", "resnet18-bn-ap", "lstm", "convnet100"]
-)
-def test_what_is_outside_the_language_is_refused(written: str) -> None:
-    with pytest.raises(UserError, match="there is no network"):
-        parse(written)
+def test_an_unknown_name_is_refused_with_the_nearest_and_all_others(subtests: pytest.Subtests) -> None:
+    for written, meant in MISSPELT.items():
+        with subtests.test(written=written):
+            with pytest.raises(UserError) as error:
+                parse(written)
+            assert f"did you mean {meant!r}?" in error.value.what
+            assert parse(meant).name == meant
+            assert all(name in str(error.value.remedy) for name in (*CLASSIC, "convnet", "leakyrelu", "nopool"))
 
 
-@pytest.mark.parametrize("written", ["convnet0", "convnet3-w0", "convnet3-w30-group", "convnet3-batch-layer"])
-def test_impossible_convnets_are_refused(written: str) -> None:
-    with pytest.raises(UserError, match=r"(?i)convnet"):
-        parse(written)
+def test_what_is_outside_the_language_is_refused(subtests: pytest.Subtests) -> None:
+    for written in NO_NETWORK:
+        with subtests.test(written=written), pytest.raises(UserError, match="there is no network"):
+            parse(written)
+
+
+def test_impossible_convnets_are_refused(subtests: pytest.Subtests) -> None:
+    for written in IMPOSSIBLE:
+        with subtests.test(written=written), pytest.raises(UserError, match=r"(?i)convnet"):
+            parse(written)
 
 
 def test_a_depth_is_refused_exactly_where_nothing_is_left_to_pool() -> None:
@@ -97,5 +105,5 @@ def test_a_depth_is_refused_exactly_where_nothing_is_left_to_pool() -> None:
 
 
 def test_planning_can_read_names_without_torch() -> None:
-    code = "import sys; import dcpipe.models.names; sys.exit('torch' in sys.modules)"
+    code = "import sys; import dcpipe.params.network_name; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

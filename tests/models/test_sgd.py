@@ -1,5 +1,7 @@
 """Our SGD is torch.optim.SGD, bit for bit."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -8,10 +10,13 @@ from dcpipe.models.sgd import SGD
 from dcpipe.random import Stream
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 5e-4])
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_ten_steps_equal_those_of_pytorch(momentum: float, weight_decay: float, dtype: torch.dtype) -> None:
+def test_ten_steps_equal_those_of_pytorch(subtests: pytest.Subtests) -> None:
+    for momentum, weight_decay, dtype in product((0.0, 0.5, 0.9), (0.0, 5e-4), (torch.float32, torch.float64)):
+        with subtests.test(momentum=momentum, weight_decay=weight_decay, dtype=dtype):
+            _equal_ten_steps_of_pytorch(momentum, weight_decay, dtype)
+
+
+def _equal_ten_steps_of_pytorch(momentum: float, weight_decay: float, dtype: torch.dtype) -> None:
     draw = Stream.root(0, "sgd").generator()
     theta_P = torch.randn(1000, generator=draw, dtype=dtype)
     parameter = nn.Parameter(theta_P.clone())
@@ -34,7 +39,7 @@ def test_a_step_leaves_its_inputs_alone() -> None:
     assert torch.equal(gradient_P, torch.ones(5))
 
 
-def test_an_optimiser_taken_up_at_its_velocity_goes_on_as_if_it_had_never_stopped() -> None:
+def test_an_optimiser_resumed_at_its_velocity_goes_on_with_the_same_bits() -> None:
     draw = Stream.root(0, "sgd").generator()
     theta_P, gradients = torch.zeros(50), torch.randn(6, 50, generator=draw)
     whole, first = SGD(0.1, 0.9), SGD(0.1, 0.9)

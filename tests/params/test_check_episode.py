@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import repository
+from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.errors import UserError
-from dcpipe.params.trajectory import Trajectory
 from dcpipe.workflow.graph import Graph
 
 FIXED = {"kind": "fixed", "count": 1}
@@ -18,7 +18,13 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     ),
     "a learned step size": (
         "dm",
-        {"outer.step_size": {"kind": "learned", "initial": 0.01, "learning_rate": 1e-5, "momentum": 0.5}},
+        {
+            "outer.step_size": {
+                "kind": "learned",
+                "initial": 0.01,
+                "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5},
+            }
+        },
         "outer.step_size.kind: has no effect: distribution matching has no inner step to learn a step size from; "
         "write fixed",
     ),
@@ -84,7 +90,7 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_work_or_would_do_nothing_is_refused_when_it_is_planned(name: str, root: Path) -> None:
+def test_what_cannot_work_or_would_do_nothing_is_refused_when_planned(name: str, root: Path) -> None:
     method, values, told = REFUSED[name]
     repository.set_params(root, f"methods/{method}.yaml", values)
     with pytest.raises(UserError) as caught:

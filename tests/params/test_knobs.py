@@ -114,7 +114,7 @@ ALTERNATIVES: dict[str, object] = {  # by key, or by preset and key
     "matching.updates.at_most": 1,
     "matching.updates.range": 0.0,
     "outer.averaging.decay": 0.9,
-    "outer.labels.momentum": 0.5,
+    "outer.labels.optimiser.momentum": 0.5,
     "outer.loss_threshold": 1e-3,
     "outer.sharpness.second_pass.steps": "1/5",
     "outer.step_size.largest_change": 1e-9,

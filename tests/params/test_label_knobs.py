@@ -106,12 +106,12 @@ REFUSED: dict[str, tuple[str, Values, str]] = {
     "momentum of labels that stay": (
         "datm",
         {f"{LABELS}.learning_rate": 0.0},
-        "params/methods/datm.yaml: outer.labels.momentum: has no effect on labels whose learning rate is 0; write 0.0",
+        "params/methods/datm.yaml: outer.labels.optimiser.momentum: has no effect on labels whose learning rate is 0; write 0.0",
     ),
     "learning hard labels": (
         "datm",
         one_hot(200.0),
-        "params/methods/datm.yaml: outer.labels.learning_rate: has no effect: a logit of 200.0 is a hard label, which "
+        "params/methods/datm.yaml: outer.labels.optimiser.learning_rate: has no effect: a logit of 200.0 is a hard label, which "
         "has no derivative; lower outer.labels.initial.logit, or write 0.0",
     ),
     "labels by experts that are right, of images that none may know": (

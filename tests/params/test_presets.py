@@ -25,61 +25,65 @@ def _contexts(section: str, name: str) -> list[tuple[str, int]]:
     return [(dataset, ipc) for dataset in available(ROOT, "datasets") for ipc in sorted(ipcs)]
 
 
-def _resolved(section: str, name: str, dataset: str, ipc: int) -> Resolved:
-    library = Library(ROOT)
+def _resolved(library: Library, section: str, name: str, dataset: str, ipc: int) -> Resolved:
     if section == "experts":
         return library.experts(name, dataset)[0]
     ask = {"methods": library.method, "evaluations": library.evaluation}[section]
     return ask(name, dataset, ipc)[0]
 
 
-@pytest.mark.parametrize("experiment", available(ROOT, "experiments"))
-def test_every_experiment_resolves(experiment: str) -> None:
-    graph = Graph(ROOT)
-    jobs = graph.jobs(experiment)
-    assert {"data", "distill", "evaluate", "metrics", "report"} <= {job.stage for job in jobs}
-    assert len(list(show.lines(graph, experiment))) > len(jobs)
+def test_every_experiment_resolves(subtests: pytest.Subtests) -> None:
+    for experiment in available(ROOT, "experiments"):
+        with subtests.test(experiment=experiment):
+            graph = Graph(ROOT)
+            jobs = graph.jobs(experiment)
+            assert {"data", "distill", "evaluate", "metrics", "report"} <= {job.stage for job in jobs}
+            assert len(list(show.lines(graph, experiment))) > len(jobs)
 
 
-@pytest.mark.parametrize(("section", "name"), FILES)
-def test_every_file_resolves_for_every_dataset_and_each_ipc_it_speaks_of(section: str, name: str) -> None:
-    for dataset, ipc in _contexts(section, name):
-        assert _resolved(section, name, dataset, ipc).leaves
+def test_every_file_resolves_everywhere_and_every_value_has_a_source(subtests: pytest.Subtests) -> None:
+    """For every dataset, and for each ipc that the file speaks of."""
+    library = Library(ROOT)
+    for section, name in FILES:
+        with subtests.test(section=section, name=name):
+            for dataset, ipc in _contexts(section, name):
+                leaves = _resolved(library, section, name, dataset, ipc).leaves
+                assert leaves
+                without = [
+                    key for key, leaf in leaves.items() if not leaf.source and key not in ("description", "label")
+                ]
+                assert not without, f"{name} for {dataset}, ipc {ipc}: nobody says where {without} are from"
 
 
-@pytest.mark.parametrize("name", available(ROOT, "methods"))
-def test_every_cell_that_a_method_has_values_for_can_be_planned(name: str) -> None:
+def test_every_cell_that_a_method_has_values_for_can_be_planned(subtests: pytest.Subtests) -> None:
     """In range: segments within the experts' epochs, batches within the set, passes within the inner steps."""
     graph = Graph(ROOT)
-    for dataset, values in (read(ROOT / f"params/methods/{name}.yaml").get("overrides") or {}).items():
-        for ipc in {1, *(int(key[3:]) for key in values if key.startswith("ipc"))}:
-            assert graph.job("distill", dataset=dataset, method=name, ipc=ipc, set=0).outputs
+    for name in available(ROOT, "methods"):
+        with subtests.test(method=name):
+            for dataset, values in (read(ROOT / f"params/methods/{name}.yaml").get("overrides") or {}).items():
+                for ipc in {1, *(int(key[3:]) for key in values if key.startswith("ipc"))}:
+                    assert graph.job("distill", dataset=dataset, method=name, ipc=ipc, set=0).outputs
 
 
-@pytest.mark.parametrize("name", available(ROOT, "datasets"))
-def test_every_dataset_can_be_planned(name: str) -> None:
-    assert Graph(ROOT).job("data", dataset=name).outputs
+def test_every_dataset_can_be_planned(subtests: pytest.Subtests) -> None:
+    graph = Graph(ROOT)
+    for name in available(ROOT, "datasets"):
+        with subtests.test(dataset=name):
+            assert graph.job("data", dataset=name).outputs
 
 
-@pytest.mark.parametrize(("section", "name"), FILES)
-def test_every_value_has_a_source(section: str, name: str) -> None:
-    for dataset, ipc in _contexts(section, name):
-        leaves = _resolved(section, name, dataset, ipc).leaves
-        without = [key for key, leaf in leaves.items() if not leaf.source and key not in ("description", "label")]
-        assert not without, f"{name} for {dataset}, ipc {ipc}: nobody says where {without} are from"
-
-
-@pytest.mark.parametrize(("section", "name"), FILES)
-def test_every_source_speaks_of_a_key_that_is_there(section: str, name: str) -> None:
-    tree = read(ROOT / f"params/{section}/{name}.yaml")
-    keys = {leaf.origin.key for leaf in resolve(ROOT, section, name).leaves.values()}
-    overrides = tree.get("overrides") or {}
-    places = [dataset for dataset in overrides]
-    places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
-    for place in places:
-        keys |= {leaf.origin.key for leaf in resolve(ROOT, section, name, context=(place,)).leaves.values()}
-    for prefix in (tree.get("sources") or {}).keys() - {"all"}:
-        assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"{name}: sources: {prefix}"
+def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -> None:
+    for section, name in FILES:
+        with subtests.test(section=section, name=name):
+            tree = read(ROOT / f"params/{section}/{name}.yaml")
+            keys = {leaf.origin.key for leaf in resolve(ROOT, section, name).leaves.values()}
+            overrides = tree.get("overrides") or {}
+            places = [dataset for dataset in overrides]
+            places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
+            for place in places:
+                keys |= {leaf.origin.key for leaf in resolve(ROOT, section, name, context=(place,)).leaves.values()}
+            for prefix in (tree.get("sources") or {}).keys() - {"all"}:
+                assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"sources: {prefix}"
 
 
 def test_no_params_file_is_left_over() -> None:

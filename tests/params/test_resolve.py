@@ -34,20 +34,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("strongest", range(len(LAYERS)))
-def test_base_yields_to_dataset_yields_to_ipc_yields_to_variant(strongest: int, root: Path) -> None:
+def test_base_yields_to_dataset_yields_to_ipc_yields_to_variant(root: Path, subtests: pytest.Subtests) -> None:
     trees: dict[str, dict[str, object]] = {"base": {"rate": "never", "seed": 0}, "variant": {"base": "base"}}
-    for file, place in LAYERS[: strongest + 1]:
-        *parents, last = place.split(".")
-        node = trees[file]
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = f"{file} {place}"
-    for file, tree in trees.items():
-        _write(root, f"{file}.yaml", yaml.safe_dump(tree))
-    found = resolve(root, "methods", "variant", context=CONTEXT).leaves["rate"]
-    file, place = LAYERS[strongest]
-    assert (found.value, found.origin) == (f"{file} {place}", Origin(f"params/methods/{file}.yaml", place))
+    for strongest, place in LAYERS:  # each is added to those below it
+        with subtests.test(strongest=strongest, place=place):
+            *parents, last = place.split(".")
+            node = trees[strongest]
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[last] = f"{strongest} {place}"
+            for file, tree in trees.items():
+                _write(root, f"{file}.yaml", yaml.safe_dump(tree))
+            found = resolve(root, "methods", "variant", context=CONTEXT).leaves["rate"]
+            assert found.value == f"{strongest} {place}"
+            assert found.origin == Origin(f"params/methods/{strongest}.yaml", place)
 
 
 def test_an_override_for_another_dataset_or_ipc_changes_nothing(root: Path) -> None:
@@ -57,7 +57,7 @@ def test_an_override_for_another_dataset_or_ipc_changes_nothing(root: Path) -> N
     assert _found(root, text, ("small", "small.ipc10")).tree() == {"rate": 3}
 
 
-def test_a_mapping_with_a_kind_replaces_its_section_and_any_other_changes_only_its_keys(root: Path) -> None:
+def test_a_mapping_with_a_kind_replaces_its_section_another_changes_keys(root: Path) -> None:
     base = "seed: 0\nstep: {kind: learned, rate: 1, momentum: 2}\n"
     assert _found(root, base + "overrides: {digits: {step: {rate: 3}}}", ("digits",)).tree() == {
         "seed": 0,
@@ -110,11 +110,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text", REFUSED)
-def test_a_misplaced_key_is_refused_with_its_file_and_key(text: str, root: Path) -> None:
-    with pytest.raises(UserError) as caught:
-        _found(root, text, ("digits", "digits.ipc1"))
-    assert str(caught.value) == f"params/methods/x.yaml: {REFUSED[text]}"
+def test_a_misplaced_key_is_refused_with_its_file_and_key(root: Path, subtests: pytest.Subtests) -> None:
+    for text, line in REFUSED.items():
+        with subtests.test(text=text):
+            with pytest.raises(UserError) as caught:
+                _found(root, text, ("digits", "digits.ipc1"))
+            assert str(caught.value) == f"params/methods/x.yaml: {line}"
 
 
 def test_a_name_without_a_file_is_refused_with_the_nearest_one(root: Path) -> None:

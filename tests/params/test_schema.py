@@ -46,44 +46,47 @@ def _refusal(resolved: Resolved, kind: type) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_no_key_has_a_default(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    told = _refusal(_with(resolved, {key: None}), kind)
-    # where the missing key was the last of its mapping, the mapping is what is missing
-    assert any(
-        told.startswith(f"{resolved.file}: {part}: this key is missing") for part in (key, key.rpartition(".")[0])
-    )
+def test_no_key_has_a_default(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            line = _refusal(_with(resolved, {key: None}), kind)
+            # where the missing key was the last of its mapping, the mapping is what is missing
+            parts = (key, key.rpartition(".")[0])
+            assert line.startswith(tuple(f"{resolved.file}: {part}: this key is missing" for part in parts))
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_a_value_of_another_type_is_refused_where_it_stands(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    origin = Origin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
-    wrong = [] if not isinstance(resolved.leaves[key].value, list) else "text"
-    told = _refusal(_with(resolved, {key: Leaf(wrong, origin, None)}), kind)
-    assert told.startswith(f"params/methods/elsewhere.yaml: overrides.tiny.{key}: ")
+def test_a_value_of_another_type_is_refused_where_it_stands(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            origin = Origin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
+            wrong = [] if not isinstance(resolved.leaves[key].value, list) else "text"
+            line = _refusal(_with(resolved, {key: Leaf(wrong, origin, None)}), kind)
+            assert line.startswith(f"params/methods/elsewhere.yaml: overrides.tiny.{key}: ")
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_an_unknown_key_is_refused_beside_every_known_one(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    unknown = f"{key.rpartition('.')[0]}.zzz".lstrip(".")
-    told = _refusal(_with(resolved, {unknown: Leaf(1, Origin(resolved.file, unknown), None)}), kind)
-    assert told == f"{resolved.file}: {unknown}: unknown key; remove it"
+def test_an_unknown_key_is_refused_beside_every_known_one(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            unknown = f"{key.rpartition('.')[0]}.zzz".lstrip(".")
+            line = _refusal(_with(resolved, {unknown: Leaf(1, Origin(resolved.file, unknown), None)}), kind)
+            assert line == f"{resolved.file}: {unknown}: unknown key; remove it"
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES)
-def test_a_misspelt_key_is_answered_with_the_right_one(section: str, key: str) -> None:
-    resolved, kind = SECTIONS[section]
-    misspelt = f"{key}s"
-    moved = Leaf(resolved.leaves[key].value, Origin(resolved.file, misspelt), None)
-    told = _refusal(_with(resolved, {key: None, misspelt: moved}), kind)
-    if key.endswith(".kind"):  # which keys there are follows from the kind: it comes first
-        assert told.startswith(f"{resolved.file}: {key}: ") or "unknown key" in told
-    else:
-        assert told.startswith(f"{resolved.file}: {misspelt}: unknown key (and 1 more); did you mean ")
-        assert told.endswith(f" {key.rpartition('.')[2]}?")
+def test_a_misspelt_key_is_answered_with_the_right_one(subtests: pytest.Subtests) -> None:
+    for section, key in LEAVES:
+        with subtests.test(section=section, key=key):
+            resolved, kind = SECTIONS[section]
+            misspelt = f"{key}s"
+            moved = Leaf(resolved.leaves[key].value, Origin(resolved.file, misspelt), None)
+            line = _refusal(_with(resolved, {key: None, misspelt: moved}), kind)
+            if key.endswith(".kind"):  # which keys there are follows from the kind: it comes first
+                assert line.startswith(f"{resolved.file}: {key}: ") or "unknown key" in line
+            else:
+                assert line.startswith(f"{resolved.file}: {misspelt}: unknown key (and 1 more); did you mean ")
+                assert line.endswith(f" {key.rpartition('.')[2]}?")
 
 
 WRONG = {
@@ -91,26 +94,26 @@ WRONG = {
     ("mtt", "outer.iterations", 2.5): "outer.iterations: input should be a valid integer (it is 2.5)",
     ("mtt", "outer.iterations", True): "outer.iterations: input should be a valid integer (it is true)",
     ("mtt", "outer.iterations", "6"): 'outer.iterations: input should be a valid integer (it is "6")',
-    ("mtt", "outer.images.momentum", 1.5): (
-        "outer.images.momentum: input should be less than or equal to 1 (it is 1.5)"
+    ("mtt", "outer.images.optimiser.momentum", 1.5): (
+        "outer.images.optimiser.momentum: input should be less than or equal to 1 (it is 1.5)"
     ),
-    ("mtt", "outer.images.momentum", -0.1): (
-        "outer.images.momentum: input should be greater than or equal to 0 (it is -0.1)"
+    ("mtt", "outer.images.optimiser.momentum", -0.1): (
+        "outer.images.optimiser.momentum: input should be greater than or equal to 0 (it is -0.1)"
     ),
-    ("mtt", "outer.images.learning_rate", 0.0): (
-        "outer.images.learning_rate: input should be greater than 0 (it is 0.0)"
+    ("mtt", "outer.images.optimiser.learning_rate", -1.0): (
+        "outer.images.optimiser.learning_rate: input should be greater than or equal to 0 (it is -1.0)"
     ),
-    ("mtt", "outer.images.learning_rate", float("inf")): (
-        "outer.images.learning_rate: input should be a finite number (it is Infinity)"
+    ("mtt", "outer.images.optimiser.learning_rate", float("inf")): (
+        "outer.images.optimiser.learning_rate: input should be a finite number (it is Infinity)"
     ),
-    ("mtt", "outer.images.learning_rate", "1e-5"): (
-        'outer.images.learning_rate: input should be a valid number (it is "1e-5")'
+    ("mtt", "outer.images.optimiser.learning_rate", "1e-5"): (
+        'outer.images.optimiser.learning_rate: input should be a valid number (it is "1e-5")'
     ),
     ("mtt", "outer.images.initial", "reel"): (
-        "outer.images.initial: input should be 'real', 'noise' or 'correct' (it is \"reel\")"
+        "outer.images.initial: there is no \"reel\"; choose one of 'correct', 'noise', 'real'"
     ),
     ("mtt", "outer.step_size.kind", "learnt"): (
-        "outer.step_size.kind: there is no \"learnt\"; choose one of 'learned', 'first-order', 'fixed'"
+        "outer.step_size.kind: there is no \"learnt\"; choose one of 'first-order', 'fixed', 'learned'"
     ),
     ("mtt", "outer", None): "outer must be null for a coreset, and given for every other matching",
     ("mtt", "matching.experts", "Plain"): (
@@ -123,13 +126,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("section", "key", "value"), WRONG)
-def test_a_bad_value_is_refused_in_these_words(section: str, key: str, value: object) -> None:
-    resolved, kind = SECTIONS[section]
-    inside = {name: None for name in resolved.leaves if name.startswith(f"{key}.")}
-    told = _refusal(_with(resolved, {**inside, key: Leaf(value, Origin("f.yaml", key), None)}), kind)
-    expected = WRONG[section, key, value]
-    assert told in (f"f.yaml: {expected}", f"{resolved.file}: {expected}")
+def test_a_bad_value_is_refused_in_these_words(subtests: pytest.Subtests) -> None:
+    for (section, key, value), expected in WRONG.items():
+        with subtests.test(section=section, key=key, value=value):
+            resolved, kind = SECTIONS[section]
+            inside = {name: None for name in resolved.leaves if name.startswith(f"{key}.")}
+            line = _refusal(_with(resolved, {**inside, key: Leaf(value, Origin("f.yaml", key), None)}), kind)
+            assert line in (f"f.yaml: {expected}", f"{resolved.file}: {expected}")
 
 
 def test_an_element_of_a_list_is_named_where_the_list_stands(root: Path) -> None:

@@ -33,9 +33,7 @@ def _version_there(folder: Path) -> str | None:
 
 
 @pytest.mark.parametrize("before", ["old", None])
-def test_a_writer_killed_at_any_call_leaves_the_old_the_new_or_something_refused(
-    before: str | None, tmp_path: Path
-) -> None:
+def test_a_writer_killed_at_any_call_leaves_old_new_or_something_refused(before: str | None, tmp_path: Path) -> None:
     killed_writer.publish(tmp_path / "reference", "new")
     for call in range(1, 100):
         if before:
@@ -86,7 +84,7 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> N
         killed_writer.publish(tmp_path / "file" / "x", "old")
 
 
-def test_bytes_and_card_do_not_depend_on_the_order_in_which_payloads_are_named(tmp_path: Path) -> None:
+def test_bytes_and_card_do_not_depend_on_the_order_of_payloads(tmp_path: Path) -> None:
     for folder, names in (("a", ["x", "y"]), ("b", ["y", "x"])):
         with artifact.drafting(tmp_path / folder) as draft:
             for name in names:

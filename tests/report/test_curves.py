@@ -54,9 +54,7 @@ def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, c
         assert list(step.accuracies) == [value for point in points for value in point["accuracies"]]
 
 
-def test_the_last_step_took_a_sets_whole_time_and_half_the_iterations_half_of_it(
-    along: Path, cells: dict[str, Cell]
-) -> None:
+def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[str, Cell]) -> None:
     noted = [costs.read(along / one.made.costs) or {} for one in cells["mtt"].sets]
     whole = fmean(float(str(one["seconds"])) for one in noted)
     found = {step.iteration: step.seconds for step in curves.steps(cells["mtt"])}

@@ -75,7 +75,7 @@ def test_papers_have_a_column_only_where_they_trained_the_same_network(found: li
     assert "46.2 ± 0.8 / 46.3 ± 0.8" in tables.every_cell([theirs]).csv()
 
 
-def test_a_cell_beside_a_paper_is_told_in_points_and_standard_errors_of_both(found: list[Cell]) -> None:
+def test_a_cell_beside_a_paper_differs_in_points_and_standard_errors(found: list[Cell]) -> None:
     theirs = replace(found[2], method="mtt", dataset="cifar10-zca", network="convnet3")
     ours = of(theirs, (45.0, 46.0), (43.0, 44.0), (41.0, 42.0))  # set means 45.5, 43.5, 41.5
     first, _ = tables.against(ours)

@@ -146,7 +146,7 @@ def test_a_flipped_bit_in_the_store_is_not_taken_over(pushed: Clone, remote: Rem
     assert clone.dcpipe("adopt", EXPERIMENT, ok=False).returncode != 0
 
 
-def test_two_experiments_with_the_same_experts_share_the_work_and_the_bytes(pushed: Clone, remote: Remote) -> None:
+def test_two_experiments_with_the_same_experts_share_work_and_bytes(pushed: Clone, remote: Remote) -> None:
     before = pushed.finished()
     (pushed.path / "params/experiments/tiny-part.yaml").write_text(OTHER)
     pushed.dcpipe("graph", "export")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dcpipe import cli, device
 from dcpipe.provenance.checkpoint import State
-from dcpipe.workflow.execution import MODULES
+from dcpipe.workflow.stages import STAGES
 
 
 def run(root: str, how: str, at: int, command: list[str]) -> None:
@@ -38,7 +38,8 @@ def run(root: str, how: str, at: int, command: list[str]) -> None:
 
 
 def main() -> None:
-    for module in (*MODULES.values(), "dcpipe.workflow.graph", "dcpipe.distillation.matching.trajectory"):
+    implementations = [stage.implementation for stage in STAGES.values()]
+    for module in (*implementations, "dcpipe.workflow.graph", "dcpipe.distillation.matching.trajectory"):
         import_module(module)
     device.prepare(1)
     codes = []

@@ -146,7 +146,7 @@ def test_by_hand_without_the_engines_is_the_same_bit_for_bit(core: tuple[Path, l
     assert (root / "results/tiny/report.html").is_file()
 
 
-def test_what_is_current_is_left_alone_and_a_change_reruns_what_it_reaches(tiny: Path) -> None:
+def test_what_is_current_is_left_alone_a_change_reruns_what_it_reaches(tiny: Path) -> None:
     path = tiny / "params/methods/mtt.yaml"
     path.write_text(path.read_text().replace("learning_rate: 50.0", "learning_rate: 70.0"))
     made = {"distill_tiny_mtt_ipc1_set0", "evaluate_tiny_mtt_ipc1_set0", "metrics_tiny"}
@@ -182,7 +182,7 @@ def test_a_run_stopped_within_a_job_goes_on_to_the_same_bytes(tiny: Path, monkey
     assert _artifacts(tiny, "artifacts/synthetic") == before
 
 
-def test_at_the_end_of_the_budget_nothing_is_begun_and_75_says_that_work_is_left(
+def test_at_the_end_of_the_budget_nothing_is_begun_and_the_code_is_75(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(tiny / "artifacts/metrics")
@@ -197,7 +197,7 @@ def test_at_the_end_of_the_budget_nothing_is_begun_and_75_says_that_work_is_left
     assert not (tiny / "artifacts/metrics").exists()
 
 
-def test_time_asks_as_a_signal_does_and_what_was_asked_outlasts_the_job_that_did_not_look() -> None:
+def test_the_time_limit_stops_as_a_signal_does_and_outlasts_a_deaf_job() -> None:
     with stopping_on_signals(after_seconds=0.01):
         with stopping_on_signals():
             while not stop_asked():
@@ -242,7 +242,7 @@ def _write(to: Path, text: str) -> str:
     return str(to)
 
 
-def test_an_experiment_from_elsewhere_makes_what_its_presets_would_make_inside(tiny: Path, tmp_path: Path) -> None:
+def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path, tmp_path: Path) -> None:
     compiled = dvc.files(tiny)
     name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
     graph = Graph(tiny, extra)
@@ -301,7 +301,7 @@ REFUSED = {
     ): "x.yaml: presets.mtt: mtt is defined otherwise in params/methods/mtt.yaml (base differs); ",
     ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt-cold:")): "params/methods/mtt-hot.yaml: there is no methods file",
     ("x.yaml", ELSEWHERE.replace("momentum", "momentun")): "x.yaml: presets.mtt-hot: unknown key outer.images.momentun",
-    ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml: presets.mtt-hot.outer.images.momentum: ",
+    ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml: presets.mtt-hot.outer.images.optimiser.momentum: ",
     ("x.yaml", f"{ELSEWHERE}format: 2"): "x.yaml: was written by a newer dcpipe (format 2; this one reads 1); upgrade",
     ("x.yaml", f"{ELSEWHERE}name: Mine"): "x.yaml: 'Mine' is no name: names are small letters and digits in words ",
     ("x.yaml", "presets: 3\nruns: []"): "x.yaml: presets must be a mapping; ",

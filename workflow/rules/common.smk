@@ -6,7 +6,7 @@ from snakemake.utils import validate
 
 from dcpipe.engines.snakemake import Flow
 from dcpipe.errors import DcpipeError
-from dcpipe.workflow.stages import NAME, WILDCARDS
+from dcpipe.workflow.stages import wildcards
 
 validate(config, "../schemas/config.schema.yaml")
 
@@ -17,14 +17,27 @@ except DcpipeError as error:
 
 
 wildcard_constraints:
-    **WILDCARDS,
-    dataset=NAME,
-    experts=NAME,
-    waypoints=NAME,
-    method=NAME,
-    evaluation=NAME,
-    network=NAME,
-    experiment=NAME,
+    **wildcards(),
+
+
+def outputs(stage):
+    """A stage's paths by name, marked as folders and for the report as the stage says."""
+    found = {}
+    for name, path in flow.outputs(stage.name).items():
+        payload = stage.payload(name)
+        if payload and payload.is_folder:
+            path = directory(path)
+        if payload and payload.shown:
+            shown = payload.shown
+            path = report(
+                path,
+                caption=f"../report/{shown.caption}",
+                category=shown.category,
+                subcategory=shown.subcategory,
+                labels=shown.labels,
+            )
+        found[name] = path
+    return found
 
 
 onsuccess:

@@ -30,16 +30,20 @@ PANEL = "Stages"
 
 
 def _run(stage: str, log: Path | None, **wildcards: str | int) -> None:
-    from dcpipe.provenance import code_identity
     from dcpipe.workflow.graph import Graph
 
     log_to(log)
+    graph = Graph(ROOT)
+    _execute(graph, graph.job(stage, **wildcards))
+
+
+def _execute(graph: "Graph", job: "Job") -> None:
+    from dcpipe.provenance import code_identity
+
     stale = code_identity.stale(ROOT)
     if stale:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
         logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
-    graph = Graph(ROOT)
-    job = graph.job(stage, **wildcards)
     _refuse_other_inputs(graph, job)
     from dcpipe.workflow import execution  # and with it torch: not before the words are known to be right
 
@@ -137,6 +141,22 @@ def metrics(experiment: Experiment, log: Log = None) -> None:
     Example: dcpipe metrics digits
     """
     _run("metrics", log, experiment=experiment)
+
+
+@app.command(rich_help_panel=PANEL)
+def make(
+    path: Annotated[str, typer.Argument(help="An artifact, or its folder.")],
+    log: Log = None,
+) -> None:
+    """Make one artifact by its path, whichever stage it is of.
+
+    Stages that a package of yours adds need no verb of their own. Example: dcpipe make artifacts/data/digits
+    """
+    from dcpipe.workflow.graph import Graph
+
+    log_to(log)
+    graph = Graph(ROOT)
+    _execute(graph, graph.maker(path))
 
 
 @app.command(rich_help_panel=PANEL)

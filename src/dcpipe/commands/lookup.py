@@ -27,7 +27,7 @@ class Found:
     def command(self) -> str:
         """What makes it again."""
         words = cast("Mapping[str, str]", self.card["job"])
-        return STAGES[str(self.card["stage"])].command.format(**words)
+        return STAGES[str(self.card["stage"])].command_of(words)
 
     @property
     def inputs(self) -> list[tuple[str, str]]:

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe.commands import status
-from dcpipe.data import registry
 from dcpipe.errors import UserError
-from dcpipe.experts.epochs import kept_epochs
-from dcpipe.params.experts import Experts
-from dcpipe.params.method import Method
 from dcpipe.workflow import costs
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -87,7 +83,7 @@ def refuse_full_disk(found: list[Row], root: Path) -> None:
 
 def disk_bytes(graph: Graph, jobs: Iterable[Job]) -> int:
     """Bytes that the payloads of jobs take at most: before compression."""
-    return sum(_disk(graph, job) for job in jobs)
+    return sum(STAGES[job.stage].disk_bytes(graph, job) for job in jobs)
 
 
 def _memory(root: Path, members: list[Job]) -> tuple[int, bool]:
@@ -104,48 +100,3 @@ def _seconds(root: Path, members: list[Job], waiting: list[Job]) -> float | None
         return None
     mean = sum(numbers) / len(numbers)
     return sum(float(str(known.get(job.name, mean))) for job in waiting)
-
-
-def _disk(graph: Graph, job: Job) -> int:
-    """Bytes of a job's payload before compression."""
-    words, found = job.wildcards, 4096
-    if "dataset" not in words:
-        return found
-    facts = registry.facts(graph.library.dataset(words["dataset"])[1])
-    pixels = facts.channels * facts.image_size**2
-    match job.stage:
-        case "data":
-            found = (facts.smallest_class or 0) * facts.classes * pixels
-        case "whiten":
-            found = 2 * 8 * pixels**2
-        case "experts":
-            found = _experts(job).shard_experts * len(_kept(job)) * 4 * _parameters(job, graph)
-        case "convexify":  # both ends and the waypoints
-            anchors = 2 + (0 if words["waypoints"] == "none" else 1 + words["waypoints"].count("-"))
-            made = graph.maker(job.input("trajectory"))
-            found = anchors * _disk(graph, made) // len(_kept(made))
-        case "distill":
-            method = job.sections["method"]
-            assert isinstance(method, Method)  # noqa: S101 (the graph put it there)
-            copies = 2 + (method.outer.iterations // method.outer.snapshot_every + 1 if method.outer else 1)
-            found = copies * facts.classes * int(words["ipc"]) * pixels * 4
-    return found
-
-
-def _experts(job: Job) -> Experts:
-    what = job.sections["experts"]
-    assert isinstance(what, Experts)  # noqa: S101 (the graph put it there)
-    return what
-
-
-def _kept(job: Job) -> tuple[int, ...]:
-    what = _experts(job)
-    return tuple(kept_epochs(what.kept_epochs, what.epochs))
-
-
-def _parameters(job: Job, graph: Graph) -> int:
-    from dcpipe.models.build import build
-
-    facts = registry.facts(graph.library.dataset(job.wildcards["dataset"])[1])
-    network = str(job.sections["network"])
-    return build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes).num_parameters

@@ -5,16 +5,15 @@ Layout and digest are looked at first, then labels, then images, a shard in memo
 
 import logging
 import shutil
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from dcpipe.data import split, store
-from dcpipe.data.facts import Facts
 from dcpipe.data.source import Part, Pixels, Rows, Source, digest_of
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Constants, Dataset, Raw
+from dcpipe.params.dataset import Dataset
+from dcpipe.params.facts import Facts
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task
 
@@ -26,13 +25,14 @@ def run(task: Task) -> None:
 
     Raises: UserError if the source is not there, not as it should be, or too small for the split.
     """
-    what, facts = task.section("dataset", Dataset), task.section("facts", Facts)
-    source: Source = import_module(task.section("source", str)).find(what, facts, task.root)
-    task.facts |= _identify(task, what, source)
+    config = task.section("dataset", Dataset)
+    facts = config.facts
+    source = config.source.open(facts, task.root)
+    task.facts |= _identify(task, config, source)
     part = source.part("train" if facts.own_test else "all")
-    rows = _cut(task, what, facts, part)
+    rows = _cut(task, config, facts, part)
     _refuse_full_disk(task.draft.folder, facts, sum(map(len, rows.values())))
-    standardisation = _standardisation(what, _write(task, facts, part, "train", rows["train"]))
+    standardisation = config.standardise.build(_write(task, facts, part, "train", rows["train"]))
     if len(rows["val"]):
         _write(task, facts, part, "val", rows["val"])
     if facts.own_test:
@@ -46,12 +46,12 @@ def run(task: Task) -> None:
     task.facts |= source.finish() | {"images": {name: len(chosen) for name, chosen in rows.items()}}
 
 
-def _identify(task: Task, what: Dataset, source: Source) -> dict[str, object]:
+def _identify(task: Task, config: Dataset, source: Source) -> dict[str, object]:
     """The digest of the source's bytes, for the card; compared with the params', or with what was published."""
     files = source.files()
     if files is None:
         return {}
-    found, given = digest_of(files), getattr(what.source, "digest", None)
+    found, given = digest_of(files), config.source.pinned_digest
     file = next((file for file, values in task.job.params.items() if "source.digest" in values), None)
     if given is None:
         source.refuse_unpublished(found)
@@ -63,12 +63,12 @@ def _identify(task: Task, what: Dataset, source: Source) -> dict[str, object]:
     return {"source_digest": found}
 
 
-def _cut(task: Task, what: Dataset, facts: Facts, part: Part) -> dict[str, Rows]:
+def _cut(task: Task, config: Dataset, facts: Facts, part: Part) -> dict[str, Rows]:
     _refuse_labels(task, facts, part)
-    counts = {"val": what.split.validation_per_class, "train": what.split.train_per_class}
-    if what.split.test_per_class is not None:
-        counts = {"test": what.split.test_per_class, **counts}
-    needed = sum(count or 0 for count in counts.values()) + (what.split.train_per_class is None)
+    counts = {"val": config.split.validation_per_class, "train": config.split.train_per_class}
+    if config.split.test_per_class is not None:
+        counts = {"test": config.split.test_per_class, **counts}
+    needed = sum(count or 0 for count in counts.values()) + (config.split.train_per_class is None)
     sizes = np.bincount(part.labels_N, minlength=facts.classes)
     rarest = int(sizes.argmin())
     if sizes[rarest] < needed:
@@ -76,7 +76,7 @@ def _cut(task: Task, what: Dataset, facts: Facts, part: Part) -> dict[str, Rows]
         what_lacks = f"the split needs {needed} images a class, and class {name} has {sizes[rarest]}"
         file = next(file for file, values in task.job.params.items() if "split.seed" in values)
         raise UserError(what_lacks, where=f"{file}: split", remedy="lower a count of it, or add images")
-    return split.stratified(part.labels_N, counts, Stream.root(what.split.seed, "split", what.source.kind))
+    return split.stratified(part.labels_N, counts, Stream.root(config.split.seed, "split", config.source.kind))
 
 
 def _refuse_labels(task: Task, facts: Facts, part: Part) -> None:
@@ -110,12 +110,3 @@ def _write(task: Task, facts: Facts, part: Part, name: store.Part, rows: Rows) -
 
     path = task.output("test" if name == "test" else "train")
     return store.write(path, name, part.labels_N[rows], shape, read)
-
-
-def _standardisation(what: Dataset, train: store.Moments) -> store.Standardisation:
-    if isinstance(what.standardise, Constants):
-        return store.Standardisation(tuple(what.standardise.mean), tuple(what.standardise.std))
-    if isinstance(what.standardise, Raw):
-        channels = len(train.standardisation().mean_C)
-        return store.Standardisation((0.0,) * channels, (1.0,) * channels)
-    return train.standardisation()

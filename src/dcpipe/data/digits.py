@@ -1,14 +1,10 @@
 """The digits that come with scikit-learn."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from dcpipe.data.facts import Facts
 from dcpipe.data.source import Part, PartName
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Dataset
 
 
 def load() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -29,7 +25,7 @@ def load() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return scaled, labels.astype(np.int64)
 
 
-class Digits:
+class DigitsOfScikitLearn:
     """One part, inside a package that is pinned."""
 
     def files(self) -> None:
@@ -47,8 +43,3 @@ class Digits:
     def finish(self) -> dict[str, object]:
         """Nothing to add."""
         return {}
-
-
-def find(what: Dataset, facts: Facts, root: Path) -> Digits:  # noqa: ARG001
-    """The digits; they are everywhere."""
-    return Digits()

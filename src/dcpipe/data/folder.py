@@ -21,23 +21,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcpipe.data import image_files, location
-from dcpipe.data.facts import Facts
 from dcpipe.data.image_files import Counts, ImageFiles, Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows, Source
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Dataset, FolderSource
+from dcpipe.params.facts import Facts
 
 log = logging.getLogger("dcpipe")
 
 
-def find(what: Dataset, facts: Facts, root: Path) -> Source:
+def find(name: str, facts: Facts, root: Path) -> Source:
     """The folder or the .npz file of that name.
 
     Raises: UserError naming what is missing or does not belong there.
     """
-    source = what.source
-    assert isinstance(source, FolderSource)  # noqa: S101 (the registry says so)
-    place = location.find(root, source.name)
+    place = location.find(root, name)
     packed = place if place.suffix == ".npz" else place.with_name(f"{place.name}.npz")
     if packed.is_file() and not place.is_dir():
         return Arrays(packed, facts)

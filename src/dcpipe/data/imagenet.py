@@ -3,15 +3,16 @@
 Only the folders of the classes that are asked for need be there, so a released subset will do.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from dcpipe.data import image_files, location
-from dcpipe.data.facts import Facts
 from dcpipe.data.image_files import ImageFiles, Listing, Problems
 from dcpipe.data.source import PartName
 from dcpipe.data.wnids import WNIDS
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Dataset, ImageNetSource
+from dcpipe.params.facts import Facts
 
 NAME = "imagenet"
 TRAIN_PER_CLASS, TEST_PER_CLASS = (732, 1300), (50, 50)
@@ -28,15 +29,13 @@ class ImageNet(ImageFiles):
         image_files.refuse_counts("test", self._parts["test"], *TEST_PER_CLASS, pin)
 
 
-def find(what: Dataset, facts: Facts, root: Path) -> ImageNet:
+def find(classes: Sequence[int] | Literal["all"], facts: Facts, root: Path) -> ImageNet:
     """The chosen classes in the data root's ImageNet.
 
     Raises: UserError naming the first folder that is missing or holds something else.
     """
-    source = what.source
-    assert isinstance(source, ImageNetSource)  # noqa: S101 (the registry says so)
     place = location.find(root, NAME)
-    wnids = WNIDS if source.classes == "all" else tuple(WNIDS[number] for number in source.classes)
+    wnids = WNIDS if classes == "all" else tuple(WNIDS[number] for number in classes)
     problems = Problems()
     parts = {name: _part(place / folder, wnids, problems) for name, folder in _FOLDERS}
     remedy = "unpack ILSVRC 2012 so that train/ and val/ have one folder a wnid"

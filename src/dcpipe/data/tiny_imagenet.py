@@ -8,10 +8,9 @@ place among the sorted wnids (wnids.txt itself is not sorted), for training and 
 from pathlib import Path
 
 from dcpipe.data import image_files, location
-from dcpipe.data.facts import Facts
 from dcpipe.data.image_files import ImageFiles, Listing, Problems
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Dataset
+from dcpipe.params.facts import Facts
 
 NAME = "tiny-imagenet"
 TRAIN_PER_CLASS, TEST_PER_CLASS = 500, 50
@@ -28,7 +27,7 @@ class TinyImageNet(ImageFiles):
             image_files.refuse_counts(part, self._parts["train" if part == "train" else "test"], count, count, pin)
 
 
-def find(what: Dataset, facts: Facts, root: Path) -> TinyImageNet:  # noqa: ARG001
+def find(facts: Facts, root: Path) -> TinyImageNet:
     """The set in the data root.
 
     Raises: UserError naming the folder or file that is not as published.

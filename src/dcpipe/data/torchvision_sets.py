@@ -10,15 +10,16 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dcpipe.data import location
-from dcpipe.data.facts import Facts
 from dcpipe.data.source import Part, PartName
 from dcpipe.errors import UserError
-from dcpipe.params.dataset import Dataset
+
+if TYPE_CHECKING:
+    from dcpipe.data.source_config import Torchvision
 
 Sums = Mapping[str, str | None]
 """The MD5 that each file (relative to the set's place) must have; None: it need only be there."""
@@ -168,16 +169,15 @@ class TorchvisionSet:
         return UserError(what, where=str(self._place), remedy="remove its files to have them fetched again")
 
 
-def find(what: Dataset, facts: Facts, root: Path) -> TorchvisionSet:  # noqa: ARG001
+def find(source: "Torchvision", root: Path) -> TorchvisionSet:
     """The set in the data root; a digest in the params stands in for the publisher's sums.
 
     Raises: UserError if it is not there and cannot be fetched.
     """
-    kind = what.source.kind
-    sums = published_sums(kind)
-    if getattr(what.source, "digest", None) is not None:
+    sums = published_sums(source.kind)
+    if source.digest is not None:
         sums = dict.fromkeys(sums)
-    return TorchvisionSet(kind, location.find(root, kind), sums)
+    return TorchvisionSet(source.kind, location.find(root, source.kind), sums)
 
 
 def _part(kind: str, data: Any) -> Part:

@@ -8,7 +8,7 @@ eps of 0.1 on pixels in [0, 1] few of them come near 1, so this is a partial whi
 moves every accuracy; it has no default here. Fit on training images in [0, 1], without standardising them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,25 @@ class Whitening:
     matrix_DD: Tensor
     inverse_DD: Tensor
     eps: float
+
+
+Fit = Callable[[Tensor], Whitening]
+"""Training images as they are stored (N x D, uint8) -> the whitening fitted on them."""
+
+KORNIA_PIXELS = 1024  # above, its singular value decomposition takes minutes; the eigendecomposition is equal
+CHUNK_ROWS = 4096
+
+
+def fit_zca(stored_ND: Tensor, *, eps: float) -> Whitening:
+    """ZCA of stored images (N x D, uint8), by `fit` where they are small and by `fit_by_eigh` where they are not."""
+
+    def chunks() -> Iterator[Tensor]:
+        for rows in torch.split(stored_ND, CHUNK_ROWS):
+            yield rows.double() / 255.0
+
+    if stored_ND.shape[1] <= KORNIA_PIXELS:
+        return fit(stored_ND.double() / 255.0, eps=eps)
+    return fit_by_eigh(chunks(), eps=eps)
 
 
 def fit(images_ND: Tensor, *, eps: float) -> Whitening:

@@ -5,8 +5,8 @@ import io
 
 from dcpipe import device
 from dcpipe.data import store
-from dcpipe.distillation import composition, preview, synthetic_set
-from dcpipe.distillation.result import Result
+from dcpipe.distillation import preview, synthetic_set
+from dcpipe.distillation.setting import Setting
 from dcpipe.params.method import Method
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task
@@ -30,8 +30,19 @@ def run(task: Task) -> None:
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
     train = store.load(data_path, "train", target, whitened_by)
     names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]))
-    stream = Stream.root(method.seed, "distill", *names)
-    result: Result = composition.load(composition.modules(method)[0]).run(task, method, train, stream, target)
+    setting = Setting(
+        method,
+        train,
+        ipc=int(words["ipc"]),
+        set_index=int(words["set"]),
+        stream=Stream.root(method.seed, "distill", *names),
+        device=target,
+        state=task.state,
+        name=task.job.name,
+        network=task.section("network", str) if "network" in task.job.sections else "",
+        trajectories=tuple(task.inputs("trajectories")) if "trajectories" in task.job.inputs else (),
+    )
+    result = method.matching.distiller()(setting)
     synthetic_set.save(task.output("synthetic"), result.synthetic)
     synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
     task.output("history").write_text(_csv(result.history))

@@ -10,7 +10,11 @@ def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
     """Raises: NonFiniteError naming the iteration and the tensor, before anything was updated with it."""
     for name, tensor in tensors.items():
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
-            rates = "labels.learning_rate" if name == "labels" else "images.learning_rate or step_size.learning_rate"
+            rates = (
+                "labels.optimiser.learning_rate"
+                if name == "labels"
+                else "images.optimiser.learning_rate or step_size.optimiser.learning_rate"
+            )
             remedy = f"lower {rates}; the state before it is kept"
             raise NonFiniteError(
                 f"{name.replace('_', ' ')} is not finite", where=f"iteration {iteration}", remedy=remedy
@@ -20,6 +24,6 @@ def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
 def refuse_bad_step_size(iteration: int, step_size: Tensor) -> None:
     """Raises: NonFiniteError if the learned step size would be zero or negative: students would climb."""
     if not float(step_size) > 0.0:
-        remedy = "lower step_size.learning_rate or step_size.initial; the state before it is kept"
+        remedy = "lower step_size.optimiser.learning_rate or step_size.initial; the state before it is kept"
         what = f"the step size would become {float(step_size):.3g}"
         raise NonFiniteError(what, where=f"iteration {iteration}", remedy=remedy)

@@ -1,8 +1,13 @@
 """What a distillation, or a choice of real images, ends with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.setting import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +17,7 @@ class Result:
     synthetic: SyntheticSet
     snapshots: list[tuple[int, SyntheticSet]]
     history: list[dict[str, int | float]] = field(default_factory=list)
+
+
+Distiller = Callable[["Setting"], Result]
+"""What makes a set."""

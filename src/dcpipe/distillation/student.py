@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.hypergradient.common import (
+from dcpipe.distillation.hypergradient.problem import (
     Apply,
     Augment,
     AugmentDraw,
     Inner,
-    InnerDraws,
+    Problem,
     Pulled,
     StepGradient,
     StepPullback,
@@ -105,24 +105,17 @@ def make_inner(
     return Inner(apply, *steps, augment, micro_batch)
 
 
-def run(
-    inner: Inner,
-    *,
-    images_NCHW: Tensor,
-    labels: Tensor,
-    step_size: Tensor,
-    start_P: Tensor,
-    draws: InnerDraws,
-    kept_from: int = 0,
-) -> tuple[tuple[Tensor, ...], Tensor]:
+def run(problem: Problem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
     """All steps, keeping no graph: the parameter vectors after steps `kept_from` to T (0 is the start), and the
     sum (P) of the T gradients.
     """
-    theta_P, step_size = start_P.detach(), step_size.detach()
+    inner, draws = problem.inner, problem.draws
+    images_NCHW, labels = problem.images_NCHW.detach(), problem.labels.detach()
+    theta_P, step_size = problem.start_P.detach(), problem.step_size.detach()
     thetas, sum_P = [theta_P], torch.zeros_like(theta_P)
     for step, (batch, draw) in enumerate(zip(draws.batches, draws.augmentations, strict=True)):
         rows = batch.to(images_NCHW.device)
-        gradient_P = _step_gradient(inner, theta_P, images_NCHW.detach()[rows], labels.detach()[rows], draw)
+        gradient_P = _step_gradient(inner, theta_P, images_NCHW[rows], labels[rows], draw)
         sum_P += gradient_P
         theta_P = theta_P - step_size * gradient_P
         if step < kept_from:
@@ -157,12 +150,6 @@ def step_pullback(
     if seen_BCHW is not raw_BCHW:
         (images_BCHW,) = torch.autograd.grad(seen_BCHW, raw_BCHW, images_BCHW)
     return Pulled(slope, curved_P, images_BCHW, torch.cat(logits) if logits else None)
-
-
-def check_learnable(labels: Tensor, *, labels_require_grad: bool) -> None:
-    """UserError when hard labels are to be learned: classes have no derivative."""
-    if labels_require_grad and not labels.is_floating_point():
-        raise UserError("hard labels cannot be learned", where="labels", remedy="choose soft labels")
 
 
 def augmented(inner: Inner, x_BCHW: Tensor, draw: AugmentDraw | None) -> Tensor:

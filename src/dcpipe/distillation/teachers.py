@@ -4,31 +4,15 @@ Legend: N images, C channels, H W pixels, K classes, P parameters.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-from dcpipe.distillation import composition
-from dcpipe.distillation.matching.common import Setting
-from dcpipe.experts.trajectory import Layout
-from dcpipe.models.build import build
+from dcpipe.distillation.setting import Setting
+from dcpipe.experts.trajectory import ExpertPath, Layout
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.trajectory import Trajectory
 
 BATCH = 1024
-
-
-class Path(Protocol):
-    """Experts behind one index, recorded or convex; `last_epoch` is the last that can be asked for."""
-
-    @property
-    def num_experts(self) -> int: ...
-
-    @property
-    def last_epoch(self) -> int: ...
-
-    def at(self, expert: int, time: float) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +20,14 @@ class Teachers:
     """The experts that a preset imitates, and their network."""
 
     model: FlatModel
-    path: Path
+    path: ExpertPath
 
     @classmethod
     def of(cls, setting: Setting) -> "Teachers":
         """Open the stores of a job."""
-        what, train, network = setting.method.matching, setting.train, setting.task.section("network", str)
-        assert isinstance(what, Trajectory)  # noqa: S101 (planning refuses teachers elsewhere)
-        model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
-        reader = getattr(composition.load(composition.PATHS[what.path.kind]), composition.READERS[what.path.kind])
-        return cls(model, cast(Path, reader(setting.task.inputs("trajectories"), Layout.of(network, model.layout))))
+        model = setting.model()
+        layout = Layout.of(setting.network, model.layout)
+        return cls(model, setting.method.matching.open_experts(setting.trajectories, layout))
 
     def last(self, expert: int) -> Tensor:
         """An expert's parameters (P, CPU) at the last epoch that can be asked for."""

@@ -70,13 +70,14 @@ class _NoAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
 
 
 def _stage(job: Job, wdir: str | None) -> dict[str, object]:
-    row = STAGES[job.stage]
+    stage = STAGES[job.stage]
     kinds: dict[str, list[object]] = {"outs": [], "metrics": [], "plots": []}
     for name, path in job.outputs.items():
-        if name in row.plots:
-            kinds["plots"].append({path: dict(zip("xy", row.plots[name], strict=True))})
+        payload = stage.payload(name)
+        if payload and payload.plot:
+            kinds["plots"].append({path: dict(zip("xy", payload.plot, strict=True))})
         else:
-            kinds["metrics" if name in row.metrics else "outs"].append(path)
+            kinds["metrics" if payload and payload.is_metrics else "outs"].append(path)
     deps = sorted({path for paths in job.inputs.values() for path in paths})
     return {
         "cmd": job.command,

@@ -13,7 +13,7 @@ from dcpipe.errors import DcpipeError, RefusedError
 from dcpipe.provenance import code_identity, staleness
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.stages import results_folder
+from dcpipe.workflow.stages import STAGES, results_folder
 
 
 def record(root: Path, experiment: str) -> int:
@@ -45,9 +45,10 @@ def adopt(root: Path, experiment: str) -> int:
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, experiment, jobs)
     settle_lock(root, experiment)
-    last = [path for name, path in jobs[-1].outputs.items()]
+    read = {path for job in jobs for paths in job.inputs.values() for path in paths}
+    last = [path for job in jobs if read.isdisjoint(job.outputs.values()) for path in job.outputs.values()]
     _snakemake(root, experiment, "--touch", "--forceall", "--", *last)
-    _snakemake(root, experiment, "--forcerun", "report")
+    _snakemake(root, experiment, "--forcerun", *(stage.name for stage in STAGES.values() if stage.is_view))
     stale = [plan.label for plan in snakemake.planned(root, experiment) if plan.needs_run]
     if stale:
         raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=results_folder(experiment))

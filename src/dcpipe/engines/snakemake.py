@@ -13,7 +13,7 @@ from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES, results_folder
+from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES, Stage
 
 Wildcards = Mapping[str, str]
 NO_RECORD = "DCPIPE_NO_RECORD"
@@ -44,6 +44,11 @@ class Flow:
         self._graph = Graph(root)
         self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)} if whole else None
 
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages, each after all that it reads."""
+        return list(STAGES.values())
+
     def targets(self) -> list[str]:
         """Every file of the experiment.
 
@@ -52,18 +57,22 @@ class Flow:
         """
         return [path for job in (self._jobs or {}).values() for path in job.outputs.values()]
 
-    def path(self, stage: str, output: str) -> str:
-        """An output's path with wildcards; the views' are those of this experiment."""
-        if stage == "report":
-            return f"{results_folder(self.experiment)}/{STAGES[stage].payloads[output]}"
-        return STAGES[stage].outputs[output]
+    def outputs(self, stage: str) -> dict[str, str]:
+        """The outputs' paths with wildcards, by name; the views' are those of this experiment."""
+        return STAGES[stage].outputs(self._words(stage))
+
+    def _words(self, stage: str) -> dict[str, str]:
+        """What the wildcards of a stage are in its rule's paths: themselves, but the paths of views hold none."""
+        if STAGES[stage].is_view:
+            return {"experiment": self.experiment}
+        return {wildcard.name: f"{{{wildcard.name}}}" for wildcard in STAGES[stage].wildcards}
 
     def job(self, stage: str, wildcards: Wildcards) -> Job:
         """The job of a rule's wildcards.
 
         Raises: UserError if the experiment has no such job.
         """
-        words = dict(wildcards.items()) | ({"experiment": self.experiment} if stage == "report" else {})
+        words = self._words(stage) | dict(wildcards.items())
         if self._jobs is None:
             return self._graph.job(stage, **words)
         label = STAGES[stage].label.format(**words)
@@ -111,7 +120,7 @@ class Flow:
 
     def log(self, stage: str) -> str:
         """The log's path with wildcards."""
-        return STAGES[stage].log.format_map(_Keep({"experiment": self.experiment} if stage == "report" else {}))
+        return STAGES[stage].log.format(**self._words(stage))
 
     def benchmark(self, stage: str) -> str:
         """The path of Snakemake's own measurement, with wildcards."""
@@ -120,6 +129,11 @@ class Flow:
     def resource(self, stage: str, name: str) -> Callable[[Wildcards], int]:
         """A resources (or threads) function."""
         return lambda wildcards: int(getattr(self.job(stage, wildcards).resources, name))
+
+    def resources(self, stage: str) -> dict[str, Callable[..., int]]:
+        """Resources functions by name; a stage whose jobs never ask for a GPU says nothing of it."""
+        gpu = {"gpu": self.resource(stage, "gpu")} if STAGES[stage].resources.gpu else {}
+        return {**gpu, "mem_mb": self.growing(stage, "mem_mb"), "runtime": self.resource(stage, "runtime")}
 
     def growing(self, stage: str, name: str) -> Callable[[Wildcards, int], int]:
         """A resources function: as much again with every attempt, where retries are allowed."""
@@ -136,11 +150,6 @@ class Flow:
         )
         if done.returncode:
             raise SystemExit(done.returncode)
-
-
-class _Keep(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return "{" + name + "}"
 
 
 @dataclass(frozen=True, slots=True)

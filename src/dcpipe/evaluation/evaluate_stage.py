@@ -6,36 +6,29 @@ import statistics
 from dcpipe import device
 from dcpipe.data import store
 from dcpipe.data.store import Images
-from dcpipe.distillation import synthetic_set
 from dcpipe.evaluation import selection
 from dcpipe.evaluation.measure import Measurer
 from dcpipe.evaluation.selection import Outcome
-from dcpipe.params.evaluation import Evaluation, SearchedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.workflow.task import Task
 
 
 def run(task: Task) -> None:
     """Measure, and write every single accuracy with mean and population standard deviation."""
-    what, network = task.section("evaluation", Evaluation), task.section("network", str)
+    config, network = task.section("evaluation", Evaluation), task.section("network", str)
     target = device.choose()
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
     parts: dict[str, Images] = {"test": store.load(task.input("test"), "test", target, whitened_by)}
-    if what.selection == "val-best" or isinstance(what.learning_rate, SearchedRate):
+    if config.selection.needs_validation or config.learning_rate.needs_validation:
         parts["val"] = store.load(task.input("train"), "val", target, whitened_by)
-    measure = Measurer(task, what, network, parts)
-    path = task.input("synthetic")
-    if what.selection == "last":
-        outcome = selection.last(synthetic_set.load(path), measure)
-    elif what.selection == "curve":
-        outcome = selection.curve(synthetic_set.load_snapshots(path), measure)
-    else:
-        outcome = selection.among(synthetic_set.load_snapshots(path), what, measure)
+    measure = Measurer(task, config, network, parts)
+    outcome = config.selection.build()(task.input("synthetic"), measure)
     scores = {
         "accuracies": outcome.accuracies,
         "mean": statistics.fmean(outcome.accuracies),
         "std": statistics.pstdev(outcome.accuracies),
         "n": len(outcome.accuracies),
-        "selection": "last" if what.selection == "curve" else what.selection,  # a curve chooses nothing
+        "selection": config.selection.reported_as,
         "network": network,
         **({} if outcome.iteration is None else {"iteration": outcome.iteration}),
         **(

@@ -32,13 +32,13 @@ class Search:
 class Measurer:
     """Trains networks on a set and measures them on a part."""
 
-    def __init__(self, task: Task, what: Evaluation, network: str, parts: Mapping[str, Images]) -> None:
+    def __init__(self, task: Task, config: Evaluation, network: str, parts: Mapping[str, Images]) -> None:
         some = parts["test"]
         self._model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
-        self._task, self._what, self._parts = task, what, parts
+        self._task, self._config, self._parts = task, config, parts
         words = task.job.wildcards
         names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]), network)
-        self._stream = Stream.root(what.seed, "evaluate", *names)
+        self._stream = Stream.root(config.seed, "evaluate", *names)
         saved = task.state.load("accuracies")
         self._known = cast(dict[str, float], saved[1]) if saved else {}
         self.searches: dict[int, Search] = {}  # by the iteration that the set is from
@@ -48,7 +48,7 @@ class Measurer:
 
         Raises: NonFiniteError if training left the finite numbers, at every rate where there are several.
         """
-        rates = protocol.rates(self._what, synthetic)
+        rates = self._config.learning_rate.build()(synthetic)
         if len(rates) > 1 and iteration not in self.searches:
             self.searches[iteration] = self._search(iteration, synthetic, rates)
         rate = self.searches[iteration].rate if len(rates) > 1 else rates[0]
@@ -68,11 +68,11 @@ class Measurer:
         return Search(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of equals
 
     def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
-        keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._what.networks)]
+        keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
         synthetic = synthetic.to(self._parts[on].images_NCHW.device)
         # groups are the same whatever is known already: a network's last bits may depend on its neighbours
-        for first in track(range(0, len(keys), self._what.side_by_side), self._task.job.name):
-            group = range(first, min(first + self._what.side_by_side, len(keys)))
+        for first in track(range(0, len(keys), self._config.side_by_side), self._task.job.name):
+            group = range(first, min(first + self._config.side_by_side, len(keys)))
             if any(keys[index] not in self._known for index in group):
                 for index, network in zip(group, self._train(rate, synthetic, group), strict=True):
                     found = accuracy(self._model, network.theta_P, self._parts[on], network.statistics)
@@ -84,9 +84,9 @@ class Measurer:
         # the same networks for every iteration's set: sets are compared on equal terms, and the finished set scores
         # the same whether it was chosen or the last
         streams = [self._stream.child("network", index) for index in group]
-        if self._what.side_by_side > 1:
-            return side_by_side.train(self._model, synthetic, self._what, rate, streams)
-        return [protocol.train(self._model, synthetic, self._what, rate, stream) for stream in streams]
+        if self._config.side_by_side > 1:
+            return side_by_side.train(self._model, synthetic, self._config, rate, streams)
+        return [protocol.train(self._model, synthetic, self._config, rate, stream) for stream in streams]
 
     def _save_when_due(self) -> None:
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn

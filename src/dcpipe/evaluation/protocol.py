@@ -5,7 +5,7 @@ weight decay; E + 1 passes; after pass E // 2 + 1 the rate is cut and the optimi
 their batches' statistics and are tested with the running ones, which nothing starts anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from dcpipe.errors import NonFiniteError
 from dcpipe.experts.step import Step
 from dcpipe.models.flat import FlatModel, Statistics, blended
 from dcpipe.models.sgd import SGD
-from dcpipe.params.evaluation import Evaluation, FixedRate, SearchedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
 
 
@@ -29,7 +29,7 @@ class Trained:
     statistics: Statistics
 
 
-def train(model: FlatModel, synthetic: SyntheticSet, what: Evaluation, rate: float, stream: Stream) -> Trained:
+def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: float, stream: Stream) -> Trained:
     """One fresh network trained on the set, at `rate` in the first half. Last partial batches are kept.
 
     Raises: NonFiniteError if training left the finite numbers.
@@ -37,10 +37,10 @@ def train(model: FlatModel, synthetic: SyntheticSet, what: Evaluation, rate: flo
     images, labels = synthetic.images_NCHW, synthetic.targets
     theta, statistics = start(model, images, stream)
     order_of, draws = stream.child("order").generator(), stream.child("augmentation").generator()
-    step = Step(model, augment.parse(what.augmentation), what.sharpness)
-    for optimiser in optimisers(what, rate):
+    step = Step(model, augment.parse(config.augmentation), config.sharpness.build())
+    for optimiser in optimisers(config, rate):
         order = torch.randperm(len(labels), generator=order_of).to(labels.device)
-        for rows in torch.split(order, min(what.batch, len(labels))):
+        for rows in torch.split(order, min(config.batch, len(labels))):
             _, direction, seen = step(theta, images[rows], labels[rows], draws)
             theta = optimiser.step(theta, direction)
             statistics = blended(statistics, seen)
@@ -53,26 +53,32 @@ def start(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tuple[Tensor
     return theta, {name: value.to(images_NCHW.device) for name, value in model.initial_statistics().items()}
 
 
-def optimisers(what: Evaluation, rate: float) -> Iterator[SGD]:
+def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:
     """The optimiser of each of the E + 1 passes: one, and after the cut another."""
-    optimiser = SGD(rate, what.momentum, what.weight_decay)
-    for epoch in range(what.epochs + 1):
+    optimiser = SGD(rate, config.momentum, config.weight_decay)
+    for epoch in range(config.epochs + 1):
         yield optimiser
-        if epoch == what.epochs // 2 + 1:
-            optimiser = SGD(rate * what.decay, what.momentum, what.weight_decay)
+        if epoch == config.epochs // 2 + 1:
+            optimiser = SGD(rate * config.decay, config.momentum, config.weight_decay)
 
 
 def finite(networks: Sequence[Trained]) -> Sequence[Trained]:
     """The networks themselves. Raises: NonFiniteError unless all their parameters are finite."""
     if not all(bool(torch.isfinite(network.theta_P).all()) for network in networks):
-        what_happened = "a network trained on this set has parameters that are not finite"
-        raise NonFiniteError(what_happened, remedy="its step size may be too large for this protocol")
+        problem = "a network trained on this set has parameters that are not finite"
+        raise NonFiniteError(problem, remedy="its step size may be too large for this protocol")
     return networks
 
 
-def rates(what: Evaluation, synthetic: SyntheticSet) -> tuple[float, ...]:
-    """The rates of the first half that are in question: the protocol's, the set's own step size, or several."""
-    given = what.learning_rate
-    if isinstance(given, SearchedRate):
-        return tuple(given.values)
-    return (given.value if isinstance(given, FixedRate) else float(synthetic.step_size),)
+Rates = Callable[[SyntheticSet], tuple[float, ...]]
+"""A set -> the rates of the first half that are in question for it, ascending."""
+
+
+def own_rate(synthetic: SyntheticSet) -> tuple[float, ...]:
+    """The set's own step size."""
+    return (float(synthetic.step_size),)
+
+
+def given_rates(rates: tuple[float, ...], synthetic: SyntheticSet) -> tuple[float, ...]:  # noqa: ARG001
+    """The protocol's, whatever the set."""
+    return rates

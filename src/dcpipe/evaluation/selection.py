@@ -1,10 +1,11 @@
 """Which of a method's sets is the one that counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
 
-from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.evaluation import Evaluation
+from dcpipe.distillation.synthetic_set import SyntheticSet, load, load_snapshots
 
 LAST = -1  # stands for the iteration of the finished set
 
@@ -24,25 +25,31 @@ class Outcome:
     curve: list[tuple[int, list[float]]] = field(default_factory=list)
 
 
-def last(synthetic: SyntheticSet, measure: Measure) -> Outcome:
+class Choice(Protocol):
+    """From a file of one set, or of snapshots where the rule reads them, to the outcome."""
+
+    def __call__(self, path: Path, measure: Measure) -> Outcome: ...
+
+
+def last(path: Path, measure: Measure) -> Outcome:
     """The finished set."""
-    return Outcome(measure("test", LAST, synthetic), None)
+    return Outcome(measure("test", LAST, load(path)), None)
 
 
-def curve(snapshots: Sequence[tuple[int, SyntheticSet]], measure: Measure) -> Outcome:
+def curve(path: Path, measure: Measure) -> Outcome:
     """The finished set, whatever the ones before it do; they are tested too."""
-    *before, (end, finished) = snapshots
+    *before, (end, finished) = load_snapshots(path)
     accuracies = measure("test", LAST, finished)
     found = [(iteration, measure("test", iteration, synthetic)) for iteration, synthetic in before]
     return Outcome(accuracies, None, [*found, (end, accuracies)])
 
 
-def among(snapshots: Sequence[tuple[int, SyntheticSet]], what: Evaluation, measure: Measure) -> Outcome:
-    """`val-best`: best mean on validation, then tested once. `legacy-max`: best mean on test itself."""
-    on = "val" if what.selection == "val-best" else "test"
-    means = {iteration: _mean(measure(on, iteration, synthetic)) for iteration, synthetic in snapshots}
-    best = max(means, key=lambda iteration: means[iteration])  # the earliest of equals
-    return Outcome(measure("test", best, dict(snapshots)[best]), best)
+def best_on(part: Literal["val", "test"], path: Path, measure: Measure) -> Outcome:
+    """The snapshot of the best mean on a part, then tested once; the earliest of equals."""
+    snapshots = dict(load_snapshots(path))
+    means = {iteration: _mean(measure(part, iteration, synthetic)) for iteration, synthetic in snapshots.items()}
+    best = max(means, key=lambda iteration: means[iteration])
+    return Outcome(measure("test", best, snapshots[best]), best)
 
 
 def _mean(values: list[float]) -> float:

@@ -23,7 +23,7 @@ from dcpipe.random import Stream
 
 
 def train(
-    model: FlatModel, synthetic: SyntheticSet, what: Evaluation, rate: float, streams: Sequence[Stream]
+    model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: float, streams: Sequence[Stream]
 ) -> Sequence[Trained]:
     """One fresh network for each stream, as `protocol.train` trains it.
 
@@ -35,11 +35,11 @@ def train(
     statistics = {name: torch.stack([found[name] for _, found in fresh]) for name in fresh[0][1]}
     orders_of = [stream.child("order").generator() for stream in streams]
     draws_of = [stream.child("augmentation").generator() for stream in streams]
-    step = Step(model, augment.parse(what.augmentation), what.sharpness, functional_pass)
+    step = Step(model, augment.parse(config.augmentation), config.sharpness.build(), functional_pass)
     directions = vmap(step.direction)
-    for optimiser in optimisers(what, rate):
+    for optimiser in optimisers(config, rate):
         orders_MN = torch.stack([torch.randperm(len(labels), generator=one) for one in orders_of]).to(labels.device)
-        for rows_MB in torch.split(orders_MN, min(what.batch, len(labels)), dim=1):
+        for rows_MB in torch.split(orders_MN, min(config.batch, len(labels)), dim=1):
             pairs = zip(rows_MB, draws_of, strict=True)
             batches_MBCHW = torch.stack([step.augmented(images[rows], draws) for rows, draws in pairs])
             _, directions_MP, seen = directions(thetas_MP, batches_MBCHW, labels[rows_MB])

@@ -21,15 +21,15 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import location
-from dcpipe.data.facts import Facts
 from dcpipe.errors import UserError
 from dcpipe.experts import trajectory
 from dcpipe.experts.convex import step_lengths
-from dcpipe.experts.epochs import kept_epochs
 from dcpipe.experts.trajectory import Recording
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.experts import Experts, Imported
+from dcpipe.params.epochs import kept_epochs
+from dcpipe.params.experts import Experts
+from dcpipe.params.facts import Facts
 from dcpipe.params.resolve import Resolved
 from dcpipe.progress import track
 from dcpipe.provenance import artifact, card, staleness
@@ -64,9 +64,8 @@ class Wanted:
     @classmethod
     def of(cls, job: Job) -> "Wanted":
         """What one of the jobs asks for."""
-        params, known, network = job.sections["experts"], job.sections["facts"], str(job.sections["network"])
-        assert isinstance(params, Experts)  # noqa: S101 (the graph put it there)
-        assert isinstance(known, Facts)  # noqa: S101 (the graph put it there)
+        params, known = job.section("experts", Experts), job.section("facts", Facts)
+        network = job.section("network", str)
         model = build(network, channels=known.channels, image_size=known.image_size, classes=known.classes)
         return cls(params, network, model)
 
@@ -111,7 +110,6 @@ def run(task: Task) -> None:
     Raises: UserError if the files are not there, have another digest, or are not as the params say.
     """
     what, words = task.section("experts", Experts), task.job.wildcards
-    assert isinstance(what.origin, Imported)  # noqa: S101 (the stage asked)
     by_hand = f"or name them: `dcpipe import-buffers {words['dataset']} {words['experts']} FILE...`"
     try:
         place = location.find(task.root, FOLDER) / words["dataset"] / words["experts"]
@@ -122,8 +120,8 @@ def run(task: Task) -> None:
         told = "these experts are imported, and no published file is here"
         raise UserError(told, where=str(place), remedy=f"put them there, {by_hand}")
     entries = _entries(files)
-    if _digest(entries) != what.origin.digest:
-        told = f"the files have the digest {_digest(entries)}, and the params say {what.origin.digest}"
+    if _digest(entries) != what.origin.pinned_digest:
+        told = f"the files have the digest {_digest(entries)}, and the params say {what.origin.pinned_digest}"
         raise UserError(told, where=str(place), remedy="pin these in origin.digest, or put the pinned ones there")
     wanted, first = Wanted.of(task.job), int(words["shard"]) * what.shard_experts
     _write(task, wanted, _recordings(files, wanted, set(range(first, first + what.shard_experts))), entries)
@@ -165,13 +163,13 @@ def _ordered(files: Sequence[Path]) -> list[Path]:
 
 
 def _refuse_origin(resolved: Resolved, what: Experts, digest: str) -> None:
-    given = what.origin
-    if not isinstance(given, Imported):
+    pinned = what.origin.pinned_digest
+    if pinned is None:
         where = _place(resolved, "origin.kind")
         remedy = f"make a variant of it with `origin: {{kind: imported, digest: {digest}}}`, and import that"
         raise UserError("says that these experts are trained here", where=where, remedy=remedy)
-    if given.digest != digest:
-        told, remedy = f"the files have the digest {digest}, not {given.digest}", "pin these, or give the pinned ones"
+    if pinned != digest:
+        told, remedy = f"the files have the digest {digest}, not {pinned}", "pin these, or give the pinned ones"
         raise UserError(told, where=_place(resolved, "origin.digest"), remedy=remedy)
 
 

@@ -31,6 +31,10 @@ class Direction:
     perturbed_gradient_P: Tensor
 
 
+DirectionRule = Callable[[Gradient, Tensor], Direction]
+"""(gradient at any parameters, the network's parameters (P)) -> what to descend."""
+
+
 def perturbation(theta_P: Tensor, gradient_P: Tensor, *, radius: float, adaptive: bool) -> Tensor:
     """The step from theta to the first-order maximum of the loss within the ball.
 

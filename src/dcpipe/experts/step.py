@@ -8,9 +8,8 @@ from torch import Tensor
 
 from dcpipe.data import augment
 from dcpipe.data.augment import Family
-from dcpipe.experts.sharpness import gsam_direction
+from dcpipe.experts.sharpness import DirectionRule
 from dcpipe.models.flat import FlatModel, Statistics
-from dcpipe.params.experts import Gsam, NoSharpness
 
 Passed = tuple[Tensor, Tensor, Statistics]
 """A batch's mean loss (0-d), its gradient (P), and what its batch norms saw; all detached."""
@@ -36,7 +35,7 @@ class Step:
 
     model: FlatModel
     strategy: tuple[Family, ...]
-    sharpness: NoSharpness | Gsam
+    rule: DirectionRule
     run_pass: Callable[[FlatModel, Tensor, Tensor, Tensor], Passed] = one_pass
 
     def __call__(self, theta_P: Tensor, images_BCHW: Tensor, labels_B: Tensor, draws: torch.Generator) -> Passed:
@@ -57,15 +56,12 @@ class Step:
         The loss and the statistics are the first pass's: in the public GSAM code, too, the second one, at the
         perturbed parameters, leaves the running statistics alone.
         """
-        if isinstance(self.sharpness, NoSharpness):
-            return self.run_pass(self.model, theta_P, images_BCHW, labels_B)
         passes: list[Passed] = []
 
         def gradient(at_P: Tensor) -> Tensor:
             passes.append(self.run_pass(self.model, at_P, images_BCHW, labels_B))
             return passes[-1][1]
 
-        rule = self.sharpness
-        found = gsam_direction(gradient, theta_P, radius=rule.radius, alpha=rule.alpha, adaptive=rule.adaptive)
+        direction_P = self.rule(gradient, theta_P).d_P
         loss, _, seen = passes[0]
-        return loss, found.d_P, seen
+        return loss, direction_P, seen

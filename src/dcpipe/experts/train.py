@@ -79,7 +79,7 @@ class Trainer:
         draws = self.stream.child("augmentation", progress.epoch).generator()
         total = torch.zeros((), device=order.device)
         before_P = progress.theta_P
-        step = Step(self.model, augment.parse(self.params.augmentation), self.params.sharpness)
+        step = Step(self.model, augment.parse(self.params.augmentation), self.params.sharpness.build())
         for rows in torch.split(order, self.params.batch):
             batch = self.train.images_NCHW[rows], self.train.labels_N[rows]
             loss, direction, seen = step(progress.theta_P, *batch, draws)
@@ -88,8 +88,8 @@ class Trainer:
             total += loss * len(rows)
         mean = float(total) / len(order)
         if not math.isfinite(mean) or not bool(torch.isfinite(progress.theta_P).all()):
-            what = f"the training loss or the parameters are not finite in epoch {progress.epoch + 1}"
-            raise NonFiniteError(what, remedy="lower the experts' learning_rate")
+            problem = f"the training loss or the parameters are not finite in epoch {progress.epoch + 1}"
+            raise NonFiniteError(problem, remedy="lower the experts' learning_rate")
         progress.velocity_P = optimiser.velocity_P
         progress.losses.append(mean)
         progress.lengths.append(step_lengths(before_P, progress.theta_P, self.tiles).tolist())

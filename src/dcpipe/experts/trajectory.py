@@ -13,7 +13,7 @@ from them (those use their own batches'), and published files have none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -83,6 +83,20 @@ def write(
         arrays.write_rows(path, name, table, chunk_rows=count)
 
 
+class ExpertPath(Protocol):
+    """Experts behind one index, recorded or convex; `last_epoch` is the last that can be asked for."""
+
+    @property
+    def num_experts(self) -> int: ...
+
+    @property
+    def last_epoch(self) -> int: ...
+
+    def at(self, expert: int, time: float) -> Tensor:
+        """An expert's parameters (P, float32, CPU) at a time in epochs; only some paths know fractions."""
+        ...
+
+
 class Recorded:
     """Experts of one or more shards behind one index; only the chunks asked for are read.
 
@@ -119,13 +133,13 @@ class Recorded:
         """The last epoch that was kept."""
         return max(self._row_of)
 
-    def at(self, expert: int, epoch: int) -> Tensor:
-        """An expert's parameters (P, float32, CPU) after an epoch; epoch 0 is before any training.
+    def at(self, expert: int, time: float) -> Tensor:
+        """An expert's parameters (P, float32, CPU) after an epoch (a whole number); epoch 0 is before any training.
 
         Raises: UserError if the epoch was not kept, CorruptArtifactError if what was kept is gone: both would
         read as zeros.
         """
-        return self._read("theta", expert, epoch)
+        return self._read("theta", expert, time)
 
     def statistics_at(self, expert: int, epoch: int) -> Tensor:
         """The running statistics (S, float32, CPU) of an expert's batch norms after an epoch.
@@ -138,14 +152,14 @@ class Recorded:
             raise UserError(what, where=str(path), remedy="train these experts here")
         return self._read("statistics", expert, epoch)
 
-    def _read(self, name: str, expert: int, epoch: int) -> Tensor:
+    def _read(self, name: str, expert: int, epoch: float) -> Tensor:
         path, row = self._places[expert]
         if epoch not in self._row_of:
             kept = ", ".join(map(str, sorted(self._row_of)))
             raise UserError(
                 f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs"
             )
-        found = arrays.read(path, name, (row, self._row_of[epoch], slice(None)))
+        found = arrays.read(path, name, (row, self._row_of[int(epoch)], slice(None)))
         if not found.any():  # no network is all zeros, nor are variances: a shard that vanished since it was opened is
             remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
             raise CorruptArtifactError(f"expert {row} has nothing at epoch {epoch}", where=str(path), remedy=remedy)

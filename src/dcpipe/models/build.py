@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dcpipe.models.flat import FlatModel
-from dcpipe.models.names import ClassicName, ConvNetName, module_of, parse
+from dcpipe.params.network_name import ClassicName, ConvNetName, module_of, parse
 
 
 class _Build(Protocol):

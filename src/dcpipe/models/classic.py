@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from dcpipe.models.names import ClassicName, ConvNetName, refuse_size
+from dcpipe.params.network_name import ClassicName, ConvNetName, refuse_size
 
 Body = tuple[list[nn.Module], int]  # the layers up to the features, and how many features they give
 

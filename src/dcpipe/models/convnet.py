@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcpipe.models.names import GROUPS, Activation, ClassicName, ConvNetName, Norm, refuse_size
+from dcpipe.params.network_name import GROUPS, Activation, ClassicName, ConvNetName, Norm, refuse_size
 
 
 class AveragePool(nn.Module):

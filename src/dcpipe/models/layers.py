@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dcpipe.models.convnet import Block, ConvNet, build
 from dcpipe.models.flat import FlatModel
-from dcpipe.models.names import parse
+from dcpipe.params.network_name import parse
 
 
 class LayeredConvNet(FlatModel):

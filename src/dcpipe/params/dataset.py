@@ -1,92 +1,90 @@
 """A dataset: where the images come from, how they are split and standardised, which network goes with it."""
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from dcpipe.errors import UserError
-from dcpipe.models import names
-from dcpipe.params.schema import STRICT, Count, FiniteFloat, Index, Name, PositiveFloat
+from dcpipe.params.axis import At, AxisValue
+from dcpipe.params.facts import Facts
+from dcpipe.params.network_name import check_network
+from dcpipe.params.resolve import Resolved
+from dcpipe.params.schema import STRICT, Count, Index
+
+if TYPE_CHECKING:
+    from dcpipe.data.source import Source
+    from dcpipe.data.store import Moments, Standardisation
+    from dcpipe.data.whitening import Fit
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 """Which bytes a source must hold; preparing it with null says what to write here."""
 
-IMAGENET_CLASSES = 1000
+
+@plain_dataclass(frozen=True, slots=True)
+class DatasetContext:
+    """What the values of a dataset are checked against."""
+
+    resolved: Resolved
+    dataset: "Dataset"
+    facts: Facts
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DigitsSource:
-    """1,797 handwritten digits, 8x8 grey, from UCI's optical recognition set; they come with scikit-learn."""
+class DatasetValue(AxisValue, axis="any value of a dataset"):
+    """A value on an axis of a dataset."""
 
-    kind: Literal["digits"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TorchvisionSource:
-    """A set that torchvision reads, and downloads where it is missing (SVHN without its `extra` part).
-
-    Where it is (see `dcpipe.data.location`) is no param. With `digest` null the files must have the sums that their
-    publishers state; a given digest takes the place of those.
-    """
-
-    kind: Literal["mnist", "fashion-mnist", "svhn", "cifar10", "cifar100"]
-    digest: Digest | None
+    def check(self, at: At, context: DatasetContext) -> None:
+        """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TinyImageNetSource:
-    """Tiny ImageNet as it is unpacked from tiny-imagenet-200.zip; its published validation part is the test part."""
-
-    kind: Literal["tiny-imagenet"]
-    digest: Digest | None  # null: 500 and 50 images a class, as published
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ImageNetSource:
-    """Classes of ILSVRC 2012 from train/<wnid>/ and val/<wnid>/; its validation part is the test part.
-
-    `classes` are positions among the 1,000 sorted wnids, as the papers give them; the label of a class is its place
-    in this list. Images are squeezed to `image_size` pixels a side, whatever their aspect, as published.
-    """
-
-    kind: Literal["imagenet"]
-    classes: list[Annotated[int, Field(ge=0, lt=IMAGENET_CLASSES)]] | Literal["all"]
-    image_size: Count
-    digest: Digest | None  # null: 732 to 1,300 and 50 images a class, as published
+class SourceConfig(DatasetValue, axis="source"):
+    """Where the images come from."""
 
     @property
-    def num_classes(self) -> int:
-        """How many classes are taken."""
-        return IMAGENET_CLASSES if self.classes == "all" else len(self.classes)
+    def pinned_digest(self) -> str | None:
+        """Which bytes it must hold; None where its publisher says so, or nobody does."""
+        return None
 
-    @field_validator("classes")
-    @classmethod
-    def _classes(cls, classes: list[int] | Literal["all"]) -> list[int] | Literal["all"]:
-        if classes != "all" and len(classes) < 2:
-            raise ValueError("there must be two classes or more")
-        twice = sorted({number for number in classes if classes.count(number) > 1}) if classes != "all" else []
-        if twice:
-            raise ValueError(f"class {twice[0]} is named twice")
-        return classes
+    @property
+    def folder(self) -> str | None:
+        """Its name in the data root; None where it comes inside a package."""
+        return self.kind
+
+    @abstractmethod
+    def facts(self, split: "Split") -> Facts:
+        """What is known of the images before any is read."""
+
+    @property
+    @abstractmethod
+    def test_images(self) -> int | None:
+        """How many images its own test part has; None where it has none, or only reading tells."""
+
+    @abstractmethod
+    def open(self, facts: Facts, root: Path) -> "Source":
+        """Find it in the data root; nothing is read yet. Raises: UserError naming what is missing."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FolderSource:
-    """Images of your own: a folder a class, or arrays in an .npz file, found under `name` in the data root.
+class StandardiseConfig(DatasetValue, axis="standardisation"):
+    """How pixels are standardised when they are loaded."""
 
-    With `split.test_per_class` null the data has a test part (folders train/ and test/, or arrays train_images,
-    train_labels, test_images, test_labels); with a count it is one tree (or images, labels) that is cut.
-    What does not fit is fitted: other sizes are squeezed to `image_size` pixels a side, other colours turned into
-    `channels`; the card counts both.
-    """
+    @abstractmethod
+    def build(self, train: "Moments") -> "Standardisation":
+        """Mean and deviation a channel, given those of the training images."""
 
-    kind: Literal["folder"]
-    name: Name
-    classes: Annotated[int, Field(ge=2)]
-    channels: Literal[1, 3]
-    image_size: Count
-    digest: Digest | None
+
+class WhiteningConfig(DatasetValue, axis="whitening"):
+    """Whether and how images are whitened."""
+
+    @property
+    def fit_threads(self) -> int | None:
+        """Numeric threads of the fit; None where nothing is fitted."""
+        return None
+
+    @abstractmethod
+    def build(self) -> "Fit":
+        """What fits the whitening on training images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -98,78 +96,22 @@ class Split:
     stratified (null: all). All by the named seed.
     """
 
-    seed: Index
-    test_per_class: Count | None
-    validation_per_class: Index
-    train_per_class: Count | None
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FromTrain:
-    """Mean and standard deviation a channel, measured on the training images."""
-
-    kind: Literal["from-train"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Raw:
-    """Pixels in [0, 1] as they are; for datasets that are whitened instead."""
-
-    kind: Literal["none"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Constants:
-    """Published mean and standard deviation a channel, in units of [0, 1] pixels."""
-
-    kind: Literal["constants"]
-    mean: list[FiniteFloat]
-    std: list[PositiveFloat]
-
-
-Source = Annotated[
-    DigitsSource | TorchvisionSource | TinyImageNetSource | ImageNetSource | FolderSource,
-    Field(discriminator="kind"),
-]
-Standardise = Annotated[FromTrain | Constants | Raw, Field(discriminator="kind")]
-
-
-def check_network(name: str) -> str:
-    """A network name in its one spelling; `native` stands for the dataset's own."""
-    if name != "native":
-        try:
-            names.parse(name)
-        except UserError as error:
-            raise ValueError(str(error)) from error
-    return name
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class NoWhitening:
-    """Images are standardised."""
-
-    kind: Literal["none"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Zca:
-    """Images are whitened by ZCA with T = U (s + eps)^-1/2 U^T, fitted on train in float64."""
-
-    kind: Literal["zca"]
-    eps: PositiveFloat
-    threads: Count  # of the decomposition: other numbers of threads give other last bits
+    seed: Index = Field(description="root of the draw")
+    test_per_class: Count | None = Field(description="test images of each class; null: the source's own test part")
+    validation_per_class: Index = Field(description="images of each class cut from the training part; 0: none")
+    train_per_class: Count | None = Field(description="images of each class that are kept; null: all that are left")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Dataset:
     """A params/datasets file."""
 
-    description: str
-    source: Source
+    description: str = Field(description="what the dataset is, for lists")
+    source: SourceConfig
     split: Split
-    standardise: Standardise
-    whitening: Annotated[NoWhitening | Zca, Field(discriminator="kind")]
-    network: str
+    standardise: StandardiseConfig
+    whitening: WhiteningConfig
+    network: str = Field(description="the network that goes with it; experiments call it native")
 
     @field_validator("network")
     @classmethod
@@ -177,3 +119,15 @@ class Dataset:
         if name == "native":
             raise ValueError("a dataset must name its network")
         return check_network(name)
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the images before any is read."""
+        return self.source.facts(self.split)
+
+    @property
+    def train_images_a_class(self) -> int | None:
+        """How many images of the rarest class are left to train on; None where only reading the source tells."""
+        split, smallest = self.split, self.facts.smallest_class
+        left = None if smallest is None else smallest - (split.test_per_class or 0) - split.validation_per_class
+        return min((count for count in (split.train_per_class, left) if count is not None), default=None)

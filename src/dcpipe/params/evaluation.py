@@ -1,45 +1,84 @@
 """A protocol: how networks are trained on a synthetic set and how their accuracy becomes a number."""
 
-from itertools import pairwise
-from typing import Annotated, Literal
+from abc import abstractmethod
+from dataclasses import dataclass as plain_dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
+from dcpipe.params.axis import At, AxisValue
 from dcpipe.params.compute import Compute
-from dcpipe.params.experts import Gsam, NoSharpness
-from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
+from dcpipe.params.dataset import Dataset
+from dcpipe.params.flatness import FlatnessConfig
+from dcpipe.params.resolve import Resolved
+from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat
+
+if TYPE_CHECKING:
+    from dcpipe.evaluation.protocol import Rates
+    from dcpipe.evaluation.selection import Choice
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class OwnRate:
-    """The step size that the set was distilled with (a coreset carries one of its preset)."""
+@plain_dataclass(frozen=True, slots=True)
+class EvaluationContext:
+    """What the values of a protocol are checked against."""
 
-    kind: Literal["own"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FixedRate:
-    """One learning rate for every set."""
-
-    kind: Literal["fixed"]
-    value: PositiveFloat
+    resolved: Resolved
+    evaluation: "Evaluation"
+    dataset: Dataset
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SearchedRate:
-    """For every set the one of `values` that does best on the validation part; the smallest of equals."""
+class EvaluationValue(AxisValue, axis="any value of a protocol"):
+    """A value on an axis of a protocol."""
 
-    kind: Literal["searched"]
-    values: Annotated[list[PositiveFloat], Field(min_length=2)]
+    needs_validation: ClassVar[bool] = False  # whether it looks at validation images
 
-    @field_validator("values")
-    @classmethod
-    def _ascend(cls, values: list[float]) -> list[float]:
-        if any(after <= before for before, after in pairwise(values)):
-            raise ValueError("rates must ascend")
-        return values
+    def check(self, at: At, context: EvaluationContext) -> None:
+        """Refuse a protocol that looks at validation images where there are none. Raises: UserError."""
+        if self.needs_validation and context.dataset.split.validation_per_class == 0:
+            key = at.key if at.key in at.resolved.leaves else f"{at.key}.kind"
+            problem = f"{self.kind} needs validation images and the dataset has none"
+            remedy = "use a dataset variant with split.validation_per_class above 0"
+            raise at.error_at(key, problem, remedy)
+
+
+class RateConfig(EvaluationValue, axis="evaluation rate"):
+    """The learning rate of the first half of training."""
+
+    @property
+    def candidates(self) -> int:
+        """How many rates each network is trained with."""
+        return 1
+
+    @property
+    def constant(self) -> float | None:
+        """The rate that every set has; None where sets have their own."""
+        return None
+
+    @property
+    @abstractmethod
+    def phrase(self) -> str:
+        """What a report says of it."""
+
+    @abstractmethod
+    def build(self) -> "Rates":
+        """The rates that are in question for a set."""
+
+
+class ChoiceConfig(EvaluationValue, axis="evaluation selection", shorthand=True):
+    """Which of a method's sets is the one that counts."""
+
+    reads_snapshots: ClassVar[bool] = True  # whether it looks at the sets of earlier iterations
+
+    @property
+    def reported_as(self) -> str:
+        """The name that scores give the rule."""
+        return self.kind
+
+    @abstractmethod
+    def build(self) -> "Choice":
+        """What chooses, and measures."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,23 +87,20 @@ class Evaluation:
 
     `epochs` is E of the published protocols: E + 1 passes are made, and after pass E // 2 + 1 the rate is
     multiplied by `decay` and the optimiser made anew (its momentum starts from zero).
-    `selection`: `last` is the finished set; `val-best` the snapshot that does best on the validation part;
-    `legacy-max` the one that does best on test, which is selection on test data and is named so; `curve` is `last`,
-    with the test accuracy of every snapshot beside it for the report.
     `side_by_side` networks are trained at once, which alters sums by rounding.
     """
 
     description: str
     seed: Index
-    networks: Count  # fresh networks trained on each set
-    side_by_side: Count  # of these at once; 1: one after the other
+    networks: Count = Field(description="fresh networks trained on each set")
+    side_by_side: Count = Field(description="of these at once; 1: one after the other")
     epochs: Index
     batch: Count
-    learning_rate: Annotated[OwnRate | FixedRate | SearchedRate, Field(discriminator="kind")]
-    augmentation: Augmentation  # DSA families of every batch, or none
-    sharpness: Annotated[NoSharpness | Gsam, Field(discriminator="kind")]  # of the networks' training
+    learning_rate: RateConfig
+    augmentation: Augmentation = Field(description="DSA families of every batch joined by _, or none")
+    sharpness: FlatnessConfig
     decay: Fraction
     momentum: Fraction
     weight_decay: NonNegativeFloat
-    selection: Literal["last", "curve", "val-best", "legacy-max"]
+    selection: ChoiceConfig
     compute: Compute

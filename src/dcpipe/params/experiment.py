@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.dataset import check_network
+from dcpipe.params.network_name import check_network
 from dcpipe.params.schema import STRICT, Count, Name
 
 

@@ -1,61 +1,64 @@
 """Experts: networks trained on the real data, whose parameters are recorded after every epoch."""
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass as plain_dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
+from dcpipe.params.axis import At, AxisValue
 from dcpipe.params.compute import Compute
-from dcpipe.params.dataset import Digest, check_network
+from dcpipe.params.flatness import FlatnessConfig
+from dcpipe.params.network_name import NetworkOrNative
+from dcpipe.params.resolve import Resolved
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
 
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Trained:
-    """The experts stage makes them."""
-
-    kind: Literal["trained"]
+if TYPE_CHECKING:
+    from dcpipe.workflow.task import Task
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Imported:
-    """They come from published files: buffers/<dataset>/<experts>/*.pt in the data root, or by `dcpipe import-buffers`.
+@plain_dataclass(frozen=True, slots=True)
+class ExpertsContext:
+    """What the values of an experts file are checked against."""
 
-    The other values say how the publishers trained them, which nothing here can check; network, count, epochs and
-    kept_epochs are compared with what the files hold.
-    """
-
-    kind: Literal["imported"]
-    digest: Digest  # of the files, by their names, sizes and sums; the command tells it
+    resolved: Resolved
+    experts: "Experts"
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class NoSharpness:
-    """Plain SGD."""
+class ExpertsValue(AxisValue, axis="any value of experts"):
+    """A value on an axis of experts."""
 
-    kind: Literal["none"]
+    def check(self, at: At, context: ExpertsContext) -> None:
+        """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Gsam:
-    """Surrogate-gap sharpness-aware steps (GSAM, arXiv:2203.08065), as FTD trains its flat experts.
+class OriginConfig(ExpertsValue, axis="expert origin"):
+    """Where experts come from."""
 
-    `adaptive` measures the ball in units of each parameter's magnitude (ASAM).
-    """
+    @property
+    def pinned_digest(self) -> str | None:
+        """Of the published files; None where they are trained here."""
+        return None
 
-    kind: Literal["gsam"]
-    radius: NonNegativeFloat
-    alpha: NonNegativeFloat
-    adaptive: bool
+    @property
+    def is_foreign(self) -> bool:
+        """Whether others trained them, so that running statistics and losses are unknown."""
+        return False
+
+    @abstractmethod
+    def build(self) -> "Callable[[Task], None]":
+        """What makes a shard."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Store:
     """How trajectories are written. Lossless codecs only; `level` belongs to the codec."""
 
-    codec: Literal["none", "zstd", "blosc-bitshuffle-zstd"]
-    level: Annotated[int, Field(ge=0, le=9)]
+    codec: Literal["none", "zstd", "blosc-bitshuffle-zstd"] = Field(description="compression, always lossless")
+    level: Annotated[int, Field(ge=0, le=9)] = Field(description="of the codec; 0 without one")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -63,9 +66,9 @@ class Experts:
     """A params/experts file. `count` experts in shards of `shard_experts`, one job a shard."""
 
     description: str
-    origin: Annotated[Trained | Imported, Field(discriminator="kind")]
+    origin: OriginConfig
     seed: Index
-    network: str
+    network: NetworkOrNative
     count: Count
     shard_experts: Count
     epochs: Count
@@ -75,14 +78,9 @@ class Experts:
     momentum: Fraction
     weight_decay: NonNegativeFloat
     augmentation: Augmentation  # DSA families of every batch, or none
-    sharpness: Annotated[NoSharpness | Gsam, Field(discriminator="kind")]
+    sharpness: FlatnessConfig
     store: Store
     compute: Compute
-
-    @field_validator("network")
-    @classmethod
-    def _network(cls, name: str) -> str:
-        return check_network(name)
 
     @property
     def shards(self) -> int:

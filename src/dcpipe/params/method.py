@@ -1,47 +1,60 @@
 """A method is a composition: a matching objective and one value on each axis (a params/methods file)."""
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.compute import Compute
-from dcpipe.params.coreset import Coreset, Herding
-from dcpipe.params.distribution import Distribution
-from dcpipe.params.features import Features
-from dcpipe.params.gradient import Gradient
-from dcpipe.params.outer import Outer
-from dcpipe.params.schema import STRICT, Index
-from dcpipe.params.trajectory import Trajectory
+from dcpipe.params.method_axes import (
+    AveragingConfig,
+    CoordinatesConfig,
+    FirstImagesConfig,
+    LabelsConfig,
+    MatchingConfig,
+    OptimiserConfig,
+    SharpnessConfig,
+    StepSizeConfig,
+)
+from dcpipe.params.schema import STRICT, Count, Index, PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Images:
+    """The synthetic images."""
+
+    initial: FirstImagesConfig
+    optimiser: OptimiserConfig
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Outer:
+    """The loop over image updates."""
+
+    iterations: Count = Field(description="iterations, of one update or several each")
+    snapshot_every: Count = Field(description="a copy of the set is kept at every so many iterations, for selection")
+    images: Images
+    step_size: StepSizeConfig
+    labels: LabelsConfig
+    loss_threshold: PositiveFloat | None = Field(
+        description="iterations whose loss is above change nothing (DATM); null: none is left out"
+    )
+    sharpness: SharpnessConfig
+    averaging: AveragingConfig
+    coordinates: CoordinatesConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Method:
     """A preset as resolved for one dataset and ipc. `outer` is null exactly when nothing is matched."""
 
-    description: str
-    label: str
-    seed: Index
-    matching: Annotated[Coreset | Trajectory | Gradient | Distribution | Features, Field(discriminator="kind")]
+    description: str = Field(description="what the method is, for lists")
+    label: str = Field(description="its name in tables and figures")
+    seed: Index = Field(description="root of all its random streams")
+    matching: MatchingConfig
     outer: Outer | None
     compute: Compute
 
     @model_validator(mode="after")
     def _has_an_outer_loop_iff_it_matches(self) -> "Method":
-        if (self.matching.kind == "none") != (self.outer is None):
+        if self.matching.has_outer_loop != (self.outer is not None):
             raise ValueError("outer must be null for a coreset, and given for every other matching")
         return self
-
-    @property
-    def experts(self) -> str | None:
-        """The experts file it imitates, or takes features from, if any."""
-        if isinstance(self.matching, Trajectory):
-            return self.matching.experts
-        if isinstance(self.matching, Coreset) and isinstance(self.matching.selection, Herding):
-            return self.matching.selection.experts
-        return None
-
-    @property
-    def network(self) -> str | None:
-        """The network it draws by itself, if any; one with experts takes theirs."""
-        return None if isinstance(self.matching, Coreset | Trajectory) else self.matching.network

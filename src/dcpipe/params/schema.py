@@ -16,7 +16,7 @@ from dcpipe.errors import UserError
 from dcpipe.params.resolve import Resolved, at
 from dcpipe.params.strict_yaml import Value
 
-STRICT = ConfigDict(strict=True, extra="forbid")
+STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)  # axes know their values when they are first used
 
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]

@@ -9,7 +9,6 @@ from dcpipe import __version__
 from dcpipe.provenance import artifact
 from dcpipe.workflow.job import Job
 
-NUMERIC = ("whiten", "experts", "convexify", "distill", "evaluate")  # stages whose bits depend on the machine
 CODE_FILE = "code_identity.yaml"
 
 
@@ -42,7 +41,7 @@ def software(job: Job) -> dict[str, object]:
         "dcpipe": __version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
-    if job.stage in NUMERIC:
+    if job.is_numeric:
         from dcpipe import device
 
         found |= device.hardware_class()

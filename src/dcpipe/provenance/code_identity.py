@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
 from dcpipe.errors import RefusedError, UserError
+from dcpipe.params import plugins
+from dcpipe.params.axis import is_config
 from dcpipe.params.strict_yaml import Tree, Value, read
 from dcpipe.provenance import equivalences
 from dcpipe.provenance.equivalences import PINS, Equivalences
@@ -36,12 +39,21 @@ NEUTRAL = (
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
 )  # fmt: skip
+COUNTED = ("dcpipe.params.network_name",)  # what a network is, by its name
+PLAN = "_plan"  # ends the names of modules that say what a stage reads and what can alter it (`workflow/stages.py`)
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
 
 def is_neutral(module: str) -> bool:
     """Whether a module can be edited without any artifact changing."""
-    return module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+    if module in COUNTED:
+        return False
+    return (
+        module == PACKAGE
+        or is_config(module)
+        or module.endswith(PLAN)
+        or any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
+    )
 
 
 def digest(source: str) -> str:
@@ -80,15 +92,27 @@ def _is_bare_text(node: object) -> bool:
 
 @cache
 def _modules() -> dict[str, Path]:
+    found = _below(SOURCE, PACKAGE)
+    for package in sorted({module.partition(".")[0] for module in plugins.load()}):
+        spec = find_spec(package)
+        if spec and spec.submodule_search_locations:
+            for folder in spec.submodule_search_locations:
+                found |= _below(Path(folder), package)
+        elif spec and spec.origin:
+            found[package] = Path(spec.origin)
+    return found
+
+
+def _below(folder: Path, package: str) -> dict[str, Path]:
     found = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        parts = (PACKAGE, *path.relative_to(SOURCE).with_suffix("").parts)
+    for path in sorted(folder.rglob("*.py")):
+        parts = (package, *path.relative_to(folder).with_suffix("").parts)
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 def current() -> dict[str, str]:
-    """The digest of every module of the package that is not neutral, by dotted name."""
+    """The digest of every module that is not neutral, of this package and of those that add to it, by dotted name."""
     return {
         name: _digest_of(path, path.stat().st_mtime_ns) for name, path in _modules().items() if not is_neutral(name)
     }
@@ -101,7 +125,7 @@ def _digest_of(path: Path, _mtime_ns: int) -> str:
 
 @cache
 def _imports(module: str) -> frozenset[str]:
-    """The package's modules that one of them imports, anywhere in it but under TYPE_CHECKING."""
+    """The modules that one of them imports, anywhere in it but under TYPE_CHECKING."""
     modules = _modules()
     found: set[str] = set()
     tree = ast.parse(modules[module].read_text())
@@ -128,11 +152,12 @@ def reached(roots: Iterable[str]) -> tuple[str, ...]:
         if name in seen or is_neutral(name):
             continue
         if name not in _modules():
-            raise UserError(f"there is no module {name}", where="composition", remedy="mend the table of rooms")
+            remedy = f"name a module of {PACKAGE}, or of an installed package that registers under {plugins.GROUP}"
+            raise UserError(f"there is no module {name}", where="the code of a job", remedy=remedy)
         seen.add(name)
         todo += _imports(name)
         package = name.rpartition(".")[0]
-        if package:
+        if package in _modules():
             todo.append(package)
     return tuple(sorted(name for name in seen if not is_empty(name)))
 
@@ -144,8 +169,9 @@ def is_empty(module: str) -> bool:
 
 
 def key(module: str) -> str:
-    """The key of a module's digest in the file (packages keep theirs under `__init__`)."""
-    inner = module.removeprefix(f"{PACKAGE}.")
+    """The key of a module's digest in the file (packages keep theirs under `__init__`, those of others `packages`)."""
+    own = module == PACKAGE or module.startswith(f"{PACKAGE}.")
+    inner = module.removeprefix(f"{PACKAGE}.") if own else f"packages.{module}"
     is_package = _modules()[module].name == "__init__.py"
     return f"modules.{inner}.__init__" if is_package else f"modules.{inner}"
 

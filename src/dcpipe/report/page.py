@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcpipe.errors import UserError
-from dcpipe.params.evaluation import Evaluation, FixedRate, OwnRate, SearchedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact
 from dcpipe.report import curves, figures, origins, paths
@@ -126,7 +126,7 @@ def _protocol(head: Headline) -> list[str]:
     for entry in head.entries.values():
         what = entry.cell.sets[0].scored.sections["evaluation"]
         assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
-        rate = _rate(what.learning_rate)
+        rate = what.learning_rate.phrase
         line = (
             f"{what.networks} network{'s' if what.networks > 1 else ''} a set, {what.epochs} epochs, "
             f"batch {what.batch}, {rate}, momentum {what.momentum:g}, weight decay {what.weight_decay:g}"
@@ -138,12 +138,6 @@ def _protocol(head: Headline) -> list[str]:
     if len(lines) == 1:
         return [*lines, *told]
     return told + [f"{', '.join(dict.fromkeys(places))}: {line}" for line, places in lines.items()]
-
-
-def _rate(what: OwnRate | FixedRate | SearchedRate) -> str:
-    if isinstance(what, SearchedRate):
-        return f"the rate of {', '.join(f'{value:g}' for value in what.values)} that does best on validation images"
-    return f"rate {what.value:g}" if isinstance(what, FixedRate) else "the set's own step size"
 
 
 def _runs(head: Headline) -> list[tuple[str, str]]:

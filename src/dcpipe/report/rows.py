@@ -12,7 +12,6 @@ from pathlib import Path
 from dcpipe.data import location
 from dcpipe.errors import UserError
 from dcpipe.params import resolve
-from dcpipe.params.dataset import DigitsSource, FolderSource
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import Extra, Given
 from dcpipe.params.strict_yaml import Tree, read
@@ -162,10 +161,9 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
     """Raises: UserError if the dataset is neither prepared nor where this machine keeps its sources."""
     if staleness.problem(graph.job("data", dataset=dataset), graph.root) is None:
         return
-    source = graph.library.dataset(dataset)[1].source
-    if isinstance(source, DigitsSource):
+    name = graph.library.dataset(dataset)[1].source.folder
+    if name is None:
         return
-    name = source.name if isinstance(source, FolderSource) else source.kind
     place = location.find(graph.root, name)
     if not place.exists() and not place.with_suffix(".npz").exists():
         remedy = f"put it there; `dcpipe data {dataset}` looks at it, and fetches it where it can be fetched"

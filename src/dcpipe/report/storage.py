@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from dcpipe.experts.epochs import kept_epochs
+from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.report.origins import Origins, Spent
 from dcpipe.report.table import Column, Table, Value

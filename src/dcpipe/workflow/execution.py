@@ -19,15 +19,6 @@ from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, match
 from dcpipe.workflow.task import Task, stopping_on_signals
 
-MODULES = {
-    "data": "dcpipe.data.data_stage",
-    "whiten": "dcpipe.data.whiten_stage",
-    "experts": "dcpipe.experts.experts_stage",
-    "convexify": "dcpipe.experts.convexify_stage",
-    "distill": "dcpipe.distillation.distill_stage",
-    "evaluate": "dcpipe.evaluation.evaluate_stage",
-    "metrics": "dcpipe.evaluation.metrics_stage",
-}
 WAIT_SECONDS = 20.0
 
 log = logging.getLogger("dcpipe")
@@ -58,7 +49,7 @@ def execute(
     state_folder = state_root(root) / card.key(identity, hardware)
     if not keep_state:
         state_folder = place / ".state"
-    if job.stage in card.NUMERIC:
+    if job.is_numeric:
         from dcpipe import device
 
         device.prepare(job.resources.threads)
@@ -74,7 +65,7 @@ def execute(
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: goes on from its saved state", job.name)
-        (instead or import_module(MODULES[job.stage]).run)(task)
+        (instead or import_module(job.implementation).run)(task)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
     if folder is None and instead is None:
@@ -105,7 +96,8 @@ def _require_own(root: Path, path: str) -> None:
     assert found is not None  # noqa: S101 (the graph made the path)
     stage, words = found
     name = Path(path).name
-    if (root / path).is_file() and name in {STAGES[stage].payloads[one] for one in STAGES[stage].directories}:
+    folders = {payload.file for payload in STAGES[stage].payloads if payload.is_folder}
+    if (root / path).is_file() and name in folders:
         remedy = "put the folder back; published .pt experts come in by `dcpipe import-buffers`"
         raise UserError("is a file where a Zarr folder belongs", where=path, remedy=remedy)
     made = artifact.read_card(root / path)
@@ -182,7 +174,7 @@ def _forget_peak() -> None:
 
 
 def _note_costs(job: Job, root: Path, seconds: float) -> None:
-    if job.stage in card.NUMERIC:
+    if job.is_numeric:
         from dcpipe import device
 
         costs.write(

@@ -3,21 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from dcpipe.params.strict_yaml import Value
-from dcpipe.workflow.stages import STAGES
+from dcpipe.workflow.stages import STAGES, Resources
 
+Section = TypeVar("Section")
 ParamValues = Mapping[str, Mapping[str, Value]]
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What a job asks of a scheduler."""
-
-    threads: int = 1
-    mem_mb: int = 1000
-    runtime: int = 10  # minutes
-    gpu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +18,8 @@ class Job:
 
     `inputs` and `outputs` map names to paths relative to the root; `params` maps files to the keys and values
     that can alter its bytes (code identity included); `neutral` to those that are stated and mean "as before", which
-    only DVC lists; `sections` are the typed params its stage receives.
+    only DVC lists; `implementation` is the module whose `run` makes it, one of the `modules` it reaches; `sections` are
+    the typed params that it receives.
     """
 
     stage: str
@@ -36,6 +29,7 @@ class Job:
     params: ParamValues
     command: str
     resources: Resources
+    implementation: str
     modules: tuple[str, ...] = ()
     sections: Mapping[str, object] = field(default_factory=dict, compare=False)
     neutral: ParamValues = field(default_factory=dict)
@@ -63,7 +57,22 @@ class Job:
     @property
     def is_view(self) -> bool:
         """Whether it only shows artifacts: views are outside DVC and every digest."""
-        return self.stage == "report"
+        return STAGES[self.stage].is_view
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its bits depend on the machine."""
+        return STAGES[self.stage].numeric
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """A typed section of the job's params.
+
+        Raises: TypeError if the stage's plan put something else there.
+        """
+        found = self.sections.get(name)
+        if not isinstance(found, kind):
+            raise TypeError(f"the section {name} of {self.name} is {type(found).__name__}, not {kind.__name__}")
+        return found
 
     def input(self, name: str) -> str:
         """The one path of an input."""

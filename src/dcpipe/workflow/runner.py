@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Literal
 
 from dcpipe.errors import Interrupted, UserError
@@ -38,7 +39,7 @@ class Outcome:
     text: str = ""
 
 
-def stages_of(text: str | None) -> tuple[str, ...]:
+def stages_of(text: str | None = None) -> tuple[str, ...]:
     """The stages that a list such as ``data,experts`` names; all for None. Raises: UserError."""
     if text is None:
         return tuple(STAGES)
@@ -56,7 +57,7 @@ class Runner:
     """One call of `dcpipe run`."""
 
     graph: Graph
-    stages: Collection[str] = tuple(STAGES)
+    stages: Collection[str] = field(default_factory=stages_of)
     _absent: dict[str, State] = field(default_factory=dict)
 
     def run(self, experiment: str, budget_seconds: float | None = None) -> Iterator[Outcome]:
@@ -132,9 +133,7 @@ class Runner:
             import jinja2  # noqa: F401 (the page needs it; nothing before it does)
         except ImportError:
             return "skipped", "jinja2 is not installed: `pip install 'dcpipe[report]'`"
-        from dcpipe.report import report_stage
-
-        return "made", report_stage.run(job, self.graph.root, self.graph)
+        return "made", import_module(job.implementation).run(job, self.graph.root, self.graph)
 
 
 @dataclass(slots=True)

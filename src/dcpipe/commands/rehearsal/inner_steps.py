@@ -1,12 +1,11 @@
-"""Students of fewer inner steps, from which the cost of those of many is told."""
+"""Students of fewer inner steps: the cost of many is extrapolated from the cost of few."""
 
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from dcpipe.params.axis import values_in
 from dcpipe.params.method import Method
-from dcpipe.params.sharpness import NoSharpness
-from dcpipe.params.trajectory import Trajectory, Truncated
 from dcpipe.workflow.job import Job
 
 FEW = 6  # inner steps of a short student, or a few more
@@ -24,20 +23,19 @@ class InnerLengths:
 def inner_lengths(job: Job) -> InnerLengths:
     """How many inner steps to try: numbers of which every share that the method names is whole."""
     method = job.sections.get("method")
-    if not isinstance(method, Method) or not isinstance(method.matching, Trajectory):
+    inner = method.matching.inner_loop if isinstance(method, Method) else None
+    if not isinstance(method, Method) or inner is None:
         return InnerLengths(1, 1, 1)
-    shares = [method.matching.hypergradient.kept] if isinstance(method.matching.hypergradient, Truncated) else []
-    if method.outer and not isinstance(method.outer.sharpness, NoSharpness):
-        shares.append(method.outer.sharpness.second_pass.steps)
+    shares = [share for _, value in values_in(method) for share in value.inner_shares]
     unit = math.lcm(1, *(Fraction(share).denominator for share in shares))
-    few, steps = unit * math.ceil(FEW / unit), method.matching.inner_steps
+    few, steps = unit * math.ceil(FEW / unit), inner.steps
     return InnerLengths(few, 2 * few, steps) if steps > 2 * few else InnerLengths(steps, steps, steps)
 
 
 def with_inner(job: Job, steps: int) -> Job:
     """The job with so many inner steps, where it has any."""
     method = job.sections.get("method")
-    if not isinstance(method, Method) or not isinstance(method.matching, Trajectory):
+    if not isinstance(method, Method) or method.matching.inner_loop is None:
         return job
-    shorter = replace(method, matching=replace(method.matching, inner_steps=steps))
+    shorter = replace(method, matching=method.matching.with_inner_steps(steps))
     return replace(job, sections={**job.sections, "method": shorter})

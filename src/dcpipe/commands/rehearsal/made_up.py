@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcpipe.data import registry, store
-from dcpipe.data.facts import Facts
+from dcpipe.data import store
 from dcpipe.data.store import Part, Standardisation
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.experts import trajectory
-from dcpipe.experts.epochs import kept_epochs
 from dcpipe.experts.trajectory import Layout, Recording
 from dcpipe.models.build import build
+from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
+from dcpipe.params.facts import Facts
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute
 from dcpipe.workflow.graph import Graph
@@ -59,15 +59,13 @@ class World:
                 execute(maker, self.root, instead=self._images)
             case "experts":
                 execute(self.provide(maker), self.root, instead=self._trajectory)
-            case "convexify":
-                execute(self.provide(maker), self.root)
             case "distill":
                 execute(replace(maker, inputs={}), self.root, instead=self._set)
-            case stage:
-                raise NotImplementedError(stage)
+            case _:  # as it is, on what is made up below it
+                execute(self.provide(maker), self.root)
 
     def _facts(self, job: Job) -> Facts:
-        return registry.facts(self.graph.library.dataset(job.wildcards["dataset"])[1])
+        return self.graph.library.dataset(job.wildcards["dataset"])[1].facts
 
     def _images(self, task: Task) -> None:
         facts = self._facts(task.job)

@@ -185,7 +185,7 @@ def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
 def _seconds_an_image(job: Job, root: Path) -> float:
     """Of a forward pass of a score's network: the second call's, for the first is slower."""
     images = store.load(root / job.input("test"), "test", device.choose())
-    network = str(job.sections["network"])
+    network = job.section("network", str)
     model = build(network, channels=images.channels, image_size=images.size, classes=images.classes)
     theta = model.initial(Stream.root(0, "rehearsal").generator()).to(images.images_NCHW.device)
     seconds = 0.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
-from dcpipe.commands.rehearsal.shapes import STAGES, Kind
+from dcpipe.commands.rehearsal.shapes import Kind
 from dcpipe.errors import UserError
 
 
@@ -20,10 +20,10 @@ def counts_of(text: str) -> tuple[int, ...]:
 def hours_on(found: Sequence[Rehearsed], devices: int) -> float:
     """Hours at least on so many devices, stage after stage, a job on one device."""
     total = 0.0
-    for stage in STAGES:
+    for stage in dict.fromkeys(one.stage for one in found):
         rows = [one for one in found if one.stage == stage]
         work = sum(one.jobs * one.seconds_a_job for one in rows)
-        total += max([work / devices, *(one.seconds_a_job for one in rows)])
+        total += max(work / devices, *(one.seconds_a_job for one in rows))
     return total / 3600
 
 

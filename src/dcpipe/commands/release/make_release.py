@@ -31,7 +31,7 @@ from dcpipe.data.store import Standardisation, Transform, Whitened
 from dcpipe.distillation import preview, synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import RefusedError
-from dcpipe.params.evaluation import Evaluation, FixedRate, SearchedRate
+from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, staleness
 from dcpipe.workflow.graph import Graph
@@ -56,13 +56,11 @@ class _Parts:
 
     @property
     def protocol(self) -> Evaluation:
-        found = self.scored.sections["evaluation"]
-        assert isinstance(found, Evaluation)  # noqa: S101 (the graph put it there)
-        return found
+        return self.scored.section("evaluation", Evaluation)
 
     @property
     def network(self) -> str:
-        return str(self.scored.sections["network"])
+        return self.scored.section("network", str)
 
     @property
     def expected(self) -> str:
@@ -83,9 +81,8 @@ def release(graph: Graph, scored: Job, to: Path) -> str:
     not what params and code say now.
     """
     folders.refuse_existing(to)
-    what, file = scored.sections["evaluation"], f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
-    assert isinstance(what, Evaluation)  # noqa: S101 (the graph put it there)
-    script.refuse(what, str(scored.sections["network"]), file)
+    file = f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
+    script.refuse(scored.section("evaluation", Evaluation), scored.section("network", str), file)
     made = graph.maker(next(iter(scored.inputs["synthetic"])))
     for job, problem in ((made, _other_params(made, graph.root)), (scored, staleness.problem(scored, graph.root))):
         if problem:
@@ -149,9 +146,9 @@ def _content(parts: _Parts) -> dict[str, bytes]:
 def _rate(parts: _Parts) -> float | None:
     """The protocol's rate, or the one it found; None: the set's own step size."""
     given = parts.protocol.learning_rate
-    if isinstance(given, SearchedRate):
+    if given.candidates > 1:
         return float(str(parts.scores["learning_rate"]))
-    return given.value if isinstance(given, FixedRate) else None
+    return given.constant
 
 
 def _transform(transform: Transform) -> dict[str, Tensor]:
@@ -180,8 +177,7 @@ def _test_words(parts: _Parts) -> str:
 
 
 def _card(parts: _Parts) -> Json:
-    words, method, synthetic = parts.made.wildcards, parts.made.sections["method"], parts.synthetic
-    assert isinstance(method, Method)  # noqa: S101 (the graph put it there)
+    words, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
     data = cast(Json, parts.cards["data"].get("facts", {}))
     return {
         "format": folders.FORMAT,
@@ -207,8 +203,7 @@ def _space(transform: Transform) -> str:
 
 
 def _readme(parts: _Parts) -> str:
-    words, method = parts.made.wildcards, parts.made.sections["method"]
-    label = method.label if isinstance(method, Method) else words["method"]
+    words, label = parts.made.wildcards, parts.made.section("method", Method).label
     return f"""# {words["dataset"]} in {len(parts.synthetic.labels)} images ({label})
 
 A network trained on these images alone is expected to reach {parts.expected}.

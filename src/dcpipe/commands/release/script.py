@@ -6,9 +6,8 @@ does not need. What it cannot say in a few lines is refused.
 
 from dcpipe.data import augment
 from dcpipe.errors import UserError
-from dcpipe.models.names import GROUPS, ConvNetName, parse
 from dcpipe.params.evaluation import Evaluation
-from dcpipe.params.experts import NoSharpness
+from dcpipe.params.network_name import GROUPS, ConvNetName, parse
 
 ACTIVATIONS = {"sigmoid": "nn.Sigmoid()", "relu": "nn.ReLU()", "leakyrelu": "nn.LeakyReLU(0.01)", "swish": "nn.SiLU()"}
 POOLS = {"nopool": None, "maxpool": "nn.MaxPool2d(2)", "avgpool": "nn.AvgPool2d(2)"}
@@ -123,7 +122,7 @@ def refuse(what: Evaluation, network: str, where: str) -> None:
     if not isinstance(name, ConvNetName) or name.norm == "batch":
         remedy = "release with the scores of a ConvNet without batch norm, such as --network native"
         raise UserError(f"the plain script of a release has no {network}", where="--network", remedy=remedy)
-    if not isinstance(what.sharpness, NoSharpness):
+    if not what.sharpness.is_plain:
         remedy = "release with the scores of a protocol whose sharpness is none"
         raise UserError("the plain script of a release trains by SGD alone", where=where, remedy=remedy)
 

@@ -9,41 +9,23 @@ Legend: N images, C channels, H W pixels, K classes, P parameters, T inner steps
 """
 
 import torch
-from torch import Tensor
 
-from dcpipe.distillation.hypergradient.common import (
-    Gradients,
-    Inner,
-    InnerDraws,
-    Objective,
-    Trace,
-    objective_and_gradient,
-)
-from dcpipe.distillation.student import check_learnable, run, step_pullback
+from dcpipe.distillation.answers import Gradients, StudentAnswer, Trace
+from dcpipe.distillation.hypergradient.problem import Problem, objective_and_gradient
+from dcpipe.distillation.student import run, step_pullback
 
 
-def evaluate(
-    inner: Inner,
-    *,
-    images_NCHW: Tensor,
-    labels: Tensor,
-    step_size: Tensor,
-    start_P: Tensor,
-    objective: Objective,
-    draws: InnerDraws,
-    labels_require_grad: bool = False,
-) -> tuple[Gradients, Trace]:
-    """The derivatives of the objective through all T steps; see `Hypergradient` for the shapes.
+def evaluate(problem: Problem) -> StudentAnswer:
+    """The derivatives of the objective through all T steps.
 
     Where the inner pullback leaves the parameters out, v stays what it is at the last ones: the per_step kind.
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
-    Errors: UserError when the derivative of hard labels is asked for.
     Source: the adjoint of the inner loop of MTT, arXiv:2203.11932.
     """
-    check_learnable(labels, labels_require_grad=labels_require_grad)
-    images_NCHW, labels, eta = images_NCHW.detach(), labels.detach(), step_size.detach()
-    thetas, sum_P = run(inner, images_NCHW=images_NCHW, labels=labels, step_size=eta, start_P=start_P, draws=draws)
-    loss, final_P = objective_and_gradient(objective, thetas[-1])
+    inner, draws = problem.inner, problem.draws
+    images_NCHW, labels, eta = problem.images_NCHW.detach(), problem.labels.detach(), problem.step_size.detach()
+    thetas, sum_P = run(problem)
+    loss, final_P = objective_and_gradient(problem.objective, thetas[-1])
     v_P, by_step_size = final_P, torch.zeros_like(eta)
     by_images, by_labels = torch.zeros_like(images_NCHW), torch.zeros_like(labels)
     for step in reversed(range(draws.steps)):
@@ -57,5 +39,5 @@ def evaluate(
         by_step_size -= pulled.slope
         if pulled.theta is not None:
             v_P = v_P - eta * pulled.theta
-    gradients = Gradients(-eta * by_images, by_step_size, -eta * by_labels if labels_require_grad else None)
-    return gradients, Trace(loss, thetas, sum_P, final_P)
+    learned_labels = -eta * by_labels if problem.labels_require_grad else None
+    return StudentAnswer(loss, Gradients(-eta * by_images, by_step_size, learned_labels), Trace(thetas, sum_P, final_P))

@@ -13,35 +13,15 @@ Source: TESLA, arXiv:2211.10586.
 
 from dataclasses import replace
 
-from torch import Tensor
-
+from dcpipe.distillation.answers import StudentAnswer
 from dcpipe.distillation.hypergradient import exact
-from dcpipe.distillation.hypergradient.common import Gradients, Inner, InnerDraws, Objective, Trace
+from dcpipe.distillation.hypergradient.problem import Problem
 
 
-def evaluate(
-    inner: Inner,
-    *,
-    images_NCHW: Tensor,
-    labels: Tensor,
-    step_size: Tensor,
-    start_P: Tensor,
-    objective: Objective,
-    draws: InnerDraws,
-    labels_require_grad: bool = False,
-) -> tuple[Gradients, Trace]:
-    """The derivatives of the objective, each step by itself; see `Hypergradient` for the shapes.
+def evaluate(problem: Problem) -> StudentAnswer:
+    """The derivatives of the objective, each step by itself.
 
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
-    Errors: UserError when the derivative of hard labels is asked for.
     """
-    return exact.evaluate(
-        replace(inner, pullback=inner.data_pullback),
-        images_NCHW=images_NCHW,
-        labels=labels,
-        step_size=step_size,
-        start_P=start_P,
-        objective=objective,
-        draws=draws,
-        labels_require_grad=labels_require_grad,
-    )
+    inner = problem.inner
+    return exact.evaluate(replace(problem, inner=replace(inner, pullback=inner.data_pullback)))

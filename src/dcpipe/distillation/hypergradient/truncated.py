@@ -8,10 +8,9 @@ Legend: N images, C channels, H W pixels, K classes, P parameters, T inner steps
 
 from dataclasses import replace
 
-from torch import Tensor
-
+from dcpipe.distillation.answers import StudentAnswer
 from dcpipe.distillation.hypergradient import exact
-from dcpipe.distillation.hypergradient.common import Gradients, Hypergradient, Inner, InnerDraws, Objective, Trace
+from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
 from dcpipe.distillation.student import run
 
 
@@ -21,41 +20,15 @@ def through_last(kept_steps: int) -> Hypergradient:
     The derivative of the step size is cut like that of the images. The trace's gradient sum is over all T steps; its
     parameter vectors begin at the cut.
     Memory: `kept_steps` + 1 parameter vectors, and the activations of one micro-batch in one step.
-    Errors: UserError when the derivative of hard labels is asked for.
     Source: SATM, truncated unrolling hypergradient, equation 8.
     """
 
-    def evaluate(
-        inner: Inner,
-        *,
-        images_NCHW: Tensor,
-        labels: Tensor,
-        step_size: Tensor,
-        start_P: Tensor,
-        objective: Objective,
-        draws: InnerDraws,
-        labels_require_grad: bool = False,
-    ) -> tuple[Gradients, Trace]:
+    def evaluate(problem: Problem) -> StudentAnswer:
+        draws = problem.draws
         cut = max(0, draws.steps - kept_steps)
-        (at_cut_P,), sum_P = run(
-            inner,
-            images_NCHW=images_NCHW,
-            labels=labels,
-            step_size=step_size,
-            start_P=start_P,
-            draws=draws.before(cut),
-            kept_from=cut,
-        )
-        gradients, trace = exact.evaluate(
-            inner,
-            images_NCHW=images_NCHW,
-            labels=labels,
-            step_size=step_size,
-            start_P=at_cut_P,
-            objective=objective,
-            draws=draws.after(cut),
-            labels_require_grad=labels_require_grad,
-        )
-        return gradients, replace(trace, gradient_sum=sum_P + trace.gradient_sum, first=cut)
+        (at_cut_P,), sum_P = run(replace(problem, draws=draws.before(cut)), kept_from=cut)
+        answer = exact.evaluate(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
+        trace = replace(answer.trace, gradient_sum=sum_P + answer.trace.gradient_sum, first=cut)
+        return replace(answer, trace=trace)
 
     return evaluate

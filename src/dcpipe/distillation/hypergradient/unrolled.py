@@ -6,31 +6,21 @@ Legend: N images, C channels, H W pixels, K classes, P parameters, T inner steps
 """
 
 import torch
-from torch import Tensor
 
-from dcpipe.distillation.hypergradient.common import Gradients, Inner, InnerDraws, Objective, Trace
-from dcpipe.distillation.student import augmented, check_learnable, cross_entropy
+from dcpipe.distillation.answers import Gradients, StudentAnswer, Trace
+from dcpipe.distillation.hypergradient.problem import Problem
+from dcpipe.distillation.student import augmented, cross_entropy
 from dcpipe.errors import UserError
 
 
-def evaluate(
-    inner: Inner,
-    *,
-    images_NCHW: Tensor,
-    labels: Tensor,
-    step_size: Tensor,
-    start_P: Tensor,
-    objective: Objective,
-    draws: InnerDraws,
-    labels_require_grad: bool = False,
-) -> tuple[Gradients, Trace]:
-    """The derivatives of the objective through all T steps; see `Hypergradient` for the shapes.
+def evaluate(problem: Problem) -> StudentAnswer:
+    """The derivatives of the objective through all T steps.
 
-    Only `apply` and `augment` of `inner` are used, always eagerly.
-    Errors: UserError when the derivative of hard labels, or a micro-batch, is asked for.
+    Only `apply` and `augment` of the inner loop are used, always eagerly.
+    Errors: UserError when a micro-batch is asked for.
     Source: MTT, arXiv:2203.11932, its public code.
     """
-    check_learnable(labels, labels_require_grad=labels_require_grad)
+    inner, draws = problem.inner, problem.draws
     if inner.micro_batch is not None:
         raise UserError(
             "a micro-batch saves nothing when the graph of every step is kept",
@@ -38,9 +28,9 @@ def evaluate(
             remedy="choose the exact kind, or leave the micro-batch out",
         )
     with torch.enable_grad():
-        images_NCHW, eta = images_NCHW.detach().requires_grad_(), step_size.detach().requires_grad_()
-        labels = labels.detach().requires_grad_(labels_require_grad)
-        theta_P = start_P.detach().requires_grad_()
+        images_NCHW, eta = problem.images_NCHW.detach().requires_grad_(), problem.step_size.detach().requires_grad_()
+        labels = problem.labels.detach().requires_grad_(problem.labels_require_grad)
+        theta_P = problem.start_P.detach().requires_grad_()
         thetas, sum_P = [theta_P], torch.zeros_like(theta_P)
         for batch, draw in zip(draws.batches, draws.augmentations, strict=True):
             rows = batch.to(images_NCHW.device)
@@ -49,8 +39,8 @@ def evaluate(
             sum_P = sum_P + gradient_P.detach()
             theta_P = theta_P - eta * gradient_P
             thetas.append(theta_P)
-        loss = objective(theta_P)
-        learned = [images_NCHW, eta, theta_P, *([labels] if labels_require_grad else [])]
+        loss = problem.objective(theta_P)
+        learned = [images_NCHW, eta, theta_P, *([labels] if problem.labels_require_grad else [])]
         by_images, by_eta, final_P, *by_labels = torch.autograd.grad(loss, learned, materialize_grads=True)
-    trace = Trace(loss.detach(), tuple(theta.detach() for theta in thetas), sum_P, final_P)
-    return Gradients(by_images, by_eta, by_labels[0] if by_labels else None), trace
+    trace = Trace(tuple(theta.detach() for theta in thetas), sum_P, final_P)
+    return StudentAnswer(loss.detach(), Gradients(by_images, by_eta, by_labels[0] if by_labels else None), trace)

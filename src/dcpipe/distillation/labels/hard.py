@@ -2,22 +2,17 @@
 
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Setting
+from dcpipe.distillation.episodes import Episode
 from dcpipe.distillation.synthetic_set import SyntheticSet
 
 
 class Hard:
-    """See `dcpipe.distillation.labels.common.Labels`."""
+    """See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
-    def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
+    def initial(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every rule)
         """The classes."""
         return classes_N
 
-    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
+    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:  # noqa: ARG002 (of every rule)
         """The set itself."""
         return synthetic
-
-
-def make(_setting: Setting) -> Hard:
-    """The labels of a job."""
-    return Hard()

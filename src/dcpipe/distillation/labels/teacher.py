@@ -12,37 +12,43 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Setting
-from dcpipe.distillation.matching.trajectory import TrajectoryEpisode
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.teachers import Teachers, logits
-from dcpipe.params.labels import NamedCheckpoint, TeacherLabels
+from dcpipe.errors import UserError
 
 
-class Teacher:
-    """See `dcpipe.distillation.labels.common.Labels`."""
+class TargetTeacher:
+    """The teacher is the student's target. See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
     def __init__(self, setting: Setting) -> None:
-        assert setting.method.outer is not None  # noqa: S101 (a matching has an outer loop)
-        what = setting.method.outer.labels
-        assert isinstance(what, TeacherLabels)  # noqa: S101 (the composition chose this module)
-        teachers = Teachers.of(setting)
-        self._model, self._theta_P = teachers.model, None
-        if isinstance(what.teacher, NamedCheckpoint):
-            named_P = teachers.path.at(what.teacher.expert, what.teacher.epoch)
-            self._theta_P = named_P.to(setting.device)
+        self._model = Teachers.of(setting).model
 
-    def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
+    def initial(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every rule)
         """The classes, until an episode names the teacher."""
         return classes_N
 
     def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:
         """The set with the teacher's logits."""
-        assert isinstance(episode, TrajectoryEpisode)  # noqa: S101 (planning refuses teachers elsewhere)
-        theta_P = episode.target_P if self._theta_P is None else self._theta_P
-        return replace(synthetic, labels=logits(self._model, theta_P, synthetic.images_NCHW))
+        if episode.student is None:
+            remedy = "choose another kind of labels"
+            raise UserError("needs a matching with students", where="outer.labels.teacher", remedy=remedy)
+        answers = logits(self._model, episode.student.target_P, synthetic.images_NCHW)
+        return replace(synthetic, labels=answers)
 
 
-def make(setting: Setting) -> Teacher:
-    """The labels of a job."""
-    return Teacher(setting)
+class CheckpointTeacher:
+    """The teacher is one checkpoint. See `dcpipe.distillation.labels.label_rules.LabelRule`."""
+
+    def __init__(self, setting: Setting, expert: int, epoch: int) -> None:
+        teachers = Teachers.of(setting)
+        self._model, self._theta_P = teachers.model, teachers.path.at(expert, epoch).to(setting.device)
+
+    def initial(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:  # noqa: ARG002 (of every rule)
+        """The classes, until the first episode."""
+        return classes_N
+
+    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:  # noqa: ARG002 (of every rule)
+        """The set with the teacher's logits."""
+        return replace(synthetic, labels=logits(self._model, self._theta_P, synthetic.images_NCHW))

@@ -3,29 +3,32 @@
 Source: ASAM, arXiv:2102.11600; as an outer optimiser SATM, section A.7.
 """
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Matching
-from dcpipe.distillation.sharpness.common import Found, two_passes
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.sharpness.passes import OuterAnswer, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.experts.sharpness import perturbation
-from dcpipe.params.sharpness import Asam
 from dcpipe.random import Stream
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.sharpness.sharpness_config import Asam
 
 
 def evaluate(
-    what: Asam,
-    matching: Matching,
+    config: "Asam",
     synthetic: SyntheticSet,
     episode: Episode,
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
-) -> Found:
+) -> OuterAnswer:
     """The gradient at S + radius T^2 h / |T h|, T = |S| + offset, elementwise."""
-    magnitude_P = synthetic.images_NCHW.abs().flatten() + what.offset
+    magnitude_P = synthetic.images_NCHW.abs().flatten() + config.offset
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return perturbation(magnitude_P, h_NCHW.flatten(), radius=what.radius, adaptive=True).view_as(h_NCHW)
+        return perturbation(magnitude_P, h_NCHW.flatten(), radius=config.radius, adaptive=True).view_as(h_NCHW)
 
-    return two_passes(matching, synthetic, episode, what.second_pass, perturb)
+    return two_passes(synthetic, episode, config.second_pass, perturb)

@@ -4,33 +4,35 @@ Source: GSAM, arXiv:2203.08065; as an outer optimiser SATM, section A.7.
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Matching
-from dcpipe.distillation.sharpness.common import Found, ascent, two_passes
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.experts.sharpness import orthogonal_part
-from dcpipe.params.sharpness import Gsam
 from dcpipe.random import Stream
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.sharpness.sharpness_config import Gsam
 
 
 def evaluate(
-    what: Gsam,
-    matching: Matching,
+    config: "Gsam",
     synthetic: SyntheticSet,
     episode: Episode,
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
-) -> Found:
+) -> OuterAnswer:
     """SAM's gradient less alpha times the part of h at right angles to it; labels as in SAM."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(synthetic.images_NCHW, h_NCHW, what.radius)
+        return ascent(synthetic.images_NCHW, h_NCHW, config.radius)
 
-    found = two_passes(matching, synthetic, episode, what.second_pass, perturb)
-    climbed_NCHW = found.gradients.images
-    across_P = orthogonal_part(found.first_images.flatten(), climbed_NCHW.flatten())
-    images_NCHW = climbed_NCHW - what.alpha * across_P.view_as(climbed_NCHW)
-    return replace(found, gradients=replace(found.gradients, images=images_NCHW))
+    answer = two_passes(synthetic, episode, config.second_pass, perturb)
+    climbed_NCHW = answer.gradients.images
+    across_P = orthogonal_part(answer.first_image_gradient.flatten(), climbed_NCHW.flatten())
+    images_NCHW = climbed_NCHW - config.alpha * across_P.view_as(climbed_NCHW)
+    return replace(answer, gradients=replace(answer.gradients, images=images_NCHW))

@@ -2,22 +2,19 @@
 
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Matching
-from dcpipe.distillation.sharpness.common import Found
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.sharpness.passes import OuterAnswer, one_pass
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.sharpness import NoSharpness
 from dcpipe.random import Stream
 
 
 def evaluate(
-    _what: NoSharpness,
-    matching: Matching,
     synthetic: SyntheticSet,
     episode: Episode,
     *,
-    memory: Tensor | None,  # noqa: ARG001
-    stream: Stream,  # noqa: ARG001
-) -> Found:
+    memory: Tensor | None,  # noqa: ARG001 (of every rule)
+    stream: Stream,  # noqa: ARG001 (of every rule)
+) -> OuterAnswer:
     """The matching's own answer."""
-    gradients, trace = matching.evaluate(synthetic, episode)
-    return Found(gradients, trace, gradients.images)
+    answer, trace = one_pass(episode, synthetic)
+    return OuterAnswer(answer.loss, answer.gradients, trace, answer.gradients.images)

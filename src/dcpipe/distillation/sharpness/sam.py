@@ -3,27 +3,30 @@
 Source: SAM, arXiv:2010.01412; as an outer optimiser SATM, section A.7.
 """
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Matching
-from dcpipe.distillation.sharpness.common import Found, ascent, two_passes
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.sharpness import Sam
 from dcpipe.random import Stream
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.sharpness.sharpness_config import Sam
 
 
 def evaluate(
-    what: Sam,
-    matching: Matching,
+    config: "Sam",
     synthetic: SyntheticSet,
     episode: Episode,
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
-) -> Found:
+) -> OuterAnswer:
     """The gradient at S + radius h / |h|."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(synthetic.images_NCHW, h_NCHW, what.radius)
+        return ascent(synthetic.images_NCHW, h_NCHW, config.radius)
 
-    return two_passes(matching, synthetic, episode, what.second_pass, perturb)
+    return two_passes(synthetic, episode, config.second_pass, perturb)

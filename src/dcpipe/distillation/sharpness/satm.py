@@ -8,52 +8,53 @@ Legend: N images, C channels, H W pixels.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Matching
-from dcpipe.distillation.sharpness.common import Found, ascent, two_passes
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.sharpness import Satm, Smoothing
 from dcpipe.random import Stream
 
+if TYPE_CHECKING:
+    from dcpipe.distillation.sharpness.sharpness_config import Satm, Smoothing
 
-def deviations(images_NCHW: Tensor, noise: Smoothing) -> Tensor:
+
+def deviations(images_NCHW: Tensor, noise: "Smoothing") -> Tensor:
     """The standard deviation (N, 1, 1, 1) of each image's noise, by the unit that the params name."""
     norms_N: Tensor = torch.linalg.vector_norm(images_NCHW.flatten(1), dim=1)
     match noise.unit:
         case "rms":
-            found_N = noise.scale * norms_N / math.sqrt(images_NCHW[0].numel())
+            answer_N = noise.scale * norms_N / math.sqrt(images_NCHW[0].numel())
         case "norm":
-            found_N = noise.scale * norms_N
+            answer_N = noise.scale * norms_N
         case "variance":
-            found_N = (noise.scale * norms_N).sqrt()
-    return found_N.view(-1, 1, 1, 1)
+            answer_N = (noise.scale * norms_N).sqrt()
+    return answer_N.view(-1, 1, 1, 1)
 
 
 def evaluate(
-    what: Satm,
-    matching: Matching,
+    config: "Satm",
     synthetic: SyntheticSet,
     episode: Episode,
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,
-) -> Found:
+) -> OuterAnswer:
     """The gradient at S + radius h / |h|, h the gradient at S + noise; the noise itself is added to it where kept."""
     images_NCHW = synthetic.images_NCHW
     drawn_NCHW = torch.randn(images_NCHW.shape, generator=stream.child("smoothing").generator()).to(images_NCHW)
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(images_NCHW, h_NCHW, what.radius)
+        return ascent(images_NCHW, h_NCHW, config.radius)
 
     return two_passes(
-        matching,
         synthetic,
         episode,
-        what.second_pass,
+        config.second_pass,
         perturb,
-        noise_NCHW=deviations(images_NCHW, what.noise) * drawn_NCHW,
-        noise_is_kept=what.noise.kept,
+        noise_NCHW=deviations(images_NCHW, config.noise) * drawn_NCHW,
+        noise_is_kept=config.noise.kept,
     )

@@ -5,14 +5,17 @@ SATM, section A.7.
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from dcpipe.distillation.matching.common import Episode, Matching
-from dcpipe.distillation.sharpness.common import Found, ascent, two_passes
+from dcpipe.distillation.episodes import Episode
+from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.sharpness import Vasso
 from dcpipe.random import Stream
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.sharpness.sharpness_config import Vasso
 
 
 def mean_gradient(memory_NCHW: Tensor | None, h_NCHW: Tensor, theta: float) -> Tensor:
@@ -21,18 +24,17 @@ def mean_gradient(memory_NCHW: Tensor | None, h_NCHW: Tensor, theta: float) -> T
 
 
 def evaluate(
-    what: Vasso,
-    matching: Matching,
+    config: "Vasso",
     synthetic: SyntheticSet,
     episode: Episode,
     *,
     memory: Tensor | None,
     stream: Stream,  # noqa: ARG001
-) -> Found:
+) -> OuterAnswer:
     """The gradient at S + radius d / |d|; `memory` is d."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(synthetic.images_NCHW, mean_gradient(memory, h_NCHW, what.theta), what.radius)
+        return ascent(synthetic.images_NCHW, mean_gradient(memory, h_NCHW, config.theta), config.radius)
 
-    found = two_passes(matching, synthetic, episode, what.second_pass, perturb)
-    return replace(found, memory=mean_gradient(memory, found.first_images, what.theta))
+    answer = two_passes(synthetic, episode, config.second_pass, perturb)
+    return replace(answer, memory=mean_gradient(memory, answer.first_image_gradient, config.theta))

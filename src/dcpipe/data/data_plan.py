@@ -1,0 +1,52 @@
+"""The plan of the data stage: one dataset, split and written as Zarr."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.params import check
+from dcpipe.params.facts import Facts
+from dcpipe.params.values import keys
+from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+
+@register
+class DataStage(Stage):
+    """Reads a source, and nothing that dcpipe made."""
+
+    name = "data"
+    label = "data_{dataset}"
+    folder = "artifacts/data/{dataset}"
+    payloads = (Payload("train", "train.zarr", is_folder=True), Payload("test", "test.zarr", is_folder=True))
+    wildcards = (DATASET,)
+    implementation = "dcpipe.data.data_stage"
+    command = "dcpipe data {dataset}"
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """The source is part of the code; how long it takes is known of each source."""
+        resolved, dataset = graph.library.dataset(words["dataset"])
+        check.dataset(resolved, dataset)
+        return Plan(
+            values=[keys(resolved, without=("description", "network", "whitening"))],
+            roots=(*dataset.source.implementation, *dataset.standardise.implementation),
+            sections={"dataset": dataset},
+            resources=Resources(mem_mb=2000, runtime=dataset.facts.minutes),
+        )
+
+    def disk_bytes(self, graph: "Graph", job: "Job") -> int:
+        """Every image, a byte a value."""
+        facts = facts_of(graph, job)
+        return (facts.smallest_class or 0) * facts.classes * pixels(facts)
+
+
+def facts_of(graph: "Graph", job: "Job") -> Facts:
+    """What is known of the dataset of a job."""
+    return graph.library.dataset(job.wildcards["dataset"])[1].facts
+
+
+def pixels(facts: Facts) -> int:
+    """Values of one image."""
+    return facts.channels * facts.image_size**2

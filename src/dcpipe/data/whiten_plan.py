@@ -1,0 +1,55 @@
+"""The plan of the whiten stage: the ZCA whitening of a dataset that has one."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.data.data_plan import facts_of, pixels
+from dcpipe.errors import UserError
+from dcpipe.params.values import keys
+from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+
+@register
+class WhitenStage(Stage):
+    """Reads the training images."""
+
+    name = "whiten"
+    label = "whiten_{dataset}"
+    folder = "artifacts/whitening/{dataset}"
+    payloads = (Payload("whitening", "whitening.zarr", is_folder=True),)
+    wildcards = (DATASET,)
+    implementation = "dcpipe.data.whiten_stage"
+    command = "dcpipe whiten {dataset}"
+    reads = ("data",)
+    numeric = True
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """Raises: UserError if the dataset is not whitened."""
+        resolved, dataset = graph.library.dataset(words["dataset"])
+        threads = dataset.whitening.fit_threads
+        if threads is None:
+            remedy = "choose a dataset with whitening.kind: zca"
+            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
+        return Plan(
+            inputs={"train": (graph.job("data", dataset=words["dataset"]).outputs["train"],)},
+            values=[keys(resolved, only=("whitening",))],
+            roots=dataset.whitening.implementation,
+            sections={"dataset": dataset},
+            resources=Resources(threads, mem_mb=8000, runtime=120),
+        )
+
+    def disk_bytes(self, graph: "Graph", job: "Job") -> int:
+        """A matrix and its inverse in float64."""
+        return 2 * 8 * pixels(facts_of(graph, job)) ** 2
+
+
+def image_inputs(graph: "Graph", dataset: str) -> dict[str, tuple[str, ...]]:
+    """The inputs of whoever reads images: the training store, and the whitening where the dataset has one."""
+    inputs: dict[str, tuple[str, ...]] = {"train": (graph.job("data", dataset=dataset).outputs["train"],)}
+    if graph.library.dataset(dataset)[1].whitening.fit_threads is not None:
+        inputs["whitening"] = (graph.job("whiten", dataset=dataset).outputs["whitening"],)
+    return inputs

@@ -1,0 +1,22 @@
+"""Objectives of the student's last parameters, and their restriction to some coordinates.
+
+Legend: P parameters, all layers in one vector.
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from dcpipe.distillation.hypergradient.problem import Objective
+from dcpipe.distillation.start_noise.student_starts import Distance
+
+
+class Restriction(Protocol):
+    """A distance, and the target (P) that it measures to -> the objective over the coordinates that count."""
+
+    def __call__(self, distance: Distance, target_P: Tensor) -> Objective: ...
+
+
+def unrestricted(distance: Distance, target_P: Tensor) -> Objective:  # noqa: ARG001
+    """The distance itself."""
+    return distance

@@ -1,0 +1,97 @@
+"""The plan of the distill stage: one synthetic set."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dcpipe.data.data_plan import facts_of, pixels
+from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.params import check, network_name
+from dcpipe.params.axis import implementations
+from dcpipe.params.method import Method
+from dcpipe.params.method_axes import MatchingConfig, MethodContext
+from dcpipe.params.values import keys, native
+from dcpipe.workflow.stages import DATASET, IPC, METHOD, SET, Payload, Plan, Resources, Shown, Stage, register
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+PREVIEW = Shown(
+    "preview.rst",
+    category="Synthetic sets",
+    subcategory="{dataset}",
+    labels={"method": "{method}", "ipc": "{ipc}", "set": "{set}"},
+)
+
+
+@register
+class DistillStage(Stage):
+    """Reads training images, and the trajectories of experts where the method matches them."""
+
+    name = "distill"
+    label = "distill_{dataset}_{method}_ipc{ipc}_set{set}"
+    folder = "artifacts/synthetic/{dataset}/{method}/ipc{ipc}/set{set}"
+    payloads = (
+        Payload("synthetic", "synthetic.safetensors"),
+        Payload("snapshots", "snapshots.safetensors"),
+        Payload("history", "history.csv", plot=("iteration", "loss")),
+        Payload("preview", "preview.png", shown=PREVIEW),
+    )
+    wildcards = (DATASET, METHOD, IPC, SET)
+    implementation = "dcpipe.distillation.distill_stage"
+    command = "dcpipe distill {dataset} {method} --ipc {ipc} --set {set}"
+    reads = ("data", "whiten", "experts", "convexify")
+    numeric = True
+    resources = Resources(mem_mb=2000, runtime=720, gpu=1)
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """The modules are those of the method's values, and of the network that it trains or matches."""
+        dataset, ipc = words["dataset"], int(words["ipc"])
+        resolved, method = graph.library.method(words["method"], dataset, ipc)
+        data = graph.library.dataset(dataset)[1]
+        context = MethodContext(resolved, method, data, data.facts, ipc, None)
+        below = self._below(graph, dataset, context)
+        return Plan(
+            inputs={**image_inputs(graph, dataset), **below.inputs},
+            values=[keys(resolved, without=("description", "label")), *below.values],
+            roots=(*implementations(method), *below.roots),
+            sections={"method": method, **below.sections},
+            resources=replace(self.asking(method.compute.threads), gpu=1 if method.outer else 0),
+        )
+
+    def _below(self, graph: "Graph", dataset: str, context: MethodContext) -> Plan:
+        """What a method needs of its experts, or of the network that it draws or trains, after checking it."""
+        matching, resolved_dataset = context.method.matching, graph.library.dataset(dataset)[0]
+        if matching.experts_name:
+            resolved, experts = graph.library.experts(matching.experts_name, dataset)
+            shard = graph.job("experts", dataset=dataset, experts=matching.experts_name, shard=0)
+            network = shard.section("network", str)
+            # before the stores that a refused path would ask for
+            check.method(replace(context, network=network, experts=experts, resolved_experts=resolved))
+            inputs = {"trajectories": _trajectories(graph, dataset, matching, experts.shards)}
+            values = [keys(resolved, only=("network",)), native(resolved_dataset, experts.network)]
+        elif matching.network_name:
+            network = context.dataset.network if matching.network_name == "native" else matching.network_name
+            check.method(replace(context, network=network))
+            inputs, values = {}, [native(resolved_dataset, matching.network_name)]
+        else:
+            check.method(context)
+            return Plan()
+        return Plan(inputs, values, roots=(network_name.module_of(network),), sections={"network": network})
+
+    def disk_bytes(self, graph: "Graph", job: "Job") -> int:
+        """The set, each snapshot, and the preview, as if all were float32."""
+        outer, facts = job.section("method", Method).outer, facts_of(graph, job)
+        copies = 2 + (outer.iterations // outer.snapshot_every + 1 if outer else 1)
+        return copies * facts.classes * int(job.wildcards["ipc"]) * pixels(facts) * 4
+
+
+def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, shards: int) -> tuple[str, ...]:
+    """The stores that a method reads: recorded ones, or the convex ones made of them."""
+    words: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
+    convex = matching.convex_name
+    if convex is not None:
+        jobs = [graph.job("convexify", **words, waypoints=convex, shard=shard) for shard in range(shards)]
+        return tuple(job.outputs["path"] for job in jobs)
+    return tuple(graph.job("experts", **words, shard=shard).outputs["trajectory"] for shard in range(shards))

@@ -1,0 +1,150 @@
+"""Kinds of hypergradients: how the matching loss is differentiated through the inner loop."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.axis import At, Example
+from dcpipe.params.method_axes import HypergradientConfig, MethodContext
+from dcpipe.params.network_name import has_running_statistics
+from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.shares import Share, steps_of
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.hypergradient.problem import Hypergradient
+
+MICRO_BATCH = "images that go through the network at once; null: the whole batch"
+
+
+class StepByStep(HypergradientConfig):
+    """What the kinds share that differentiate one inner step at a time."""
+
+    micro_batch: int | None
+
+    @property
+    def images_at_once(self) -> int | None:
+        """The micro-batch."""
+        return self.micro_batch
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """A micro-batch must cut something, and only networks whose images do not influence each other."""
+        inner = context.method.matching.inner_loop
+        if self.micro_batch is None or inner is None:
+            return
+        batch = inner.batch or context.images
+        if self.micro_batch >= batch:
+            problem = f"has no effect: {self.micro_batch} images hold every inner step's batch of {batch}"
+            raise at.error("micro_batch", problem, "write null, or less")
+        if context.network and has_running_statistics(context.network):
+            influence = "the images of a batch influence each other and cannot be cut apart"
+            raise at.error("micro_batch", f"{context.network} has batch norm: {influence}", "write null")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Exact(StepByStep):
+    """The adjoint: the reference's gradient with the memory of one step (of one micro-batch, if given)."""
+
+    implementation = ("dcpipe.distillation.hypergradient.exact",)
+
+    kind: Literal["exact"]
+    micro_batch: Count | None = Field(description=MICRO_BATCH)
+
+    def build(self, inner_steps: int) -> "Hypergradient":  # noqa: ARG002 (of every kind)
+        """Through all steps."""
+        from dcpipe.distillation.hypergradient import exact
+
+        return exact.evaluate
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """Whole batches."""
+        return {"exact": Example({"kind": "exact", "micro_batch": None}, changes={"micro_batch": 3})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Unrolled(HypergradientConfig):
+    """The reference: one graph through all inner steps."""
+
+    implementation = ("dcpipe.distillation.hypergradient.unrolled",)
+
+    kind: Literal["unrolled"]
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """It is never compiled."""
+        if context.method.compute.backend == "compiled":
+            problem = "has no effect on the unrolled hypergradient"
+            raise at.error_at("compute.backend", problem, "write eager")
+
+    def build(self, inner_steps: int) -> "Hypergradient":  # noqa: ARG002 (of every kind)
+        """Through all steps."""
+        from dcpipe.distillation.hypergradient import unrolled
+
+        return unrolled.evaluate
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"unrolled": Example({"kind": "unrolled"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Truncated(StepByStep):
+    """The adjoint through the last inner steps alone (SATM keeps a third)."""
+
+    implementation = ("dcpipe.distillation.hypergradient.truncated",)
+
+    kind: Literal["truncated"]
+    kept: Share = Field(description="share of the inner steps that is differentiated, rounded down")
+    micro_batch: Count | None = Field(description=MICRO_BATCH)
+
+    @property
+    def inner_shares(self) -> tuple[str, ...]:
+        """What is kept."""
+        return (self.kept,)
+
+    def kept_steps(self, inner_steps: int) -> int:
+        """How many of so many inner steps are differentiated."""
+        return steps_of(self.kept, inner_steps)
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """At least one step must be left, and as of every step-by-step kind."""
+        inner = context.method.matching.inner_loop
+        if inner is not None and self.kept_steps(inner.steps) == 0:
+            problem = f"{self.kept} of {inner.steps} inner steps is less than one"
+            raise at.error("kept", problem, f"keep at least 1/{inner.steps}")
+        super().check(at, context)
+
+    def build(self, inner_steps: int) -> "Hypergradient":
+        """Through the last steps."""
+        from dcpipe.distillation.hypergradient import truncated
+
+        return truncated.through_last(self.kept_steps(inner_steps))
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """Two of five steps."""
+        changes = {"kept": "4/5", "micro_batch": 3}
+        return {"truncated": Example({"kind": "truncated", "kept": "2/5", "micro_batch": None}, changes=changes)}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PerStep(StepByStep):
+    """Each step's own derivative, without what it does to later ones (TESLA); right to first order in the step size."""
+
+    implementation = ("dcpipe.distillation.hypergradient.per_step",)
+
+    kind: Literal["per_step"]
+    micro_batch: Count | None = Field(description=MICRO_BATCH)
+
+    def build(self, inner_steps: int) -> "Hypergradient":  # noqa: ARG002 (of every kind)
+        """Step by step."""
+        from dcpipe.distillation.hypergradient import per_step
+
+        return per_step.evaluate
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """Whole batches."""
+        return {"per_step": Example({"kind": "per_step", "micro_batch": None}, changes={"micro_batch": 3})}

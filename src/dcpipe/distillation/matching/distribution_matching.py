@@ -1,0 +1,64 @@
+"""Distribution matching: untrained networks should see the same mean features of each class in both sets.
+
+Source: DM (arXiv:2110.04181).
+
+Legend: N images, C channels, H W pixels, F features.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dcpipe.distillation.answers import Answer, Gradients
+from dcpipe.distillation.class_batches import synthetic_rows
+from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, Parts
+from dcpipe.distillation.setting import Setting
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.distillation.updates.update_counts import after_so_many
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.matching.distribution_config import Distribution
+
+
+class DistributionMatching(NetworkMatching):
+    """See `dcpipe.distillation.episodes.Matching`."""
+
+    def __init__(self, config: "Distribution", setting: Setting) -> None:
+        self._parts = Parts.of(setting, setting.model(), config.augmentation, None)
+        super().__init__(
+            setting,
+            self._parts.trainer,
+            self._parts.batches,
+            real_batch=config.real_batch,
+            is_last=partial(after_so_many, 1),
+            loss=self._loss,
+        )
+
+    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> Answer:
+        """The derivative of the sum over classes of |mean real features - mean synthetic features|^2.
+
+        Class by class, so that one class's graph exists at a time. Batch norms use the batch at hand; it is then that
+        of all classes together, as in the public code.
+        """
+        together = self._parts.model.has_running_statistics
+        groups = [episode.classes] if together else [(draw,) for draw in episode.classes]
+        loss, by_images = synthetic.images_NCHW.new_zeros(()), torch.zeros_like(synthetic.images_NCHW)
+        for group in groups:
+            rows = [synthetic_rows(synthetic, draw.label) for draw in group]
+            leaves = [synthetic.images_NCHW[own].detach().requires_grad_() for own in rows]
+            with torch.no_grad():
+                real = self._means(episode, [self._parts.batches.real(draw) for draw in group])
+            seen = [draw.augmented(leaf) for draw, leaf in zip(group, leaves, strict=True)]
+            found = self._means(episode, seen)
+            gap = sum(((a - b).square().sum() for a, b in zip(real, found, strict=True)), loss.new_zeros(()))
+            for own, gradient in zip(rows, torch.autograd.grad(gap, leaves), strict=True):
+                by_images[own] = gradient
+            loss = loss + gap.detach()
+        return Answer(loss, Gradients(by_images))
+
+    def _means(self, episode: NetworkEpisode, parts: list[Tensor]) -> list[Tensor]:
+        """The mean features (F) of each part, all of them one batch."""
+        features_NF = self._parts.model.features(episode.network.theta_P, torch.cat(parts))
+        return [of_part.mean(dim=0) for of_part in torch.split(features_NF, [len(part) for part in parts])]

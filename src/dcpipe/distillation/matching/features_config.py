@@ -1,0 +1,77 @@
+"""Feature alignment: which layers are compared, and how much the discrimination of real images counts."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training
+from dcpipe.params.augmentation import Augmentation
+from dcpipe.params.axis import At, Example
+from dcpipe.params.method_axes import MethodContext, TrainingConfig, UpdatesConfig
+from dcpipe.params.network_name import NetworkOrNative, has_running_statistics, layers_of
+from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.episodes import Matching
+    from dcpipe.distillation.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Features(NetworkMatchingConfig):
+    """Networks shall see the same mean of every layer, and tell real images apart (CAFE, arXiv:2203.01531).
+
+    A reconstruction.
+    """
+
+    implementation = ("dcpipe.distillation.loop", "dcpipe.distillation.matching.feature_matching")
+
+    kind: Literal["features"]
+    network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
+    real_batch: Count = Field(description="real images a class in an update")
+    augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
+    layer_weights: Annotated[list[NonNegativeFloat], Field(min_length=2)] = Field(
+        description="weight of each block, then of the last features"
+    )
+    discrimination_weight: NonNegativeFloat = Field(description="weight of the summed cross-entropy")
+    updates: UpdatesConfig
+    training: TrainingConfig
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """As of every matching with networks; one weight for each layer of a ConvNet without batch norm."""
+        super().check(at, context)
+        refuse_idle_training(at, self.updates, self.training)
+        network = context.network or self.network
+        layers = layers_of(network)
+        if layers is None:
+            raise at.error("network", f"the layers of {network} are not known here", "take a convnet")
+        if has_running_statistics(network):
+            remedy = "take the same network with instance or group norm"
+            raise at.error("network", f"{network} has batch norm, for which nothing is described", remedy)
+        if len(self.layer_weights) != layers + 1:
+            problem = f"{len(self.layer_weights)} weights for the {layers} blocks of {network} and its features"
+            raise at.error("layer_weights", problem, f"write {layers + 1}")
+
+    def build(self, setting: "Setting") -> "Matching":
+        """The matching of a job."""
+        from dcpipe.distillation.matching.feature_matching import FeatureMatching
+
+        return FeatureMatching(self, setting)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """CAFE on tiny."""
+        tree = {
+            "kind": "features",
+            "network": "native",
+            "real_batch": 4,
+            "augmentation": "none",
+            "layer_weights": [1.0, 1.0, 1.0],
+            "discrimination_weight": 0.01,
+            "updates": {"kind": "fixed", "count": 1},
+            "training": {"kind": "none"},
+        }
+        beside = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
+        changes = {"augmentation": "crop", "network": "convnet2-w16", "layer_weights": [0.1, 2.0, 1.0]}
+        return {"features": Example(tree, beside, changes)}

@@ -1,0 +1,73 @@
+"""Gradient matching: what gradients are compared, how, and at which parameters."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training
+from dcpipe.params.augmentation import Augmentation
+from dcpipe.params.axis import At, Example
+from dcpipe.params.method_axes import LevelsConfig, MagnitudeConfig, MethodContext, TrainingConfig, UpdatesConfig
+from dcpipe.params.network_name import NetworkOrNative
+from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.episodes import Matching
+    from dcpipe.distillation.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Distance:
+    """Of two gradients, row by row: `angle` times 1 - cos, plus what `magnitude` says."""
+
+    angle: NonNegativeFloat = Field(description="weight of 1 - cos of the angle between two rows")
+    magnitude: MagnitudeConfig
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Gradient(NetworkMatchingConfig):
+    """Networks shall get the same gradients from the synthetic set as from real images (DC, arXiv:2006.05929)."""
+
+    implementation = ("dcpipe.distillation.loop", "dcpipe.distillation.matching.gradient_matching")
+
+    kind: Literal["gradient"]
+    network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
+    real_batch: Count = Field(description="real images a class in an update; --batch_real")
+    augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
+    levels: LevelsConfig
+    distance: Distance
+    updates: UpdatesConfig
+    training: TrainingConfig
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """As of every matching with networks; training must have a use and the distance a part."""
+        super().check(at, context)
+        refuse_idle_training(at, self.updates, self.training)
+        if self.distance.angle == 0 and self.distance.magnitude.row_weight == 0:
+            remedy = "give angle a weight, or choose a magnitude"
+            raise at.error("distance.angle", "a distance of nothing is 0", remedy)
+
+    def build(self, setting: "Setting") -> "Matching":
+        """The matching of a job."""
+        from dcpipe.distillation.matching.gradient_matching import GradientMatching
+
+        return GradientMatching(self, setting)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """DC on tiny."""
+        tree = {
+            "kind": "gradient",
+            "network": "native",
+            "real_batch": 4,
+            "augmentation": "none",
+            "levels": {"kind": "intra-class"},
+            "distance": {"angle": 1.0, "magnitude": {"kind": "none"}},
+            "updates": {"kind": "fixed", "count": 1},
+            "training": {"kind": "none"},
+        }
+        beside = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
+        changes = {"augmentation": "crop", "network": "convnet2-w16", "distance.angle": 1.5}
+        return {"gradient": Example(tree, beside, changes)}

@@ -1,0 +1,39 @@
+"""What the params of matchings share that draw networks of their own. No value: see the matchings beside it."""
+
+from dcpipe.params.axis import At
+from dcpipe.params.method_axes import MatchingConfig, MethodContext, TrainingConfig, UpdatesConfig
+from dcpipe.params.network_name import parse, refuse_size_at
+
+
+class NetworkMatchingConfig(MatchingConfig):
+    """A matching that draws a network in every iteration. The networks are trained at the set's step size."""
+
+    network: str
+    real_batch: int
+    augmentation: str
+
+    @property
+    def network_name(self) -> str | None:
+        """The network, or `native`."""
+        return self.network
+
+    @property
+    def images_a_class(self) -> int:
+        """Real images a class in an update."""
+        return self.real_batch
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """Nothing is compiled, no step size is learned, and the network must take the images."""
+        method = context.method
+        if method.compute.backend == "compiled":
+            problem = f"has no effect on {self.kind} matching"
+            raise at.error_at("compute.backend", problem, "write eager")
+        if self.network != "native":
+            refuse_size_at(parse(self.network), context.facts.image_size, at.resolved.place(f"{at.key}.network"))
+
+
+def refuse_idle_training(at: At, updates: UpdatesConfig, training: TrainingConfig) -> None:
+    """Training follows every update but the last. Raises: UserError where there is only one."""
+    if updates.is_one and training.images_a_step is not None:
+        problem = "has no effect with one update a network"
+        raise at.error("training.kind", problem, "write none, or raise updates.count")

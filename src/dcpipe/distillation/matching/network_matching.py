@@ -1,0 +1,111 @@
+"""What matchings share that draw networks of their own: updates of the images against one, training it in between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dcpipe.distillation.answers import Answer
+from dcpipe.distillation.class_batches import ClassBatches, ClassDraw
+from dcpipe.distillation.setting import Setting
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.distillation.training.network_training import Network, NetworkTrainer
+from dcpipe.distillation.updates.update_counts import UpdateRule
+from dcpipe.models.flat import FlatModel
+from dcpipe.params.method_axes import TrainingConfig
+from dcpipe.random import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEpisode:
+    """One update: its number in the iteration (from 0), the network it is made against and what is drawn of each class.
+
+    See `dcpipe.distillation.episodes.Episode`. `accuracies`: the network's on real images, one an update so far, where
+    they tell when to end.
+    """
+
+    matching: "NetworkMatching"
+    iteration: int
+    update: int
+    network: Network
+    classes: tuple[ClassDraw, ...]
+    accuracies: tuple[float, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, int | float]:
+        """The number of the update."""
+        return {"update": self.update}
+
+    @property
+    def student(self) -> None:
+        """None: the loss comes from no student."""
+        return None
+
+    def evaluate(self, synthetic: SyntheticSet) -> Answer:
+        """The matching's loss and the derivative of the images."""
+        return self.matching.loss(self, synthetic)
+
+    def following(self, synthetic: SyntheticSet) -> "NetworkEpisode | None":
+        """The network trained on the set, and other draws; None after the last update (which trains nothing)."""
+        return self.matching.after(self, synthetic)
+
+
+Loss = Callable[[NetworkEpisode, SyntheticSet], Answer]
+"""An episode's loss of a set, and the derivative of the images."""
+
+
+class NetworkMatching:
+    """Draws the episodes of a `dcpipe.distillation.episodes.Matching`; all draws are named after iteration and update."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        trainer: NetworkTrainer,
+        batches: ClassBatches,
+        *,
+        real_batch: int,
+        is_last: UpdateRule,
+        loss: Loss,
+    ) -> None:
+        self.loss = loss
+        self._trainer, self._batches, self._stream = trainer, batches, setting.stream
+        self._real_batch, self._is_last = real_batch, is_last
+
+    def draw(self, iteration: int, num_images: int) -> NetworkEpisode:  # noqa: ARG002 (of every matching)
+        """A fresh network, and for each class real images and an augmentation."""
+        network = self._trainer.fresh(self._stream.child("iteration", iteration, "network"))
+        return self._ready(NetworkEpisode(self, iteration, 0, network, ()))
+
+    def after(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> NetworkEpisode | None:
+        """The next episode of an iteration; None where it was the last."""
+        done, stream = episode.update + 1, self._of(episode)
+
+        def measure(count: int) -> float:
+            return self._trainer.accuracy(episode.network, count, stream.child("settled"))
+
+        last, accuracies = self._is_last(done, episode.accuracies, measure)
+        if last:
+            return None
+        network = self._trainer.train(episode.network, synthetic, episode.update, stream.child("training"))
+        return self._ready(replace(episode, update=done, network=network, accuracies=accuracies))
+
+    def _ready(self, episode: NetworkEpisode) -> NetworkEpisode:
+        stream = self._of(episode)
+        network = self._trainer.with_real_statistics(episode.network, stream.child("statistics"))
+        return replace(episode, network=network, classes=self._batches.draw(self._real_batch, stream))
+
+    def _of(self, episode: NetworkEpisode) -> Stream:
+        return self._stream.child("iteration", episode.iteration, "update", episode.update)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loss of such a matching is made of: the network, draws of classes, and the training of networks."""
+
+    model: FlatModel
+    batches: ClassBatches
+    trainer: NetworkTrainer
+
+    @classmethod
+    def of(cls, setting: Setting, model: FlatModel, augmentation: str, training: TrainingConfig | None) -> "Parts":
+        """Of a job; `training` None: networks are never trained."""
+        batches = ClassBatches(setting.train, augmentation)
+        return cls(model, batches, NetworkTrainer(model, batches, training))

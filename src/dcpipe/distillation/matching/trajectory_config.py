@@ -1,0 +1,123 @@
+"""Trajectory matching: students trained on the synthetic set shall end where the expert ends."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.augmentation import Augmentation
+from dcpipe.params.axis import At, Example, Need
+from dcpipe.params.epochs import kept_epochs
+from dcpipe.params.method_axes import (
+    HypergradientConfig,
+    InnerLoop,
+    MatchingConfig,
+    MethodContext,
+    PathConfig,
+    SegmentConfig,
+    StartNoiseConfig,
+)
+from dcpipe.params.schema import STRICT, Count, Name
+from dcpipe.params.waypoints import refuse_bad_waypoints
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.episodes import Matching
+    from dcpipe.distillation.setting import Setting
+    from dcpipe.experts.trajectory import ExpertPath, Layout
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Trajectory(MatchingConfig):
+    """Students trained on the synthetic set shall end where the expert ends (MTT, arXiv:2203.11932)."""
+
+    implementation = ("dcpipe.distillation.loop", "dcpipe.distillation.matching.trajectory_matching")
+
+    kind: Literal["trajectory"]
+    experts: Name = Field(description="the experts file that is imitated")
+    path: PathConfig
+    segment: SegmentConfig
+    start_noise: StartNoiseConfig
+    inner_steps: Count = Field(description="steps of a student; N, --syn_steps")
+    inner_batch: Count | None = Field(description="synthetic images a step; null: all of them; --batch_syn")
+    augmentation: Augmentation = Field(description="DSA families of every inner step joined by _, or none")
+    hypergradient: HypergradientConfig
+
+    @property
+    def experts_name(self) -> str | None:
+        """The experts file."""
+        return self.experts
+
+    @property
+    def convex_name(self) -> str | None:
+        """The path's."""
+        return self.path.convex_name
+
+    @property
+    def inner_loop(self) -> InnerLoop | None:
+        """The students' training."""
+        kept = self.hypergradient.kept_steps(self.inner_steps)
+        return InnerLoop(self.inner_steps, kept, self.inner_batch, self.augmentation)
+
+    def with_inner_steps(self, steps: int) -> "Trajectory":
+        """The same with students of other length."""
+        return replace(self, inner_steps=steps)
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """Everything."""
+        return frozenset(Need)
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """Batches must cut something; every epoch that a segment asks for must be reached and kept."""
+        if self.inner_batch is not None and self.inner_batch >= context.images:
+            problem = f"has no effect: {self.inner_batch} images hold the whole set of {context.images}"
+            raise at.error("inner_batch", problem, "write null, or less")
+        self._check_segments(at, context)
+
+    def _check_segments(self, at: At, context: MethodContext) -> None:
+        experts, resolved = context.experts, context.resolved_experts
+        if experts is None or resolved is None:
+            return
+        if self.segment.last_epoch > experts.epochs:
+            problem = f"segments end at epoch {self.segment.last_epoch}, but experts train {experts.epochs}"
+            remedy = f"lower max_start_epoch or span_epochs, or raise epochs in {resolved.file}"
+            raise at.error("segment.max_start_epoch", problem, remedy)
+        if self.convex_name is not None:
+            refuse_bad_waypoints(resolved, experts, self.convex_name)
+            return
+        if self.segment.between_epochs:
+            problem = "times between epochs need a convex path"
+            raise at.error("path.kind", problem, "use a convex path, or a fixed range")
+        missing = sorted(self.segment.epochs - set(kept_epochs(experts.kept_epochs, experts.epochs)))
+        if missing:
+            problem = f"epoch {missing[0]} is needed but not kept"
+            raise at.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
+
+    def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+        """By the path."""
+        return self.path.build(paths, layout)
+
+    def build(self, setting: "Setting") -> "Matching":
+        """The matching of a job."""
+        from dcpipe.distillation.matching.trajectory_matching import TrajectoryMatching
+
+        return TrajectoryMatching(self, setting)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """MTT on tiny."""
+        tree = {
+            "kind": "trajectory",
+            "experts": "plain",
+            "path": {"kind": "recorded"},
+            "segment": {"kind": "fixed", "min_start_epoch": 0, "max_start_epoch": 2, "span_epochs": 2},
+            "start_noise": {"kind": "none"},
+            "inner_steps": 5,
+            "inner_batch": None,
+            "augmentation": "none",
+            "hypergradient": {"kind": "exact", "micro_batch": None},
+        }
+        return {"trajectory": Example(tree, changes={"augmentation": "crop", "inner_batch": 5, "experts": "others"})}

@@ -1,0 +1,135 @@
+"""Trajectory matching: a student trained on the synthetic set from an expert's checkpoint should end where the
+expert was some epochs later.
+
+Source: MTT, arXiv:2203.11932.
+
+Legend: N images, B images in a batch, C channels, H W pixels, P parameters.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from dcpipe.data import augment
+from dcpipe.distillation.answers import Start, StudentAnswer
+from dcpipe.distillation.hypergradient.problem import AugmentDraw, InnerDraws, Objective, Problem
+from dcpipe.distillation.segments.drawn_segments import Segment
+from dcpipe.distillation.setting import Setting
+from dcpipe.distillation.student import draw_batches, make_inner
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.distillation.teachers import Teachers
+from dcpipe.params.method import Outer
+from dcpipe.random import Stream
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.matching.trajectory_config import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryEpisode:
+    """A segment, its end (P), its objective, where the student starts (P), the inner loop's draws and their stream.
+
+    See `dcpipe.distillation.episodes.Episode` and `StudentEpisode`.
+    """
+
+    matching: "TrajectoryMatching"
+    segment: Segment
+    target_P: Tensor
+    student_start_P: Tensor
+    objective: Objective
+    draws: InnerDraws
+    stream: Stream
+
+    @property
+    def facts(self) -> dict[str, int | float]:
+        """The expert and the epoch where it started."""
+        return {"expert": self.segment.expert, "start_epoch": self.segment.start}
+
+    @property
+    def student(self) -> "TrajectoryEpisode":
+        """Itself."""
+        return self
+
+    def evaluate(self, synthetic: SyntheticSet, start: Start | None = None) -> StudentAnswer:
+        """The distance to the target, in units of the way the expert went, and its gradients."""
+        return self.matching.answer(self, synthetic, start or Start(0, self.student_start_P))
+
+    def redrawn(self, num_images: int) -> "TrajectoryEpisode":
+        """The same segment and start, with other batches and augmentation."""
+        again = self.stream.child("again")
+        return replace(self, draws=self.matching.draws(num_images, again), stream=again)
+
+    def following(self, synthetic: SyntheticSet) -> None:
+        """None: a segment is matched once."""
+
+
+class TrajectoryMatching:
+    """See `dcpipe.distillation.episodes.Matching`."""
+
+    def __init__(self, config: "Trajectory", setting: Setting) -> None:
+        experts, outer = Teachers.of(setting), setting.method.outer
+        self._experts, self._config, self._device, self._stream = experts.path, config, setting.device, setting.stream
+        self._learns_labels = learns_labels(outer)
+        self._strategy, self._size = augment.parse(config.augmentation), setting.train.size
+        self._segments, self._starts = config.segment.build(), config.start_noise.build()
+        self._restricted = outer.coordinates.build() if outer else None
+        self._inner = make_inner(
+            experts.model,
+            augment=augment.apply if self._strategy else None,
+            micro_batch=config.hypergradient.images_at_once,
+            backend=setting.method.compute.backend,
+        )
+        self._hypergradient = config.hypergradient.build(config.inner_steps)
+
+    def draw(self, iteration: int, num_images: int) -> TrajectoryEpisode:
+        """A segment, the student's start, and batches and augmentation of every inner step."""
+        stream = self._stream.child("iteration", iteration)
+        segment = self._segments(self._experts.num_experts, iteration, stream.child("segment").generator())
+        start_P = self._experts.at(segment.expert, segment.start).to(self._device)
+        target_P = self._experts.at(segment.expert, segment.target).to(self._device)
+        student_P, distance = self._starts(start_P, target_P, stream)
+        objective = self._restricted(distance, target_P) if self._restricted else distance
+        return TrajectoryEpisode(self, segment, target_P, student_P, objective, self.draws(num_images, stream), stream)
+
+    def draws(self, num_images: int, stream: Stream) -> InnerDraws:
+        """Batches of a set of so many images, and how each is augmented."""
+        steps, batch = self._config.inner_steps, self._config.inner_batch
+        batches = draw_batches(num_images, batch, steps, stream.child("batches").generator())
+        return InnerDraws(batches, self._augmentations(batches, stream))
+
+    def _augmentations(self, batches: tuple[Tensor, ...], stream: Stream) -> tuple[AugmentDraw | None, ...]:
+        """One family a step, parameters an image (not siamese), as the MTT code draws them."""
+        if not self._strategy:
+            return (None,) * len(batches)
+        generator = stream.child("augmentation").generator()
+        return tuple(
+            augment.draw(
+                self._strategy,
+                batch=len(rows),
+                height=self._size,
+                width=self._size,
+                generator=generator,
+                siamese=False,
+            )
+            for rows in batches
+        )
+
+    def answer(self, episode: TrajectoryEpisode, synthetic: SyntheticSet, start: Start) -> StudentAnswer:
+        """An episode's answer, its student going on from `start`."""
+        problem = Problem(
+            self._inner,
+            images_NCHW=synthetic.images_NCHW,
+            labels=synthetic.labels,
+            step_size=synthetic.step_size.to(start.theta_P.dtype),
+            start_P=start.theta_P,
+            objective=episode.objective,
+            draws=episode.draws.after(start.step),
+            labels_require_grad=self._learns_labels,
+        )
+        return self._hypergradient(problem)
+
+
+def learns_labels(outer: Outer | None) -> bool:
+    """Whether the derivative of label logits is asked for."""
+    return outer is not None and outer.labels.learned_by is not None

@@ -1,0 +1,113 @@
+"""What every kind of outer sharpness answers, and the two passes that all but `none` share.
+
+A kind asks the episode for gradients at two sets, whatever the loss is, so it works for any matching; only one with
+students can go on from inside a pass, or draw its batches anew.
+
+Legend: N images, C channels, H W pixels; h the first pass's gradient of the images, e the perturbation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dcpipe.distillation.answers import Answer, Gradients, Start, Trace
+from dcpipe.distillation.episodes import Episode, StudentEpisode
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.errors import UserError
+from dcpipe.experts.sharpness import perturbation
+from dcpipe.params.shares import SecondPass, steps_of
+from dcpipe.random import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class OuterAnswer:
+    """What an update of the set descends, and how it was found.
+
+    `loss`: the first pass's. `gradients`: images and labels from the last pass, the step size from the first. `trace`:
+    the first pass's, where there is a student. `first_image_gradient` (N, C, H, W): h. `facts`: for the history.
+    `memory`: what the next iteration needs to know, if anything.
+    """
+
+    loss: Tensor
+    gradients: Gradients
+    trace: Trace | None
+    first_image_gradient: Tensor
+    facts: dict[str, float] = field(default_factory=dict)
+    memory: Tensor | None = None
+
+
+class SharpnessRule(Protocol):
+    """One update's evaluations. `memory` is what the update before left, and `stream` this one's."""
+
+    def __call__(
+        self, synthetic: SyntheticSet, episode: Episode, *, memory: Tensor | None, stream: Stream
+    ) -> OuterAnswer: ...
+
+
+def one_pass(episode: Episode, synthetic: SyntheticSet) -> tuple[Answer, Trace | None]:
+    """The episode's answer, and the trace of its student, if it has one."""
+    student = episode.student
+    if student is None:
+        return episode.evaluate(synthetic), None
+    answer = student.evaluate(synthetic)
+    return answer, answer.trace
+
+
+def ascent(images_NCHW: Tensor, direction_NCHW: Tensor, radius: float) -> Tensor:
+    """e = radius d / |d| (N, C, H, W), the norm over all images at once. Source: SAM, arXiv:2010.01412, equation 2."""
+    flat_P = perturbation(images_NCHW.flatten(), direction_NCHW.flatten(), radius=radius, adaptive=False)
+    return flat_P.view_as(images_NCHW)
+
+
+def two_passes(
+    synthetic: SyntheticSet,
+    episode: Episode,
+    second_pass: SecondPass,
+    perturb: Callable[[Tensor], Tensor],
+    *,
+    noise_NCHW: Tensor | None = None,
+    noise_is_kept: bool = False,
+) -> OuterAnswer:
+    """The gradient at S (or S + noise), and that at S + `perturb`(h) (and the noise, where it is kept).
+
+    The second pass goes on from where the first pass's student was, if it takes only some of the inner steps.
+    Facts: the length of h, the cosine of the two gradients, and the rise of the loss from the first to the second.
+    """
+    images_NCHW = synthetic.images_NCHW
+    smoothed_NCHW = images_NCHW if noise_NCHW is None else images_NCHW + noise_NCHW
+    first, trace = one_pass(episode, replace(synthetic, images_NCHW=smoothed_NCHW))
+    start = None if trace is None else _start(trace, second_pass)
+    if trace is not None:
+        trace = replace(trace, thetas=trace.thetas[-1:], first=trace.steps)  # the second pass keeps its own
+    h_NCHW = first.gradients.images
+    climbed_NCHW = (smoothed_NCHW if noise_is_kept else images_NCHW) + perturb(h_NCHW)
+    climbed = replace(synthetic, images_NCHW=climbed_NCHW)
+    if start is None and second_pass.draws == "shared":
+        second, _ = one_pass(episode, climbed)
+    else:
+        student = _student(episode)
+        again = student if second_pass.draws == "shared" else student.redrawn(len(images_NCHW))
+        second = again.evaluate(climbed, start)
+    last_NCHW = second.gradients.images
+    facts = {
+        "first_gradient_norm": float(h_NCHW.norm()),
+        "cosine": float(torch.cosine_similarity(h_NCHW.flatten(), last_NCHW.flatten(), dim=0)),
+        "rise": float(second.loss - first.loss),
+    }
+    gradients = replace(second.gradients, step_size=first.gradients.step_size)
+    return OuterAnswer(first.loss, gradients, trace, h_NCHW, facts)
+
+
+def _start(trace: Trace, second_pass: SecondPass) -> Start | None:
+    taken = steps_of(second_pass.steps, trace.steps)
+    return None if taken == trace.steps else trace.at(trace.steps - taken)
+
+
+def _student(episode: Episode) -> StudentEpisode:
+    if episode.student is None:
+        remedy = "write steps: 1/1 and draws: shared"
+        raise UserError("needs a matching with students", where="outer.sharpness.second_pass", remedy=remedy)
+    return episode.student

@@ -1,0 +1,84 @@
+"""The plan of the evaluate stage: the scores of one synthetic set under one protocol with one network."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.params import check, network_name
+from dcpipe.params.axis import implementations
+from dcpipe.params.values import keys, native
+from dcpipe.workflow.stages import (
+    DATASET,
+    EVALUATION,
+    IPC,
+    METHOD,
+    NETWORK,
+    SET,
+    Payload,
+    Plan,
+    Resources,
+    Stage,
+    register,
+)
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+CELL = (DATASET, METHOD, IPC, SET)
+
+
+@register
+class EvaluateStage(Stage):
+    """Reads a set, the test images, and the training images for what is chosen on validation images."""
+
+    name = "evaluate"
+    label = "evaluate_{dataset}_{method}_ipc{ipc}_set{set}_{evaluation}_{network}"
+    folder = "artifacts/scores/{dataset}/{method}/ipc{ipc}/set{set}/{evaluation}/{network}"
+    payloads = (Payload("scores", "scores.json", is_metrics=True),)
+    wildcards = (*CELL, EVALUATION, NETWORK)
+    implementation = "dcpipe.evaluation.evaluate_stage"
+    command = "dcpipe evaluate {dataset} {method} --ipc {ipc} --set {set} --protocol {evaluation} --network {network}"
+    reads = ("data", "whiten", "distill")
+    numeric = True
+    resources = Resources(mem_mb=2000, runtime=120, gpu=1)
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """It reads the last images, or every snapshot where the protocol chooses among them."""
+        dataset, network = words["dataset"], words["network"]
+        resolved_dataset, data = graph.library.dataset(dataset)
+        resolved, evaluation = graph.library.evaluation(words["evaluation"], dataset, int(words["ipc"]))
+        check.evaluation(resolved, evaluation, data, network)
+        real = data.network if network == "native" else network
+        made = graph.job("distill", **{wildcard.name: words[wildcard.name] for wildcard in CELL})
+        source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
+        return Plan(
+            inputs={
+                "synthetic": (made.outputs[source],),
+                **image_inputs(graph, dataset),
+                "test": (graph.job("data", dataset=dataset).outputs["test"],),
+            },
+            values=[keys(resolved, without=("description",)), native(resolved_dataset, network)],
+            roots=(*implementations(evaluation), network_name.module_of(real)),
+            sections={"evaluation": evaluation, "network": real},
+            resources=self.asking(evaluation.compute.threads),
+        )
+
+
+def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:
+    """The evaluations of an experiment: every combination of its runs, each once."""
+    found: dict[str, Job] = {}
+    for run in graph.library.experiment(experiment)[1].runs:
+        cells: list[dict[str, str | int]] = [
+            {"dataset": dataset, "method": method, "ipc": ipc, "set": index}
+            for dataset in run.datasets
+            for method in run.methods
+            for ipc in run.ipc
+            for index in range(run.sets)
+        ]
+        for cell in cells:
+            for evaluation in run.evaluations:
+                for network in run.networks:
+                    job = graph.job("evaluate", **cell, evaluation=evaluation, network=network)
+                    found.setdefault(job.name, job)
+    return tuple(found.values())

@@ -1,0 +1,35 @@
+"""The plan of the metrics stage: the scores of an experiment in one file."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.evaluation.evaluate_plan import scores
+from dcpipe.params.values import keys
+from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Stage, register
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+
+
+@register
+class MetricsStage(Stage):
+    """Reads every score of an experiment."""
+
+    name = "metrics"
+    label = "metrics_{experiment}"
+    folder = "artifacts/metrics/{experiment}"
+    payloads = (Payload("metrics", "metrics.json", is_metrics=True),)
+    wildcards = (EXPERIMENT,)
+    implementation = "dcpipe.evaluation.metrics_stage"
+    command = "dcpipe metrics {experiment}"
+    reads = ("evaluate",)
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """The experiment's file says which scores."""
+        resolved, _ = graph.library.experiment(words["experiment"])
+        jobs = scores(graph, words["experiment"])
+        return Plan(
+            inputs={"scores": tuple(job.outputs["scores"] for job in jobs)},
+            values=[keys(resolved, without=("title", "description"))],
+            sections={"scores": jobs},
+        )

@@ -1,0 +1,113 @@
+"""Selections: which of a method's sets is the one that counts."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.axis import Example
+from dcpipe.params.evaluation import ChoiceConfig
+from dcpipe.params.schema import STRICT
+
+if TYPE_CHECKING:
+    from dcpipe.evaluation.selection import Choice
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Last(ChoiceConfig):
+    """The finished set."""
+
+    implementation = ("dcpipe.evaluation.selection",)
+    reads_snapshots = False
+
+    kind: Literal["last"]
+
+    def build(self) -> "Choice":
+        """The only one there is."""
+        from dcpipe.evaluation import selection
+
+        return selection.last
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"last": Example({"kind": "last"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Curve(ChoiceConfig):
+    """The finished set, with the test accuracy of every snapshot beside it for the report; it chooses nothing."""
+
+    implementation = ("dcpipe.evaluation.selection",)
+
+    kind: Literal["curve"]
+
+    @property
+    def reported_as(self) -> str:
+        """As the finished set, which it is."""
+        return "last"
+
+    def for_rehearsal(self) -> ChoiceConfig:
+        """One set: each takes the same."""
+        return Last(kind="last")
+
+    def build(self) -> "Choice":
+        """The last one, and all before it."""
+        from dcpipe.evaluation import selection
+
+        return selection.curve
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"curve": Example({"kind": "curve"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ValidationBest(ChoiceConfig):
+    """The snapshot that does best on the validation part."""
+
+    implementation = ("dcpipe.evaluation.selection",)
+    needs_validation = True
+
+    kind: Literal["val-best"]
+
+    def for_rehearsal(self) -> ChoiceConfig:
+        """One set: each takes the same."""
+        return Last(kind="last")
+
+    def build(self) -> "Choice":
+        """By validation images."""
+        from dcpipe.evaluation import selection
+
+        return partial(selection.best_on, "val")
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"val-best": Example({"kind": "val-best"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LegacyMax(ChoiceConfig):
+    """The snapshot that does best on test: selection on test data, as much of the literature does it."""
+
+    implementation = ("dcpipe.evaluation.selection",)
+
+    kind: Literal["legacy-max"]
+
+    def for_rehearsal(self) -> ChoiceConfig:
+        """One set: each takes the same."""
+        return Last(kind="last")
+
+    def build(self) -> "Choice":
+        """By test images."""
+        from dcpipe.evaluation import selection
+
+        return partial(selection.best_on, "test")
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"legacy-max": Example({"kind": "legacy-max"})}

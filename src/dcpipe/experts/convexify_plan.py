@@ -1,0 +1,50 @@
+"""The plan of the convexify stage: one shard of convex paths through recorded trajectories."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.experts.experts_plan import kept_of
+from dcpipe.params import check, network_name
+from dcpipe.params.values import keys, native
+from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+
+@register
+class ConvexifyStage(Stage):
+    """Reads recorded trajectories, and images to say how well the points of a path do."""
+
+    name = "convexify"
+    label = "convexify_{dataset}_{experts}_{waypoints}_shard{shard}"
+    folder = "artifacts/convex/{dataset}/{experts}/{waypoints}/shard{shard}"
+    payloads = (Payload("path", "path.zarr", is_folder=True), Payload("accuracies", "accuracies.csv"))
+    wildcards = (DATASET, EXPERTS, WAYPOINTS, SHARD)
+    implementation = "dcpipe.experts.convexify_stage"
+    command = "dcpipe convexify {dataset} {experts} --waypoints {waypoints} --shard {shard}"
+    reads = ("data", "whiten", "experts")
+    numeric = True
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """The network is that of the experts."""
+        dataset, name = words["dataset"], words["experts"]
+        resolved, experts = graph.library.experts(name, dataset)
+        check.refuse_bad_waypoints(resolved, experts, words["waypoints"])
+        made = graph.job("experts", dataset=dataset, experts=name, shard=words["shard"])
+        network = made.section("network", str)
+        return Plan(
+            inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
+            values=[keys(resolved, only=("store",)), native(graph.library.dataset(dataset)[0], experts.network)],
+            roots=(network_name.module_of(network),),
+            sections={"store": experts.store, "network": network},
+        )
+
+    def disk_bytes(self, graph: "Graph", job: "Job") -> int:
+        """Both ends and the waypoints."""
+        waypoints = job.wildcards["waypoints"]
+        anchors = 2 + (0 if waypoints == "none" else 1 + waypoints.count("-"))
+        made = graph.maker(job.input("trajectory"))
+        return anchors * STAGES[made.stage].disk_bytes(graph, made) // kept_of(made)

@@ -1,0 +1,61 @@
+"""The plan of the experts stage: one shard of expert trajectories, trained here or imported."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.data.data_plan import facts_of
+from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.params import check, network_name
+from dcpipe.params.axis import implementations
+from dcpipe.params.epochs import kept_epochs
+from dcpipe.params.experts import Experts
+from dcpipe.params.values import keys, native
+from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+
+@register
+class ExpertsStage(Stage):
+    """Reads training images; imported experts are compared with them."""
+
+    name = "experts"
+    label = "experts_{dataset}_{experts}_shard{shard}"
+    folder = "artifacts/experts/{dataset}/{experts}/shard{shard}"
+    payloads = (Payload("trajectory", "trajectory.zarr", is_folder=True),)
+    wildcards = (DATASET, EXPERTS, SHARD)
+    implementation = "dcpipe.experts.experts_stage"
+    command = "dcpipe experts {dataset} {experts} --shard {shard}"
+    reads = ("data", "whiten")
+    numeric = True
+    resources = Resources(mem_mb=2000, runtime=240, gpu=1)
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """The network is the dataset's own where the experts say `native`."""
+        resolved_dataset, dataset = graph.library.dataset(words["dataset"])
+        resolved, experts = graph.library.experts(words["experts"], words["dataset"])
+        check.experts(resolved, experts, dataset.facts, int(words["shard"]))
+        network = dataset.network if experts.network == "native" else experts.network
+        return Plan(
+            inputs=image_inputs(graph, words["dataset"]),
+            values=[keys(resolved, without=("description", "count")), native(resolved_dataset, experts.network)],
+            roots=(*implementations(experts), network_name.module_of(network)),
+            sections={"experts": experts, "network": network, "facts": dataset.facts},
+            resources=self.asking(experts.compute.threads),
+        )
+
+    def disk_bytes(self, graph: "Graph", job: "Job") -> int:
+        """Every kept checkpoint of the shard in float32."""
+        from dcpipe.models.build import build
+
+        facts, network = facts_of(graph, job), job.section("network", str)
+        model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
+        return job.section("experts", Experts).shard_experts * kept_of(job) * 4 * model.num_parameters
+
+
+def kept_of(job: "Job") -> int:
+    """How many checkpoints of each expert a job keeps."""
+    experts = job.section("experts", Experts)
+    return len(tuple(kept_epochs(experts.kept_epochs, experts.epochs)))

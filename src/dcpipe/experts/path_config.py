@@ -1,0 +1,61 @@
+"""Paths: where on an expert's trajectory parameters are read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.axis import Example
+from dcpipe.params.method_axes import PathConfig
+from dcpipe.params.schema import STRICT, Count
+
+if TYPE_CHECKING:
+    from dcpipe.experts.trajectory import ExpertPath, Layout
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RecordedPath(PathConfig):
+    """The experts' checkpoints as they were recorded."""
+
+    implementation = ("dcpipe.experts.trajectory",)
+
+    kind: Literal["recorded"]
+
+    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+        """The reader of recorded stores."""
+        from dcpipe.experts.trajectory import Recorded
+
+        return Recorded(paths, layout)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"recorded": Example({"kind": "recorded"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ConvexPath(PathConfig):
+    """Straight lines between the first, the last and the waypoints' checkpoints (MCT, arXiv:2406.19827)."""
+
+    implementation = ("dcpipe.experts.convex_path",)
+
+    kind: Literal["convex"]
+    waypoints: list[Count] = Field(description="epochs between the first and the last whose checkpoints are kept")
+
+    @property
+    def convex_name(self) -> str | None:
+        """The waypoints, as paths and jobs spell them."""
+        return "-".join(map(str, self.waypoints)) or "none"
+
+    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+        """The reader of convex stores."""
+        from dcpipe.experts.convex_path import Convex
+
+        return Convex(paths, layout)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """One waypoint."""
+        return {"convex": Example({"kind": "convex", "waypoints": [2]}, changes={"waypoints": [3]})}

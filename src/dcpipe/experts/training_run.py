@@ -1,0 +1,102 @@
+"""Training one shard of experts, one after the other, resumable after every epoch."""
+
+import torch
+
+from dcpipe import device
+from dcpipe.data import store
+from dcpipe.experts import trajectory
+from dcpipe.experts.train import Progress, Trainer
+from dcpipe.experts.trajectory import Recording
+from dcpipe.models.build import build
+from dcpipe.models.flat import FlatModel
+from dcpipe.params.epochs import kept_epochs
+from dcpipe.params.experts import Experts
+from dcpipe.progress import track
+from dcpipe.random import Stream
+from dcpipe.workflow.task import Task, stop, stop_asked
+
+
+def run(task: Task) -> None:
+    """Train the shard's experts and write their trajectory store."""
+    config, words = task.section("experts", Experts), task.job.wildcards
+    network = task.section("network", str)
+    data_path, target = task.input("train"), device.choose()
+    whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
+    train = store.load(data_path, "train", target, whitened_by)
+    has_val = (data_path / "val").is_dir()
+    watched = store.load(data_path, "val", target, whitened_by) if has_val else train
+    model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
+    kept = kept_epochs(config.kept_epochs, config.epochs)
+    first = int(words["shard"]) * config.shard_experts
+    recordings = []
+    for expert in track(range(first, first + config.shard_experts), f"experts {words['dataset']}"):
+        stream = Stream.root(config.seed, "experts", words["dataset"], words["experts"], expert)
+        trainer = Trainer(model, train, watched, config, kept, stream)
+        recordings.append(_expert(task, trainer, f"expert{expert}"))
+    trajectory.write(
+        task.output("trajectory"),
+        recordings,
+        epochs=kept,
+        layout=trajectory.Layout.of(network, model.layout),
+        codec=config.store.codec,
+        level=config.store.level,
+    )
+    task.facts |= {
+        "accuracies_on": "val" if has_val else "train",
+        "final_accuracies": [recording.accuracies[-1] for recording in recordings],
+        "parameters": model.num_parameters,
+    }
+
+
+def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
+    progress = _restore(task, trainer, name) or trainer.start()
+
+    def save_when_due(progress: Progress) -> None:
+        finished = progress.epoch == trainer.params.epochs
+        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        if asked or task.state.due() or finished:
+            _save(task, trainer.model, progress, name)
+        if asked:
+            stop()
+
+    trainer.run(progress, save_when_due)
+    statistics = torch.stack(progress.kept_statistics) if trainer.model.has_running_statistics else None
+    kept = torch.stack(progress.kept)
+    return Recording(kept, progress.losses, progress.accuracies, progress.lengths, statistics)
+
+
+def _save(task: Task, model: FlatModel, progress: Progress, name: str) -> None:
+    tensors = {"theta": progress.theta_P, "statistics": model.pack(progress.statistics)}
+    if progress.kept:
+        tensors["kept"] = torch.stack(progress.kept)
+        tensors["kept_statistics"] = torch.stack(progress.kept_statistics)
+    if progress.velocity_P is not None:
+        tensors["velocity"] = progress.velocity_P
+    meta = {
+        "epoch": progress.epoch,
+        "losses": progress.losses,
+        "accuracies": progress.accuracies,
+        "lengths": progress.lengths,
+    }
+    task.state.save(name, tensors, meta)
+
+
+def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
+    saved = task.state.load(name)
+    if saved is None:
+        return None
+    tensors, meta = saved
+    target = trainer.train.images_NCHW.device
+    assert isinstance(meta, dict)  # noqa: S101 (written by _save)
+    velocity = tensors.get("velocity")
+    return Progress(
+        epoch=meta["epoch"],
+        theta_P=tensors["theta"].to(target),
+        statistics=trainer.model.unpack(tensors["statistics"].to(target)),
+        velocity_P=None if velocity is None else velocity.to(target),
+        kept=list(tensors.get("kept", ())),
+        kept_statistics=list(tensors.get("kept_statistics", ())),
+        losses=meta["losses"],
+        accuracies=meta["accuracies"],
+        lengths=meta["lengths"],
+    )

@@ -1,0 +1,183 @@
+"""Axes, and the values on them.
+
+A value on an axis is one frozen dataclass with its knobs. It registers itself when its module is imported: a module of
+this package whose name ends in `_config`, or a module that another package names by the entry point `dcpipe.axes`.
+
+    @dataclass(frozen=True, kw_only=True, config=STRICT)
+    class Sam(Sharpness):                        # Sharpness is the axis
+        implementation = ("dcpipe.distillation.sharpness.sam",)
+
+        kind: Literal["sam"]                     # the value's name in YAML
+        radius: NonNegativeFloat = Field(description="length of the perturbation, over all images")
+
+        def build(self) -> SharpnessRule:        # imports the implementation: planning loads no torch
+            from dcpipe.distillation.sharpness import sam
+
+            return sam.SamRule(self)
+
+A params section types a field by the axis (`sharpness: Sharpness`), and accepts every registered kind there.
+
+`implementation` names the modules that alter a result where the value is chosen: they are part of the code identity of
+the jobs that choose it. The module with the knobs is not, so that a new description makes no result stale.
+"""
+
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar, get_args
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from dcpipe.errors import UserError
+from dcpipe.params import plugins
+from dcpipe.params.resolve import Resolved
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SOURCE = Path(__file__).parents[1]
+SUFFIX = "_config"
+
+
+class Need(Enum):
+    """What a value may need of the rest of a method; the matching offers it or does not."""
+
+    EXPERTS = "experts"
+    STUDENTS = "students"
+    LEARNABLE_LABELS = "a derivative of the labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A value for the laws that try every value on the dataset `tiny`.
+
+    `tree`: its YAML. `beside`: what else must then stand in the preset, by dotted key. `changes`: for a knob that the
+    usual change (one more, half as much again, another word) does not suit, what to write instead.
+    """
+
+    tree: Mapping[str, object]
+    beside: Mapping[str, object] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The place of a value in a resolved section, from which it names its keys in a refusal."""
+
+    resolved: Resolved
+    key: str
+
+    def error(self, knob: str, problem: str, remedy: str | None = None) -> UserError:
+        """The refusal of one of the value's own knobs."""
+        return self.error_at(f"{self.key}.{knob}" if knob else self.key, problem, remedy)
+
+    def error_at(self, key: str, problem: str, remedy: str | None = None) -> UserError:
+        """The refusal of any key of the section."""
+        return UserError(problem, where=self.resolved.place(key), remedy=remedy)
+
+
+class AxisValue(ABC):
+    """A value on an axis; a class with `axis=` is an axis, and its subclasses are its values."""
+
+    axis: ClassVar[str]
+    registry: ClassVar[dict[str, type["AxisValue"]]]
+    shorthand: ClassVar[bool]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    implementation: ClassVar[tuple[str, ...]] = ()
+
+    kind: str
+
+    def __init_subclass__(cls, *, axis: str | None = None, shorthand: bool = False) -> None:
+        """Open an axis, or register a value on one.
+
+        `shorthand`: in YAML `initial: real` stands for `initial: {kind: real}`.
+        Raises: TypeError for a second value of one kind (a defect of whoever wrote it).
+        """
+        super().__init_subclass__()
+        if axis is not None:
+            cls.axis, cls.registry, cls.shorthand = axis, {}, shorthand
+            AXES[axis] = cls
+            return
+        for kind in get_args(cls.__annotations__.get("kind")):
+            other = cls.registry.get(kind)
+            if other is not None and other.__qualname__ != cls.__qualname__:
+                raise TypeError(f"{cls.axis}: {kind} is registered by {other.__module__} and by {cls.__module__}")
+            cls.registry[kind] = cls
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of a value, or for an axis that of any of its values."""
+        if AXES.get(cls.axis) is not cls:
+            return handler(source)
+        load_values()
+        schemas = {kind: handler.generate_schema(value) for kind, value in sorted(cls.registry.items())}
+        union = core_schema.tagged_union_schema(schemas, "kind")
+        return core_schema.no_info_before_validator_function(_expanded, union) if cls.shorthand else union
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """By kind, what the laws try; every kind has one."""
+        raise NotImplementedError(f"{cls.__name__} has no example")
+
+    def for_rehearsal(self) -> "AxisValue":
+        """The value to rehearse with: one that takes as long, on inputs that are only noise."""
+        return self
+
+    @property
+    def inner_shares(self) -> tuple[str, ...]:
+        """Shares of the inner steps that it names, such as 1/3."""
+        return ()
+
+
+AXES: dict[str, type[AxisValue]] = {}
+
+
+def _expanded(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+@cache
+def load_values() -> None:
+    """Import every module that registers values, here and in other packages."""
+    for path in sorted(SOURCE.rglob(f"*{SUFFIX}.py")):
+        import_module(".".join(("dcpipe", *path.relative_to(SOURCE).with_suffix("").parts)))
+    plugins.load()
+
+
+def is_config(module: str) -> bool:
+    """Whether a module holds knobs and no arithmetic."""
+    return module.endswith(SUFFIX)
+
+
+Section = TypeVar("Section", bound="DataclassInstance")
+
+
+def values_in(section: "DataclassInstance", prefix: str = "") -> Iterator[tuple[str, AxisValue]]:
+    """Every value in a typed section with its dotted key, outer ones before those inside them."""
+    for each in fields(section):
+        inner, key = getattr(section, each.name), f"{prefix}{each.name}"
+        if isinstance(inner, AxisValue):
+            yield key, inner
+        if is_dataclass(inner) and not isinstance(inner, type):
+            yield from values_in(inner, f"{key}.")
+
+
+def rehearsed(section: Section) -> Section:
+    """The section with every value as it is rehearsed."""
+    changes: dict[str, object] = {}
+    for each in fields(section):
+        inner = getattr(section, each.name)
+        if is_dataclass(inner) and not isinstance(inner, type):
+            changed = rehearsed(inner)
+            changes[each.name] = changed.for_rehearsal() if isinstance(changed, AxisValue) else changed
+    return replace(section, **changes)
+
+
+def implementations(section: "DataclassInstance") -> tuple[str, ...]:
+    """The modules that the values of a section are implemented by, each once."""
+    return tuple(dict.fromkeys(name for _, value in values_in(section) for name in value.implementation))

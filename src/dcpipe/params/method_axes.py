@@ -1,0 +1,370 @@
+"""The axes that a method is composed on, and what a value of each builds. Values lie beside their implementations."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from dcpipe.errors import UserError
+from dcpipe.params.axis import At, AxisValue, Need
+from dcpipe.params.facts import Facts
+from dcpipe.params.network_name import has_running_statistics
+from dcpipe.params.resolve import Resolved
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.averaging.averages import Average
+    from dcpipe.distillation.coordinates.objectives import Restriction
+    from dcpipe.distillation.distances.row_distances import RowDistance
+    from dcpipe.distillation.episodes import Matching
+    from dcpipe.distillation.first_images.initial_images import InitialImages
+    from dcpipe.distillation.hypergradient.problem import Hypergradient
+    from dcpipe.distillation.labels.label_rules import InitialLogits, LabelRule
+    from dcpipe.distillation.levels.level_weights import Levels
+    from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
+    from dcpipe.distillation.result import Distiller
+    from dcpipe.distillation.segments.drawn_segments import SegmentRule
+    from dcpipe.distillation.setting import Setting
+    from dcpipe.distillation.sharpness.passes import SharpnessRule
+    from dcpipe.distillation.start_noise.student_starts import StartRule
+    from dcpipe.distillation.step_size.step_size_rules import StepSizeRule
+    from dcpipe.distillation.training.training_ends import Ending
+    from dcpipe.distillation.updates.update_counts import UpdateRule
+    from dcpipe.experts.trajectory import ExpertPath, Layout
+    from dcpipe.params.dataset import Dataset
+    from dcpipe.params.experts import Experts
+    from dcpipe.params.method import Method
+
+
+@dataclass(frozen=True, slots=True)
+class MethodContext:
+    """What the values of a method are checked against.
+
+    `network` is the name of the network that students or episodes use; None where there is none. `experts` are those
+    that the method reads, `resolved_experts` the values of their file.
+    """
+
+    resolved: Resolved
+    method: "Method"
+    dataset: "Dataset"
+    facts: Facts
+    ipc: int
+    network: str | None
+    experts: "Experts | None" = None
+    resolved_experts: Resolved | None = None
+
+    @property
+    def images(self) -> int:
+        """How many images the synthetic set holds."""
+        return self.ipc * self.facts.classes
+
+    def refuse_batch_norm(self, at: At) -> None:
+        """Experts without batch norm can look at images one by one. Raises: UserError for others."""
+        if self.network and has_running_statistics(self.network):
+            problem = f"{self.network} has batch norm, and segments hold no running statistics to look at images with"
+            raise at.error("kind", problem, "take experts without batch norm")
+
+    def refuse_unknown_expert(self, at: At, knob: str, expert: int) -> None:
+        """Raises: UserError if there is no expert of this number."""
+        if self.experts and expert >= self.experts.count:
+            problem = f"there is no expert {expert}: there are {self.experts.count}, counted from 0"
+            raise at.error(knob, problem, f"write at most {self.experts.count - 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class InnerLoop:
+    """A student's training: its steps, those of which the parameters are kept, and what is drawn.
+
+    `batch` None is the whole set; `augmentation` may be `none`.
+    """
+
+    steps: int
+    kept_steps: int
+    batch: int | None
+    augmentation: str
+
+
+class MethodValue(AxisValue, axis="any value of a method"):
+    """A value on an axis of a method."""
+
+    def check(self, at: At, context: MethodContext) -> None:
+        """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
+
+
+class MatchingConfig(MethodValue, axis="matching"):
+    """What the synthetic set has in common with the real images."""
+
+    @property
+    def inner_loop(self) -> InnerLoop | None:
+        """The training of its students; None where it has none."""
+        return None
+
+    def with_inner_steps(self, steps: int) -> "MatchingConfig":  # noqa: ARG002 (of those that have some)
+        """The same with students of other length; itself where it has none."""
+        return self
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """What other values of the method may ask of it."""
+        return frozenset()
+
+    @property
+    def experts_name(self) -> str | None:
+        """The experts file that it reads, if any."""
+        return None
+
+    @property
+    def network_name(self) -> str | None:
+        """The network that it draws itself, or `native`; None where it takes the experts' or none."""
+        return None
+
+    @property
+    def convex_name(self) -> str | None:
+        """The name of the convex path that it reads in the place of the recorded one, if it does."""
+        return None
+
+    @property
+    def images_a_class(self) -> int:
+        """How many real images of a class one update looks at."""
+        return 1
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether the set is every training image, whatever the ipc."""
+        return False
+
+    @property
+    def has_outer_loop(self) -> bool:
+        """Whether the images are learned; a coreset's are real ones."""
+        return True
+
+    @abstractmethod
+    def build(self, setting: "Setting") -> "Matching":
+        """The matching of a job."""
+
+    def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+        """The reader of the experts' stores. Raises: UserError where it has no experts."""
+        problem = f"has no experts ({layout.network}, {len(paths)} stores)"
+        raise UserError(problem, where=f"matching.kind: {self.kind}", remedy="match trajectories")
+
+    def distiller(self) -> "Distiller":
+        """What makes the set: the loop, unless the matching is none."""
+        from dcpipe.distillation.loop import run
+
+        return run
+
+
+class SelectionConfig(MethodValue, axis="coreset selection"):
+    """Which real images a coreset holds."""
+
+    @property
+    def experts_name(self) -> str | None:
+        """The experts file that it takes features from, if any."""
+        return None
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it takes every training image, whatever the ipc."""
+        return False
+
+    @abstractmethod
+    def build(self, step_size: float) -> "Distiller":
+        """What chooses the images; `step_size` goes with the set."""
+
+
+class PathConfig(MethodValue, axis="path"):
+    """Where on an expert's trajectory parameters are read."""
+
+    @property
+    def convex_name(self) -> str | None:
+        """The name of the convex path that must be made for it, such as 6-25, if any."""
+        return None
+
+    @abstractmethod
+    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+        """The reader of the stores of all shards."""
+
+
+class SegmentConfig(MethodValue, axis="segment"):
+    """Which epochs of an expert a student imitates."""
+
+    between_epochs: ClassVar[bool] = False  # whether times that were never recorded are drawn
+
+    @property
+    @abstractmethod
+    def last_epoch(self) -> int:
+        """The last epoch, or time, that a segment can end at."""
+
+    @property
+    @abstractmethod
+    def epochs(self) -> frozenset[int]:
+        """Every epoch that can be asked for, where only recorded ones are."""
+
+    @abstractmethod
+    def build(self) -> "SegmentRule":
+        """What draws an iteration's segment."""
+
+
+class StartNoiseConfig(MethodValue, axis="start noise"):
+    """Where beside an expert's checkpoint a student starts."""
+
+    @abstractmethod
+    def build(self) -> "StartRule":
+        """What places the student, and what it is then compared by."""
+
+
+class HypergradientConfig(MethodValue, axis="hypergradient"):
+    """How the matching loss is differentiated through the inner loop."""
+
+    @property
+    def images_at_once(self) -> int | None:
+        """The micro-batch; None where the whole batch goes through the network at once."""
+        return None
+
+    def kept_steps(self, inner_steps: int) -> int:
+        """Of how many of the last inner steps the parameters are kept."""
+        return inner_steps
+
+    @abstractmethod
+    def build(self, inner_steps: int) -> "Hypergradient":
+        """The function that answers a problem."""
+
+
+class LevelsConfig(MethodValue, axis="gradient levels"):
+    """Of which groups of classes the gradients are matched."""
+
+    @abstractmethod
+    def build(self, classes: int) -> "Levels":
+        """The weights of the two levels in an update."""
+
+
+class MagnitudeConfig(MethodValue, axis="gradient magnitude"):
+    """How the lengths of two gradients are compared, row by row."""
+
+    @property
+    def row_weight(self) -> float:
+        """What the distance is multiplied by; 0 where it counts nothing."""
+        return 0.0
+
+    @abstractmethod
+    def build(self) -> "RowDistance":
+        """The distance of rows."""
+
+
+class UpdatesConfig(MethodValue, axis="updates a network"):
+    """How many updates of the images are made against one network."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there is exactly one."""
+        return False
+
+    @abstractmethod
+    def build(self) -> "UpdateRule":
+        """What says when a network has served."""
+
+
+class TrainingConfig(MethodValue, axis="network training"):
+    """How a network is trained on the synthetic set between updates of the images."""
+
+    @property
+    def images_a_step(self) -> int | None:
+        """Synthetic images a step; None where the network is not trained."""
+        return None
+
+    @abstractmethod
+    def build(self) -> "Ending":
+        """What says when the training between two updates ends."""
+
+
+class OptimiserConfig(MethodValue, axis="optimiser"):
+    """What a gradient does to the images, the step size or the label logits."""
+
+    learning_rate: float
+
+    @property
+    def moves_nothing(self) -> bool:
+        """Whether the rate is 0."""
+        return self.learning_rate == 0
+
+    @abstractmethod
+    def build(self) -> "TensorOptimiser":
+        """A fresh optimiser of one tensor."""
+
+
+class FirstImagesConfig(MethodValue, axis="first images", shorthand=True):
+    """The images that the outer loop starts from."""
+
+    all_classified: ClassVar[bool] = False  # whether an expert classifies each of them correctly
+
+    @abstractmethod
+    def build(self) -> "InitialImages":
+        """What makes them."""
+
+
+class StepSizeConfig(MethodValue, axis="step size"):
+    """The student's learning rate."""
+
+    initial: float
+
+    @property
+    def learned_by(self) -> OptimiserConfig | None:
+        """The optimiser that learns it; None where it is kept."""
+        return None
+
+    @abstractmethod
+    def build(self) -> "StepSizeRule":
+        """The derivative that its optimiser descends."""
+
+
+class LabelsConfig(MethodValue, axis="labels"):
+    """What the synthetic images are labelled with."""
+
+    @property
+    def learned_by(self) -> OptimiserConfig | None:
+        """The optimiser that learns them; None where they are not learned."""
+        return None
+
+    @abstractmethod
+    def build(self, setting: "Setting") -> "LabelRule":
+        """The labels of a job."""
+
+
+class InitialLogitsConfig(MethodValue, axis="initial logits"):
+    """The logits that learned labels start from."""
+
+    @abstractmethod
+    def build(self, setting: "Setting") -> "InitialLogits":
+        """What makes them."""
+
+
+class TeacherConfig(MethodValue, axis="teacher"):
+    """Whose answer the labels of an iteration are."""
+
+    @abstractmethod
+    def build(self, setting: "Setting") -> "LabelRule":
+        """The labels of a job."""
+
+
+class SharpnessConfig(MethodValue, axis="outer sharpness"):
+    """How an image update looks for flat regions of the matching loss."""
+
+    @abstractmethod
+    def build(self) -> "SharpnessRule":
+        """What evaluates an episode."""
+
+
+class AveragingConfig(MethodValue, axis="averaging"):
+    """What of all iterations' images the result is."""
+
+    @abstractmethod
+    def build(self, iterations: int) -> "Average":
+        """What follows the images of a run of this length."""
+
+
+class CoordinatesConfig(MethodValue, axis="coordinates"):
+    """Which of the student's parameters count."""
+
+    @abstractmethod
+    def build(self) -> "Restriction":
+        """What restricts an objective to them."""

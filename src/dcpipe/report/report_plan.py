@@ -1,0 +1,61 @@
+"""The plan of the report stage: an experiment's page and summary. Views: outside DVC and every digest."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from dcpipe.evaluation.evaluate_plan import scores
+from dcpipe.params.values import Values, keys
+from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Shown, Stage, register, results_folder
+
+if TYPE_CHECKING:
+    from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.job import Job
+
+
+@register
+class ReportStage(Stage):
+    """Reads the metrics, every score, and what is shown of the sets."""
+
+    name = "report"
+    label = "report_{experiment}"
+    folder = "results/{experiment}"
+    payloads = (
+        Payload("page", "report.html", shown=Shown("page.rst", category="Results")),
+        Payload("summary", "summary.csv", shown=Shown("summary.rst", category="Results")),
+    )
+    wildcards = (EXPERIMENT,)
+    implementation = "dcpipe.report.report_stage"
+    command = "dcpipe report {experiment}"
+    reads = ("distill", "evaluate", "metrics")
+    is_view = True
+
+    def wanted(self, graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:  # noqa: ARG002
+        """Every experiment has a report."""
+        return [{"experiment": experiment}]
+
+    def place(self, words: Mapping[str, str]) -> str:
+        """The default experiment's views are in `results/` itself."""
+        return results_folder(words["experiment"])
+
+    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+        """Its values are those that it shows and no artifact has: titles, descriptions and labels."""
+        resolved, experiment = graph.library.experiment(words["experiment"])
+        jobs = scores(graph, words["experiment"])
+        made = [graph.maker(job.input("synthetic")) for job in jobs]
+        sets = tuple({job.name: job for job in made}.values())
+        metrics = graph.job("metrics", experiment=words["experiment"])
+        return Plan(
+            inputs={
+                "metrics": (metrics.outputs["metrics"],),
+                "scores": tuple(job.outputs["scores"] for job in jobs),
+                **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
+            },
+            values=[keys(resolved, only=("title", "description")), *(_label(graph, job) for job in sets)],
+            sections={"scores": jobs, "sets": sets, "experiment": experiment},
+        )
+
+
+def _label(graph: "Graph", made: "Job") -> Values:
+    words = made.wildcards
+    preset, _ = graph.library.method(words["method"], words["dataset"], int(words["ipc"]))
+    return keys(preset, only=("label",))
