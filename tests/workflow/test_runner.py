@@ -45,8 +45,8 @@ ELSEWHERE = """
 title: From elsewhere
 description: A composition that the repository does not have.
 presets:
-  mtt-hot: {base: mtt, description: A test., label: Hot, outer: {images: {momentum: 0.75}}}
-  mtt-hotter: {base: mtt-hot, overrides: {tiny: {ipc1: {outer: {images: {learning_rate: 80.0}}}}}}
+  mtt-hot: {base: mtt, description: A test., label: Hot, outer: {images: {optimiser: {momentum: 0.75}}}}
+  mtt-hotter: {base: mtt-hot, overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}}
 runs:
   - {datasets: [tiny], methods: [mtt-hot, mtt-hotter], ipc: [1], sets: 1, evaluations: [digits], networks: [native]}
 """
@@ -255,9 +255,12 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
     assert dvc.files(tiny) == compiled, "no engine sees it"
     found = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert not any(str(tmp_path).encode() in content for content in found.values())
-    for method, text in (("mtt-hot", "base: mtt\nouter: {images: {momentum: 0.75}}"), ("mtt-hotter", "base: mtt-hot")):
+    for method, text in (
+        ("mtt-hot", "base: mtt\nouter: {images: {optimiser: {momentum: 0.75}}}"),
+        ("mtt-hotter", "base: mtt-hot"),
+    ):
         _write(tiny / f"params/methods/{method}.yaml", text + "\n")
-    rate = "overrides: {tiny: {ipc1: {outer: {images: {learning_rate: 80.0}}}}}\n"
+    rate = "overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}\n"
     _write(tiny / "params/methods/mtt-hotter.yaml", "base: mtt-hot\n" + rate)
     execute(Graph(tiny).job("distill", dataset="tiny", method="mtt-hotter", ipc=1, set=0), tiny)
     after = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
@@ -278,7 +281,7 @@ def test_a_definition_that_is_in_params_too_is_one_if_it_is_equal(tiny: Path, tm
     path = _write(tmp_path / "mine.yaml", ELSEWHERE)
     name, extra = outside.find(tiny, path)
     before = {job.name: job.params for job in Graph(tiny, extra).jobs(name)}
-    hot = "base: mtt\ndescription: A test.\nlabel: Hot\nouter: {images: {momentum: 0.75}}\n"
+    hot = "base: mtt\ndescription: A test.\nlabel: Hot\nouter: {images: {optimiser: {momentum: 0.75}}}\n"
     _write(tiny / "params/methods/mtt-hot.yaml", f"format: 1\n{hot}")
     name, extra = outside.find(tiny, path)
     assert set(extra["methods"]) == {"mtt-hotter"}
@@ -300,7 +303,10 @@ REFUSED = {
         ELSEWHERE.replace("mtt-hot:", "mtt:"),
     ): "x.yaml: presets.mtt: mtt is defined otherwise in params/methods/mtt.yaml (base differs); ",
     ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt-cold:")): "params/methods/mtt-hot.yaml: there is no methods file",
-    ("x.yaml", ELSEWHERE.replace("momentum", "momentun")): "x.yaml: presets.mtt-hot: unknown key outer.images.momentun",
+    (
+        "x.yaml",
+        ELSEWHERE.replace("momentum", "momentun"),
+    ): "x.yaml: presets.mtt-hot: unknown key outer.images.optimiser.momentun",
     ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml: presets.mtt-hot.outer.images.optimiser.momentum: ",
     ("x.yaml", f"{ELSEWHERE}format: 2"): "x.yaml: was written by a newer dcpipe (format 2; this one reads 1); upgrade",
     ("x.yaml", f"{ELSEWHERE}name: Mine"): "x.yaml: 'Mine' is no name: names are small letters and digits in words ",
