@@ -130,13 +130,13 @@ def _unpack(root: Path, commit: str, to: Path) -> None:
 def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tuple[list[Kind], Mapping[str, str]]:
     """The kinds whose code differs, and the digests that the commit's identity file has."""
     graph, identity = Graph(root), Identity.now(root)
-    jobs = {
-        job.name: job
+    made = {
+        name: [job for job in graph.jobs(name) if not job.is_view and (experiments or _is_here(job, root))]
         for name in experiments or resolve.available(root, "experiments")
-        for job in graph.jobs(name)
-        if not job.is_view and (experiments or (root / job.outputs["card"]).is_file())
     }
-    names = list(experiments) or sorted({name for name in resolve.available(old, "experiments")})
+    jobs = {job.name: job for members in made.values() for job in members}
+    there = resolve.available(old, "experiments")
+    names = list(experiments) or [name for name in there if made.get(name)]
     answer = _ask(old, old / "answer.json", Question(experiments=names))
     if answer.problem:
         what = f"the code of {commit[:12]} could not plan: {answer.problem}"
@@ -159,6 +159,10 @@ def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tu
         found.setdefault(key, []).append(Kind(job, 1, code, running))
     kept = code_identity.named({key: value for key, value in answer.recorded.items() if not key.startswith("besides.")})
     return [Kind(same[0].job, len(same), same[0].old, same[0].running) for same in found.values()], kept
+
+
+def _is_here(job: Job, root: Path) -> bool:
+    return (root / job.outputs["card"]).is_file()
 
 
 def _made_by(job: Job, root: Path, code: object) -> bool:
