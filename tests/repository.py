@@ -26,8 +26,9 @@ CELL = {"dataset": "tiny", "method": "mtt", "ipc": 1, "set": 0}
 def copy_params(to: Path) -> Path:
     """What planning reads, as it stands here; nothing that a job made."""
     shutil.copytree(ROOT / "params", to / "params")
-    for name in ("constraints.txt", "code_identity.yaml"):
-        shutil.copy2(ROOT / name, to / name)
+    for name in ("constraints.txt", "code_identity.yaml", "equivalences.yaml"):
+        if (ROOT / name).is_file():
+            shutil.copy2(ROOT / name, to / name)
     return to
 
 

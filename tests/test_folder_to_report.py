@@ -55,7 +55,7 @@ def test_a_folder_of_odd_images_becomes_a_report_by_the_documented_file(
     facts = artifact.read_card(root / "artifacts/data/birds/train.zarr")["facts"]
     assert (facts["classes"], facts["converted"], facts["resized"]) == (["robin", "wren"], 1, 24)
     page = (root / "results/garden/report.html").read_text()
-    assert "garden.yaml#datasets.birds" in page
+    assert "params/datasets/birds.yaml" in page
     assert "<figcaption>robin</figcaption>" in page
     assert "class 1, wren: " in page
     assert str(elsewhere) not in page
@@ -70,15 +70,15 @@ def test_what_is_brought_along_may_not_hide_what_is_there(tmp_path: Path) -> Non
         path.write_text(f"title: a\ndescription: b\n{section}: {{{name}: {{base: {name}}}}}\nruns: []\n")
         with pytest.raises(UserError) as caught:
             outside.find(repository.ROOT, str(path))
-        assert f"{section}.{name}: params/" in str(caught.value)
-        assert "exists already; choose another name" in str(caught.value)
+        assert f"{section}.{name}: {name} is defined otherwise in params/" in str(caught.value)
+        assert "(base differs); choose another name, or make both say the same" in str(caught.value)
 
 
 def test_values_brought_along_are_checked_as_any(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(_example().replace("batch: 8", "batch: 8, epoch: 3").replace("epochs: 4, ", ""))
     name, extra = outside.find(repository.ROOT, str(path))
-    with pytest.raises(UserError, match=r"mine\.yaml#experts\.birds-plain: unknown key epoch; did you mean epochs"):
+    with pytest.raises(UserError, match=r"mine\.yaml: experts\.birds-plain: unknown key epoch; did you mean epochs"):
         Graph(repository.ROOT, extra).jobs(name)
 
 

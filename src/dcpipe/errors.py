@@ -30,6 +30,10 @@ class UserError(DcpipeError):
     exit_code = 2
 
 
+class NewerFormatError(UserError):
+    """Something that a newer dcpipe wrote: nothing may be concluded from it, and nothing may replace it."""
+
+
 class CorruptArtifactError(DcpipeError):
     """Bytes that are not the bytes that were written."""
 

@@ -235,3 +235,21 @@ def test_a_protocol_that_augments_brings_its_augmentation_along(tiny: Path) -> N
     folder = released(tiny)
     assert "augmented(images[rows])" in (folder / "train.py").read_text()
     assert len(plain(folder, tiny, "tiny", 1)) == 1
+
+
+@pytest.mark.parametrize(("found", "reads"), [("dcpipe release 1", True), (2, True), (3, False), (None, False)])
+def test_a_release_states_its_format_and_newer_ones_are_refused(found: object, reads: bool, tiny: Path) -> None:
+    folder = released(tiny)
+    card, sums = folder / "card.json", folder / "SHA256SUMS"
+    assert json.loads(card.read_text())["format"] == 2
+    before = artifact.sha256(card)
+    card.write_text(json.dumps({**json.loads(card.read_text()), "format": found}))
+    sums.write_text(sums.read_text().replace(before, artifact.sha256(card)))
+    if reads:
+        assert len(dcpipe.load(folder)) == 10
+        return
+    wanted = (
+        r"was written by a newer dcpipe \(format 3; " if found else "format must be a whole number from 1, not None"
+    )
+    with pytest.raises(UserError, match=rf"card\.json: {wanted}"):
+        dcpipe.load(folder)

@@ -17,6 +17,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from dcpipe import cli
+from dcpipe.commands import status
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
 from dcpipe.params import outside, resolve
@@ -44,7 +45,7 @@ ELSEWHERE = """
 title: From elsewhere
 description: A composition that the repository does not have.
 presets:
-  mtt-hot: {base: mtt, description: A test., label: Hot, outer: {images: {momentum: 0.75}}}
+  mtt-hot: {base: mtt, description: A test., label: Hot, outer: {images: {optimiser: {momentum: 0.75}}}}
   mtt-hotter: {base: mtt-hot, overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}}
 runs:
   - {datasets: [tiny], methods: [mtt-hot, mtt-hotter], ipc: [1], sets: 1, evaluations: [digits], networks: [native]}
@@ -255,33 +256,61 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
     assert dvc_yaml.texts(Graph(tiny), experiments) == compiled, "no engine sees it"
     found = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert not any(str(tmp_path).encode() in content for content in found.values())
-    for method, text in (("mtt-hot", "base: mtt\nouter: {images: {momentum: 0.75}}"), ("mtt-hotter", "base: mtt-hot")):
+    for method, text in (
+        ("mtt-hot", "base: mtt\nouter: {images: {optimiser: {momentum: 0.75}}}"),
+        ("mtt-hotter", "base: mtt-hot"),
+    ):
         _write(tiny / f"params/methods/{method}.yaml", text + "\n")
     rate = "overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}\n"
     _write(tiny / "params/methods/mtt-hotter.yaml", "base: mtt-hot\n" + rate)
     execute(Graph(tiny).job("distill", dataset="tiny", method="mtt-hotter", ipc=1, set=0), tiny)
     after = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
-    assert {key for key in found if found[key] != after[key]} == {
-        "artifacts/synthetic/tiny/mtt-hotter/ipc1/set0/card.json"
-    }
+    assert after == found, "a preset that moves into params/ is the same preset"
 
 
-def test_the_folder_of_an_experiment_from_elsewhere_does_not_matter(tiny: Path, tmp_path: Path) -> None:
-    name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
-    list(Runner(Graph(tiny, extra), ("distill",)).run(name))
-    name, extra = outside.find(tiny, _write(tmp_path / "b/mine.yaml", ELSEWHERE))
-    assert set(_states(list(Runner(Graph(tiny, extra), ("distill",)).run(name)))) == {"current"}
+@pytest.mark.parametrize("to", ["b/mine.yaml", "a/renamed.yaml"])
+def test_copying_or_renaming_an_experiment_makes_nothing_stale(to: str, tiny: Path, tmp_path: Path) -> None:
+    name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
+    assert name == "of-mine"
+    list(Runner(Graph(tiny, extra), ("distill", "evaluate", "metrics")).run(name))
+    assert outside.find(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))[0] == name
+    name, extra = outside.find(tiny, str(tmp_path / to))
+    assert {one.state for one in status.of(Graph(tiny, extra), name)} == {"done"}
+
+
+def test_a_definition_that_is_in_params_too_is_one_if_it_is_equal(tiny: Path, tmp_path: Path) -> None:
+    path = _write(tmp_path / "mine.yaml", ELSEWHERE)
+    name, extra = outside.find(tiny, path)
+    before = {job.name: job.params for job in Graph(tiny, extra).jobs(name)}
+    hot = "base: mtt\ndescription: A test.\nlabel: Hot\nouter: {images: {optimiser: {momentum: 0.75}}}\n"
+    _write(tiny / "params/methods/mtt-hot.yaml", f"format: 1\n{hot}")
+    name, extra = outside.find(tiny, path)
+    assert set(extra["methods"]) == {"mtt-hotter"}
+    assert {job.name: job.params for job in Graph(tiny, extra).jobs(name)} == before
+    _write(tiny / "params/methods/mtt-hot.yaml", hot.replace("0.75", "0.5"))
+    with pytest.raises(
+        UserError, match=r"mine\.yaml: presets\.mtt-hot: mtt-hot is defined otherwise in params/methods/mtt"
+    ):
+        outside.find(tiny, path)
 
 
 REFUSED = {
-    ("tiny.yaml", ELSEWHERE): "tiny.yaml: params/experiments/tiny.yaml exists already; rename the file",
+    ("tiny.yaml", ELSEWHERE): "tiny.yaml: tiny is defined otherwise in params/experiments/tiny.yaml (title differs); ",
     ("My.yaml", ELSEWHERE): "My.yaml: 'My' is no name: names are small letters and digits in words joined by -; ",
     ("x.yaml", "base: mtt\nlabel: a"): "x.yaml: is no experiment: it has no runs; ",
     ("x.yaml", "label: a"): "x.yaml: is no experiment: it has no runs; ",
-    ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt:")): "x.yaml: presets.mtt: params/methods/mtt.yaml exists already; ",
+    (
+        "x.yaml",
+        ELSEWHERE.replace("mtt-hot:", "mtt:"),
+    ): "x.yaml: presets.mtt: mtt is defined otherwise in params/methods/mtt.yaml (base differs); ",
     ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt-cold:")): "params/methods/mtt-hot.yaml: there is no methods file",
-    ("x.yaml", ELSEWHERE.replace("momentum", "momentun")): "x.yaml#presets.mtt-hot: unknown key outer.images.momentun",
-    ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml#presets.mtt-hot: outer.images.optimiser.momentum: ",
+    (
+        "x.yaml",
+        ELSEWHERE.replace("momentum", "momentun"),
+    ): "x.yaml: presets.mtt-hot: unknown key outer.images.optimiser.momentun",
+    ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml: presets.mtt-hot.outer.images.optimiser.momentum: ",
+    ("x.yaml", f"{ELSEWHERE}format: 2"): "x.yaml: was written by a newer dcpipe (format 2; this one reads 1); upgrade",
+    ("x.yaml", f"{ELSEWHERE}name: Mine"): "x.yaml: 'Mine' is no name: names are small letters and digits in words ",
     ("x.yaml", "presets: 3\nruns: []"): "x.yaml: presets must be a mapping; ",
     ("x.yaml", "presets: {a: 3}\nruns: []"): "x.yaml: presets.a must be a mapping; ",
 }

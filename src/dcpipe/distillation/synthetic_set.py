@@ -4,6 +4,10 @@ On disk a safetensors file without header metadata (its order would differ betwe
 (N x C x H x W, float32, standardised), `labels` (N, int64, ascending) or `logits` (N x K, float32, whose softmax is
 the label; rows ascend by the class that they were made for), and `step_size` (0-d, float64). A snapshots file stacks
 the same tensors over kept iterations, and `iterations` (T).
+
+What is read may be more than what is written here: classes may have different numbers of images, in any order, and a
+soft set may have `labels` beside its `logits`: the class that each image was made for. Which method made a set, if that
+is known, stands in the card alone.
 """
 
 from collections.abc import Sequence
@@ -24,16 +28,19 @@ from dcpipe.random import Stream
 class SyntheticSet:
     """Images (N x C x H x W), labels and the step size that goes with them (0-d, float64).
 
-    Labels are hard (N, int64) or logits (N x K, floating), of K classes.
+    Labels are hard (N, int64) or logits (N x K, floating), of K classes. `made_for_N` are the classes (N, int64) that
+    the images of a soft set were made for, where the set says so.
     """
 
     images_NCHW: Tensor
     labels: Tensor
     step_size: Tensor
+    made_for_N: Tensor | None = None
 
     def to(self, device: torch.device) -> "SyntheticSet":
         """The same set on a device."""
-        return SyntheticSet(self.images_NCHW.to(device), self.labels.to(device), self.step_size.to(device))
+        made_for_N = None if self.made_for_N is None else self.made_for_N.to(device)
+        return SyntheticSet(self.images_NCHW.to(device), self.labels.to(device), self.step_size.to(device), made_for_N)
 
     @property
     def is_soft(self) -> bool:
@@ -47,10 +54,18 @@ class SyntheticSet:
 
     @property
     def classes(self) -> Tensor:
-        """The class that each image was made for; soft labels need not agree with it."""
+        """The class that each image was made for; soft labels need not agree with it.
+
+        A soft set that does not say has as many images of each class, in the order of the classes; if their number does
+        not allow that, a class is what the labels say most of all.
+        """
         if not self.is_soft:
             return self.labels
+        if self.made_for_N is not None:
+            return self.made_for_N
         count, classes = self.labels.shape
+        if count % classes:
+            return self.labels.argmax(dim=1)
         return torch.arange(classes, device=self.labels.device).repeat_interleave(count // classes)
 
 
@@ -107,24 +122,47 @@ def load(path: Path) -> SyntheticSet:
 
     Raises: CorruptArtifactError if the file is not one.
     """
-    tensors = _read(path)
-    return SyntheticSet(tensors["images"], _labels(tensors), tensors["step_size"])
+    tensors = _read(path, ("images", "step_size"))
+    found = SyntheticSet(tensors["images"], _labels(tensors), tensors["step_size"], _made_for(tensors))
+    counts = {len(tensor) for tensor in (found.images_NCHW, found.labels, found.classes)}
+    if len(counts) > 1 or found.images_NCHW.dim() != 4:
+        raise _not_one(path, "its images and labels do not belong together")
+    return found
 
 
 def load_snapshots(path: Path) -> list[tuple[int, SyntheticSet]]:
-    """Read the sets of all kept iterations, ascending."""
-    tensors = _read(path)
-    rows = zip(tensors["images"], _labels(tensors), tensors["step_size"], strict=True)
-    return [(int(i), SyntheticSet(*row)) for i, row in zip(tensors["iterations"], rows, strict=True)]
+    """Read the sets of all kept iterations, ascending.
+
+    Raises: CorruptArtifactError if the file holds none.
+    """
+    tensors = _read(path, ("images", "step_size", "iterations"))
+    iterations, made_for = tensors["iterations"].tolist(), _made_for(tensors)
+    classes = [None] * len(iterations) if made_for is None else list(made_for)
+    rows = zip(tensors["images"], _labels(tensors), tensors["step_size"], classes, strict=True)
+    return [(iteration, SyntheticSet(*row)) for iteration, row in zip(iterations, rows, strict=True)]
 
 
 def _labels(tensors: dict[str, Tensor]) -> Tensor:
-    return tensors["labels"] if "labels" in tensors else tensors["logits"]
+    return tensors["logits"] if "logits" in tensors else tensors["labels"]
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _made_for(tensors: dict[str, Tensor]) -> Tensor | None:
+    return tensors.get("labels") if "logits" in tensors else None
+
+
+def _read(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-        raise CorruptArtifactError(f"is not a synthetic set ({error})", where=str(path), remedy=remedy) from error
+        raise _not_one(path, str(error)) from error
+    missing = [name for name in names if name not in tensors] + (
+        [] if {"labels", "logits"} & tensors.keys() else ["labels"]
+    )
+    if missing:
+        raise _not_one(path, f"it has no {missing[0]}")
+    return tensors
+
+
+def _not_one(path: Path, why: str) -> CorruptArtifactError:
+    remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
+    return CorruptArtifactError(f"is not a synthetic set ({why})", where=str(path), remedy=remedy)

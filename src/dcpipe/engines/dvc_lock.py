@@ -59,6 +59,20 @@ def write(path: Path, stages: Mapping[str, Any]) -> None:
         write_atomically(path, text.encode())
 
 
+def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object]]]) -> bool:
+    """Give stages the values of params (by stage, file and key) that they do not have yet; whether that changes any."""
+    stages, changed = stages_of(path) if values else {}, False
+    for name in stages.keys() & values.keys():
+        for file, own in values[name].items():
+            there = stages[name].setdefault("params", {}).setdefault(file, {})
+            changed = changed or not own.keys() <= there.keys()
+            stages[name]["params"][file] = dict(sorted({**own, **there}.items()))
+        stages[name]["params"] = dict(sorted(stages[name]["params"].items()))
+    if changed:
+        write(path, stages)
+    return changed
+
+
 def _plain(value: Any) -> Any:
     """Ordered mappings as plain ones, at any depth."""
     if isinstance(value, Mapping):

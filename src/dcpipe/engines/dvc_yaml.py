@@ -80,12 +80,14 @@ def export(root: Path, experiment: str | None = None) -> list[str]:
     changed.
     """
     every = experiment in {None, DEFAULT_EXPERIMENT}
-    changed = stale(Graph(root), [experiment] if experiment and not every else known(root))
+    graph, experiments = Graph(root), [experiment] if experiment and not every else known(root)
+    changed = stale(graph, experiments)
     _write(root, changed)
+    locks = _add_neutral(graph, experiments)
     gone = _of_no_experiment(root) if every else []
     for path in gone:
         (root / path).unlink()
-    return [*changed, *gone]
+    return [*changed, *locks, *gone]
 
 
 def export_untracked(graph: Graph, experiment: str) -> list[str]:
@@ -95,7 +97,7 @@ def export_untracked(graph: Graph, experiment: str) -> list[str]:
     """
     changed = {path: text for path, text in stale(graph, [experiment]).items() if path != ROOT_FILE}
     _write(graph.root, changed)
-    return list(changed)
+    return [*changed, *_add_neutral(graph, [experiment])]
 
 
 def bring_up_to_date(graph: Graph, experiment: str) -> None:
@@ -107,6 +109,7 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
     if ROOT_FILE in changed:
         raise _not_current([ROOT_FILE])
     _write(graph.root, changed)
+    _add_neutral(graph, [experiment])
 
 
 def check(root: Path) -> None:
@@ -177,6 +180,27 @@ def _stage(job: Job, path: str) -> dict[str, object]:
         "cmd": job.command,
         **({} if path == ROOT_FILE else {"wdir": WDIR}),
         **({"deps": deps} if deps else {}),
-        "params": [{file: sorted(values)} for file, values in job.params.items()],
+        "params": [{file: keys} for file, keys in _listed(job).items()],
         **{kind: paths for kind, paths in kinds.items() if paths},
     }
+
+
+def _listed(job: Job) -> dict[str, list[str]]:
+    """The keys that DVC watches, by file: also those that are stated "as before", or it would not see them set."""
+    files = sorted(job.params.keys() | job.neutral.keys())
+    return {file: sorted(job.params.get(file, {}).keys() | job.neutral.get(file, {}).keys()) for file in files}
+
+
+def _add_neutral(graph: Graph, experiments: Iterable[str]) -> list[str]:
+    """Give jobs that were recorded before a knob existed the value that means "as before", in their dvc.lock.
+
+    Returns the paths that changed.
+    """
+    neutral = {job.name: job.neutral for name in experiments for job in graph.jobs(name) if job.neutral}
+    changed = []
+    for path, stages in _held(graph.root).items() if neutral else ():
+        lock = Path(path).with_suffix(".lock")
+        own = {name: values for name, values in neutral.items() if name in stages}
+        if dvc_lock.add_params(graph.root / lock, own):
+            changed.append(str(lock))
+    return changed

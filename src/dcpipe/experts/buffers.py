@@ -180,8 +180,7 @@ def _refuse_few(resolved: Resolved, what: Experts, there: int) -> None:
 
 
 def _place(resolved: Resolved, key: str) -> str:
-    origin = resolved.leaves[key].origin
-    return f"{origin.file}: {origin.key}"
+    return resolved.place(key)
 
 
 def _load(path: Path) -> object:

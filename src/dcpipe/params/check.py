@@ -37,7 +37,7 @@ def _first_count(resolved: Resolved, config: Dataset) -> str:
     """The key to look at: a variant's own count rather than its base's."""
     counts = ("test_per_class", "validation_per_class", "train_per_class")
     given = [f"split.{name}" for name in counts if getattr(config.split, name)]
-    own = [key for key in given if resolved.leaves[key].origin.file == resolved.file]
+    own = [key for key in given if resolved.owns(key)]
     return (own or given)[0]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dcpipe.params import resolve, schema
+from dcpipe.params import neutral, resolve, schema
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
@@ -60,8 +60,10 @@ class Library:
     ) -> tuple[Resolved, schema.Section]:
         key = (section, name, context)
         if key not in self._read:
-            resolved = resolve.resolve(self.root, section, name, context=context, extra=self.extra)
-            self._read[key] = (resolved, schema.validate(resolved, kind))
+            later = neutral.later(kind)
+            resolved = resolve.resolve(self.root, section, name, context=context, extra=self.extra, later=later)
+            checked = schema.validate(resolved, kind)
+            self._read[key] = (neutral.completed(resolved, checked), checked)
         resolved, typed = self._read[key]
         assert isinstance(typed, kind)  # noqa: S101 (the key names the kind)
         return resolved, typed

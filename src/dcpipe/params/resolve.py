@@ -1,6 +1,6 @@
 """From files to one resolved tree: base <- per dataset and ipc overrides <- variant, each value with its origin.
 
-A params file holds every knob of its section. It may have three keys of its own beside them:
+A params file holds every knob of its section. It may have some keys of its own beside them:
 
     base: mtt                 this file is a variant: it starts from that one and changes some values
     overrides:                values for some datasets, and inside those for some ipc
@@ -8,31 +8,46 @@ A params file holds every knob of its section. It may have three keys of its own
         ipc1: {...}
     sources:                  where each value comes from, by the longest matching prefix of its key
       image: "MTT, table 6"
+    format: 1                 of which format the file is; 1 where it does not say
+    name: tiny                of an experiment: its name, by default the file's
 
 A mapping that names a `kind` replaces the whole section; any other changes only the keys it names.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from dcpipe.errors import UserError
+from dcpipe.params import formats
 from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.params.trees import flatten, replaced_sections
 
-OWN_KEYS = ("base", "overrides", "sources")
+OWN_KEYS = ("base", "overrides", "sources", "format", "name")
+FORMAT = 1  # of params files
+DEFAULT = "default"  # the origin of what no file states
 SECTIONS = ("datasets", "experts", "methods", "evaluations", "experiments")
 OVERRIDABLE = {"experts": False, "methods": True, "evaluations": True}  # and whether also for some ipc
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value stands: the file (as a path relative to the root) and its dotted key there."""
+    """Where a value stands.
+
+    `file` (params/<section>/<name>.yaml) and `key` are its identity: section, name and dotted key. `place` is what a
+    person opens, if the file of that name is another: an experiment may bring along what would be several files.
+    """
 
     file: str
     key: str
+    place: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.place or f"{self.file}: {self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +61,16 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A section's values: leaves by dotted key. `bases` are the links from a variant to what it varies."""
+    """A section's values: leaves by dotted key. `bases` are the links from a variant to what it varies.
+
+    `file` is the place that a person opens; `neutral` are the keys whose value means "as before the knob existed".
+    """
 
     leaves: Mapping[str, Leaf]
     file: str
     bases: tuple[Leaf, ...] = ()
     base_files: tuple[str, ...] = ()
+    neutral: frozenset[str] = frozenset()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -60,8 +79,11 @@ class Resolved:
 
     def place(self, key: str) -> str:
         """Where a value stands: the file and its key there."""
-        origin = self.leaves[key].origin
-        return f"{origin.file}: {origin.key}"
+        return str(self.leaves[key].origin)
+
+    def owns(self, key: str) -> bool:
+        """Whether a value stands in this file itself, and not in one that it is a variant of."""
+        return str(self.leaves[key].origin).startswith(at(self.file, ""))
 
     def tree(self) -> Tree:
         """The nested mapping of plain values."""
@@ -71,7 +93,7 @@ class Resolved:
             node = result
             for parent in parents:
                 child = node.setdefault(parent, {})
-                assert isinstance(child, dict)  # noqa: S101 (an invariant of `_flatten`)
+                assert isinstance(child, dict)  # noqa: S101 (an invariant of `flatten`)
                 node = child
             node[last] = leaf.value
         return result
@@ -79,12 +101,12 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What stands for a params file without being one: its values, the place that errors and cards name, and the
-    command that brings it along, if not `dcpipe run` with that file."""
+    """What stands for a params file without being one: the place that errors name, its values, and the command that
+    brings it along."""
 
-    file: str
+    place: str
     tree: Tree
-    command: str | None = None
+    command: str = ""
 
 
 Extra = Mapping[str, Mapping[str, Given]]
@@ -102,14 +124,22 @@ def available(root: Path, section: str) -> list[str]:
     return sorted(path.stem for path in (root / "params" / section).glob("*.yaml"))
 
 
-def resolve(root: Path, section: str, name: str, *, context: Sequence[str] = (), extra: Extra = NO_EXTRA) -> Resolved:
+def resolve(
+    root: Path,
+    section: str,
+    name: str,
+    *,
+    context: Sequence[str] = (),
+    extra: Extra = NO_EXTRA,
+    later: frozenset[str] = frozenset(),
+) -> Resolved:
     """All values of one params file for a context: override keys from general to special.
 
     Args: `context` is a chain such as ("digits", "digits.ipc1", "tiny", "tiny.ipc1"); names in `extra` are read
-    from there.
+    from there; `later` are keys of knobs that a base may leave out, and a variant or an override state.
     Raises: UserError naming file and key: no such file, a circular base, a misplaced override.
     """
-    return _resolve(_Shelf(root, extra), section, name, context, seen=())
+    return _resolve(_Shelf(root, extra, later), section, name, context, seen=())
 
 
 def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tuple[str, ...]:
@@ -124,10 +154,11 @@ def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tup
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """Where params are looked up: the files below a root, and what is given beside them."""
+    """Where params are looked up: files below a root, what is given beside them, and which keys they may leave out."""
 
     root: Path
     extra: Extra
+    later: frozenset[str] = frozenset()
 
     def names(self, section: str) -> list[str]:
         return sorted({*available(self.root, section), *self.extra.get(section, ())})
@@ -144,12 +175,19 @@ def _load(shelf: _Shelf, section: str, name: str) -> Given:
         if not names:
             hint = "there are none: call dcpipe from the folder that holds params/"
         raise UserError(f"there is no {section} file named {name!r}", where=file, remedy=hint)
-    return Given(file, read(shelf.root / file))
+    tree = read(shelf.root / file)
+    if section == "experiments" and tree.get("name", name) != name:
+        remedy = f"write name: {name}, or name the file after the experiment"
+        raise UserError(f"name: {tree['name']} is not the file's", where=file, remedy=remedy)
+    return Given(file, tree)
 
 
 def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
     found = _load(shelf, section, name)
-    file, tree = found.file, found.tree
+    file, tree = found.place, found.tree
+    formats.checked(tree.get("format", FORMAT), newest=FORMAT, where=file)
+    if "name" in tree and section != "experiments":
+        raise UserError("unknown key name", where=file, remedy="only experiments have one: remove it")
     if name in seen:
         raise UserError(f"base: {name} leads back to itself", where=file, remedy="break the circle")
     leaves: dict[str, Leaf] = {}
@@ -160,16 +198,25 @@ def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], see
         if not isinstance(base, str):
             raise UserError("base must be the name of a file", where=file)
         below = _resolve(shelf, section, base, context, (*seen, name))
-        leaves, bases = dict(below.leaves), (Leaf(base, Origin(file, "base"), None), *below.bases)
+        link = Leaf(base, _origin(section, name, "base", file), None)
+        leaves, bases = dict(below.leaves), (link, *below.bases)
         base_files = below.files
     sources = _sources(tree, file)
     _check_override_names(shelf, tree, file, section)
     own = {key: value for key, value in tree.items() if key not in OWN_KEYS}
-    _overlay(leaves, own, file=file, prefix="", sources=sources, only_known=base is not None)
+    put = partial(
+        _overlay,
+        leaves,
+        later=shelf.later,
+        file=file,
+        origin=partial(_origin, section, name, file=file),
+        sources=sources,
+    )
+    put(own, prefix="", only_known=base is not None)
     for part in context:
         node = _dig(tree.get("overrides"), part, file)
         values = {key: value for key, value in node.items() if not key.startswith("ipc")} if node else {}
-        _overlay(leaves, values, file=file, prefix=f"overrides.{part}.", sources=sources, only_known=True)
+        put(values, prefix=f"overrides.{part}.", only_known=True)
     return Resolved(leaves, file, bases, base_files)
 
 
@@ -212,18 +259,35 @@ def _dig(overrides: Value, part: str, file: str) -> Tree | None:
     return node
 
 
+def at(place: str, key: str) -> str:
+    """A key of a file, or of a part of one."""
+    return f"{place}.{key}" if ": " in place else f"{place}: {key}"
+
+
+def _origin(section: str, name: str, key: str, file: str) -> Origin:
+    return Origin(section_file(section, name), key, at(file, key))
+
+
 def _overlay(
-    leaves: dict[str, Leaf], tree: Tree, *, file: str, prefix: str, sources: dict[str, str], only_known: bool
+    leaves: dict[str, Leaf],
+    tree: Tree,
+    *,
+    file: str,
+    origin: Callable[[str], Origin],
+    prefix: str,
+    sources: dict[str, str],
+    only_known: bool,
+    later: frozenset[str],
 ) -> None:
-    for section in _replaced_sections(tree):
+    for section in replaced_sections(tree):
         old = [key for key in leaves if key == section or key.startswith(f"{section}.")]  # `initial: real` is one, too
         if only_known and not old:
             raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
         for key in old:
             del leaves[key]
-    fresh = _replaced_sections(tree)
-    for key, value in _flatten(tree, file=file):
-        inside_fresh = any(key.startswith(f"{section}.") for section in fresh)
+    fresh = replaced_sections(tree)
+    for key, value in flatten(tree, file=file):
+        inside_fresh = any(key == one or key.startswith(f"{one}.") for one in (*fresh, *later))
         if f"{key}.kind" in leaves:  # a value in short takes the place of one in full
             for inner in [inner for inner in leaves if inner.startswith(f"{key}.")]:
                 del leaves[inner]
@@ -233,30 +297,7 @@ def _overlay(
             hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"
             raise UserError(f"unknown key {prefix}{key}", where=file, remedy=hint)
         source = _source_of(f"{prefix}{key}", sources)
-        leaves[key] = Leaf(value, Origin(file, f"{prefix}{key}"), source)
-
-
-def _replaced_sections(tree: Tree, prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            if "kind" in value:
-                found.append(f"{prefix}{key}")
-            else:
-                found += _replaced_sections(value, f"{prefix}{key}.")
-    return found
-
-
-def _flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value]]:
-    result: list[tuple[str, Value]] = []
-    for key, value in tree.items():
-        if "." in key:  # DVC would look for the nested key and not find it
-            raise UserError(f"{prefix}{key}: a key holds no dot", where=file, remedy="nest it: one mapping a level")
-        if isinstance(value, dict) and value:
-            result += _flatten(value, f"{prefix}{key}.", file=file)
-        else:
-            result.append((f"{prefix}{key}", value))
-    return result
+        leaves[key] = Leaf(value, origin(f"{prefix}{key}"), source)
 
 
 def _source_of(key: str, sources: dict[str, str]) -> str | None:

@@ -1,7 +1,8 @@
 """Turning a resolved tree into a typed dataclass, and what is wrong with it into one line.
 
 All sections are frozen, keyword-only, strict and without defaults: a file states every knob it has, so that
-`dcpipe params show` hides nothing and every knob can be overridden.
+`dcpipe params show` hides nothing and every knob can be overridden. Only a knob that was added later may be left out:
+it is marked with the value that means "as before" (see `neutral`).
 """
 
 import json
@@ -12,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dcpipe.errors import UserError
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import Resolved, at
 from dcpipe.params.strict_yaml import Value
 
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)  # axes know their values when they are first used
@@ -60,10 +61,10 @@ def _where(key: str, resolved: Resolved) -> str:
     while head:
         leaf = resolved.leaves.get(head)
         if leaf and (not index or isinstance(leaf.value, list)):
-            return f"{leaf.origin.file}: {leaf.origin.key}{index}"
+            return f"{leaf.origin}{index}"
         head, _, last = head.rpartition(".")
         index = f".{last}{index}"
-    return f"{resolved.file}: {key}" if key else resolved.file
+    return at(resolved.file, key) if key else resolved.file
 
 
 def _words(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:

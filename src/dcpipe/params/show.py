@@ -43,5 +43,5 @@ def _block(title: str, resolved: Resolved) -> Iterator[str]:
     width = max(len(key) for key in resolved.leaves)
     for key, leaf in resolved.leaves.items():
         source = f"  ({leaf.source})" if leaf.source else ""
-        place = leaf.origin.file if leaf.origin.key == key else f"{leaf.origin.file}: {leaf.origin.key}"
+        place = str(leaf.origin).removesuffix(f": {key}")
         yield f"  {key.ljust(width)}  {json.dumps(leaf.value)}  <- {place}{source}"

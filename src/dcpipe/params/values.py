@@ -1,11 +1,25 @@
-"""The values that can alter a job, by the file and key they stand at: what both engines watch."""
+"""The values that can alter a job, by section, name and key: what both engines watch.
 
-from collections.abc import Iterable
+A value that means "as before the knob existed" alters nothing: it is in no card and no identity. Only DVC lists it,
+where a file states it, because DVC does not see a change of a key that it did not list before.
+"""
 
-from dcpipe.params.resolve import Resolved
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dcpipe.params.resolve import DEFAULT, Resolved
 from dcpipe.params.strict_yaml import Value
 
-Values = dict[str, dict[str, Value]]
+
+@dataclass(frozen=True, slots=True)
+class Neutral:
+    """A value that a file states and that means "as before"."""
+
+    value: Value
+
+
+Values = dict[str, dict[str, Value | Neutral]]
+Plain = dict[str, dict[str, Value]]
 
 
 def native(dataset: Resolved, network: str) -> Values:
@@ -14,21 +28,34 @@ def native(dataset: Resolved, network: str) -> Values:
 
 
 def keys(resolved: Resolved, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> Values:
-    """The values of a section, by the file and key they stand at."""
+    """The values of a section, by the file (params/<section>/<name>.yaml) and key that are their identity."""
     found: Values = {}
     for key, leaf in resolved.leaves.items():
         head = key.split(".")[0]
-        if head not in without and (only is None or head in only):
-            found.setdefault(leaf.origin.file, {})[leaf.origin.key] = leaf.value
+        if head not in without and (only is None or head in only) and leaf.origin.file != DEFAULT:
+            value = Neutral(leaf.value) if key in resolved.neutral else leaf.value
+            found.setdefault(leaf.origin.file, {})[leaf.origin.key] = value
     for link in resolved.bases if only is None else ():
         found.setdefault(link.origin.file, {})[link.origin.key] = link.value
     return found
 
 
-def merge(parts: Iterable[Values]) -> Values:
-    """All of them in one, files and keys sorted."""
-    merged: Values = {}
-    for part in parts:
-        for file, values in part.items():
-            merged.setdefault(file, {}).update(values)
-    return {file: dict(sorted(values.items())) for file, values in sorted(merged.items())}
+def merge(parts: Iterable[Values]) -> Plain:
+    """All of them in one, files and keys sorted; without those that mean "as before"."""
+    return _gathered((file, key, value) for file, key, value in _each(parts) if not isinstance(value, Neutral))
+
+
+def neutral(parts: Iterable[Values]) -> Plain:
+    """Only those that mean "as before", files and keys sorted."""
+    return _gathered((file, key, value.value) for file, key, value in _each(parts) if isinstance(value, Neutral))
+
+
+def _each(parts: Iterable[Values]) -> Iterator[tuple[str, str, Value | Neutral]]:
+    return ((file, key, value) for part in parts for file, values in part.items() for key, value in values.items())
+
+
+def _gathered(found: Iterable[tuple[str, str, Value]]) -> Plain:
+    gathered: Plain = {}
+    for file, key, value in found:
+        gathered.setdefault(file, {})[key] = value
+    return {file: dict(sorted(values.items())) for file, values in sorted(gathered.items())}

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import cast
 
 from dcpipe.errors import CorruptArtifactError, UserError
+from dcpipe.params import formats
+from dcpipe.provenance import older_cards
 
 CARD = "card.json"
+FORMAT = 2  # of cards, and with them of the payloads they describe; see `older_cards` for what came before
 TEMPORARY = ".dcpipe-tmp-"
 FOREIGN = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
 
@@ -49,7 +52,12 @@ class Draft:
         for name in self.names:
             flush(self.path(name))
         manifest = [entry for name in sorted(self.names) for entry in _measure(self.path(name), name)]
-        card = {**card, "manifest": [_as_dict(entry) for entry in manifest], "digest": digest_of(manifest)}
+        card = {
+            **card,
+            "format": FORMAT,
+            "manifest": [_as_dict(entry) for entry in manifest],
+            "digest": digest_of(manifest),
+        }
         (self.folder / CARD).unlink(missing_ok=True)
         _flush_one(self.folder)  # or a power cut could leave the old card beside new payloads
         for name in self.names:
@@ -153,9 +161,10 @@ def _sweep(folder: Path) -> None:
 
 
 def read_card(payload: Path) -> dict[str, object]:
-    """The card beside a payload.
+    """The card beside a payload, as the present format has it.
 
-    Raises: CorruptArtifactError if there is none (the job never finished) or it is not readable.
+    Raises: CorruptArtifactError if there is none (the job never finished) or it is not readable; NewerFormatError if a
+    newer dcpipe wrote it.
     """
     path = payload.parent / CARD
     if not payload.exists() and not path.exists():
@@ -166,13 +175,16 @@ def read_card(payload: Path) -> dict[str, object]:
         raise _corrupt(payload, "has no card beside it: it was never finished") from error
     except (OSError, ValueError) as error:
         raise _corrupt(path, "is not a readable card") from error
+    if not isinstance(card, dict):
+        raise _corrupt(path, "is not a card")
+    found = formats.checked(card.get("format", 1), newest=FORMAT, where=str(path))
     try:
         whole = card["digest"] == digest_of(entries_of(card))
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(path, "is not a card") from error
     if not whole:
         raise _corrupt(path, "is not what was written (its manifest and its digest differ)")
-    return dict(card)
+    return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
 def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:

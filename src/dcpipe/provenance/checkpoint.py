@@ -18,9 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from dcpipe.params import formats
 from dcpipe.provenance.artifact import write_atomically
 
-_META = "__meta__"
+FORMAT = 2  # of state files; format 1 states no number, and is the same in all else
+_META, _FORMAT = "__meta__", "__format__"
 _SECONDS = "seconds"  # the file that says what the job has taken so far
 
 
@@ -47,13 +49,16 @@ class State:
         """Save named tensors and a JSON value, whole or not at all."""
         text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
         packed = dict(_apart(tensors))
-        content = save({**packed, _META: text})
+        content = save({**packed, _META: text, _FORMAT: torch.tensor(FORMAT)})
         write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
         write_atomically(self.folder / _SECONDS, f"{self.seconds_before + self._last - self._started:.3f}".encode())
 
     def load(self, name: str) -> tuple[dict[str, Tensor], object] | None:
-        """What was saved under a name; None if nothing was, or if it does not verify."""
+        """What was saved under a name; None if nothing was, or if it does not verify.
+
+        Raises: NewerFormatError if a newer dcpipe saved it.
+        """
         try:
             raw = self._path(name).read_bytes()
         except OSError:
@@ -65,6 +70,8 @@ class State:
             tensors = load(content)
         except SafetensorError:
             return None
+        found = int(tensors.pop(_FORMAT, torch.tensor(1)))
+        formats.checked(found, newest=FORMAT, where=str(self._path(name)))
         meta = json.loads(tensors.pop(_META).numpy().tobytes())
         return tensors, meta
 

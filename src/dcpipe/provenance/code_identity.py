@@ -3,13 +3,15 @@
 A digest is taken over the module's syntax tree without comments, docstrings and formatting, so only a change
 that could alter a number alters it. A job names the modules that its resolved composition reaches: the closure
 of the imports, starting at the rooms its params choose. `code_identity.yaml` holds the digests and the pinned
-versions of the libraries that write bytes, so that DVC and Snakemake see a change as a changed param.
+versions of the libraries that write bytes, so that DVC and Snakemake see a change as a changed param. Where a change
+is known to alter no byte, the file and the jobs keep the older digest (see `equivalences`).
 """
 
 import ast
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +22,8 @@ from dcpipe.errors import RefusedError, UserError
 from dcpipe.params import plugins
 from dcpipe.params.axis import is_config
 from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.provenance import equivalences
+from dcpipe.provenance.equivalences import PINS, Equivalences
 
 FILE = "code_identity.yaml"
 PACKAGE = "dcpipe"
@@ -29,7 +33,8 @@ SOURCE = Path(__file__).parents[1]
 # package makes of a file stands in the job's resolved params.
 NEUTRAL = (
     "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.params", "dcpipe.progress",
-    "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.staleness", "dcpipe.report",
+    "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.equivalences",
+    "dcpipe.provenance.older_cards", "dcpipe.provenance.staleness", "dcpipe.report",
     "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.environment",
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
@@ -179,18 +184,76 @@ def pins(root: Path) -> str:
     return ", ".join(f"{name} {found[name]}" for name in PINNED if name in found)
 
 
-def content(root: Path) -> Tree:
-    """What the identity file should hold now."""
-    modules: Tree = {}
-    for name, value in current().items():
-        *parents, last = key(name).removeprefix("modules.").split(".")
-        node = modules
+@dataclass(frozen=True)
+class Identity:
+    """The code that runs now, by module without the package's name, with its pins; and what equals older code."""
+
+    running: Mapping[str, str]
+    known: Equivalences
+
+    @classmethod
+    def now(cls, root: Path) -> "Identity":
+        """The code as it stands.
+
+        Raises: UserError if the file of equivalences is not readable.
+        """
+        running = {key(name).removeprefix("modules."): value for name, value in current().items()}
+        return cls({**running, PINS: pins(root)}, equivalences.read(root))
+
+    def code(self, modules: Iterable[str]) -> dict[str, str]:
+        """What a job that reaches these modules runs."""
+        return {name: self.running[name] for name in [*(key(one).removeprefix("modules.") for one in modules), PINS]}
+
+    def of(self, modules: Iterable[str]) -> dict[str, Value]:
+        """The keys and values of the identity file that such a job names: those of older code, where it is equal."""
+        kept, found = self.known.kept(self.running), dict[str, Value]()
+        for name, value in self.known.oldest(self.code(modules)).items():
+            found[_place(name, None if kept.get(name) == value else value)] = value
+        return found
+
+    def tree(self) -> Tree:
+        """What the identity file should hold."""
+        leaves = {_place(name, None): value for name, value in self.known.kept(self.running).items()}
+        leaves |= {_place(name, value): value for name, value in self.known.besides(self.running)}
+        return _nested(leaves)
+
+
+def _place(module: str, digest_besides: str | None) -> str:
+    if module == PINS:
+        return PINS
+    return f"modules.{module}" if digest_besides is None else f"besides.{module}.{digest_besides}"
+
+
+def named(values: Mapping[str, Value]) -> dict[str, str]:
+    """The code that keys and values of the identity file stand for: what `Identity.of` wrote, read back."""
+    found = {}
+    for place, value in values.items():
+        part, _, name = place.partition(".")
+        found[{"modules": name, "besides": name.rpartition(".")[0]}.get(part, place)] = str(value)
+    return found
+
+
+def _nested(leaves: Mapping[str, str]) -> Tree:
+    """A tree from dotted keys. Raises: RefusedError if one key lies inside another."""
+    tree: Tree = {}
+    for place, value in sorted(leaves.items()):
+        *parents, last = place.split(".")
+        node = tree
         for parent in parents:
             child = node.setdefault(parent, {})
-            assert isinstance(child, dict)  # noqa: S101 (packages are mappings by construction)
+            if not isinstance(child, dict):
+                what = f"{place} has no place: a module of that name became a package"
+                raise RefusedError(
+                    what, where=FILE, remedy=f"give the package another name, or remove {equivalences.FILE}"
+                )
             node = child
         node[last] = value
-    return {"modules": modules, "pins": pins(root)}
+    return tree
+
+
+def content(root: Path) -> Tree:
+    """What the identity file should hold now."""
+    return Identity.now(root).tree()
 
 
 def stale(root: Path) -> list[str]:

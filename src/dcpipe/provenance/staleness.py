@@ -5,7 +5,7 @@ Independent of both engines' own bookkeeping, so that neither can record what th
 
 from pathlib import Path
 
-from dcpipe.errors import DcpipeError
+from dcpipe.errors import DcpipeError, NewerFormatError
 from dcpipe.provenance import artifact, card
 from dcpipe.workflow.job import Job
 
@@ -15,6 +15,7 @@ def problem(job: Job, root: Path) -> str | None:
 
     Compares the card's stage, param values, code identity and input digests with the job's, and the files'
     presence, sizes and metadata with the card.
+    Raises: NewerFormatError if a newer dcpipe made it: it must not be made again by this one.
     """
     try:
         found = artifact.read_card(root / next(iter(job.outputs.values())))
@@ -25,6 +26,8 @@ def problem(job: Job, root: Path) -> str | None:
         for name, path in job.outputs.items():
             if name != "card":
                 artifact.checked(root / path)
+    except NewerFormatError:
+        raise
     except DcpipeError as error:
         return f"{error.where}: {error.what}" if error.where else error.what
     return None

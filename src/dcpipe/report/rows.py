@@ -93,7 +93,7 @@ def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None
         "networks": ["native" if network == data.network else network],
     }
     tree: Tree = {"title": row.name, "description": _description(row), "runs": [run]}
-    definition = Given(f"published.yaml#{row.name}", tree, f"dcpipe reproduce {row.name}")
+    definition = Given(f"dcpipe reproduce {row.name}", tree, f"dcpipe reproduce {row.name}")
     return Reproduction(row, dataset, protocol, {"experiments": {row.name: definition}})
 
 

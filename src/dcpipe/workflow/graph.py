@@ -13,7 +13,7 @@ from pathlib import Path
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.params.library import Library
 from dcpipe.params.resolve import Extra
-from dcpipe.params.values import merge
+from dcpipe.params.values import Values, merge, neutral
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, Stage, match
@@ -33,7 +33,7 @@ class Graph:
         self.library = Library(self.root, self.extra)
         self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
         self._makers: dict[str, Job] = {}
-        self._code = code_identity.flat(code_identity.content(self.root))
+        self._identity = code_identity.Identity.now(self.root)
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def jobs(self, experiment: str) -> list[Job]:
@@ -93,17 +93,17 @@ class Graph:
         return self._jobs[key]
 
     def _make(self, stage: Stage, words: dict[str, str]) -> Job:
-        plan, values, modules = stage.plan(self, words), [], tuple[str, ...]()
+        plan, values, modules = stage.plan(self, words), list[Values](), tuple[str, ...]()
         if not stage.is_view:
             modules = self._reached((stage.implementation, *plan.roots))
-            code = {name: self._code[name] for name in [*map(code_identity.key, modules), "pins"]}
-            values = [{code_identity.FILE: code}]
+            values = [{code_identity.FILE: dict(self._identity.of(modules))}]
         return Job(
             stage=stage.name,
             wildcards=words,
             inputs=plan.inputs,
             outputs=stage.outputs(words),
             params=merge([*plan.values, *values]),
+            neutral=neutral(plan.values),
             command=f"{self._command(stage, words)} --log {stage.log.format(**words)}",
             resources=plan.resources or stage.resources,
             implementation=stage.implementation,
@@ -121,7 +121,7 @@ class Graph:
         for wildcard in stage.wildcards:
             given = self.extra.get(wildcard.section, {}).get(words[wildcard.name])
             if given:  # no stage finds it by its name alone
-                command = given.command or f"dcpipe run {given.file.partition('#')[0]}"
+                command = given.command
         return command
 
     def _refuse_other_stages(self, stage: Stage, job: Job) -> None:

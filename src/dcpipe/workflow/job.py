@@ -17,8 +17,9 @@ class Job:
     """One job of the graph.
 
     `inputs` and `outputs` map names to paths relative to the root; `params` maps files to the keys and values
-    that can alter its bytes (code identity included); `implementation` is the module whose `run` makes it, one of the
-    `modules` it reaches; `sections` are the typed params that it receives.
+    that can alter its bytes (code identity included); `neutral` to those that are stated and mean "as before", which
+    only DVC lists; `implementation` is the module whose `run` makes it, one of the `modules` it reaches; `sections` are
+    the typed params that it receives.
     """
 
     stage: str
@@ -31,6 +32,7 @@ class Job:
     implementation: str
     modules: tuple[str, ...] = ()
     sections: Mapping[str, object] = field(default_factory=dict, compare=False)
+    neutral: ParamValues = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dcpipe.errors import CorruptArtifactError, UserError
+from dcpipe.params import formats
 from dcpipe.provenance.artifact import TEMPORARY, flush, sha256
 
 SUMS = "SHA256SUMS"
+FORMAT = 2  # of released folders
+_FIRST = "dcpipe release 1"  # how the first format said its number; it is the same in all else
 
 
 def refuse_existing(folder: Path) -> None:
@@ -39,6 +42,11 @@ def publish(folder: Path, content: Mapping[str, bytes]) -> None:
         raise UserError(what, where=str(folder), remedy=remedy) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_format(found: object, where: str) -> None:
+    """Raises: UserError if this version does not read folders of that format."""
+    formats.checked(1 if found == _FIRST else found, newest=FORMAT, where=where)
 
 
 def verify(folder: Path) -> None:

@@ -37,7 +37,6 @@ from dcpipe.provenance import artifact, staleness
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-FORMAT = "dcpipe release 1"
 SET, TRANSFORM, CARD = "set.safetensors", "transform.safetensors", "card.json"
 COLUMNS = 10  # of a class's picture
 Json = dict[str, object]
@@ -181,7 +180,7 @@ def _card(parts: _Parts) -> Json:
     words, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
     data = cast(Json, parts.cards["data"].get("facts", {}))
     return {
-        "format": FORMAT,
+        "format": folders.FORMAT,
         "dataset": words["dataset"],
         "method": {"name": words["method"], "label": method.label, "description": method.description},
         "images_per_class": int(words["ipc"]),

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dcpipe.commands.release import folder as folders
-from dcpipe.commands.release.make_release import CARD, FORMAT, SET, TRANSFORM
+from dcpipe.commands.release.make_release import CARD, SET, TRANSFORM
 from dcpipe.data.store import Standardisation, Transform, Whitened
 from dcpipe.data.whitening import Whitening
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -71,15 +71,13 @@ def load(folder: str | Path) -> ReleasedSet:
     folders.verify(place)
     try:
         card = json.loads((place / CARD).read_text(encoding="utf-8"))
+        folders.refuse_format(card.get("format"), str(place / CARD))
         tensors, fitted = load_file(place / SET), load_file(place / TRANSFORM)
         synthetic = SyntheticSet(tensors["images"], tensors["labels"], tensors["step_size"])
         transform = _transform(fitted)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         remedy = "give the folder that `dcpipe release` made"
         raise CorruptArtifactError(f"is no released set ({error})", where=str(place), remedy=remedy) from error
-    if card.get("format") != FORMAT:
-        what = f"has the format {card.get('format')!r}, and this version reads {FORMAT!r}"
-        raise UserError(what, where=str(place / CARD), remedy="install the version of dcpipe that made it")
     return ReleasedSet(synthetic, transform, card)
 
 

@@ -1,0 +1,35 @@
+"""What keeps recorded results current when the code changes."""
+
+from typing import Annotated
+
+import typer
+
+from dcpipe.cli.app import ROOT, app
+
+PANEL = "Snakemake and DVC"
+
+
+@app.command(rich_help_panel=PANEL)
+def equivalent(
+    commit: Annotated[
+        str | None, typer.Argument(help="The old code; without it, the last commit that changed code_identity.yaml.")
+    ] = None,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option("--experiment", help="Of which every kind of job is tried; else those whose artifacts are here."),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Try whole jobs, not a few steps of each.")] = False,
+) -> None:
+    """Show that a change of code changes no byte, and record it: then what is recorded stays current.
+
+    Runs old and new code for every kind of job that the change reaches, and compares all bytes. Refused, with nothing
+    written, if one differs or a kind cannot be tried. Example: dcpipe equivalent HEAD
+    """
+    from dcpipe.commands import equivalent as proving
+    from dcpipe.provenance.equivalences import FILE
+
+    count = proving.equivalent(ROOT, commit, experiment or [], whole=whole, say=typer.echo)
+    if count:
+        typer.echo(f"{count} kind{'s' * (count > 1)} of jobs: every byte is the same; recorded in {FILE}")
+    else:
+        typer.echo("no job that is here runs other code than it was made by: nothing to show")

@@ -1,0 +1,266 @@
+"""`dcpipe equivalent`: show that a change of code changes no byte, so that results that are recorded stay current.
+
+The sources of an older commit are unpacked into a folder of their own (no worktree: a killed run would leave it
+registered). Every kind of job whose code differs is run by the old and by the new code on this machine, a few steps or
+whole, on the artifacts that are here or on made-up inputs, and every byte is compared. Only if all are equal it is
+recorded. A kind is a stage with a composition: all that its params choose by name, with the modules it runs.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from dcpipe.commands.trial import Answer, Question, Request, planned
+from dcpipe.engines import dvc_yaml
+from dcpipe.errors import DcpipeError, RefusedError, UserError
+from dcpipe.params import resolve
+from dcpipe.provenance import artifact, code_identity, equivalences
+from dcpipe.provenance.code_identity import Identity
+from dcpipe.provenance.equivalences import Change, Equivalences, Evidence, ModuleChange
+from dcpipe.provenance.equivalences import Kind as Record
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+
+STEPS = 3
+SOURCES = ("src", "params", "constraints.txt", code_identity.FILE, equivalences.FILE)
+NAMES = {"description", "label", "title", "seed"}  # of a section; they choose nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Jobs that run the same code in the same composition: one of them, how many there are, and their older code."""
+
+    job: Job
+    jobs: int
+    old: Mapping[str, str]
+    running: Mapping[str, str]
+
+    @property
+    def changed(self) -> dict[str, Change]:
+        """The modules whose digest differs, or that only one of the codes runs."""
+        names = sorted(self.old.keys() | self.running.keys())
+        found = {name: Change(old=self.old.get(name), new=self.running.get(name)) for name in names}
+        return {name: change for name, change in found.items() if change.old != change.new}
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a kind: `problem` says what differs or why it could not be tried."""
+
+    kind: Kind
+    evidence: Evidence | None
+    problem: str | None = None
+
+
+def default_commit(root: Path) -> str:
+    """The last commit that changed the identity file: the code that results are recorded with. Raises: UserError."""
+    found = _git(root, "log", "-1", "--format=%H", "--", code_identity.FILE).decode().strip()
+    if not found:
+        raise UserError("is in no commit", where=code_identity.FILE, remedy="name the COMMIT of the old code")
+    return found
+
+
+def equivalent(
+    root: Path,
+    commit: str | None,
+    experiments: Sequence[str],
+    *,
+    whole: bool = False,
+    say: Callable[[str], object] = str,
+) -> int:
+    """Try every kind of job whose code is not that of a commit, and record that all make the same bytes.
+
+    Args: without `experiments`, the kinds are those of the artifacts that are here and were made by that commit's code;
+    `say` takes a line a kind, as it is known. Returns how many kinds were tried.
+    Raises: UserError if there is no such commit or experiment; RefusedError, with the first reason and nothing written,
+    if a byte differs or a kind could not be tried.
+    """
+    if (root / "src" / "dcpipe").resolve() != code_identity.SOURCE:
+        remedy = "run it in a clone of dcpipe; a release brings its equivalences along"
+        raise UserError("does not hold the code that is running", where=str(root / "src/dcpipe"), remedy=remedy)
+    commit = _git(root, "rev-parse", "--verify", f"{commit or default_commit(root)}^{{commit}}").decode().strip()
+    with tempfile.TemporaryDirectory(prefix="dcpipe-equivalent-") as name:
+        place, old = Path(name).resolve(), Path(name).resolve() / "old"
+        _unpack(root, commit, old)
+        found, kept = _kinds(root, old, commit, experiments)
+        tried = []
+        for number, kind in enumerate(found):
+            one = _tried(kind, root, old, commit, place / str(number), whole=whole)
+            say(_line(one))
+            tried.append(one)
+    wrong = [one for one in tried if one.problem]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        remedy = "nothing was recorded; mend the code, or let the jobs run again"
+        raise RefusedError(f"{wrong[0].problem}{more}", where=wrong[0].kind.job.name, remedy=remedy)
+    if tried:
+        _record(root, tried, kept)
+    return len(tried)
+
+
+def _git(root: Path, *arguments: str) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise UserError(
+            f"git {arguments[0]}: {said[-1]}", where=str(root.resolve()), remedy="name a commit of this clone"
+        )
+    return done.stdout
+
+
+def _unpack(root: Path, commit: str, to: Path) -> None:
+    """The sources and params of a commit."""
+    listed = _git(root, "ls-tree", "--name-only", commit).decode().splitlines()
+    packed = _git(root, "archive", commit, *(name for name in SOURCES if name in listed))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(to, filter="data")
+    if not (to / "src" / "dcpipe").is_dir():
+        raise UserError(f"commit {commit[:12]} has no src/dcpipe", where=str(root), remedy="name another commit")
+
+
+def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tuple[list[Kind], Mapping[str, str]]:
+    """The kinds whose code differs, and the digests that the commit's identity file has."""
+    graph, identity = Graph(root), Identity.now(root)
+    made = {
+        name: [job for job in graph.jobs(name) if not job.is_view and (experiments or _is_here(job, root))]
+        for name in experiments or resolve.available(root, "experiments")
+    }
+    jobs = {job.name: job for members in made.values() for job in members}
+    there = resolve.available(old, "experiments")
+    names = list(experiments) or [name for name in there if made.get(name)]
+    answer = _ask(old, old / "answer.json", Question(experiments=names))
+    if answer.problem:
+        what = f"the code of {commit[:12]} could not plan: {answer.problem}"
+        raise RefusedError(what, remedy="name another commit")
+    if answer.recorded != answer.now:
+        what = f"{code_identity.FILE} of {commit[:12]} is not what its code says"
+        raise RefusedError(what, remedy="name the commit that made the results, or one after `dcpipe graph export`")
+    found: dict[str, list[Kind]] = {}
+    for job in jobs.values():
+        was = answer.jobs.get(job.name)
+        if was is None or was.params != planned(job).params:
+            continue  # other params: the job is stale, whatever the code
+        code, running = code_identity.named(was.code), identity.code(job.modules)
+        if code == identity.known.oldest(running) or not (experiments or _made_by(job, root, was.code)):
+            continue
+        if code[equivalences.PINS] != running[equivalences.PINS]:
+            what = f"the pinned versions differ ({code[equivalences.PINS]}; now {running[equivalences.PINS]})"
+            raise RefusedError(what, where="constraints.txt", remedy="only code can be compared: pin the same versions")
+        key = json.dumps([job.stage, _composition(job.sections), code, running], sort_keys=True)
+        found.setdefault(key, []).append(Kind(job, 1, code, running))
+    kept = code_identity.named({key: value for key, value in answer.recorded.items() if not key.startswith("besides.")})
+    return [Kind(same[0].job, len(same), same[0].old, same[0].running) for same in found.values()], kept
+
+
+def _is_here(job: Job, root: Path) -> bool:
+    return (root / job.outputs["card"]).is_file()
+
+
+def _made_by(job: Job, root: Path, code: object) -> bool:
+    """Whether the artifact that is here was made by that code."""
+    try:
+        return artifact.read_card(root / job.outputs["card"]).get("code") == code
+    except DcpipeError:
+        return False
+
+
+def _composition(value: object) -> object:
+    """What typed sections choose by name: texts, switches and what is null, without numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): _composition(inner) for key, inner in value.items() if key not in NAMES}
+    if isinstance(value, Job):
+        return value.stage
+    if is_dataclass(value) and not isinstance(value, type):
+        names = (field.name for field in fields(value) if field.name not in NAMES)
+        return {name: _composition(getattr(value, name)) for name in names}
+    if isinstance(value, list | tuple):
+        return sorted({json.dumps(_composition(inner), sort_keys=True) for inner in value})
+    return value if value is None or isinstance(value, str | bool) else "a number"
+
+
+def _ask(cwd: Path, answer: Path, question: Question) -> Answer:
+    """The answer of the code that lies in `cwd`, from a process of its own."""
+    module = cwd / "src" / "dcpipe" / "commands" / "trial.py"
+    own = ["-m", "dcpipe.commands.trial"] if module.is_file() else ["-P", str(Path(__file__).with_name("trial.py"))]
+    done = subprocess.run(
+        [sys.executable, *own, str(answer), TypeAdapter(Question).dump_json(question).decode()],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str((cwd / "src").resolve())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        return TypeAdapter(Answer).validate_json(answer.read_bytes())
+    except (OSError, ValidationError):
+        said = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
+        return Answer(problem=said[-1])
+
+
+def _tried(kind: Kind, root: Path, old: Path, commit: str, place: Path, *, whole: bool) -> Tried:
+    """Run a job of a kind by the new code and then by the old one, and compare."""
+    job = kind.job
+    made_up = not all((root / path).exists() for paths in job.inputs.values() for path in paths)
+    if made_up and whole:
+        return Tried(kind, None, "could not be tried whole: its inputs are not here")
+    (place / "inputs").mkdir(parents=True)
+    inputs, steps = str(place / "inputs" if made_up else root.resolve()), None if whole else STEPS
+    answers = []
+    for name, side in (("new", root.resolve()), ("old", old)):
+        request = Request(job.stage, dict(job.wildcards), inputs, str(place / name), steps, made_up)
+        answer = _ask(side, place / f"{name}.json", Question(run=request))
+        if answer.problem:
+            return Tried(kind, None, f"could not be tried: the {name} code says: {answer.problem}")
+        answers.append(answer)
+    made, before = (answer.files for answer in answers)
+    different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]
+    if different:
+        return Tried(kind, None, f"{different[0]} differs between old and new code ({', '.join(kind.changed)})")
+    evidence = Evidence(
+        tried=job.name,
+        commit=commit,
+        length="whole" if answers[0].whole else f"{STEPS} steps",
+        inputs="made up" if made_up else "artifacts",
+        files=len(made),
+        bytes=sum(size for size, _ in made.values()),
+        payloads=equivalences.digest({path: sha256 for path, (_, sha256) in made.items()}),
+        machine=answers[0].machine,
+    )
+    return Tried(kind, evidence)
+
+
+def _line(one: Tried) -> str:
+    many = f" ({one.kind.jobs} jobs)" if one.kind.jobs > 1 else ""
+    if one.evidence is None:
+        return f"{one.kind.job.name}{many}: {one.problem}"
+    length = f"{one.evidence.length} on {'artifacts' if one.evidence.inputs == 'artifacts' else 'made-up inputs'}"
+    return f"{one.kind.job.name}{many}: {one.evidence.files} files, {one.evidence.bytes} bytes are equal ({length})"
+
+
+def _record(root: Path, tried: Sequence[Tried], kept: Mapping[str, str]) -> None:
+    """Write what was seen, then the identity file and the stages of DVC that follow from it."""
+    records: dict[str, Record] = {}
+    modules: dict[str, ModuleChange] = {}
+    for one in tried:
+        code = equivalences.digest(one.kind.running)
+        before = records[code].evidence if code in records else []
+        evidence = [*before, one.evidence] if one.evidence else before
+        records[code] = Record(code=code, changed=one.kind.changed, evidence=evidence)
+        for name, change in one.kind.changed.items():
+            if change.old is not None:
+                modules[name] = ModuleChange(module=name, old=kept.get(name, change.old), new=change.new)
+    more = Equivalences(format=equivalences.FORMAT, modules=list(modules.values()), kinds=list(records.values()))
+    known = equivalences.own(root).with_more(more)
+    Identity(Identity.now(root).running, equivalences.read(root).with_more(more)).tree()  # or it is refused here
+    equivalences.write(root, known)
+    code_identity.refresh(root)
+    dvc_yaml.export(root)
