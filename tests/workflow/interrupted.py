@@ -39,7 +39,7 @@ def run(root: str, how: str, at: int, command: list[str]) -> None:
 
 def main() -> None:
     implementations = [stage.implementation for stage in STAGES.values()]
-    for module in (*implementations, "dcpipe.workflow.graph", "dcpipe.distillation.matching.trajectory"):
+    for module in (*implementations, "dcpipe.workflow.graph", "dcpipe.distillation.matching.trajectory_matching"):
         import_module(module)
     device.prepare(1)
     codes = []

@@ -108,7 +108,7 @@ def test_a_stage_of_another_package_is_planned_and_made(tmp_path: Path, packages
 def test_both_engines_have_the_stage_of_another_package(tmp_path: Path, packages: Path) -> None:
     place = tmp_path / "clone"
     clone = Clone.make(place, {"PYTHONPATH": f"{place / 'src'}:{packages}"})
-    clone.dcpipe("graph", "export")
+    clone.dcpipe("graph", "export", "tiny")
     stages = read(place / "experiments/tiny/dvc.yaml")["stages"]
     assert stages["count_tiny"]["cmd"] == "dcpipe make artifacts/counts/tiny --log logs/count/count_tiny.log"
     assert stages["count_tiny"]["metrics"] == ["artifacts/counts/tiny/counts.json"]

@@ -3,20 +3,21 @@
 Legend: P parameters, all layers in one vector.
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.problem import Objective
-from dcpipe.distillation.start_noise.student_starts import Distance
+if TYPE_CHECKING:
+    from dcpipe.distillation.hypergradient.problem import Objective
+    from dcpipe.distillation.start_noise.student_starts import Distance
 
 
 class Restriction(Protocol):
     """A distance, and the target (P) that it measures to -> the objective over the coordinates that count."""
 
-    def __call__(self, distance: Distance, target_P: Tensor, /) -> Objective: ...
+    def __call__(self, distance: "Distance", target_P: Tensor, /) -> "Objective": ...
 
 
-def unrestricted(distance: Distance, _target_P: Tensor) -> Objective:
+def unrestricted(distance: "Distance", _target_P: Tensor) -> "Objective":
     """The distance itself."""
     return distance
