@@ -55,7 +55,7 @@ def _plain_module() -> nn.Sequential:
 
 
 def _train(synthetic: SyntheticSet, what: Evaluation) -> Tensor:
-    (rate,) = protocol.rates(what, synthetic)
+    (rate,) = what.learning_rate.build()(synthetic)
     return protocol.train(_model(), synthetic, what, rate, STREAM).theta_P
 
 
@@ -118,8 +118,8 @@ def test_a_set_trains_the_same_network_after_write_and_read(distilled: Synthetic
 
 def test_the_rate_is_the_sets_own_or_the_protocols(distilled: SyntheticSet) -> None:
     own, fixed = _protocol(epochs=3), _protocol(epochs=3, learning_rate=FixedRate(kind="fixed", value=0.02))
-    assert protocol.rates(own, distilled) == (float(distilled.step_size),)
-    assert protocol.rates(fixed, distilled) == (0.02,)
+    assert own.learning_rate.build()(distilled) == (float(distilled.step_size),)
+    assert fixed.learning_rate.build()(distilled) == (0.02,)
     at_fixed = SyntheticSet(distilled.images_NCHW, distilled.labels, torch.tensor(0.02, dtype=torch.float64))
     assert torch.equal(_train(distilled, fixed), _train(at_fixed, own))
 

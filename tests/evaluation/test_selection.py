@@ -89,7 +89,6 @@ def test_every_selection_gives_a_coreset_the_same_number(scored: Path) -> None:
 
 
 def test_the_best_of_equals_is_the_earliest_and_is_tested_once(made: Path) -> None:
-    what = Library(repository.ROOT).evaluation("digits-val-best", "tiny", 1)[1]
     answers = {("val", 0): [50.0, 60.0], ("val", 2): [70.0, 50.0], ("val", 4): [60.0, 60.0], ("test", 2): [1.0, 2.0]}
     asked = []
 
@@ -97,7 +96,7 @@ def test_the_best_of_equals_is_the_earliest_and_is_tested_once(made: Path) -> No
         asked.append((on, iteration))
         return answers[on, iteration]
 
-    outcome = selection.among([(0, None), (2, None), (4, None)], what, measure)
+    outcome = selection.best_of({0: None, 2: None, 4: None}, "val", measure)
     assert outcome == selection.Outcome([1.0, 2.0], 2)
     assert asked == [("val", 0), ("val", 2), ("val", 4), ("test", 2)]
 

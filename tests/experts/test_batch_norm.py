@@ -19,7 +19,7 @@ from dcpipe.distillation import student, synthetic_set
 from dcpipe.distillation.coresets import herding
 from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.hypergradient.problem import InnerDraws
+from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
@@ -123,7 +123,7 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
     batch = train.images_NCHW[:20], train.labels_N[:20]
     theta_P = MODEL.initial(Stream.root(0, "gsam").generator())
     rule = GsamSteps(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
-    _, direction_P, seen = Step(MODEL, (), rule)(theta_P, *batch, torch.Generator())
+    _, direction_P, seen = Step(MODEL, (), rule.build())(theta_P, *batch, torch.Generator())
     plain = one_pass(MODEL, theta_P, *batch)
     by_hand = gsam_direction(lambda at: one_pass(MODEL, at, *batch)[1], theta_P, radius=0.5, alpha=0.3, adaptive=False)
     assert torch.equal(MODEL.pack(seen), MODEL.pack(plain[2]))
@@ -172,15 +172,17 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
         leaf = theta_P.requires_grad_()
         (gradient,) = torch.autograd.grad(functional.cross_entropy(model(leaf, images[rows]), labels[rows]), leaf)
         theta_P = (leaf - 0.3 * gradient).detach()
-    torch.testing.assert_close(student.run(inner, images_NCHW=images, **keywords)[0][-1], theta_P)
     objective = partial(trajectory_distance, start_P=start_P, target_P=target_P)
 
-    def loss(at: Tensor) -> Tensor:
-        return exact.evaluate(inner, images_NCHW=at, objective=objective, **keywords)[1].loss
+    def problem(at: Tensor) -> Problem:
+        return Problem(inner, images_NCHW=at, objective=objective, **keywords)
 
-    ours, theirs = (
-        kind.evaluate(inner, images_NCHW=images, objective=objective, **keywords)[0] for kind in (exact, unrolled)
-    )
+    torch.testing.assert_close(student.run(problem(images))[0][-1], theta_P)
+
+    def loss(at: Tensor) -> Tensor:
+        return exact.evaluate(problem(at)).loss
+
+    ours, theirs = (kind.evaluate(problem(images)).gradients for kind in (exact, unrolled))
     torch.testing.assert_close(ours.images, theirs.images, rtol=1e-8, atol=1e-12)
     torch.testing.assert_close(ours.step_size, theirs.step_size, rtol=1e-8, atol=1e-12)
     towards, h = images.sin(), 1e-5

@@ -1,6 +1,6 @@
 """Which of a method's sets is the one that counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -46,7 +46,11 @@ def curve(path: Path, measure: Measure) -> Outcome:
 
 def best_on(part: Literal["val", "test"], path: Path, measure: Measure) -> Outcome:
     """The snapshot of the best mean on a part, then tested once; the earliest of equals."""
-    snapshots = dict(load_snapshots(path))
+    return best_of(dict(load_snapshots(path)), part, measure)
+
+
+def best_of(snapshots: Mapping[int, SyntheticSet], part: Literal["val", "test"], measure: Measure) -> Outcome:
+    """As `best_on`, of sets by their iterations, ascending."""
     means = {iteration: _mean(measure(part, iteration, synthetic)) for iteration, synthetic in snapshots.items()}
     best = max(means, key=lambda iteration: means[iteration])
     return Outcome(measure("test", best, snapshots[best]), best)

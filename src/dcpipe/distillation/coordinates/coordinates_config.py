@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class AllCoordinates(CoordinatesConfig):
     """Every parameter of the student counts."""
 
-    implementation = ("dcpipe.distillation.coordinates.objectives",)
-
     kind: Literal["all"]
 
     def build(self) -> "Restriction":

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dcpipe.data import augment
 from dcpipe.distillation.answers import Start, StudentAnswer
+from dcpipe.distillation.coordinates.objectives import unrestricted
 from dcpipe.distillation.hypergradient.problem import AugmentDraw, InnerDraws, Objective, Problem
 from dcpipe.distillation.segments.drawn_segments import Segment
 from dcpipe.distillation.setting import Setting
@@ -73,7 +74,7 @@ class TrajectoryMatching:
         self._learns_labels = learns_labels(outer)
         self._strategy, self._size = augment.parse(config.augmentation), setting.train.size
         self._segments, self._starts = config.segment.build(), config.start_noise.build()
-        self._restricted = outer.coordinates.build() if outer else None
+        self._restricted = outer.coordinates.build() if outer else unrestricted
         self._inner = make_inner(
             experts.model,
             augment=augment.apply if self._strategy else None,
@@ -89,7 +90,7 @@ class TrajectoryMatching:
         start_P = self._experts.at(segment.expert, segment.start).to(self._device)
         target_P = self._experts.at(segment.expert, segment.target).to(self._device)
         student_P, distance = self._starts(start_P, target_P, stream)
-        objective = self._restricted(distance, target_P) if self._restricted else distance
+        objective = self._restricted(distance, target_P)
         return TrajectoryEpisode(self, segment, target_P, student_P, objective, self.draws(num_images, stream), stream)
 
     def draws(self, num_images: int, stream: Stream) -> InnerDraws:
