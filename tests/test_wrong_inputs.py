@@ -157,7 +157,7 @@ CASES: list[Case] = [
         "data tiny",
         value("datasets/tiny.yaml", standardise={"kind": "constants", "mean": [0.5] * 3, "std": [0.2] * 3}),
         2,
-        "standardise.mean: needs 1 numbers, one a channel; write as many, or kind: from-train",
+        "standardise.mean: has 3 values; images have 1 channel; write one a channel, or kind: from-train",
         {},
     ),
     (

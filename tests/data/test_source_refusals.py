@@ -53,7 +53,7 @@ def test_an_impossible_split_is_refused_while_planning(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"standardise": {"kind": "constants", "mean": [0.5], "std": [0.5]}}, "needs 3 numbers"),
+        ({"standardise": {"kind": "constants", "mean": [0.5], "std": [0.5]}}, "has 1 value; images have 3 channels"),
         ({"network": "convnet6"}, "halves its images 6 times"),
         ({"source": {"kind": "imagenet", "classes": [3, 5, 3], "image_size": 64, "digest": None}}, "class 3 is named"),
         ({"source": {"kind": "imagenet", "classes": [1000, 2], "image_size": 64, "digest": None}}, "less than 1000"),

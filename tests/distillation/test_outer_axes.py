@@ -16,8 +16,7 @@ CUT = {"kind": "truncated", "kept": "2/5", "micro_batch": None}
 FIRST_ORDER = {
     "kind": "first-order",
     "initial": 0.05,
-    "learning_rate": 1e-5,
-    "momentum": 0.5,
+    "optimiser": {"kind": "sgd", "learning_rate": 1e-5, "momentum": 0.5},
     "unit": "plain",
     "largest_change": None,
 }
@@ -90,7 +89,7 @@ REFUSED = [
     (
         "mtt",
         {"outer.sharpness": {**SATM, "second_pass": {**WHOLE, "steps": "3/2"}}},
-        "outer.sharpness.second_pass.steps: is a share of the inner steps, at most 1/1 (it is 3/2)",
+        "outer.sharpness.second_pass.steps: a share of the inner steps is at most 1/1 (it is 3/2)",
     ),
     (
         "dc",
@@ -105,12 +104,14 @@ REFUSED = [
     (
         "dc",
         {"outer.coordinates": {"kind": "pruned", "threshold": 0.1}},
-        "outer.coordinates.kind: has no effect on a matching without students; choose another kind",
+        "outer.coordinates.kind: pruned has no effect here: it needs students, which gradient matching does not have; "
+        "choose another kind",
     ),
     (
         "dc",
         {"outer.step_size": FIRST_ORDER},
-        "outer.step_size.kind: has no effect on a matching without students; choose another kind",
+        "outer.step_size.kind: first-order has no effect here: it needs students, which gradient matching does not "
+        "have; choose another kind",
     ),
 ]
 
