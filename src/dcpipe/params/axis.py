@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parents[1]
 SUFFIX = "_config"
+REGISTERING = (SUFFIX, "_network")  # ends of the names of modules that register values, or families of networks
 
 
 class Need(Enum):
@@ -145,8 +146,8 @@ def _expanded(value: object) -> object:
 
 @cache
 def load_values() -> None:
-    """Import every module that registers values, here and in other packages."""
-    for path in sorted(SOURCE.rglob(f"*{SUFFIX}.py")):
+    """Import every module that registers values or networks, here and in other packages."""
+    for path in sorted(path for end in REGISTERING for path in SOURCE.rglob(f"*{end}.py")):
         import_module(".".join(("dcpipe", *path.relative_to(SOURCE).with_suffix("").parts)))
     plugins.load()
 

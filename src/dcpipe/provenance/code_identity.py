@@ -39,15 +39,12 @@ NEUTRAL = (
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
 )  # fmt: skip
-COUNTED = ("dcpipe.params.network_name",)  # what a network is, by its name
 PLAN = "_plan"  # ends the names of modules that say what a stage reads and what can alter it (`workflow/stages.py`)
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
 
 def is_neutral(module: str) -> bool:
     """Whether a module can be edited without any artifact changing."""
-    if module in COUNTED:
-        return False
     return (
         module == PACKAGE
         or is_config(module)
