@@ -30,7 +30,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, get_args
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from dcpipe.errors import UserError
@@ -123,6 +124,17 @@ class AxisValue(ABC):
         return core_schema.no_info_before_validator_function(_expanded, union) if cls.shorthand else union
 
     @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The exported schema, with the axis's description; a shorthand is any kind that has no knobs."""
+        found = handler(core)
+        if AXES.get(cls.axis) is not cls:
+            return found
+        if cls.shorthand:
+            bare = sorted(kind for kind, value in cls.registry.items() if not set(value.__annotations__) - {"kind"})
+            found = {"anyOf": [{"enum": bare}, found]}
+        return {**found, "description": first_line(cls)}
+
+    @classmethod
     def examples(cls) -> Mapping[str, Example]:
         """By kind, what the laws try; every kind has one."""
         raise NotImplementedError(f"{cls.__name__} has no example")
@@ -138,6 +150,11 @@ class AxisValue(ABC):
 
 
 AXES: dict[str, type[AxisValue]] = {}
+
+
+def first_line(documented: type) -> str:
+    """The first line of a class's docstring: its description."""
+    return (documented.__doc__ or "").strip().partition("\n")[0]
 
 
 def _expanded(value: object) -> object:
