@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcpipe.errors import UserError
 from dcpipe.params.network_name import FixedNetwork
 
 if TYPE_CHECKING:
@@ -26,15 +25,13 @@ class ClassicName(FixedNetwork):
         """Those with batch norm."""
         return self.name.endswith("-bn")
 
-    def refuse_size(self, image_size: int) -> None:
-        """Refuse images that no layout exists for. Raises: UserError naming the sizes."""
-        if self.name != "mlp" and image_size not in CLASSIC_SIZES:
-            sizes = ", ".join(f"{size}x{size}" for size in CLASSIC_SIZES)
-            raise UserError(
-                f"{self.name} has no layout for images of {image_size}x{image_size} pixels (it has for {sizes})",
-                where=f"network {self.name}",
-                remedy="take mlp or a convnet, which fit any size",
-            )
+    def misfit(self, image_size: int) -> tuple[str, str] | None:
+        """Images that no layout exists for, with the sizes that one exists for."""
+        if self.name == "mlp" or image_size in CLASSIC_SIZES:
+            return None
+        sizes = ", ".join(f"{size}x{size}" for size in CLASSIC_SIZES)
+        problem = f"{self.name} has no layout for images of {image_size}x{image_size} pixels (it has for {sizes})"
+        return problem, "take mlp or a convnet, which fit any size"
 
     def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
         """The network of the name."""

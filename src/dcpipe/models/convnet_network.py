@@ -79,15 +79,14 @@ class ConvNetName(Network):
             sides.append(sides[-1] if self.pooling == "nopool" else sides[-1] // 2)
         return tuple(sides)
 
-    def refuse_size(self, image_size: int) -> None:
-        """Refuse images that are too small for the depth. Raises: UserError naming the deepest that they allow."""
-        if self.sides(image_size)[-1] < 1:
-            deepest = self.sides(image_size)[0].bit_length() - 1
-            raise UserError(
-                f"{self.name} halves its images {self.depth} times, {image_size}x{image_size} pixels allow {deepest}",
-                where=f"network {self.name}",
-                remedy=f"take a depth of at most {deepest}, or nopool" if deepest else "take nopool",
-            )
+    def misfit(self, image_size: int) -> tuple[str, str] | None:
+        """Images that are too small for the depth, with the deepest that they allow."""
+        if self.sides(image_size)[-1] >= 1:
+            return None
+        deepest = self.sides(image_size)[0].bit_length() - 1
+        pixels = f"{image_size}x{image_size} pixels"
+        problem = f"{self.name} halves its images {self.depth} times, {pixels} allow {deepest}"
+        return problem, f"take a depth of at most {deepest}, or nopool" if deepest else "take nopool"
 
     def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
         """The ConvNet."""

@@ -79,8 +79,15 @@ class Network(ABC):
         """How many blocks it has, if what it builds is a `dcpipe.models.layered.Layered`; None for any other."""
         return None
 
-    def refuse_size(self, image_size: int) -> None:  # noqa: B027 (most families take every size)
-        """Refuse square images of `image_size` pixels that it cannot take. Raises: UserError."""
+    def misfit(self, image_size: int) -> tuple[str, str] | None:  # noqa: ARG002
+        """What is wrong with square images of `image_size` pixels, and what to do; None for a size that it takes."""
+        return None
+
+    def refuse_size(self, image_size: int) -> None:
+        """Refuse square images that it cannot take. Raises: UserError naming the network."""
+        misfit = self.misfit(image_size)
+        if misfit:
+            raise UserError(misfit[0], where=f"network {self.name}", remedy=misfit[1])
 
 
 @dataclass(frozen=True)
@@ -112,9 +119,9 @@ class FixedNetwork(Network, is_base=True):
         return cls(name) if name in cls.names else None
 
     @classmethod
-    def near(cls, name: str) -> tuple[str, ...]:  # noqa: ARG003 (of every family)
-        """All of them."""
-        return cls.names
+    def near(cls, name: str) -> tuple[str, ...]:
+        """The nearest of them, if any is near."""
+        return tuple(difflib.get_close_matches(name, cls.names, n=1))
 
 
 def families() -> tuple[type[Network], ...]:

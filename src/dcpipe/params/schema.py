@@ -76,8 +76,7 @@ def _words(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str 
         return "this key is missing", "every knob is stated in its file: add it"
     if kind == "union_tag_invalid":
         context = first.get("ctx", {})
-        remedy = f"choose one of {context['expected_tags']}, or install the package that adds it"
-        return f"there is no {json.dumps(context['tag'])}", remedy
+        return f"there is no {json.dumps(context['tag'])}", f"choose one of {context['expected_tags']}"
     message = first["msg"]
     if message.startswith("Value error, "):
         return message.removeprefix("Value error, "), None
