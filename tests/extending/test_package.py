@@ -24,6 +24,7 @@ version = "1.0"
 
 [project.entry-points."dcpipe.axes"]
 smoothed = "soft_lab.smoothed_config"
+linear = "soft_lab.linear_network"
 
 [tool.setuptools]
 packages = ["soft_lab"]
@@ -38,9 +39,48 @@ presets:
     label: MTT, smoothed labels
     outer: {labels: {kind: smoothed, smoothing: 0.1}}
 runs:
-  - {datasets: [tiny], methods: [own-smoothed, mtt], ipc: [1], sets: 1, evaluations: [digits], networks: [native]}
+  - datasets: [tiny]
+    methods: [own-smoothed, mtt]
+    ipc: [1]
+    sets: 1
+    evaluations: [digits]
+    networks: [native, linear]
+"""
+NAME = """
+from dcpipe.params.network_name import FixedNetwork
+
+
+class LinearName(FixedNetwork):
+    names = ("linear",)
+
+    def build(self, *, channels, image_size, classes):
+        from soft_lab import linear
+
+        return linear.Linear(channels * image_size**2, classes)
+"""
+LAYERS = """
+import torch
+from torch import nn
+
+
+class Linear(nn.Module):
+    def __init__(self, pixels, classes):
+        super().__init__()
+        self.head = nn.Linear(pixels, classes)
+
+    def features(self, x):
+        return torch.flatten(x, 1)
+
+    def forward(self, x):
+        return self.head(self.features(x))
 """
 CARD = "artifacts/synthetic/tiny/{}/ipc1/set0/card.json"
+LINEAR = {"modules.packages.soft_lab.linear_network", "modules.packages.soft_lab.linear"}
+
+
+def keys(card: Path) -> set[str]:
+    """The keys of code identity in a card."""
+    return set(json.loads(card.read_text())["code"])
 
 
 @dataclass(frozen=True)
@@ -57,7 +97,7 @@ class Lab:
 
     def code(self, method: str) -> set[str]:
         """The keys of code identity in the card of a preset's set."""
-        return set(json.loads((self.root / CARD.format(method)).read_text())["code"])
+        return keys(self.root / CARD.format(method))
 
     def stale(self) -> set[str]:
         """The sets that were made by other code than there is."""
@@ -79,6 +119,8 @@ def write_package(folder: Path) -> None:
     """The labels of the repository's own test as modules of a package, one of which imports another relatively."""
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text('"""Labels of a lab."""\n')
+    (folder / "linear_network.py").write_text(NAME)
+    (folder / "linear.py").write_text(LAYERS)
     (folder / "rounding.py").write_text("SPARE = 0.0\n")
     for module in ("smoothed_config.py", "smoothed.py"):
         text = (LABELS / module).read_text().replace("dcpipe.distillation.labels.smoothed", "soft_lab.smoothed")
@@ -125,12 +167,28 @@ def test_its_modules_count_where_they_are_reached(lab: Lab) -> None:
 
 
 @pytest.mark.slow
-def test_without_the_package_one_line_names_the_unknown_kind(lab: Lab) -> None:
-    done = lab.dcpipe("plan", "own.yaml", installed=False)
-    assert done.returncode == 2
-    line = done.stderr.strip()
-    assert line.startswith('dcpipe: own.yaml#presets.own-smoothed: outer.labels.kind: there is no "smoothed"; choose')
-    assert "\n" not in line
+def test_a_network_of_another_package_scores_sets_and_counts(lab: Lab) -> None:
+    cards = {
+        path.parts[-2]: keys(path) for path in lab.root.glob("artifacts/scores/tiny/mtt/ipc1/set0/digits/*/card.json")
+    }
+    assert set(cards) == {"native", "linear"}
+    assert cards["linear"] >= LINEAR
+    assert "modules.models.convnet" not in cards["linear"]
+    assert not LINEAR & cards["native"]
+    assert not LINEAR & lab.code("own-smoothed")
+
+
+@pytest.mark.slow
+def test_without_the_package_one_line_names_what_is_unknown(lab: Lab) -> None:
+    (lab.root / "labels.yaml").write_text(EXPERIMENT.replace("[native, linear]", "[native]"))
+    for file, unknown in (
+        ("labels.yaml", 'labels.yaml#presets.own-smoothed: outer.labels.kind: there is no "smoothed"; choose one of'),
+        ("own.yaml", "own.yaml: runs.0.networks: network: there is no network 'linear'; what exists: convnet"),
+    ):
+        done = lab.dcpipe("plan", file, installed=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"dcpipe: {unknown}")
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
