@@ -79,8 +79,8 @@ class Network(ABC):
         """How many blocks it has, if what it builds is a `dcpipe.models.layered.Layered`; None for any other."""
         return None
 
-    def misfit(self, image_size: int) -> tuple[str, str] | None:  # noqa: ARG002
-        """What is wrong with square images of `image_size` pixels, and what to do; None for a size that it takes."""
+    def misfit(self, _image_size: int) -> tuple[str, str] | None:
+        """What is wrong with square images of so many pixels a side, and what to do; None for a size that it takes."""
         return None
 
     def refuse_size(self, image_size: int) -> None:
