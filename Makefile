@@ -41,7 +41,7 @@ lint: setup  ## Format check, lint, types, and the compiled graph.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell src tests workflow params README.md CHANGELOG.md
+	$(BIN)/codespell src tests workflow params README.md CONTRIBUTING.md CHANGELOG.md
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/dcpipe graph check
 

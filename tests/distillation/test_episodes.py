@@ -21,8 +21,8 @@ from dcpipe.distillation.updates.update_counts import has_settled
 from dcpipe.distillation.updates.updates_config import FixedUpdates, UntilSettled
 from dcpipe.errors import Interrupted, NonFiniteError
 from dcpipe.models.convnet import ConvNet
+from dcpipe.models.convnet_network import ConvNetName
 from dcpipe.params.library import Library
-from dcpipe.params.network_name import ConvNetName
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from dcpipe.distillation.matching.feature_matching import alignment, discrimination
 from dcpipe.models.build import build
-from dcpipe.models.layers import LayeredConvNet
+from dcpipe.models.layers import LayeredModel
 from dcpipe.random import Stream
 
 SMOOTH = "convnet2-w4-sigmoid"  # central differences ask for a network without kinks
@@ -103,7 +103,7 @@ def test_with_batch_norm_dm_normalises_all_classes_together(made: Path) -> None:
 
 
 def test_the_layers_of_a_convnet_are_its_blocks_and_the_heads_input() -> None:
-    layered = LayeredConvNet("convnet3-w4", channels=1, image_size=8, classes=10)
+    layered = LayeredModel("convnet3-w4", channels=1, image_size=8, classes=10)
     plain = build("convnet3-w4", channels=1, image_size=8, classes=10)
     theta_P, x_NCHW = layered.initial(Stream.root(0, "theta").generator()).double(), _random("x", 3, 1, 8, 8)
     first, second, third, features = layered.layers(theta_P, x_NCHW)

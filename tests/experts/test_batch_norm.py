@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ from dcpipe.models.build import build
 from dcpipe.models.flat import blended
 from dcpipe.models.sgd import SGD
 from dcpipe.params.library import Library
-from dcpipe.params.network_name import module_of, parse
+from dcpipe.params.network_name import parse
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 
@@ -240,7 +239,7 @@ def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str)
     """Two steps of torch.optim.SGD in float64, on 28x28 images: parameters, statistics, and the logits after."""
     random, model = Stream.root(0, name), build(name, channels=1, image_size=28, classes=10)
     theta_P = model.initial(random.child("start").generator(), torch.float64)
-    module = import_module(module_of(name)).build(parse(name), channels=1, image_size=28, classes=10).double()
+    module = parse(name).build(channels=1, image_size=28, classes=10).double()
     module.load_state_dict(model.unflatten(theta_P))
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):

@@ -20,7 +20,7 @@ from dcpipe.errors import UserError
 from dcpipe.experts.buffers import import_files
 from dcpipe.models import convnet
 from dcpipe.models.build import build
-from dcpipe.params.network_name import ConvNetName, parse
+from dcpipe.models.convnet_network import ConvNetName
 from dcpipe.provenance import staleness
 from dcpipe.workflow.execution import execute
 from dcpipe.workflow.graph import Graph
@@ -34,9 +34,7 @@ Experts = list[list[list[Tensor]]]
 
 
 def _network() -> nn.Module:
-    name = parse("convnet2-w32")
-    assert isinstance(name, ConvNetName)
-    return convnet.build(name, channels=1, image_size=8, classes=10)
+    return convnet.build(ConvNetName(2, width=32), channels=1, image_size=8, classes=10)
 
 
 def _store(root: Path, experts: str, shard: int) -> Path:

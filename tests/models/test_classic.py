@@ -11,7 +11,7 @@ from torch import Tensor
 from dcpipe.errors import UserError
 from dcpipe.models import classic
 from dcpipe.models.build import build
-from dcpipe.params.network_name import CLASSIC_SIZES, ConvNetName
+from dcpipe.models.classic_network import CLASSIC_SIZES
 from dcpipe.random import Stream
 
 COLOUR_32 = {
@@ -130,8 +130,3 @@ def test_no_activation_overwrites_its_input() -> None:
         with torch.device("meta"):
             network = classic.build(classic.ClassicName(name), channels=3, image_size=32, classes=10)
         assert not [layer for layer in network.modules() if getattr(layer, "inplace", False)], name
-
-
-def test_another_family_is_not_built_here() -> None:
-    with pytest.raises(TypeError, match="convnet3 is a ConvNet"):
-        classic.build(ConvNetName(3), channels=1, image_size=8, classes=10)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dcpipe.errors import UserError
 from dcpipe.models import convnet
 from dcpipe.models.build import build
-from dcpipe.params.network_name import Activation, ClassicName, ConvNetName, Norm
+from dcpipe.models.convnet_network import Activation, ConvNetName, Norm
 from dcpipe.random import Stream
 
 
@@ -133,8 +133,3 @@ def test_the_head_is_a_linear_layer_over_the_features() -> None:
     network = convnet.build(ConvNetName(3), channels=3, image_size=32, classes=10)
     assert isinstance(network.head, nn.Linear)
     assert network.head.in_features == 2048
-
-
-def test_another_family_is_not_built_here() -> None:
-    with pytest.raises(TypeError, match="mlp is not a ConvNet"):
-        convnet.build(ClassicName("mlp"), channels=1, image_size=8, classes=10)

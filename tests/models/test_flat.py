@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from torch.func import functional_call, grad, vjp, vmap
 from dcpipe.errors import UserError
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel, blended
-from dcpipe.params.network_name import module_of, parse
+from dcpipe.params.network_name import parse
 from dcpipe.random import Stream
 
 EIGHT = ["convnet2-w64", "convnet2-w8-batch", "convnet1-w8-layer-swish-maxpool", "convnet2-w8-group", "mlp"]
@@ -33,8 +32,7 @@ def flat(name: str, image_size: int = 8, classes: int = 10) -> FlatModel:
 
 def ordinary(name: str, image_size: int = 8) -> nn.Module:
     """The same network as a plain module with values, initialised by PyTorch from its global generator."""
-    module: nn.Module = import_module(module_of(name)).build(parse(name), channels=1, image_size=image_size, classes=10)
-    return module
+    return parse(name).build(channels=1, image_size=image_size, classes=10)
 
 
 def start(network: FlatModel, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -6,18 +6,14 @@ import sys
 from typing import get_args
 
 import pytest
+from torch import nn
 
 from dcpipe.errors import UserError
-from dcpipe.params.network_name import (
-    Activation,
-    ClassicName,
-    ConvNetName,
-    Norm,
-    Pooling,
-    module_of,
-    parse,
-    refuse_size,
-)
+from dcpipe.models.build import build
+from dcpipe.models.classic_network import ClassicName
+from dcpipe.models.convnet_network import Activation, ConvNetName, Norm, Pooling
+from dcpipe.params.network_name import FixedNetwork, Network, module_of, parse
+from dcpipe.provenance import code_identity
 
 CLASSIC = ("mlp", "lenet", "alexnet", "vgg11", "vgg11-bn")
 CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")
@@ -38,11 +34,15 @@ def test_the_papers_network_has_the_shortest_name() -> None:
 
 def test_classic_names_stand_for_themselves() -> None:
     assert [parse(name) for name in CLASSIC] == [ClassicName(name) for name in CLASSIC]
-    assert {module_of(name) for name in CLASSIC} == {"dcpipe.models.classic"}
+    assert {module_of(name) for name in CLASSIC} == {"dcpipe.models.classic_network"}
 
 
-def test_convnets_are_built_by_the_convnet_module() -> None:
-    assert module_of("convnet4-w64-batch-swish-maxpool") == "dcpipe.models.convnet"
+def test_the_code_of_a_network_starts_at_its_family_and_holds_its_layers() -> None:
+    assert module_of("convnet4-w64-batch-swish-maxpool") == "dcpipe.models.convnet_network"
+    for name, family in (("convnet3", "convnet"), ("resnet18-ap", "classic")):
+        reached = code_identity.reached([module_of(name)])
+        assert {f"dcpipe.models.{family}_network", f"dcpipe.models.{family}"} <= set(reached)
+        assert not {"dcpipe.models.classic", "dcpipe.models.convnet"} - {f"dcpipe.models.{family}"} & set(reached)
 
 
 SECOND_SPELLINGS = {
@@ -98,12 +98,40 @@ def test_impossible_convnets_are_refused(subtests: pytest.Subtests) -> None:
 
 def test_a_depth_is_refused_exactly_where_nothing_is_left_to_pool() -> None:
     for image_size, deepest in ((8, 3), (28, 5), (32, 5), (48, 5), (64, 6), (128, 7)):
-        refuse_size(ConvNetName(deepest), image_size)
-        refuse_size(ConvNetName(deepest + 1, pooling="nopool"), image_size)
+        ConvNetName(deepest).refuse_size(image_size)
+        ConvNetName(deepest + 1, pooling="nopool").refuse_size(image_size)
         with pytest.raises(UserError, match=f"{deepest + 1} times, {image_size}x{image_size}.* {deepest}"):
-            refuse_size(ConvNetName(deepest + 1), image_size)
+            ConvNetName(deepest + 1).refuse_size(image_size)
 
 
 def test_planning_can_read_names_without_torch() -> None:
     code = "import sys; import dcpipe.params.network_name; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Rejected(FixedNetwork, is_base=True):
+    """A family for a test, taken in and out by it."""
+
+    names = ("mlp", "own")
+
+    def build(self, *, channels: int, image_size: int, classes: int) -> nn.Module:
+        return parse("convnet1-w4-batch").build(channels=channels, image_size=image_size, classes=classes)
+
+
+def test_a_name_that_two_families_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Network.families, "rejected", Rejected)
+    with pytest.raises(UserError, match=r"classic_network and .*: two families of networks read the name 'mlp'"):
+        parse("mlp")
+    with pytest.raises(UserError, match=r"or mlp, lenet.*, or mlp, own"):
+        parse("ow")
+
+
+def test_a_family_that_denies_its_batch_norms_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Network.families, "rejected", Rejected)
+    with pytest.raises(TypeError, match=r"Rejected\.has_running_statistics is wrong for own"):
+        build("own", channels=1, image_size=8, classes=10)
+
+
+def test_a_family_in_a_module_that_identity_leaves_out_is_refused() -> None:
+    with pytest.raises(TypeError, match="end the module's name in _network"):
+        type("Hidden", (FixedNetwork,), {"__module__": "somewhere.hidden_config"})

@@ -136,12 +136,29 @@ def gpu_check() -> None:
 
 
 @params_app.command("show")
-def params_show(experiment: AnyExperiment) -> None:
+def params_show(
+    experiment: AnyExperiment,
+    describe: Annotated[bool, typer.Option("--describe", help="Say below each value what it is.")] = False,
+) -> None:
     """Print every resolved value of an experiment and where it comes from.
 
-    Example: dcpipe params show digits
+    Example: dcpipe params show digits --describe
     """
     from dcpipe.params.show import lines
 
-    for line in lines(*graph_of(experiment)):
+    for line in lines(*graph_of(experiment), describe=describe):
         typer.echo(line)
+
+
+@params_app.command("schema")
+def params_schema(section: Annotated[str, typer.Argument(help="A folder of params/, such as methods.")] = "") -> None:
+    """Print the JSON Schema of a section as it is resolved, with every knob's description; without a name, of all.
+
+    Example: dcpipe params schema methods
+    """
+    import json
+
+    from dcpipe.params import described
+
+    found = described.schema(section) if section else {name: described.schema(name) for name in described.TYPED}
+    typer.echo(json.dumps(found, indent=2))

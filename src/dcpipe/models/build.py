@@ -1,29 +1,21 @@
 """From a network's name to the network as a function of one parameter vector."""
 
-import importlib
-from typing import Protocol, cast
-
 import torch
-from torch import nn
 
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.network_name import ClassicName, ConvNetName, module_of, parse
-
-
-class _Build(Protocol):
-    def __call__(
-        self, name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int
-    ) -> nn.Module: ...
+from dcpipe.params.network_name import parse
 
 
 def build(name: str, *, channels: int, image_size: int, classes: int) -> FlatModel:
     """The network of a name, for square images of `image_size` pixels. Draws nothing and allocates nothing.
 
-    Raises: UserError for a name that is unknown or not canonical, and for images the network cannot take.
+    Raises: UserError for a name that is unknown or not canonical, and for images the network cannot take; TypeError
+    for a network that has batch norms and whose name denies it, or the other way round.
     """
-    # by name, not by an import statement: a job's code identity counts the one module its network needs
-    module = importlib.import_module(module_of(name))
-    builder = cast("_Build", module.build)
+    network = parse(name)
+    network.refuse_size(image_size)
     with torch.device("meta"):
-        network = builder(parse(name), channels=channels, image_size=image_size, classes=classes)
-    return FlatModel(network)
+        model = FlatModel(network.build(channels=channels, image_size=image_size, classes=classes))
+    if model.has_running_statistics != network.has_running_statistics:
+        raise TypeError(f"{type(network).__name__}.has_running_statistics is wrong for {name}")
+    return model

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from dcpipe.params.network_name import ClassicName, ConvNetName, refuse_size
+from dcpipe.models.classic_network import ClassicName
 
 Body = tuple[list[nn.Module], int]  # the layers up to the features, and how many features they give
 
@@ -67,15 +67,13 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.norm2(self.conv2(inner)) + self.shortcut(x_NCHW))
 
 
-def build(name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> nn.Module:
+def build(network: ClassicName, *, channels: int, image_size: int, classes: int) -> Classic:
     """The network of a name, for square images. Under `torch.device("meta")` nothing is drawn or allocated.
 
     Raises: UserError if the network has no layout for this size; the mlp has for every one.
     """
-    if not isinstance(name, ClassicName):
-        raise TypeError(f"{name.name} is a ConvNet")
-    refuse_size(name, image_size)
-    body, features = _BODIES[name.name](channels, image_size)
+    network.refuse_size(image_size)
+    body, features = _BODIES[network.name](channels, image_size)
     return Classic(body, features, classes)
 
 

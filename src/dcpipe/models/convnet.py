@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcpipe.params.network_name import GROUPS, Activation, ClassicName, ConvNetName, Norm, refuse_size
+from dcpipe.models.convnet_network import GROUPS, Activation, ConvNetName, Norm
+from dcpipe.models.layered import Layered
 
 
 class AveragePool(nn.Module):
@@ -55,7 +56,7 @@ class Block(nn.Module):
         return pooled
 
 
-class ConvNet(nn.Module):
+class ConvNet(Layered):
     """`depth` blocks, flattened into one linear layer; no dropout and no global pooling.
 
     Source: DC, arXiv:2006.05929, as in its public code; MTT and what follows it use the same network.
@@ -67,7 +68,12 @@ class ConvNet(nn.Module):
         first = Block(network, channels, side=sides[0], padding=3 if image_size == 28 else 1)
         rest = [Block(network, network.width, side=side, padding=1) for side in sides[1:-1]]
         self.blocks = nn.Sequential(first, *rest)
+        self._activations = [block.activation for block in (first, *rest)]
         self.head = nn.Linear(network.width * sides[-1] ** 2, classes)
+
+    def activations(self) -> list[nn.Module]:
+        """The activation of each block."""
+        return self._activations
 
     def features(self, x_NCHW: Tensor) -> Tensor:
         """What the last layer classifies (`embed` in the papers' code). Shapes: N C H W -> N F."""
@@ -79,15 +85,13 @@ class ConvNet(nn.Module):
         return logits_NK
 
 
-def build(name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> nn.Module:
+def build(network: ConvNetName, *, channels: int, image_size: int, classes: int) -> ConvNet:
     """The ConvNet of a name, for square images. Under `torch.device("meta")` nothing is drawn or allocated.
 
     Raises: UserError if the images are too small for the depth.
     """
-    if not isinstance(name, ConvNetName):
-        raise TypeError(f"{name.name} is not a ConvNet")
-    refuse_size(name, image_size)
-    return ConvNet(name, channels=channels, image_size=image_size, classes=classes)
+    network.refuse_size(image_size)
+    return ConvNet(network, channels=channels, image_size=image_size, classes=classes)
 
 
 def _norm(norm: Norm, width: int, side: int) -> nn.Module:

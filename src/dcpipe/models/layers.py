@@ -1,4 +1,4 @@
-"""What every layer of a ConvNet makes of its images.
+"""What every layer of a network of blocks makes of its images.
 
 Legend: N images, C channels, H W pixels, F features, P parameters.
 """
@@ -6,20 +6,24 @@ Legend: N images, C channels, H W pixels, F features, P parameters.
 import torch
 from torch import Tensor, nn
 
-from dcpipe.models.convnet import Block, ConvNet, build
 from dcpipe.models.flat import FlatModel
+from dcpipe.models.layered import Layered
 from dcpipe.params.network_name import parse
 
 
-class LayeredConvNet(FlatModel):
-    """A ConvNet as a function of its parameters that also tells what its blocks answered."""
+class LayeredModel(FlatModel):
+    """A network of blocks as a function of its parameters that also answers what its blocks made.
+
+    Raises: TypeError for a network that is none, although its name counts its blocks.
+    """
 
     def __init__(self, name: str, *, channels: int, image_size: int, classes: int) -> None:
         with torch.device("meta"):
-            network = build(parse(name), channels=channels, image_size=image_size, classes=classes)
-        assert isinstance(network, ConvNet)  # noqa: S101 (what that module builds)
+            network = parse(name).build(channels=channels, image_size=image_size, classes=classes)
+        if not isinstance(network, Layered):
+            raise TypeError(f"{name} is no network of blocks: make {type(network).__name__} a Layered")
         super().__init__(network)
-        self._activations: list[nn.Module] = [m.activation for m in network.blocks if isinstance(m, Block)]
+        self._activations = network.activations()
 
     def layers(self, theta_P: Tensor, x_NCHW: Tensor) -> tuple[Tensor, ...]:
         """Each block's activations before its pooling (N x width x height x width), then the features (N x F)."""

@@ -30,7 +30,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, get_args
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from dcpipe.errors import UserError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parents[1]
 SUFFIX = "_config"
+REGISTERING = (SUFFIX, "_network")  # ends of the names of modules that register values, or families of networks
 
 
 class Need(Enum):
@@ -122,6 +124,17 @@ class AxisValue(ABC):
         return core_schema.no_info_before_validator_function(_expanded, union) if cls.shorthand else union
 
     @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The exported schema, with the axis's description; a shorthand is any kind that has no knobs."""
+        found = handler(core)
+        if AXES.get(cls.axis) is not cls:
+            return found
+        if cls.shorthand:
+            bare = sorted(kind for kind, value in cls.registry.items() if not set(value.__annotations__) - {"kind"})
+            found = {"anyOf": [{"enum": bare}, found]}
+        return {**found, "description": first_line(cls)}
+
+    @classmethod
     def examples(cls) -> Mapping[str, Example]:
         """By kind, what the laws try; every kind has one."""
         raise NotImplementedError(f"{cls.__name__} has no example")
@@ -139,14 +152,19 @@ class AxisValue(ABC):
 AXES: dict[str, type[AxisValue]] = {}
 
 
+def first_line(documented: type) -> str:
+    """The first line of a class's docstring: its description."""
+    return (documented.__doc__ or "").strip().partition("\n")[0]
+
+
 def _expanded(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
 @cache
 def load_values() -> None:
-    """Import every module that registers values, here and in other packages."""
-    for path in sorted(SOURCE.rglob(f"*{SUFFIX}.py")):
+    """Import every module that registers values or networks, here and in other packages."""
+    for path in sorted(path for end in REGISTERING for path in SOURCE.rglob(f"*{end}.py")):
         import_module(".".join(("dcpipe", *path.relative_to(SOURCE).with_suffix("").parts)))
     plugins.load()
 

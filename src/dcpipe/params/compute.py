@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.schema import STRICT, Count
@@ -11,5 +12,5 @@ from dcpipe.params.schema import STRICT, Count
 class Compute:
     """Numeric threads (never changed by the machine: fewer cores only oversubscribe), backend and precision."""
 
-    threads: Count
-    backend: Literal["eager", "compiled"]
+    threads: Count = Field(description="numeric threads; another number gives other bits")
+    backend: Literal["eager", "compiled"] = Field(description="compiled: inner steps by torch.compile, other bits")

@@ -89,17 +89,17 @@ class Evaluation:
     `side_by_side` networks are trained at once, which alters sums by rounding.
     """
 
-    description: str
-    seed: Index
+    description: str = Field(description="what the protocol is, for lists")
+    seed: Index = Field(description="root of all its random streams")
     networks: Count = Field(description="fresh networks trained on each set")
     side_by_side: Count = Field(description="of these at once; 1: one after the other")
-    epochs: Index
-    batch: Count
+    epochs: Index = Field(description="E of the published protocols: one pass fewer than are made")
+    batch: Count = Field(description="synthetic images a step")
     learning_rate: RateConfig
     augmentation: Augmentation = Field(description="DSA families of every batch joined by _, or none")
     sharpness: FlatnessConfig
-    decay: Fraction
-    momentum: Fraction
-    weight_decay: NonNegativeFloat
+    decay: Fraction = Field(description="what the rate is multiplied by after pass E // 2 + 1")
+    momentum: Fraction = Field(description="share of the last step that is taken again")
+    weight_decay: NonNegativeFloat = Field(description="multiple of the parameters that is added to their gradient")
     selection: ChoiceConfig
     compute: Compute

@@ -13,12 +13,14 @@ from dcpipe.params.schema import STRICT, Count, Name
 class Run:
     """Every combination of its lists."""
 
-    datasets: Annotated[list[Name], Field(min_length=1)]
-    methods: Annotated[list[Name], Field(min_length=1)]
-    ipc: Annotated[list[Count], Field(min_length=1)]
-    sets: Count  # synthetic sets of each kind, each from its own seed
-    evaluations: Annotated[list[Name], Field(min_length=1)]
-    networks: Annotated[list[str], Field(min_length=1)]
+    datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
+    methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
+    ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images a class")
+    sets: Count = Field(description="synthetic sets of each kind, each from its own seed")
+    evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/evaluations")
+    networks: Annotated[list[str], Field(min_length=1)] = Field(
+        description="networks that the sets are scored with; native: the dataset's own"
+    )
 
     @field_validator("networks")
     @classmethod
@@ -30,6 +32,6 @@ class Run:
 class Experiment:
     """A params/experiments file."""
 
-    title: str
-    description: str
-    runs: Annotated[list[Run], Field(min_length=1)]
+    title: str = Field(description="title of the report")
+    description: str = Field(description="what the experiment asks, for the report and for lists")
+    runs: Annotated[list[Run], Field(min_length=1)] = Field(description="what is run: every combination of each")

@@ -65,19 +65,21 @@ class Store:
 class Experts:
     """A params/experts file. `count` experts in shards of `shard_experts`, one job a shard."""
 
-    description: str
+    description: str = Field(description="what the experts are, for lists")
     origin: OriginConfig
-    seed: Index
-    network: NetworkOrNative
-    count: Count
-    shard_experts: Count
-    epochs: Count
-    kept_epochs: Annotated[str, Field(pattern=r"^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$")]
-    batch: Count
-    learning_rate: PositiveFloat
-    momentum: Fraction
-    weight_decay: NonNegativeFloat
-    augmentation: Augmentation  # DSA families of every batch, or none
+    seed: Index = Field(description="root of all their random streams")
+    network: NetworkOrNative = Field(description="the network that is trained; native: the dataset's own")
+    count: Count = Field(description="experts, a multiple of shard_experts")
+    shard_experts: Count = Field(description="experts that one job makes")
+    epochs: Count = Field(description="epochs of training")
+    kept_epochs: Annotated[str, Field(pattern=r"^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$")] = Field(
+        description="epochs whose parameters are kept, as in 0-6,10, or all; 0 is the start"
+    )
+    batch: Count = Field(description="real images a step")
+    learning_rate: PositiveFloat = Field(description="step size of SGD")
+    momentum: Fraction = Field(description="share of the last step that is taken again")
+    weight_decay: NonNegativeFloat = Field(description="multiple of the parameters that is added to their gradient")
+    augmentation: Augmentation = Field(description="DSA families of every batch joined by _, or none")
     sharpness: FlatnessConfig
     store: Store
     compute: Compute

@@ -1,103 +1,149 @@
 """The name of a network: one string, spelled in one way, used in params, paths and tables.
 
-    convnet{depth}[-w{width}][-{norm}][-{activation}][-{pooling}]     for example convnet3, convnet4-w64-batch
-    mlp, lenet, alexnet, vgg11, vgg11-bn, resnet18, resnet18-bn, resnet18-ap, resnet18-ap-bn
+A family of networks is a subclass of `Network` in a module whose name ends in `_network` (of this package; another
+package names the module by the entry point `dcpipe.axes`). It registers itself when that module is imported:
+`dcpipe.models.convnet_network` reads names such as convnet4-w64-batch, `dcpipe.models.classic_network` has fixed ones.
 
-What equals a default (w128, instance, relu, avgpool) is left out, so that two names are never one network.
-Planning imports this module: it must stay free of torch.
+The family's module is the root of a network's code identity, with all that it imports: what a name means alters
+numbers. Its `build` imports the layers, so that planning, which imports this module, loads no torch.
 """
 
 import difflib
-import re
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import AfterValidator
 
 from dcpipe.errors import UserError
+from dcpipe.params.axis import is_config, load_values
 
-Norm = Literal["nonorm", "batch", "layer", "instance", "group"]
-Activation = Literal["sigmoid", "relu", "leakyrelu", "swish"]
-Pooling = Literal["nopool", "maxpool", "avgpool"]
-
-GROUPS = 4  # of the norm "group"
-CLASSIC_SIZES = (28, 32, 64, 128)  # pixels that every classic network but the mlp is laid out for
-_CLASSIC = (
-    "mlp", "lenet", "alexnet",
-    "vgg11", "vgg11-bn", "resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn",
-)  # fmt: skip
-_DEFAULTS = ("w128", "instance", "relu", "avgpool")
-_KINDS = ("width", "norm", "activation", "pooling")  # in the order of a name
+if TYPE_CHECKING:
+    from torch import nn
 
 
-@dataclass(frozen=True, slots=True)
-class ConvNetName:
-    """A ConvNet: `depth` blocks of 3x3 convolution, norm, activation and pooling, `width` channels each."""
+class Network(ABC):
+    """One network: what its name says, and what planning must know before anything is built.
 
-    depth: int
-    width: int = 128
-    norm: Norm = "instance"
-    activation: Activation = "relu"
-    pooling: Pooling = "avgpool"
+    `spellings` says in messages which names the family has. What begins with `prefix` and is no name is taken for a
+    misspelt one of this family; an empty prefix claims nothing.
+    """
+
+    families: ClassVar[dict[str, type["Network"]]] = {}
+    spellings: ClassVar[tuple[str, ...]] = ()
+    prefix: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, is_base: bool = False) -> None:
+        """Register a family; `is_base` for a class that families inherit from.
+
+        Raises: TypeError for a module that code identity leaves out.
+        """
+        super().__init_subclass__()
+        if is_config(cls.__module__):
+            raise TypeError(f"{cls.__module__} holds the network {cls.__name__}: end the module's name in _network")
+        if not is_base:
+            Network.families[f"{cls.__module__}.{cls.__qualname__}"] = cls
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The one spelling of this network."""
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, name: str) -> Self | None:
+        """The network of a name in small letters; None if it is not of this family.
+
+        Raises: UserError for a name of the family that is impossible.
+        """
+
+    @classmethod
+    @abstractmethod
+    def near(cls, name: str) -> tuple[str, ...]:
+        """Names of the family that a misspelt one may stand for."""
+
+    @abstractmethod
+    def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
+        """The network, with `features` (N C H W -> N F) and `forward` (N C H W -> N K), for square images.
+
+        Batch norms must not track running statistics. Called under `torch.device("meta")`: nothing is drawn.
+        """
+
+    @property
+    def has_running_statistics(self) -> bool:
+        """Whether it normalises by batch statistics, whose running averages are no parameters."""
+        return False
+
+    @property
+    def blocks(self) -> int | None:
+        """How many blocks it has, if what it builds is a `dcpipe.models.layered.Layered`; None for any other."""
+        return None
+
+    def misfit(self, _image_size: int) -> tuple[str, str] | None:
+        """What is wrong with square images of so many pixels a side, and what to do; None for a size that it takes."""
+        return None
+
+    def refuse_size(self, image_size: int) -> None:
+        """Refuse square images that it cannot take. Raises: UserError naming the network."""
+        misfit = self.misfit(image_size)
+        if misfit:
+            raise UserError(misfit[0], where=f"network {self.name}", remedy=misfit[1])
+
+
+@dataclass(frozen=True)
+class FixedNetwork(Network, is_base=True):
+    """One of a family that is a list of names."""
+
+    names: ClassVar[tuple[str, ...]] = ()
+
+    chosen: str
+
+    def __init_subclass__(cls, *, is_base: bool = False) -> None:
+        """Its names are its spellings."""
+        super().__init_subclass__(is_base=is_base)
+        cls.spellings = cls.names
 
     def __post_init__(self) -> None:
-        if self.depth < 1 or self.width < 1:
-            raise UserError(
-                f"a ConvNet of depth {self.depth} and width {self.width} has no layer to train",
-                where="network",
-                remedy="give both as whole numbers from 1",
-            )
-        if self.norm == "group" and self.width % GROUPS:
-            raise UserError(
-                f"width {self.width} cannot be split into {GROUPS} equal groups",
-                where=f"network {self.name}",
-                remedy=f"take a multiple of {GROUPS}",
-            )
+        """Raises: UserError for a name that is not in the list."""
+        if self.chosen not in self.names:
+            raise unknown(self.chosen)
 
     @property
     def name(self) -> str:
-        """The one spelling of this network."""
-        words = (f"w{self.width}", self.norm, self.activation, self.pooling)
-        spelled = [word for word in words if word not in _DEFAULTS]
-        return "-".join([f"convnet{self.depth}", *spelled])
+        """The chosen one."""
+        return self.chosen
 
-    def sides(self, image_size: int) -> tuple[int, ...]:
-        """Height and width in pixels inside each block before its pooling, then after the last block.
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """The network of this name; None for one that is not in the list."""
+        return cls(name) if name in cls.names else None
 
-        28x28 images are padded to 32x32 on the way into the first block, as the papers do for MNIST.
-        """
-        sides = [32 if image_size == 28 else image_size]
-        for _ in range(self.depth):
-            sides.append(sides[-1] if self.pooling == "nopool" else sides[-1] // 2)
-        return tuple(sides)
+    @classmethod
+    def near(cls, name: str) -> tuple[str, ...]:
+        """The nearest of them, if any is near."""
+        return tuple(difflib.get_close_matches(name, cls.names, n=1))
 
 
-@dataclass(frozen=True, slots=True)
-class ClassicName:
-    """One of the fixed networks that the papers evaluate across architectures with."""
-
-    name: str
-
-    def __post_init__(self) -> None:
-        if self.name not in _CLASSIC:
-            raise _unknown(self.name)
+def families() -> tuple[type[Network], ...]:
+    """Every family, those with a list of names last."""
+    load_values()
+    return tuple(sorted(Network.families.values(), key=lambda each: (issubclass(each, FixedNetwork), each.__name__)))
 
 
-NETWORK_MODULES: Mapping[type[ConvNetName] | type[ClassicName], str] = {
-    ConvNetName: "dcpipe.models.convnet",
-    ClassicName: "dcpipe.models.classic",
-}
-
-
-def parse(name: str) -> ConvNetName | ClassicName:
+def parse(name: str) -> Network:
     """The network a name stands for.
 
     Raises: UserError for an unknown name (with what exists and the nearest match) and for a second spelling
     of a known one (with the first).
     """
     lowered = name.strip().lower()
-    network = ClassicName(lowered) if lowered in _CLASSIC else _parse_convnet(lowered)
+    found = [network for family in families() if (network := family.parse(lowered))]
+    if not found:
+        raise unknown(lowered)
+    if len(found) > 1:
+        owners = " and ".join(type(network).__module__ for network in found)
+        raise UserError(f"two families of networks read the name {name!r}", where=owners, remedy="rename one of them")
+    network = found[0]
     if network.name != name:
         raise UserError(
             f"{name!r} is not how this network is spelled", where="network", remedy=f"write {network.name!r}"
@@ -105,52 +151,40 @@ def parse(name: str) -> ConvNetName | ClassicName:
     return network
 
 
+def unknown(name: str) -> UserError:
+    """The refusal of a name that no family reads: what exists, and what was probably meant."""
+    claimed = [family for family in families() if family.prefix and name.startswith(family.prefix)]
+    candidates = [near for family in claimed or families() for near in family.near(name)]
+    nearest = candidates if claimed else difflib.get_close_matches(name, candidates, n=1)
+    exists = ", or ".join(", ".join(family.spellings) for family in families())
+    return UserError(
+        f"there is no network {name!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else ""),
+        where="network",
+        remedy=f"what exists: {exists}",
+    )
+
+
 def module_of(name: str) -> str:
-    """The dotted name of the module that builds a network. Raises: UserError as `parse`."""
-    return NETWORK_MODULES[type(parse(name))]
+    """The dotted name of the module that a network's code starts at. Raises: UserError as `parse`."""
+    return type(parse(name)).__module__
 
 
 def has_running_statistics(name: str) -> bool:
     """Whether a network normalises by batch statistics, whose running averages are no parameters."""
-    network = parse(name)
-    return network.norm == "batch" if isinstance(network, ConvNetName) else network.name.endswith("-bn")
+    return parse(name).has_running_statistics
 
 
-def refuse_size(network: ConvNetName | ClassicName, image_size: int) -> None:
-    """Refuse square images of `image_size` pixels that a network cannot take.
-
-    Raises: UserError naming the network and the sizes.
-    """
-    pixels = f"{image_size}x{image_size}"
-    if isinstance(network, ConvNetName):
-        if network.sides(image_size)[-1] < 1:
-            deepest = network.sides(image_size)[0].bit_length() - 1
-            raise UserError(
-                f"{network.name} halves its images {network.depth} times, {pixels} pixels allow {deepest}",
-                where=f"network {network.name}",
-                remedy=f"take a depth of at most {deepest}, or nopool" if deepest else "take nopool",
-            )
-    elif network.name != "mlp" and image_size not in CLASSIC_SIZES:
-        sizes = ", ".join(f"{size}x{size}" for size in CLASSIC_SIZES)
-        raise UserError(
-            f"{network.name} has no layout for images of {pixels} pixels (it has for {sizes})",
-            where=f"network {network.name}",
-            remedy="take mlp or a convnet, which fit any size",
-        )
-
-
-def refuse_size_at(network: ConvNetName | ClassicName, image_size: int, where: str) -> None:
-    """As `refuse_size`, naming the file and key that chose the network."""
+def refuse_size_at(network: Network, image_size: int, where: str) -> None:
+    """As `Network.refuse_size`, naming the file and key that chose the network."""
     try:
-        refuse_size(network, image_size)
+        network.refuse_size(image_size)
     except UserError as error:
         raise UserError(error.what, where=where, remedy=error.remedy) from error
 
 
 def layers_of(name: str) -> int | None:
-    """How many blocks a ConvNet has; None for any other network."""
-    network = parse(name)
-    return network.depth if isinstance(network, ConvNetName) else None
+    """How many blocks a network has; None for one whose layers are not known."""
+    return parse(name).blocks
 
 
 def check_network(name: str) -> str:
@@ -165,67 +199,3 @@ def check_network(name: str) -> str:
 
 NetworkOrNative = Annotated[str, AfterValidator(check_network)]
 """A network's name, or `native` for the dataset's own."""
-
-
-def _parse_convnet(name: str) -> ConvNetName:
-    head, *modifiers = name.split("-")
-    depth = re.fullmatch(r"convnet([0-9]{1,2})", head)
-    if not depth:
-        raise _unknown(name)
-    chosen: dict[str, str] = {}
-    for modifier in modifiers:
-        kind = _kind(modifier)
-        if kind is None:
-            raise _unknown(name)
-        if kind in chosen:
-            raise UserError(
-                f"{name!r} names its {kind} twice ({chosen[kind]}, {modifier})",
-                where="network",
-                remedy="keep one of them",
-            )
-        chosen[kind] = modifier
-    width, norm, activation, pooling = (
-        chosen.get(kind, default) for kind, default in zip(_KINDS, _DEFAULTS, strict=True)
-    )
-    return ConvNetName(
-        depth=int(depth[1]),
-        width=int(width[1:]),
-        norm=cast("Norm", norm),
-        activation=cast("Activation", activation),
-        pooling=cast("Pooling", pooling),
-    )
-
-
-def _kind(modifier: str) -> str | None:
-    """Which part of a ConvNet's name a word speaks about; None for a word that is not in the language."""
-    if re.fullmatch(r"w[0-9]{1,5}", modifier):
-        return "width"
-    words = zip(_KINDS[1:], (Norm, Activation, Pooling), strict=True)
-    return next((kind for kind, literal in words if modifier in get_args(literal)), None)
-
-
-def _unknown(name: str) -> UserError:
-    """The answer to a name outside the language: what exists, and what was probably meant."""
-    mended = _mended(name)
-    is_convnet = name.startswith("conv")
-    nearest = [mended] if is_convnet else difflib.get_close_matches(name, (*_CLASSIC, mended), n=1)
-    words = (*get_args(Norm), *get_args(Activation), *get_args(Pooling))
-    exists = f"convnet{{depth}} with any of -w{{width}} -{' -'.join(words)}, or {', '.join(_CLASSIC)}"
-    return UserError(
-        f"there is no network {name!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else ""),
-        where="network",
-        remedy=f"what exists: {exists}",
-    )
-
-
-def _mended(name: str) -> str:
-    """A ConvNet's name with each word replaced by the nearest one of the language, or left out."""
-    head, *modifiers = name.split("-")
-    words = (*get_args(Norm), *get_args(Activation), *get_args(Pooling))
-    kept: dict[str | None, str] = {}
-    for modifier in modifiers:
-        word = modifier if _kind(modifier) else "".join(difflib.get_close_matches(modifier, words, n=1))
-        kept[_kind(word)] = word
-    depth = re.search(r"[1-9][0-9]?", head)
-    spelled = [kept[kind] for kind in _KINDS if kept.get(kind, "w128") not in _DEFAULTS]
-    return "-".join([f"convnet{depth[0] if depth else 3}", *spelled])

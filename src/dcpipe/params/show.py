@@ -4,44 +4,51 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dcpipe.params.described import knobs
 from dcpipe.params.resolve import Resolved
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from dcpipe.workflow.graph import Graph
 
 
-def lines(graph: "Graph", experiment: str) -> Iterator[str]:
-    """One block a section as it is resolved for the experiment, one line a value."""
+def lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterator[str]:
+    """One block a section as it is resolved for the experiment, one line a value, below it what the knob is."""
     library = graph.library
-    yield from _block(f"experiment {experiment}", library.experiment(experiment)[0])
+    yield from _block(f"experiment {experiment}", *library.experiment(experiment), describe)
     jobs = graph.jobs(experiment)
     seen: set[str] = set()
     for job in jobs:
         words = job.wildcards
         dataset, ipc = words.get("dataset", ""), int(words.get("ipc", 0))
         if job.stage == "data":
-            title, resolved = f"dataset {dataset}", library.dataset(dataset)[0]
+            title = f"dataset {dataset}"
+            section: tuple[Resolved, DataclassInstance] = library.dataset(dataset)
         elif job.stage == "experts":
             title = f"experts {words['experts']} for {dataset}"
-            resolved = library.experts(words["experts"], dataset)[0]
+            section = library.experts(words["experts"], dataset)
         elif job.stage == "distill":
             title = f"method {words['method']} for {dataset} at ipc {ipc}"
-            resolved = library.method(words["method"], dataset, ipc)[0]
+            section = library.method(words["method"], dataset, ipc)
         elif job.stage == "evaluate":
             title = f"evaluation {words['evaluation']} for {dataset} at ipc {ipc}"
-            resolved = library.evaluation(words["evaluation"], dataset, ipc)[0]
+            section = library.evaluation(words["evaluation"], dataset, ipc)
         else:
             continue
         if title not in seen:
             seen.add(title)
             yield ""
-            yield from _block(title, resolved)
+            yield from _block(title, *section, describe)
 
 
-def _block(title: str, resolved: Resolved) -> Iterator[str]:
+def _block(title: str, resolved: Resolved, config: "DataclassInstance", describe: bool) -> Iterator[str]:
     yield title
+    described = knobs(config) if describe else {}
     width = max(len(key) for key in resolved.leaves)
     for key, leaf in resolved.leaves.items():
         source = f"  ({leaf.source})" if leaf.source else ""
         place = str(leaf.origin).removesuffix(f": {key}")
         yield f"  {key.ljust(width)}  {json.dumps(leaf.value)}  <- {place}{source}"
+        if key in described:
+            yield f"  {' ' * width}  # {described[key]}"

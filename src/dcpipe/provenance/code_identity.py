@@ -2,9 +2,16 @@
 
 A digest is taken over the module's syntax tree without comments, docstrings and formatting, so only a change
 that could alter a number alters it. A job names the modules that its resolved composition reaches: the closure
-of the imports, starting at the rooms its params choose. `code_identity.yaml` holds the digests and the pinned
+of the imports, starting at the implementations its params choose. `code_identity.yaml` holds the digests and the pinned
 versions of the libraries that write bytes, so that DVC and Snakemake see a change as a changed param. Where a change
 is known to alter no byte, the file and the jobs keep the older digest (see `equivalences`).
+
+Packages that register values, stages or networks by the entry point `dcpipe.axes` count like ours: their modules stand
+in the file under `modules.packages` as long as the package is installed, and in the params of the jobs that reach them.
+What they import of further packages is not followed. So everybody who works on a project must have the same ones: a
+project that uses such a package commits the file with its keys, and pins the package in constraints.txt beside the
+others; one that does not, keeps it out of its environment. Without the package the kinds it registers are unknown,
+which planning says, and the file is stale.
 """
 
 import ast
@@ -39,15 +46,12 @@ NEUTRAL = (
     "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
     "dcpipe.workflow.stages",
 )  # fmt: skip
-COUNTED = ("dcpipe.params.network_name",)  # what a network is, by its name
 PLAN = "_plan"  # ends the names of modules that say what a stage reads and what can alter it (`workflow/stages.py`)
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")
 
 
 def is_neutral(module: str) -> bool:
     """Whether a module can be edited without any artifact changing."""
-    if module in COUNTED:
-        return False
     return (
         module == PACKAGE
         or is_config(module)
@@ -93,7 +97,7 @@ def _is_bare_text(node: object) -> bool:
 @cache
 def _modules() -> dict[str, Path]:
     found = _below(SOURCE, PACKAGE)
-    for package in sorted({module.partition(".")[0] for module in plugins.load()}):
+    for package in sorted({module.partition(".")[0] for module in plugins.load()} - {PACKAGE}):
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:
             for folder in spec.submodule_search_locations:
@@ -112,7 +116,7 @@ def _below(folder: Path, package: str) -> dict[str, Path]:
 
 
 def current() -> dict[str, str]:
-    """The digest of every module that is not neutral, of this package and of those that add to it, by dotted name."""
+    """The digest of every module that is not neutral, of this package and of those that register, by dotted name."""
     return {
         name: _digest_of(path, path.stat().st_mtime_ns) for name, path in _modules().items() if not is_neutral(name)
     }
@@ -125,18 +129,22 @@ def _digest_of(path: Path, _mtime_ns: int) -> str:
 
 @cache
 def _imports(module: str) -> frozenset[str]:
-    """The modules that one of them imports, anywhere in it but under TYPE_CHECKING."""
+    """The counted packages' modules that one of them imports, anywhere in it but under TYPE_CHECKING."""
     modules = _modules()
     found: set[str] = set()
     tree = ast.parse(modules[module].read_text())
+    is_package = modules[module].name == "__init__.py"
     skipped = {inner for node in ast.walk(tree) if _is_type_checking(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = module.split(".")
+            kept = len(parents) - node.level + is_package  # of a relative import
+            base = ".".join((*(parents[:kept] if node.level else ()), *([node.module] if node.module else ())))
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
     return frozenset(name for name in found if name in modules)
 
 

@@ -6,8 +6,9 @@ does not need. What it cannot say in a few lines is refused.
 
 from dcpipe.data import augment
 from dcpipe.errors import UserError
+from dcpipe.models.convnet_network import GROUPS, ConvNetName
 from dcpipe.params.evaluation import Evaluation
-from dcpipe.params.network_name import GROUPS, ConvNetName, parse
+from dcpipe.params.network_name import parse
 
 ACTIVATIONS = {"sigmoid": "nn.Sigmoid()", "relu": "nn.ReLU()", "leakyrelu": "nn.LeakyReLU(0.01)", "swish": "nn.SiLU()"}
 POOLS = {"nopool": None, "maxpool": "nn.MaxPool2d(2)", "avgpool": "nn.AvgPool2d(2)"}

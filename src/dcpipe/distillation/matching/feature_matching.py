@@ -17,7 +17,7 @@ from dcpipe.distillation.class_batches import synthetic_rows
 from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, Parts
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.models.layers import LayeredConvNet
+from dcpipe.models.layers import LayeredModel
 
 if TYPE_CHECKING:
     from dcpipe.distillation.matching.features_config import Features
@@ -47,7 +47,7 @@ class FeatureMatching(NetworkMatching):
 
     def __init__(self, config: "Features", setting: Setting) -> None:
         train = setting.train
-        self._layered = LayeredConvNet(
+        self._layered = LayeredModel(
             setting.network, channels=train.channels, image_size=train.size, classes=train.classes
         )
         self._config, self._parts = config, Parts.of(setting, self._layered, config.augmentation, config.training)

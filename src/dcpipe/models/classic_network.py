@@ -1,0 +1,40 @@
+"""The names of the fixed networks that the papers evaluate across architectures with."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcpipe.params.network_name import FixedNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CLASSIC_SIZES = (28, 32, 64, 128)  # pixels that every classic network but the mlp is laid out for
+
+
+@dataclass(frozen=True)
+class ClassicName(FixedNetwork):
+    """An MLP, LeNet, AlexNet, VGG11 or ResNet18; `-bn` with batch norm, `-ap` with average pooling for strides."""
+
+    names = (
+        "mlp", "lenet", "alexnet",
+        "vgg11", "vgg11-bn", "resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn",
+    )  # fmt: skip
+
+    @property
+    def has_running_statistics(self) -> bool:
+        """Those with batch norm."""
+        return self.name.endswith("-bn")
+
+    def misfit(self, image_size: int) -> tuple[str, str] | None:
+        """Images that no layout exists for, with the sizes that one exists for."""
+        if self.name == "mlp" or image_size in CLASSIC_SIZES:
+            return None
+        sizes = ", ".join(f"{size}x{size}" for size in CLASSIC_SIZES)
+        problem = f"{self.name} has no layout for images of {image_size}x{image_size} pixels (it has for {sizes})"
+        return problem, "take mlp or a convnet, which fit any size"
+
+    def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
+        """The network of the name."""
+        from dcpipe.models import classic
+
+        return classic.build(self, channels=channels, image_size=image_size, classes=classes)

@@ -1,0 +1,3 @@
+"""What the tests here add to a copy of the repository is collected there, not here."""
+
+collect_ignore = ["added"]
