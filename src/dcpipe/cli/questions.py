@@ -97,8 +97,8 @@ def where(
     """
     from dcpipe.commands import lookup
 
-    for found in lookup.find(ROOT, artifact):
-        say_lines(lookup.lines(ROOT, found))
+    for match in lookup.find(ROOT, artifact):
+        say_lines(lookup.lines(ROOT, match))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -117,8 +117,7 @@ def load(path: Path) -> Whitening:
     mean_D, matrix_DD, inverse_DD = (
         torch.from_numpy(arrays.read(path, name)) for name in ("mean", "matrix", "inverse")
     )
-    eps = zarr.open_group(str(path), mode="r").attrs["eps"]
-    return Whitening(mean_D, matrix_DD, inverse_DD, eps=float(str(eps)))
+    return Whitening(mean_D, matrix_DD, inverse_DD, eps=arrays.attributes(path)["eps"].number())
 
 
 def _moments(chunks: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:

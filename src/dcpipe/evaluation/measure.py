@@ -6,7 +6,6 @@ Every accuracy is kept in the job's state as it comes.
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -17,6 +16,7 @@ from dcpipe.evaluation.protocol import Trained
 from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task, stop, stop_asked
 
@@ -40,7 +40,8 @@ class Measurer:
         names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]), network)
         self._stream = Stream.root(config.seed, "evaluate", *names)
         saved = task.state.load("accuracies")
-        self._known = cast(dict[str, float], saved[1]) if saved else {}
+        logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
+        self._known = {key: value.number() for key, value in logged.items()}
         self.searches: dict[int, Search] = {}  # by the iteration that the set is from
 
     def __call__(self, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:

@@ -51,7 +51,7 @@ def run(task: Task) -> None:
         ]
     )
     path = task.output("path")
-    attributes = dict(zarr.open_group(str(recorded), mode="r").attrs)
+    attributes = dict(arrays.attributes(recorded).mapping())
     zarr.create_group(str(path), zarr_format=3, attributes=attributes)
     count, num_params = len(theta), theta.shape[2]
     shape, shards = theta.shape, (1, len(epochs), num_params)

@@ -12,6 +12,7 @@ from dcpipe.models.flat import FlatModel
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.progress import track
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task, stop, stop_asked
 
@@ -87,16 +88,16 @@ def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
         return None
     tensors, meta = saved
     target = trainer.train.images_NCHW.device
-    assert isinstance(meta, dict)  # noqa: S101 (written by _save)
+    logged = JsonValue(meta, f"the saved state of {name}")
     velocity = tensors.get("velocity")
     return Progress(
-        epoch=meta["epoch"],
+        epoch=logged["epoch"].integer(),
         theta_P=tensors["theta"].to(target),
         statistics=trainer.model.unpack(tensors["statistics"].to(target)),
         velocity_P=None if velocity is None else velocity.to(target),
         kept=list(tensors.get("kept", ())),
         kept_statistics=list(tensors.get("kept_statistics", ())),
-        losses=meta["losses"],
-        accuracies=meta["accuracies"],
-        lengths=meta["lengths"],
+        losses=logged["losses"].numbers(),
+        accuracies=logged["accuracies"].numbers(),
+        lengths=[one.numbers() for one in logged["lengths"].items()],
     )

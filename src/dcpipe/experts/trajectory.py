@@ -13,7 +13,7 @@ from them (those use their own batches'), and published files have none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,23 @@ class Layout:
     def of(cls, network: str, specs: Sequence[TensorSpec]) -> "Layout":
         """The layout of a flat model."""
         return cls(network, tuple((spec.name, tuple(spec.shape)) for spec in specs))
+
+    @classmethod
+    def read(cls, path: Path) -> "Layout":
+        """The layout that a store of trajectories or of convex paths was written with.
+
+        Raises: CorruptArtifactError if the store states none.
+        """
+        stored = arrays.attributes(path)
+        tensors = tuple((one["name"].text(), one["shape"].integers()) for one in stored["layout"].items())
+        return cls(stored["network"].text(), tensors)
+
+    def refuse_other(self, path: Path) -> None:
+        """Raises: UserError if a store was recorded with another network or another layout of its parameters."""
+        stored = Layout.read(path)
+        if stored != self:
+            problem = f"was recorded with {stored.network}, not with {self.network}"
+            raise UserError(problem, where=str(path), remedy="make experts with this network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +127,7 @@ class Recorded:
             self._join(path, layout)
 
     def _join(self, path: Path, layout: Layout) -> None:
-        group = zarr.open_group(str(path), mode="r")
-        stored = cast(list[dict[str, object]], group.attrs["layout"])
-        tensors = tuple((str(t["name"]), tuple(cast(list[int], t["shape"]))) for t in stored)
-        if (group.attrs["network"], tensors) != (layout.network, layout.tensors):
-            what = f"was recorded with {group.attrs['network']}, not with {layout.network}"
-            raise UserError(what, where=str(path), remedy="make experts with this network")
+        layout.refuse_other(path)
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
             raise UserError("keeps other epochs than the first shard", where=str(path), remedy="make the experts again")

@@ -1,19 +1,17 @@
 """From a network's name to the network as a function of one parameter vector."""
 
 import importlib
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
-from torch import nn
 
 from dcpipe.models.flat import FlatModel
+from dcpipe.models.network import Network
 from dcpipe.params.network_name import ClassicName, ConvNetName, module_of, parse
 
 
 class _Build(Protocol):
-    def __call__(
-        self, name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int
-    ) -> nn.Module: ...
+    def __call__(self, name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> Network: ...
 
 
 def build(name: str, *, channels: int, image_size: int, classes: int) -> FlatModel:
@@ -23,7 +21,7 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> FlatMod
     """
     # by name, not by an import statement: a job's code identity counts the one module its network needs
     module = importlib.import_module(module_of(name))
-    builder = cast("_Build", module.build)
+    builder: _Build = module.build
     with torch.device("meta"):
         network = builder(parse(name), channels=channels, image_size=image_size, classes=classes)
     return FlatModel(network)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from dcpipe.models.network import Network
 from dcpipe.params.network_name import ClassicName, ConvNetName, refuse_size
 
 Body = tuple[list[nn.Module], int]  # the layers up to the features, and how many features they give
@@ -26,7 +27,7 @@ VGG11 = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, 
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
 
 
-class Classic(nn.Module):
+class Classic(Network):
     """A chain of layers, flattened into one linear layer."""
 
     def __init__(self, body: list[nn.Module], features: int, classes: int) -> None:
@@ -67,7 +68,7 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.norm2(self.conv2(inner)) + self.shortcut(x_NCHW))
 
 
-def build(name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> nn.Module:
+def build(name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> Classic:
     """The network of a name, for square images. Under `torch.device("meta")` nothing is drawn or allocated.
 
     Raises: UserError if the network has no layout for this size; the mlp has for every one.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dcpipe.models.network import Network
 from dcpipe.params.network_name import GROUPS, Activation, ClassicName, ConvNetName, Norm, refuse_size
 
 
@@ -55,7 +56,7 @@ class Block(nn.Module):
         return pooled
 
 
-class ConvNet(nn.Module):
+class ConvNet(Network):
     """`depth` blocks, flattened into one linear layer; no dropout and no global pooling.
 
     Source: DC, arXiv:2006.05929, as in its public code; MTT and what follows it use the same network.
@@ -79,7 +80,7 @@ class ConvNet(nn.Module):
         return logits_NK
 
 
-def build(name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> nn.Module:
+def build(name: ConvNetName | ClassicName, *, channels: int, image_size: int, classes: int) -> ConvNet:
     """The ConvNet of a name, for square images. Under `torch.device("meta")` nothing is drawn or allocated.
 
     Raises: UserError if the images are too small for the depth.

@@ -12,7 +12,6 @@ batch, and hand them back as `statistics` to evaluate.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dcpipe.errors import UserError
+from dcpipe.models.network import Network
 
 Statistics = Mapping[str, Tensor]  # "<layer>.running_mean" and "<layer>.running_var" of every batch norm
 
@@ -55,14 +55,14 @@ class FlatModel:
     Raises: ValueError for a module with buffers, or with a layer whose initial distribution is unknown here.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Network) -> None:
         buffers = [name for name, _ in module.named_buffers()]
         if buffers:
             raise ValueError(f"a pure function cannot update {buffers[0]}: use track_running_stats=False")
         # eval mode lets a batch norm use statistics that are handed in; without any it uses the batch's own
         self._module = module.eval()
         self._features = _Features(self._module)
-        self._norms: dict[str, nn.Module] = {
+        self._norms: dict[str, _BatchNorm] = {
             name: layer for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)
         }
         self.layout: tuple[TensorSpec, ...] = tuple(_layout(module))
@@ -101,12 +101,14 @@ class FlatModel:
         without batch norm ignore the difference. Raises: ValueError if they are not this network's.
         """
         tensors = self._tensors(theta_P, statistics)
-        return cast("Tensor", functional_call(self._module, tensors, (x_NCHW,)))
+        logits_NK: Tensor = functional_call(self._module, tensors, (x_NCHW,))
+        return logits_NK
 
     def features(self, theta_P: Tensor, x_NCHW: Tensor, statistics: Statistics | None = None) -> Tensor:
         """What the last linear layer classifies. Shapes: P, N C H W -> N F. `statistics` as in a call."""
         tensors = {f"{_PREFIX}{name}": value for name, value in self._tensors(theta_P, statistics).items()}
-        return cast("Tensor", functional_call(self._features, tensors, (x_NCHW,)))
+        features_NF: Tensor = functional_call(self._features, tensors, (x_NCHW,))
+        return features_NF
 
     def unflatten(self, theta_P: Tensor) -> dict[str, Tensor]:
         """Every parameter tensor by name, as a view into theta_P. Raises: ValueError for a wrong length."""
@@ -134,7 +136,7 @@ class FlatModel:
         """Running statistics before any batch, on the CPU: mean 0, variance 1. Empty without batch norm."""
         result: dict[str, Tensor] = {}
         for name, layer in self._norms.items():
-            width = cast("_BatchNorm", layer).num_features
+            width = layer.num_features
             result[f"{name}.running_mean"] = torch.zeros(width, dtype=dtype)
             result[f"{name}.running_var"] = torch.ones(width, dtype=dtype)
         return result
@@ -207,12 +209,12 @@ def blended(running: Statistics, seen: Statistics) -> dict[str, Tensor]:
 class _Features(nn.Module):
     """A network's features as a forward pass of its own, which is what a functional call can reach."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return cast("Callable[[Tensor], Tensor]", self.network.features)(x_NCHW)
+        return self.network.features(x_NCHW)
 
 
 def _mismatch(what: str) -> UserError:

@@ -19,7 +19,6 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
-from typing import cast
 
 import torch
 
@@ -86,25 +85,27 @@ def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     signal.signal(signal.SIGINT, handler)
     sender.close()
     try:
-        found = receiver.recv()
+        answer: Rehearsed | Exception = receiver.recv()
         child.join(LEAVING)  # by itself, it gives back what the system lent it
     except EOFError:
         return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
     finally:
         child.kill()
         child.join()
-    if isinstance(found, Exception):
-        raise found
-    return cast(Rehearsed, found)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _answer(sender: Connection, tried: Try, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
     """A child's work: send what was found or what went wrong; clean up and leave when who asked is gone."""
     parent = parent_process()
-    assert parent is not None  # noqa: S101 (only a child runs this)
+    if parent is None:
+        raise RuntimeError("only a child process may run this")
+    sentinel = parent.sentinel
 
     def watch() -> None:
-        wait([parent.sentinel])
+        wait([sentinel])
         remover = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
         # it takes this process's place, so that nothing writes there any more
         os.execv(sys.executable, [sys.executable, "-c", remover, str(folder)])  # noqa: S606 (its own interpreter)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dcpipe.commands.release import folder as folders
+from dcpipe.commands.release import release_folder
 from dcpipe.commands.release.make_release import CARD, SET, TRANSFORM
 from dcpipe.data.store import Standardisation, Transform, Whitened
 from dcpipe.data.whitening import Whitening
@@ -68,10 +68,10 @@ def load(folder: str | Path) -> ReleasedSet:
     Raises: UserError if the folder is no release; CorruptArtifactError naming the file that is not what was released.
     """
     place = Path(folder)
-    folders.verify(place)
+    release_folder.verify(place)
     try:
         card = json.loads((place / CARD).read_text(encoding="utf-8"))
-        folders.refuse_format(card.get("format"), str(place / CARD))
+        release_folder.refuse_format(card.get("format"), str(place / CARD))
         tensors, fitted = load_file(place / SET), load_file(place / TRANSFORM)
         synthetic = SyntheticSet(tensors["images"], tensors["labels"], tensors["step_size"])
         transform = _transform(fitted)

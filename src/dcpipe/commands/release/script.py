@@ -118,36 +118,40 @@ def apply(x, family, uniform):
 
 def refuse(what: Evaluation, network: str, where: str) -> None:
     """Raises: UserError if the protocol or the network is more than a plain script says in a few lines."""
-    name = parse(network)
-    if not isinstance(name, ConvNetName) or name.norm == "batch":
-        remedy = "release with the scores of a ConvNet without batch norm, such as --network native"
-        raise UserError(f"the plain script of a release has no {network}", where="--network", remedy=remedy)
+    _convnet(network)
     if not what.sharpness.is_plain:
         remedy = "release with the scores of a protocol whose sharpness is none"
         raise UserError("the plain script of a release trains by SGD alone", where=where, remedy=remedy)
 
 
+def _convnet(network: str) -> ConvNetName:
+    name = parse(network)
+    if not isinstance(name, ConvNetName) or name.norm == "batch":
+        remedy = "release with the scores of a ConvNet without batch norm, such as --network native"
+        raise UserError(f"the plain script of a release has no {network}", where="--network", remedy=remedy)
+    return name
+
+
 def network(name: str, *, channels: int, image_size: int, classes: int) -> str:
     """The body of a function that returns a ConvNet, parameter for parameter in the order of ours.
 
-    Raises: UserError for a network that is no ConvNet.
+    Raises: UserError for a network that is no ConvNet, or has batch norm.
     """
-    found = parse(name)
-    assert isinstance(found, ConvNetName)  # noqa: S101 (refused before)
-    sides, width = found.sides(image_size), found.width
+    parsed = _convnet(name)
+    sides, width = parsed.sides(image_size), parsed.width
     norm = {
         "instance": f"nn.GroupNorm({width}, {width})",
         "group": f"nn.GroupNorm({GROUPS}, {width})",
         "layer": f"nn.LayerNorm([{width}, side, side])",
         "nonorm": None,
-    }[found.norm]
+    }[parsed.norm]
     convolution = f"nn.Conv2d(channels, {width}, 3, padding=padding)"
-    block = (convolution, norm, ACTIVATIONS[found.activation], POOLS[found.pooling])
+    block = (convolution, norm, ACTIVATIONS[parsed.activation], POOLS[parsed.pooling])
     first_padding = 3 if image_size == 28 else 1
     seen = tuple((side, 1 if index else first_padding) for index, side in enumerate(sides[:-1]))
     lines = [
         f"layers, channels = [], {channels}",
-        f"for {'side' if found.norm == 'layer' else '_side'}, padding in {seen}:",
+        f"for {'side' if parsed.norm == 'layer' else '_side'}, padding in {seen}:",
         f"    layers += [{', '.join(part for part in block if part)}]",
         f"    channels = {width}",
         f"return nn.Sequential(*layers, nn.Flatten(), nn.Linear({width * sides[-1] ** 2}, {classes}))",
