@@ -38,7 +38,7 @@ class Match:
         return artifact.entries_of(self.card)
 
     def payloads(self) -> dict[str, str]:
-        """The digest of each payload, as those who use it name it."""
+        """The digest of each payload, as it stands in the cards of the jobs that use it."""
         names = dict.fromkeys(entry.path.split("/")[0] for entry in self.entries)
         return {name: artifact.digest_of(artifact.entries_of(self.card, name)) for name in names}
 
@@ -52,8 +52,8 @@ def find(root: Path, text: str) -> list[Match]:
     if not matches and re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", text):
         matches = [one for folder, card in _cards(root) if (one := _by_digest(folder, card, text))]
     if not matches:
-        remedy = f"give a path under artifacts/, or {SHORTEST} or more letters of a digest in a card, page or dvc.lock"
-        raise UserError("no artifact here has this path or digest", where=text, remedy=remedy)
+        remedy = f"pass a path under artifacts/, or {SHORTEST} or more letters of a digest in a card, page or dvc.lock"
+        raise UserError("no artifact has this path or digest", where=text, remedy=remedy)
     return matches
 
 
@@ -74,7 +74,7 @@ def lines(root: Path, match: Match) -> list[str]:
         *(f"  holds     {name}  {digest[:16]}" for name, digest in payloads.items()),
         f"  made by   {match.command}",
         *(f"  made from {path}  {digest[:16]}" for path, digest in match.inputs),
-        *(dict.fromkeys(uses) or ["  used by   nothing that is here"]),
+        *(dict.fromkeys(uses) or ["  used by   no artifact on this machine"]),
     ]
 
 

@@ -29,7 +29,7 @@ class DigitsOfScikitLearn:
     """One part, inside a package that is pinned."""
 
     def files(self) -> None:
-        """None of their own: the package's version is part of the code's identity."""
+        """None: the version of scikit-learn is part of the code identity."""
 
     def refuse_unpublished(self, digest: str) -> None:
         """Nothing to compare."""

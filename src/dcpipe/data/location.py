@@ -19,9 +19,9 @@ FILE = "local.yaml"
 
 
 def find(root: Path, name: str) -> Path:
-    """Where the source `name` is, or should be put. Paths in local.yaml are relative to the repository's `root`.
+    """Where the source `name` lies, or should lie; paths in local.yaml are relative to the repository's `root`.
 
-    Raises: UserError if neither the variable nor the file says where data is, or the file has other keys.
+    Raises: UserError if neither the variable nor the file states a folder, or the file has unknown keys.
     """
     local = _local(root)
     if name in local.roots:
@@ -32,12 +32,12 @@ def find(root: Path, name: str) -> Path:
     if local.has_data_root:
         return _absolute(root, local.data_root) / name
     remedy = f"set {VARIABLE} to the folder that holds {name}/, or write `data_root: FOLDER` into {FILE}"
-    raise UserError("nothing says where data is kept on this machine", where=name, remedy=remedy)
+    raise UserError("the data folder of this machine is not set", where=name, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class _Local:
-    """The content of local.yaml; paths are not looked at before they are used."""
+    """The content of local.yaml; a path is checked when it is used."""
 
     has_data_root: bool = False
     data_root: Value = None
@@ -51,7 +51,7 @@ def _local(root: Path) -> _Local:
     tree = read(path)
     for key in tree:
         if key not in {"data_root", "roots"}:
-            raise UserError(f"unknown key {key}", where=FILE, remedy="it may have data_root and roots")
+            raise UserError(f"unknown key {key}", where=FILE, remedy="use data_root and roots only")
     roots = tree.get("roots")
     roots = {} if roots is None else roots
     if not isinstance(roots, dict):
@@ -61,5 +61,5 @@ def _local(root: Path) -> _Local:
 
 def _absolute(root: Path, value: Value) -> Path:
     if not isinstance(value, str):
-        raise UserError(f"{value!r} is not a path", where=FILE, remedy="write a folder's path")
+        raise UserError(f"{value!r} is not a path", where=FILE, remedy="write the path of a folder")
     return root / Path(value).expanduser()

@@ -187,7 +187,7 @@ def write(
 
 
 def describe(path: Path, *, classes: int, standardisation: Standardisation) -> None:
-    """Put the facts of a store beside its parts; without them it is none."""
+    """Write the number of classes and the standardisation of a store, which make it complete."""
     attributes = {
         "classes": classes,
         "mean": list(standardisation.mean_C),
@@ -197,7 +197,7 @@ def describe(path: Path, *, classes: int, standardisation: Standardisation) -> N
 
 
 def standardisation(path: Path) -> Standardisation:
-    """What a store's images are standardised by."""
+    """Mean and standard deviation of a store's images."""
     attributes = arrays.attributes(path)
     return Standardisation(tuple(attributes["mean"].numbers()), tuple(attributes["std"].numbers()))
 

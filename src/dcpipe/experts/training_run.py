@@ -19,7 +19,7 @@ from dcpipe.workflow.task import Task, stop, stop_asked
 
 def run(task: Task) -> None:
     """Train the shard's experts and write their trajectory store."""
-    config, words = task.section("experts", Experts), task.job.wildcards
+    config, wildcards = task.section("experts", Experts), task.job.wildcards
     network = task.section("network", str)
     data_path, target = task.input("train"), device.choose()
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
@@ -28,10 +28,10 @@ def run(task: Task) -> None:
     watched = store.load(data_path, "val", target, whitened_by) if has_val else train
     model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
     kept = kept_epochs(config.kept_epochs, config.epochs)
-    first = int(words["shard"]) * config.shard_experts
+    first = int(wildcards["shard"]) * config.shard_experts
     recordings = []
-    for expert in track(range(first, first + config.shard_experts), f"experts {words['dataset']}"):
-        stream = Stream.root(config.seed, "experts", words["dataset"], words["experts"], expert)
+    for expert in track(range(first, first + config.shard_experts), f"experts {wildcards['dataset']}"):
+        stream = Stream.root(config.seed, "experts", wildcards["dataset"], wildcards["experts"], expert)
         trainer = Trainer(model, train, watched, config, kept, stream)
         recordings.append(_expert(task, trainer, f"expert{expert}"))
     trajectory.write(

@@ -5,7 +5,7 @@ checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `loss
 `accuracies` (experts x (epochs + 1), in percent, on train or val, never on test) and `lengths` (experts x epochs x
 tensors: how far each tensor moved, which is all that a convex path needs of an epoch that is not kept).
 
-Networks with batch norm leave `statistics` too (experts x kept epochs x S, float32): the running means and variances
+Networks with batch norm have `statistics` too (experts x kept epochs x S, float32): the running means and variances
 that the logged accuracies were measured with. They are no parameters: no distance counts them, students do not start
 from them (those use their own batches'), and published files have none.
 """
@@ -27,7 +27,7 @@ from dcpipe.models.flat import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a parameter vector is made of: the network's name and its tensors in order."""
+    """How a parameter vector is divided: the network's name and its tensors in order."""
 
     network: str
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
@@ -57,13 +57,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one expert leaves: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1), lengths."""
+    """One expert's record: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1), lengths."""
 
     theta_EP: Tensor
     losses: list[float]
     accuracies: list[float]
     lengths: list[list[float]]
-    statistics_ES: Tensor | None = None  # of batch norms (kept epochs x S); None: there are none, or none are known
+    statistics_ES: Tensor | None = None  # of batch norms (kept epochs x S); None: no batch norm, or not recorded
 
 
 def write(
@@ -110,7 +110,7 @@ class ExpertPath(Protocol):
     def last_epoch(self) -> int: ...
 
     def at(self, expert: int, time: float) -> Tensor:
-        """An expert's parameters (P, float32, CPU) at a time in epochs; only some paths know fractions."""
+        """An expert's parameters (P, float32, CPU) at a time in epochs; only some paths allow fractions."""
         ...
 
 
@@ -130,7 +130,7 @@ class Recorded:
         layout.refuse_other(path)
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
-            raise UserError("keeps other epochs than the first shard", where=str(path), remedy="make the experts again")
+            raise UserError("has other epochs than the first shard", where=str(path), remedy="make the experts again")
         self._row_of = rows
         count = int(arrays.read(path, "losses").shape[0])
         self._places += [(path, row) for row in range(count)]
@@ -148,8 +148,8 @@ class Recorded:
     def at(self, expert: int, time: float) -> Tensor:
         """An expert's parameters (P, float32, CPU) after an epoch (a whole number); epoch 0 is before any training.
 
-        Raises: UserError if the epoch was not kept, CorruptArtifactError if what was kept is gone: both would
-        read as zeros.
+        Raises: UserError if the epoch was not kept, CorruptArtifactError if the checkpoint is missing: both
+        would read as zeros.
         """
         return self._read("theta", expert, time)
 
@@ -160,8 +160,8 @@ class Recorded:
         """
         path, _ = self._places[expert]
         if not (path / "statistics").is_dir():
-            what = "holds no running statistics, as published files do not"
-            raise UserError(what, where=str(path), remedy="train these experts here")
+            problem = "has no running statistics; published files have none"
+            raise UserError(problem, where=str(path), remedy="train these experts here")
         return self._read("statistics", expert, epoch)
 
     def _read(self, name: str, expert: int, epoch: float) -> Tensor:
@@ -171,8 +171,10 @@ class Recorded:
             raise UserError(
                 f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs"
             )
-        found = arrays.read(path, name, (row, self._row_of[int(epoch)], slice(None)))
-        if not found.any():  # no network is all zeros, nor are variances: a shard that vanished since it was opened is
+        values = arrays.read(path, name, (row, self._row_of[int(epoch)], slice(None)))
+        if not values.any():  # only a shard that was deleted after it was opened reads as zeros
             remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-            raise CorruptArtifactError(f"expert {row} has nothing at epoch {epoch}", where=str(path), remedy=remedy)
-        return torch.from_numpy(found)
+            raise CorruptArtifactError(
+                f"the checkpoint of expert {row} at epoch {epoch} is missing", where=str(path), remedy=remedy
+            )
+        return torch.from_numpy(values)

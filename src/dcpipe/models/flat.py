@@ -46,7 +46,7 @@ class TensorSpec:
 class FlatModel:
     """A network as a pure function of theta_P: differentiable (twice, and more), on any device, in any dtype.
 
-    theta_P decides device and dtype; images must agree with it. The module is never given values: it may stay
+    theta_P decides device and dtype; images must agree with it. The module needs no values: it may stay
     on the meta device. It is put into evaluation mode and belongs to this object afterwards.
 
     Args:
@@ -97,7 +97,7 @@ class FlatModel:
     def __call__(self, theta_P: Tensor, x_NCHW: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Logits. Shapes: P, N C H W -> N K.
 
-        `statistics` None is training mode: batch norms use this batch. Given, they are used instead; networks
+        `statistics` None is training mode: batch norms use this batch. Otherwise they use these; networks
         without batch norm ignore the difference. Raises: ValueError if they are not this network's.
         """
         tensors = self._tensors(theta_P, statistics)
@@ -126,10 +126,10 @@ class FlatModel:
         """
         values = list(self._ordered(tensors)) if isinstance(tensors, Mapping) else list(tensors)
         if len(values) != len(self.layout):
-            raise _mismatch(f"{len(values)} tensors where this network has {len(self.layout)}")
+            raise _mismatch(f"there are {len(values)} tensors; this network has {len(self.layout)}")
         for spec, value in zip(self.layout, values, strict=True):
             if tuple(value.shape) != spec.shape:
-                raise _mismatch(f"{spec.name} has shape {tuple(value.shape)} instead of {spec.shape}")
+                raise _mismatch(f"{spec.name} has shape {tuple(value.shape)}; this network has {spec.shape}")
         return torch.cat([value.reshape(-1) for value in values])
 
     def initial_statistics(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ class FlatModel:
 
     @torch.no_grad()
     def batch_statistics(self, theta_P: Tensor, x_NCHW: Tensor) -> dict[str, Tensor]:
-        """What `observe` sees of a batch, where nothing else is wanted of it."""
+        """What `observe` sees of a batch, without the logits."""
         return self.observe(theta_P, x_NCHW)[1]
 
     def pack(self, statistics: Statistics) -> Tensor:
@@ -194,7 +194,7 @@ class FlatModel:
     def _ordered(self, tensors: Mapping[str, Tensor]) -> Iterator[Tensor]:
         extra = sorted(set(tensors) - {spec.name for spec in self.layout})
         if extra:
-            raise _mismatch(f"{extra[0]} is no parameter of this network")
+            raise _mismatch(f"{extra[0]} is not a parameter of this network")
         for spec in self.layout:
             if spec.name not in tensors:
                 raise _mismatch(f"{spec.name} is missing")
@@ -217,8 +217,8 @@ class _Features(nn.Module):
         return self.network.features(x_NCHW)
 
 
-def _mismatch(what: str) -> UserError:
-    return UserError(what, where="parameters", remedy="take parameters of this very network and image size")
+def _mismatch(problem: str) -> UserError:
+    return UserError(problem, where="parameters", remedy="use parameters of this network and image size")
 
 
 def _layout(module: nn.Module) -> Iterator[TensorSpec]:

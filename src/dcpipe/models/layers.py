@@ -1,4 +1,4 @@
-"""What every layer of a ConvNet makes of its images.
+"""The outputs of every layer of a ConvNet.
 
 Legend: N images, C channels, H W pixels, F features, P parameters.
 """
@@ -12,7 +12,7 @@ from dcpipe.params.network_name import parse
 
 
 class LayeredConvNet(FlatModel):
-    """A ConvNet as a function of its parameters that also tells what its blocks answered."""
+    """A ConvNet as a function of its parameters that also returns the outputs of its blocks."""
 
     def __init__(self, name: str, *, channels: int, image_size: int, classes: int) -> None:
         with torch.device("meta"):

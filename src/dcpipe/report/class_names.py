@@ -1,4 +1,4 @@
-"""Names of a dataset's classes: from its card where the source stated them, else from a table of this package."""
+"""Names of a dataset's classes: from its card where the source states them, else from a table of this package."""
 
 import json
 from functools import cache
@@ -27,7 +27,7 @@ class _Names:
 
 
 def class_names(prepared: Job, card: Card | None) -> tuple[str, ...]:
-    """Names in the order of the labels; none where nobody stated them. `prepared` is the job that made the dataset."""
+    """Names in the order of the labels; none where they are not known. `prepared` is the job that made the dataset."""
     stated = card_fields.facts_of(card or {}).get("classes")
     if stated is not None:
         return tuple(name.text() for name in stated.items())

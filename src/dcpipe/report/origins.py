@@ -1,4 +1,4 @@
-"""Where a number comes from: the jobs behind it, their cards and commands, and whether they still fit together."""
+"""Where a number comes from: the jobs behind it, their cards and commands, and what has changed since."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

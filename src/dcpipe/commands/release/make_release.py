@@ -1,9 +1,9 @@
-"""`dcpipe release`: a synthetic set as a folder that anybody can train on, with what is to be expected of it.
+"""`dcpipe release`: a synthetic set as a folder that anybody can train on, with the accuracy to expect.
 
     set.safetensors         images (N x C x H x W, float32, as networks see them), labels (N, int64; or logits, N x K)
                             and step_size
-    transform.safetensors   what test images must go through: mean and std a channel, or a whitening's mean and matrix
-    images/class-<k>.png    the images of a class, clipped for the eye only
+    transform.safetensors   the transform of test images: mean and std a channel, or a whitening's mean and matrix
+    images/class-<k>.png    the images of a class, clipped for display only
     card.json               protocol, expected accuracy, provenance
     train.py                plain PyTorch that trains on it (augment.py beside it, where the protocol augments)
     README.md, SHA256SUMS
@@ -42,7 +42,7 @@ COLUMNS = 10  # of a class's picture
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What a release is made of."""
+    """The artifacts and jobs that a release is made of."""
 
     scored: Job
     made: Job
@@ -75,10 +75,10 @@ class _Parts:
 
 
 def release(graph: Graph, scored: Job, to: Path) -> str:
-    """Make the folder `to` of the set that a job of the evaluate stage has scored. Returns what is to be expected.
+    """Make the folder `to` of the set that a job of the evaluate stage has scored. Returns the expected accuracy.
 
-    Raises: UserError if the folder exists or the protocol is beyond a plain script; RefusedError if an artifact is
-    not what params and code say now.
+    Raises: UserError if the folder exists or the plain script cannot express the protocol; RefusedError if an
+    artifact was not made by the present params and code.
     """
     release_folder.refuse_existing(to)
     file = f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
@@ -87,14 +87,14 @@ def release(graph: Graph, scored: Job, to: Path) -> str:
     for job, problem in ((made, _other_params(made, graph.root)), (scored, staleness.problem(scored, graph.root))):
         if problem:
             remedy = f"make it with `{job.command.split(' --log ')[0]}`, or restore it with `dvc checkout`"
-            raise RefusedError(f"only what is current is released: {problem}", remedy=remedy)
+            raise RefusedError(f"only current artifacts can be released: {problem}", remedy=remedy)
     parts = _gather(graph, scored, made)
     release_folder.publish(to, _content(parts))
     return parts.expected
 
 
 def _other_params(made: Job, root: Path) -> str | None:
-    """The set's own inputs, such as experts, need not be here."""
+    """The set's own inputs, such as experts, may be absent."""
     problem = staleness.other_params(made, root)
     return problem and f"{made.folder}: {problem}"
 
@@ -131,7 +131,7 @@ def _content(parts: _Parts) -> dict[str, bytes]:
         whitened="matrix" in transform,
         soft=parts.synthetic.is_soft,
         test_shape=f"N x {channels} x {size} x {size}",
-        test=_test_words(parts),
+        test=_test_description(parts),
         expected=parts.expected,
     )
     set_ = {"images": images, "labels": parts.synthetic.labels, "step_size": parts.synthetic.step_size}
@@ -146,7 +146,7 @@ def _content(parts: _Parts) -> dict[str, bytes]:
 
 
 def _rate(parts: _Parts) -> float | None:
-    """The protocol's rate, or the one it found; None: the set's own step size."""
+    """The protocol's rate, or the one chosen by its search; None: the set's own step size."""
     config = parts.protocol.learning_rate
     if config.candidates > 1:
         return parts.scores["learning_rate"].number()
@@ -154,7 +154,7 @@ def _rate(parts: _Parts) -> float | None:
 
 
 def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, bytes]:
-    found = {}
+    pictures = {}
     for label in range(classes):
         own = pixels_NCHW[labels_N == label]
         if len(own):
@@ -162,24 +162,24 @@ def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, 
             picture = io.BytesIO()
             canvas = preview.grid(own, rows, math.ceil(len(own) / COLUMNS))
             Image.fromarray(canvas.numpy()).save(picture, format="PNG")
-            found[f"images/class-{label:0{len(str(classes - 1))}}.png"] = picture.getvalue()
-    return found
+            pictures[f"images/class-{label:0{len(str(classes - 1))}}.png"] = picture.getvalue()
+    return pictures
 
 
-def _test_words(parts: _Parts) -> str:
-    words = parts.scored.wildcards
-    return f"the test images of {words['dataset']}, as `dcpipe test-images {words['dataset']} test.npz` writes them"
+def _test_description(parts: _Parts) -> str:
+    dataset = parts.scored.wildcards["dataset"]
+    return f"the test images of {dataset}, as `dcpipe test-images {dataset} test.npz` writes them"
 
 
 def _card(parts: _Parts) -> Card:
-    words, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
+    wildcards, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
     names = facts_of(parts.cards["data"]).get("classes")
     return {
         "format": release_folder.FORMAT,
-        "dataset": words["dataset"],
-        "method": {"name": words["method"], "label": method.label, "description": method.description},
-        "images_per_class": int(words["ipc"]),
-        "set": int(words["set"]),
+        "dataset": wildcards["dataset"],
+        "method": {"name": wildcards["method"], "label": method.label, "description": method.description},
+        "images_per_class": int(wildcards["ipc"]),
+        "set": int(wildcards["set"]),
         "images": {"shape": list(synthetic.images_NCHW.shape), "are": parts.transform.phrase},
         "labels": "logits whose softmax is the target" if parts.synthetic.is_soft else "classes",
         "classes": parts.classes if names is None else [name.text() for name in names.items()],
@@ -187,15 +187,15 @@ def _card(parts: _Parts) -> Card:
         "network": parts.network,
         "protocol": {"name": parts.scored.wildcards["evaluation"], **asdict(parts.protocol)},
         "expected": {**parts.scores.mapping(), "unit": "percent of the test images", "std_is": "the population's"},
-        "test": {"images": parts.tests, "are": _test_words(parts)},
+        "test": {"images": parts.tests, "are": _test_description(parts)},
         "made_by": {job.stage: job.command.split(" --log ")[0] for job in (parts.made, parts.scored)},
         "cards": parts.cards,
     }
 
 
 def _readme(parts: _Parts) -> str:
-    words, label = parts.made.wildcards, parts.made.section("method", Method).label
-    return f"""# {words["dataset"]} in {len(parts.synthetic.labels)} images ({label})
+    wildcards, label = parts.made.wildcards, parts.made.section("method", Method).label
+    return f"""# {wildcards["dataset"]} in {len(parts.synthetic.labels)} images ({label})
 
 A network trained on these images alone is expected to reach {parts.expected}.
 
@@ -204,7 +204,7 @@ sha256sum --check SHA256SUMS
 python train.py test.npz           # plain PyTorch; needs torch, safetensors, numpy
 ```
 
-`test.npz` holds {_test_words(parts)}: `images` (uint8) and `labels`.
+`test.npz` holds {_test_description(parts)}: `images` (uint8) and `labels`.
 The images in `{SET}` are {parts.transform.phrase}: test images must go through `{TRANSFORM}`, as in `train.py`.
 With dcpipe: `released = dcpipe.load("FOLDER")` is a torch Dataset, and `released.test_transform` what test images need.
 `{CARD}` holds the protocol, every single accuracy and where each byte comes from.
