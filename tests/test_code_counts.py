@@ -18,17 +18,17 @@ from repository import ROOT
 
 PACKAGE = ROOT / "src/dcpipe"
 LIMITS = {  # today's number; the target where it is not reached
-    "casts": 26,  # target: under 10
-    "asserts in the package": 15,  # each needs a noqa: S101; target: under 10
+    "casts": 6,  # target: under 10
+    "asserts in the package": 4,  # each needs a noqa: S101; target: under 10
     "isinstance in distillation/": 3,  # target: under 10
-    "Any": 18,
+    "Any": 17,
     "type: ignore": 4,
     "hasattr": 7,
     "type(...) compared": 0,
     "class patterns in match": 6,
     "noqa other than S101": 21,
     "rules ignored for whole files": 5,
-    "modules of one name": 2,  # target: 0
+    "modules of one name": 0,
     "top-level modules of no listed name": 0,
     "test names of 70 characters or more": 0,  # target: 0
 }

@@ -157,7 +157,7 @@ CASES: list[Case] = [
         "data tiny",
         value("datasets/tiny.yaml", standardise={"kind": "constants", "mean": [0.5] * 3, "std": [0.2] * 3}),
         2,
-        "standardise.mean: has 3 values; images have 1 channel; write one a channel, or kind: from-train",
+        "standardise.mean: has 3 values; images have 1 channel; write one value per channel, or kind: from-train",
         {},
     ),
     (
@@ -244,7 +244,7 @@ CASES: list[Case] = [
         "import-buffers tiny plain no.pt",
         nothing,
         2,
-        "no.pt: there is no such file; give replay_b",
+        "no.pt: this file does not exist; pass replay_b",
         {},
     ),
     (
@@ -272,9 +272,16 @@ CASES: list[Case] = [
         "does not exist; r",
         {},
     ),
-    ("an empty dataset folder", "data birds", birds("birds"), 2, "own/birds/train: there is no such folder; add", OWN),
-    ("no dataset folder", "data birds", birds("fish"), 2, "own/birds: there is no such folder; put a folder a", OWN),
-    ("no place of data", "data birds", birds(), 2, "nothing says where data is kept .*; set DCPIPE_DATA", {}),
+    (
+        "an empty dataset folder",
+        "data birds",
+        birds("birds"),
+        2,
+        "own/birds/train: this folder does not exist; add",
+        OWN,
+    ),
+    ("no dataset folder", "data birds", birds("fish"), 2, "own/birds: this folder does not exist; put one fold", OWN),
+    ("no place of data", "data birds", birds(), 2, "the data folder of data is kept .*; set DCPIPE_DATA", {}),
     ("absent images", "reproduce mtt-cifar10-ipc1", nothing, 2, "own/cifar10: the images of cifar10 are missing", OWN),
     (
         "no validation part",
@@ -317,11 +324,11 @@ CASES: list[Case] = [
         "release tiny mtt --ipc 1 --protocol digits --to out",
         lambda root: shutil.rmtree(root / "artifacts/scores"),
         1,
-        "only what is current is released: .*scores.json: does not exist; make it with `dcpipe evaluate tiny mtt",
+        "only current artifacts can be released: .*scores.json: does not exist; make it with `dcpipe evaluate tiny mtt",
         {},
     ),
     ("a release over a folder", "release tiny mtt --ipc 1 --protocol digits --to params", nothing, 2, "exists alr", {}),
-    ("no artifact", "where nonsense", nothing, 2, "nonsense: no artifact here .*; give a path under artifacts/", {}),
+    ("no artifact", "where nonsense", nothing, 2, "nonsense: no artifact has .*; pass a path under artifacts/", {}),
     ("a target of no stage", "verify tiny --rebuild results/x", nothing, 2, "no stage makes this path; name some", {}),
 ]
 
@@ -416,7 +423,7 @@ def test_a_release_onto_a_full_disk(tiny: Path, answer: Callable[[str], tuple[in
     with mounted(tiny / "out", "size=16k"):
         found, line = answer("release tiny mtt --ipc 1 --protocol digits --to out/mine")
         assert (found, list((tiny / "out").iterdir())) == (2, [])
-    assert "out/mine: cannot be written (No space left on device); nothing was left there; make room" in line
+    assert "out/mine: cannot be written (No space left on device); no file was left there; free some disk space" in line
 
 
 def test_no_write_permission(tiny: Path, answer: Callable[[str], tuple[int, str]]) -> None:

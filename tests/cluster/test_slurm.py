@@ -124,7 +124,7 @@ def test_gpu_check_fails_where_torch_cannot_use_the_allocated_device(slurm: Slur
     command = ("srun", "--partition=gpu", "--gpus=1", "--mem=2000", "dcpipe", "gpu-check")
     done = clone.run(*command, ok=False)
     assert done.returncode == 1
-    assert "an accelerator was promised but torch sees none" in done.stderr
+    assert "the scheduler allocated an accel but torch sees none" in done.stderr
     assert "SLURM job" in Clone(local.path, {**clone.settings, "DCPIPE_DEVICE": "cpu"}).run(*command).stdout
 
 

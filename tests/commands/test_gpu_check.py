@@ -16,7 +16,11 @@ without_accelerator = pytest.mark.skipif(torch.cuda.is_available(), reason="ther
     [
         ({"DCPIPE_DEVICE": ""}, 0, "device: cpu"),
         ({"DCPIPE_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": "0"}, 0, "device: cpu"),
-        ({"DCPIPE_DEVICE": "", "CUDA_VISIBLE_DEVICES": "1"}, 1, "CUDA_VISIBLE_DEVICES=1: an accelerator was promised"),
+        (
+            {"DCPIPE_DEVICE": "", "CUDA_VISIBLE_DEVICES": "1"},
+            1,
+            "CUDA_VISIBLE_DEVICES=1: the scheduler allocated an accel",
+        ),
         ({"DCPIPE_DEVICE": "", "CUDA_VISIBLE_DEVICES": ""}, 0, "the same bits"),
     ],
 )

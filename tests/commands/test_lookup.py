@@ -29,7 +29,7 @@ def test_it_says_what_made_it_and_what_used_it(made: Path) -> None:
     assert "  used by   artifacts/scores/tiny/mtt/ipc1/set0/digits/native" in lines
     assert any(line.startswith("  made from artifacts/experts/tiny/plain/shard1/trajectory.zarr  ") for line in lines)
     (last,) = lookup.find(made, "artifacts/metrics/tiny")
-    assert lookup.lines(made, last)[-1] == "  used by   nothing that is here"
+    assert lookup.lines(made, last)[-1] == "  used by   no artifact on this machine"
 
 
 def test_a_use_of_other_bytes_says_so(tiny: Path) -> None:
@@ -43,5 +43,5 @@ def test_a_use_of_other_bytes_says_so(tiny: Path) -> None:
 
 @pytest.mark.parametrize("text", ["artifacts/nothing", "params/methods/mtt.yaml", "0123", "f" * 64, "/etc/passwd"])
 def test_what_is_no_artifact_is_refused(made: Path, text: str) -> None:
-    with pytest.raises(UserError, match="no artifact here has this path or digest"):
+    with pytest.raises(UserError, match="no artifact has this path or digest"):
         lookup.find(made, text)

@@ -21,5 +21,5 @@ def test_a_plan_counts_what_is_to_run_and_refuses_what_does_not_fit(tiny: Path) 
     lines = plan.lines(found, tiny)
     assert len({len(line) for line in lines[:-1]}) == 1, "columns are in line"
     plan.refuse_full_disk(found, tiny)
-    with pytest.raises(UserError, match=r"up to 1000000000.0 GB will be written, and .* GB are free; make room"):
+    with pytest.raises(UserError, match=r"up to 1000000000.0 GB will be written; .* GB are free; free some disk space"):
         plan.refuse_full_disk([*found, replace(found[0], disk_bytes=10**18)], tiny)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import repository
-from dcpipe.commands.rehearsal import rehearse, shapes, tell
+from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
 from dcpipe.commands.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
 from dcpipe.commands.rehearsal.shapes import Kind
@@ -55,7 +55,7 @@ def _kind(graph: Graph, stage: str) -> Kind:
     ["mct", "tesla-soft", "satm-da", "gm-mdo", "dm", "cafe-dsa"],
 )
 def test_every_family_can_be_tried_without_data(root: Path, methods: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearse, "SHORT_SECONDS", 0.0)  # a few steps are enough where no time is told
+    monkeypatch.setattr(rehearse, "SHORT_SECONDS", 0.0)  # a few steps are enough where no time is answer
     before = repository.bytes_below(root)
     found = _run(_experiment(root, methods))
     assert [one.problem for one in found] == [None] * len(found)
@@ -193,7 +193,7 @@ def test_more_devices_never_take_longer_nor_less_than_the_longest_jobs() -> None
         Rehearsed("c", "distill", 1, 10, 3600.0),
         Rehearsed("d", "evaluate", 6, 1, problem="x"),
     ]
-    hours = [tell.hours_on(rows, count) for count in (1, 2, 8, 64, 10**6)]
+    hours = [rehearsal_table.hours_on(rows, count) for count in (1, 2, 8, 64, 10**6)]
     assert hours[0] == pytest.approx((20 * 360 + 5 * 3636 + 36000) / 3600)
     assert hours == sorted(hours, reverse=True)
     assert hours[1] >= hours[0] / 2
@@ -211,12 +211,18 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
     monkeypatch.setattr(rehearse, "_cost", fails)
     found = _run(_experiment(root, "mtt"))
     kinds = shapes.kinds(Graph(root), "one")
-    text = "\n".join([tell.head(kinds), *(tell.row(one, kinds) for one in found), *tell.total(found, 10**9, (1, 8))])
+    text = "\n".join(
+        [
+            rehearsal_table.head(kinds),
+            *(rehearsal_table.row(one, kinds) for one in found),
+            *rehearsal_table.total(found, 10**9, (1, 8)),
+        ]
+    )
     assert "distill tiny mtt ipc1 2 6 not tried: no room; make some" in " ".join(text.split())
     assert text.endswith("1 GB of artifacts at most\nwithout distill tiny mtt ipc1")
-    told = json.loads(tell.as_json(found, 10**9, (1, 8)))
-    assert set(told["hours"]) == {"1", "8"}
-    assert [replace(one) for one in found] == [Rehearsed(**one) for one in told["kinds"]]
+    answer = json.loads(rehearsal_table.as_json(found, 10**9, (1, 8)))
+    assert set(answer["hours"]) == {"1", "8"}
+    assert [replace(one) for one in found] == [Rehearsed(**one) for one in answer["kinds"]]
 
 
 def test_a_process_apart_tells_the_same_and_holds_nothing_of_another(root: Path) -> None:
@@ -293,5 +299,5 @@ def test_a_rehearsal_that_is_killed_leaves_nothing(root: Path, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])
 def test_devices_are_numbers_above_zero(text: str) -> None:
     with pytest.raises(UserError, match=r"--devices: .* is no list of numbers above 0; write for example 1,8,64"):
-        tell.counts_of(text)
-    assert tell.counts_of("1, 8,64") == (1, 8, 64)
+        rehearsal_table.counts_of(text)
+    assert rehearsal_table.counts_of("1, 8,64") == (1, 8, 64)

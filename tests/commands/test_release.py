@@ -138,7 +138,7 @@ def test_a_flipped_bit_or_a_lost_file_is_named(tiny: Path, subtests: pytest.Subt
             damaged = bytearray(whole)
             damaged[len(damaged) // 2] ^= 1
             (folder / name).write_bytes(damaged)
-            with pytest.raises(CorruptArtifactError, match=f"{name}: is not what was released.*again"):
+            with pytest.raises(CorruptArtifactError, match=f"{name}: was changed after the release.*again"):
                 dcpipe.load(folder)
             (folder / name).unlink()
             with pytest.raises(CorruptArtifactError, match=f"{name}: is missing"):
@@ -151,14 +151,14 @@ def test_an_added_file_does_not_matter_and_another_folder_is_no_release(tiny: Pa
     folder = released(tiny)
     (folder / "notes.txt").write_text("mine")
     assert len(dcpipe.load(str(folder))) == 10
-    with pytest.raises(UserError, match="is no released set"):
+    with pytest.raises(UserError, match="is not a released set"):
         dcpipe.load(tiny / "params")
 
 
 def test_only_uint8_images_of_the_right_size_are_transformed(tiny: Path) -> None:
     found = dcpipe.load(released(tiny))
     for wrong in (torch.zeros(1, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8), np.zeros((9, 8), dtype=np.uint8)):
-        with pytest.raises(UserError, match="takes uint8 images of 1x8x8"):
+        with pytest.raises(UserError, match="images must be uint8 of 1x8x8"):
             found.test_transform(wrong)
 
 
@@ -167,8 +167,8 @@ def test_a_release_is_refused_before_anything_is_written(tiny: Path) -> None:
     (tiny / "there").mkdir()
     refusals: list[tuple[Job, str, str]] = [
         (graph.job("evaluate", **SCORED), "there", "exists already"),
-        (graph.job("evaluate", **{**SCORED, "network": "mlp"}), "new", "no mlp"),
-        (graph.job("evaluate", **{**SCORED, "evaluation": "digits-flat-minimum"}), "new", "SGD alone"),
+        (graph.job("evaluate", **{**SCORED, "network": "mlp"}), "new", "cannot build mlp"),
+        (graph.job("evaluate", **{**SCORED, "evaluation": "digits-flat-minimum"}), "new", "only train by plain SGD"),
     ]
     for job, to, said in refusals:
         with pytest.raises(UserError, match=said):

@@ -46,7 +46,7 @@ def test_a_strategy_is_its_families_in_order() -> None:
 
 @pytest.mark.parametrize("strategy", ["crop_shear", "flip_flip", "", "Crop"])
 def test_a_strategy_that_means_nothing_is_the_users_mistake(strategy: str) -> None:
-    with pytest.raises(UserError, match=r"augmentation strategy.*(no augmentation family|named twice)"):
+    with pytest.raises(UserError, match=r"augmentation strategy.*(not an augmentation family|named twice)"):
         augment.parse(strategy)
 
 

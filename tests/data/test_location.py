@@ -42,7 +42,7 @@ def test_a_single_root_wins_over_the_variable_and_that_over_the_data_root(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "cifar10: nothing says where data is kept on this machine; set DCPIPE_DATA"),
+        (None, "cifar10: the data folder of this machine is not set; set DCPIPE_DATA"),
         ("dataroot: /a\n", "local.yaml: unknown key dataroot"),
         ("roots: /a\n", "local.yaml: roots must map names to folders"),
         ("data_root: 3\n", "local.yaml: 3 is not a path"),

@@ -82,11 +82,11 @@ def test_what_cannot_be_fetched_names_the_files_and_their_place(
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.delenv("no_proxy", raising=False)
     line = refused(shop, kind)
-    assert line.startswith(f"{shop.data / kind}: could not fetch {kind}")
+    assert line.startswith(f"{shop.data / kind}: cannot download {kind}")
     assert {"mnist": "train-images-idx3-ubyte.gz", "svhn": "test_32x32.mat", "cifar10": "cifar-10-python.tar.gz"}[
         kind
     ] in line
-    assert "by hand (from http" in line
+    assert "by hand from http" in line
 
 
 def test_a_file_not_the_publishers_is_named_with_the_line_that_pins_it(shop: Workshop) -> None:
@@ -94,7 +94,7 @@ def test_a_file_not_the_publishers_is_named_with_the_line_that_pins_it(shop: Wor
     shop.dataset("own", base="svhn", source={"kind": "svhn", "digest": ANY})
     line = refused(shop, "svhn")
     assert line.startswith(f"{shop.data}/svhn/train_32x32.mat: is not the publisher's file")
-    assert f"`digest: {shop.digest('own')}`" in line
+    assert f"source.digest to {shop.digest('own')}" in line
 
 
 def test_a_digest_that_differs_is_refused_naming_both(shop: Workshop) -> None:
@@ -128,11 +128,11 @@ def test_damaged_and_misshapen_idx_files_are_refused(shop: Workshop) -> None:
     packed = shop.data / "mnist" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     whole = packed.read_bytes()
     packed.write_bytes(whole[: len(whole) // 2])
-    assert f"{packed}: does not unpack" in refused(shop, "own")
+    assert f"{packed}: cannot be unpacked" in refused(shop, "own")
     content = gzip.decompress(whole)
     packed.write_bytes(gzip.compress(struct.pack(">IIII", 0x803, 80, 14, 14) + content[16 : 16 + 80 * 14 * 14]))
     shop.pinned("own", {"kind": "mnist"}, base="mnist")
-    assert "holds images of 1x14x14 instead of 1x28x28" in refused(shop, "own")
+    assert "images are 1x14x14; params state 1x28x28" in refused(shop, "own")
 
 
 def test_mnist_without_its_packed_files_has_no_published_sum(shop: Workshop) -> None:
@@ -140,14 +140,14 @@ def test_mnist_without_its_packed_files_has_no_published_sum(shop: Workshop) -> 
     packed = shop.data / "mnist" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     packed.unlink()
-    assert f"{packed}: the publisher states the sum of this file" in refused(shop, "mnist")
+    assert f"{packed}: only the unpacked file exists" in refused(shop, "mnist")
 
 
 def test_tiny_imagenet_is_compared_with_its_published_counts(shop: Workshop) -> None:
     publishers.tiny_imagenet(shop.data / "tiny-imagenet")
     line = refused(shop, "tiny-imagenet")
-    assert "has 2 train images, and was published with 500 (and 199 more classes)" in line
-    assert "`digest: sha256:" in line
+    assert "has 2 train images; the publisher states 500 (and 199 more classes)" in line
+    assert "source.digest to sha256:" in line
 
 
 def test_every_flaw_of_tiny_imagenet_is_counted(shop: Workshop) -> None:
@@ -157,21 +157,21 @@ def test_every_flaw_of_tiny_imagenet_is_counted(shop: Workshop) -> None:
     (place / "val" / "val_annotations.txt").write_text("".join(lines[2:]) + "no_such.JPEG\t" + wnids[0] + "\n")
     (place / "train" / wnids[4]).rename(place / "elsewhere")
     line = refused(shop, "tiny-imagenet")
-    assert f"{place}/train/{wnids[4]}: there is no such folder (and" in line
+    assert f"{place}/train/{wnids[4]}: this folder does not exist (and" in line
     (place / "wnids.txt").write_text("\n".join(wnids[:199]))
-    assert f"{place}/wnids.txt: names 199 classes instead of 200" in refused(shop, "tiny-imagenet")
+    assert f"{place}/wnids.txt: names 199 classes; Tiny ImageNet has 200" in refused(shop, "tiny-imagenet")
 
 
 def test_imagenet_names_missing_classes_and_a_flat_validation_folder(shop: Workshop) -> None:
     publishers.imagenet(shop.data / "imagenet", [0, 217, 482])
-    assert f"{shop.data}/imagenet/train/{WNIDS[491]}: there is no such folder (and 13 more" in refused(
+    assert f"{shop.data}/imagenet/train/{WNIDS[491]}: this folder does not exist (and 13 more" in refused(
         shop, "imagenette"
     )
     val = shop.data / "imagenet" / "val"
     for file in list(val.rglob("*.JPEG")):
         file.rename(val / file.name)
         (val / file.parent.name).rmdir()
-    assert f"{val}: holds no class folders" in refused(shop, "imagenette")
+    assert f"{val}: has no class folders" in refused(shop, "imagenette")
 
 
 def _text_file(place: Path) -> None:
@@ -224,15 +224,15 @@ def _nothing(place: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "where", "said"),
     [
-        (_text_file, "birds/b/readme.txt", "is not an image (by its name)"),
-        (_empty_class, "birds/c", "holds no image"),
+        (_text_file, "birds/b/readme.txt", "does not have the name of an image file"),
+        (_empty_class, "birds/c", "contains no image"),
         (_two_truncated, "birds/a/1.png", "(and 1 more, see the log)"),
         (_not_an_image, "birds/a/0.jpg", "cannot be read as an image (cannot identify"),
         (_sixteen_bits, "birds/a/0.png", "more than 8 bits"),
-        (_a_dot, "birds/b/1.png", "has 30x3 pixels: fewer than half of image_size, 8; mend or remove it"),
-        (_one_class_less, "birds", "holds 2 class folders, and the params say 3"),
-        (_its_own_test_part, "birds", "write `test_per_class: null`"),
-        (_nothing, "birds", "holds 0 class folders"),
+        (_a_dot, "birds/b/1.png", "has 30x3 pixels: less than half of image_size 8; fix or remove it"),
+        (_one_class_less, "birds", "has 2 class folders; params state 3"),
+        (_its_own_test_part, "birds", "set split.test_per_class to null"),
+        (_nothing, "birds", "has 0 class folders"),
     ],
 )
 def test_a_spoilt_folder_is_named(shop: Workshop, spoil: Callable[[Path], None], where: str, said: str) -> None:
@@ -246,20 +246,22 @@ def test_a_spoilt_folder_is_named(shop: Workshop, spoil: Callable[[Path], None],
 
 def test_a_folder_that_is_not_there_and_one_without_its_test_part(shop: Workshop) -> None:
     shop.folder("birds")
-    assert f"{shop.data}/birds: there is no such folder; put a folder a class there, or birds.npz" in refused(
+    assert f"{shop.data}/birds: this folder does not exist; put one folder per class there, or birds.npz" in refused(
         shop, "birds"
     )
     publishers.tree(shop.data / "birds" / "train", CLASSES)
-    assert f"{shop.data}/birds/test: there is no such folder" in refused(shop, "birds")
+    assert f"{shop.data}/birds/test: this folder does not exist" in refused(shop, "birds")
     publishers.tree(shop.data / "birds" / "test", ["a", "b", "d"])
-    assert "train/ and test/ do not both have c" in refused(shop, "birds")
+    assert "the class folder c is in only one of train/ and test/" in refused(shop, "birds")
 
 
 def test_a_split_too_large_for_a_class_is_refused_before_images_are_read(shop: Workshop) -> None:
     publishers.tree(shop.data / "birds", CLASSES)
     (shop.data / "birds" / "b" / "0.png").write_bytes(b"never read")
     shop.folder("birds", test_per_class=4)
-    told = "params/datasets/birds.yaml: split: the split needs 5 images a class, and class a has 4; lower a count of it"
+    told = (
+        "params/datasets/birds.yaml: split: the split needs 5 images per class; class a has 4; lower one of its counts"
+    )
     assert refused(shop, "birds").startswith(told)
 
 
@@ -269,10 +271,10 @@ PIXELS, LABELS = publishers.images(2, 3, 8, 3)
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"images": PIXELS / 255.0, "labels": LABELS}, "images holds float64 instead of uint8"),
-        ({"images": PIXELS[:, :2], "labels": LABELS}, "images has the shape 6x2x8x8"),
-        ({"images": PIXELS, "labels": LABELS[:4]}, "6 whole numbers are needed"),
-        ({"images": PIXELS, "labels": LABELS / 2}, "labels is 6 of float64"),
+        ({"images": PIXELS / 255.0, "labels": LABELS}, "images is float64; images must be uint8"),
+        ({"images": PIXELS[:, :2], "labels": LABELS}, "images has shape 6x2x8x8"),
+        ({"images": PIXELS, "labels": LABELS[:4]}, "there are 6 images"),
+        ({"images": PIXELS, "labels": LABELS / 2}, "labels has shape 6 and type float64"),
         ({"images": PIXELS, "labels": LABELS + 1}, "some images have the label 3"),
         ({"images": PIXELS, "labels": LABELS // 2}, "no image has the label 2"),
         ({"images": np.array([{}] * 6, dtype=object), "labels": LABELS}, "the array images cannot be read"),

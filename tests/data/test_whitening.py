@@ -135,5 +135,5 @@ def test_no_eps_or_no_images_is_the_users_mistake(digits: Tensor, fit: Callable[
         with pytest.raises(UserError, match="positive eps"):
             fit(digits, eps)
     for rows in (0, 1):
-        with pytest.raises(UserError, match="no covariance"):
+        with pytest.raises(UserError, match="a covariance needs 2"):
             fit(digits[:rows], EPS)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import repository
 from dcpipe.data import store
-from dcpipe.distillation import guard, synthetic_set
+from dcpipe.distillation import finite_check, synthetic_set
 from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.averaging.averaging_config import NoAveraging
 from dcpipe.distillation.coordinates.coordinates_config import AllCoordinates
@@ -231,17 +231,17 @@ def test_a_non_finite_number_stops_the_run_naming_iteration_and_tensor(tensor: s
 @pytest.mark.parametrize("name", ["matching_loss", "image_gradient", "step_size_gradient"])
 def test_one_bad_number_anywhere_is_enough(name: str, bad: float) -> None:
     good = {"matching_loss": torch.ones(()), "image_gradient": torch.ones(2, 3), "step_size_gradient": torch.ones(())}
-    guard.refuse_non_finite(4, **good)
+    finite_check.refuse_non_finite(4, **good)
     good[name].view(-1)[-1] = bad
     with pytest.raises(NonFiniteError, match=f"^iteration 4: {name.replace('_', ' ')} is not finite; "):
-        guard.refuse_non_finite(4, **good)
+        finite_check.refuse_non_finite(4, **good)
 
 
 @pytest.mark.parametrize("step_size", [0.0, -0.0, -1e-300, float("nan")])
 def test_a_step_size_of_zero_or_less_is_refused(step_size: float) -> None:
-    guard.refuse_bad_step_size(0, torch.tensor(5e-324, dtype=torch.float64))
+    finite_check.refuse_bad_step_size(0, torch.tensor(5e-324, dtype=torch.float64))
     with pytest.raises(NonFiniteError, match=r"^iteration 7: the step size would become "):
-        guard.refuse_bad_step_size(7, torch.tensor(step_size, dtype=torch.float64))
+        finite_check.refuse_bad_step_size(7, torch.tensor(step_size, dtype=torch.float64))
 
 
 def test_a_set_reads_back_as_it_was_written(made: Path, tmp_path: Path) -> None:

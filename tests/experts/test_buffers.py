@@ -157,14 +157,16 @@ def test_imported_and_trained_are_never_taken_for_each_other(imported: Path, mon
     assert str(imported) not in card
     assert not (imported / job.costs).exists(), "what training cost is not known"
     for act in (lambda: execute(job, imported), lambda: verify.rebuild(job, imported)):
-        with pytest.raises(UserError, match=r"nothing/buffers/tiny/public: these experts are imported, and no "):
+        with pytest.raises(
+            UserError, match=r"nothing/buffers/tiny/public: these experts are imported, and there is no "
+        ):
             act()
     assert verify.verify(job, imported, {}).problem is None
     _pin(imported, NOTHING)
     assert "params/experts/public.yaml origin.digest" in str(staleness.problem(_shard(imported, 0), imported))
     (imported / "params/experts/public.yaml").write_text("base: plain\n")
     assert "other params" in str(staleness.problem(_shard(imported, 0), imported))
-    with pytest.raises(UserError, match=r"^params/experts/plain\.yaml: origin\.kind: says that .* are trained here"):
+    with pytest.raises(UserError, match=r"^params/experts/plain\.yaml: origin\.kind: is not `imported`"):
         list(import_files(Graph(imported), "tiny", "public", sorted((imported / "files").iterdir())))
 
 
@@ -205,8 +207,8 @@ def test_a_crafted_file_runs_nothing_and_is_refused_in_one_line(form: str, root:
     told = _refusal(root, [path])
     assert not mark.exists()
     assert told == (
-        f"{path}: is damaged, or holds something other than lists of tensors; nothing in it was run; "
-        "get the publisher's file again"
+        f"{path}: is damaged, or contains something other than lists of tensors; no code in it was run; "
+        "download the publisher's file again"
     )
     read(path)
     assert mark.exists(), "it would have run"
@@ -243,14 +245,14 @@ WHERE = "replay_buffer_0.pt: expert 1, checkpoint 2, tensor 0 (blocks.0.conv.wei
 DAMAGED: dict[str, tuple[Callable[[Experts], object], str]] = {
     "another shape": (
         lambda e: _with(e, 2, 0, lambda t: t[:16]),
-        WHERE + "has shape (16, 1, 3, 3), and in convnet2-w32 (32, 1, 3, 3); ",
+        WHERE + "has shape (16, 1, 3, 3); convnet2-w32 has (32, 1, 3, 3); ",
     ),
-    "float64": (lambda e: _with(e, 2, 0, Tensor.double), WHERE + "holds float64 instead of float32; "),
+    "float64": (lambda e: _with(e, 2, 0, Tensor.double), WHERE + "is float64; experts must be float32; "),
     "a number": (lambda e: _with(e, 2, 0, Tensor.tolist), WHERE + "is not a tensor of numbers; "),
     "sparse": (lambda e: _with(e, 2, 0, Tensor.to_sparse), WHERE + "is not a tensor of numbers; "),
     "fewer tensors": (
         lambda e: [e[0], [tensors[1:] for tensors in e[1]]],
-        "replay_buffer_0.pt: expert 1, checkpoint 0: has 9 tensors, and convnet2-w32 has 10; ",
+        "replay_buffer_0.pt: expert 1, checkpoint 0: has 9 tensors; convnet2-w32 has 10; ",
     ),
     "fewer epochs": (
         lambda e: [expert[:4] for expert in e],
@@ -258,9 +260,9 @@ DAMAGED: dict[str, tuple[Callable[[Experts], object], str]] = {
     ),
     "fewer experts": (
         lambda e: e[:1],
-        "params/experts/plain.yaml: overrides.tiny.count: 2 experts are asked for, and the files hold 1; ",
+        "params/experts/plain.yaml: overrides.tiny.count: is 2; the files contain 1 experts; ",
     ),
-    "one live network": (_alias, "replay_buffer_0.pt: expert 0: its first and last checkpoints are equal: nothing of "),
+    "one live network": (_alias, "replay_buffer_0.pt: expert 0: its first and last checkpoints are equal, so no path "),
     "no list": (lambda e: {"experts": e}, "/replay_buffer_0.pt: is not a list of experts; "),
     "no checkpoints": (lambda e: [e[0][0][0]], "replay_buffer_0.pt: expert 0: is not a list of checkpoints; "),
     "no tensors": (lambda e: [e[0][0]], "replay_buffer_0.pt: expert 0, checkpoint 0: is not a list of tensors; "),
@@ -276,7 +278,7 @@ def test_what_is_not_as_the_params_say_is_refused_by_its_place(name: str, root: 
 
 def test_values_that_are_not_finite_end_the_import_at_their_shard(root: Path, recorded: Experts) -> None:
     path = _save(root / "files", "replay_buffer_0.pt", _with(recorded, 2, 0, lambda tensor: tensor * torch.inf))
-    with pytest.raises(UserError, match=r"^replay_buffer_0\.pt: expert 1, checkpoint 2: holds values that are not fin"):
+    with pytest.raises(UserError, match=r"^replay_buffer_0\.pt: expert 1, checkpoint 2: has values that are not fin"):
         _import(root, [path])
     assert staleness.problem(_shard(root, 0), root) is None, "the first shard is whole"
     assert not list((root / _shard(root, 1).folder).glob("*"))
@@ -286,14 +288,14 @@ def test_a_truncated_file_a_missing_one_and_one_given_twice_are_refused(root: Pa
     path = _save(root / "files", "replay_buffer_0.pt", recorded)
     for files, told in (
         ([path, path], r"^replay_buffer_0\.pt: two files have this name; "),
-        ([path.with_name("replay_buffer_1.pt")], r"replay_buffer_1\.pt: there is no such file; "),
+        ([path.with_name("replay_buffer_1.pt")], r"replay_buffer_1\.pt: this file does not exist; "),
     ):
         with pytest.raises(UserError, match=told):
             list(import_files(Graph(root), "tiny", "plain", files))
     path.write_bytes(path.read_bytes()[:-100])
-    assert "replay_buffer_0.pt: is damaged, or holds something other" in _refusal(root, [path])
+    assert "replay_buffer_0.pt: is damaged, or contains something other" in _refusal(root, [path])
     path.write_bytes(b"")
-    assert "replay_buffer_0.pt: is damaged, or holds something other" in _refusal(root, [path])
+    assert "replay_buffer_0.pt: is damaged, or contains something other" in _refusal(root, [path])
 
 
 @pytest.mark.slow
@@ -337,9 +339,7 @@ def test_the_stage_takes_the_files_from_the_data_root_to_the_same_bytes(
         assert verify.rebuild(_shard(imported, shard), imported).problem is None
     assert [_bytes(imported, shard) for shard in range(2)] == before
     (place / "replay_buffer_10.pt").unlink()
-    with pytest.raises(
-        UserError, match=r"buffers/tiny/public: the files have the digest sha256:\w+, and the params say"
-    ):
+    with pytest.raises(UserError, match=r"buffers/tiny/public: the files have the digest sha256:\w+; params state"):
         execute(_shard(imported, 0), imported)
 
 
@@ -359,6 +359,6 @@ def test_a_shard_beyond_what_the_files_hold_is_refused(
     pinned = (root / "params/experts/public.yaml").read_text()
     (root / "params/experts/public.yaml").write_text(pinned + "overrides: {tiny: {count: 4}}\n")
     with pytest.raises(
-        UserError, match="the files hold 0 of the 1 experts of this shard; give all files, or lower count"
+        UserError, match="the files contain 0 of the 1 experts of this shard; pass all files, or lower count"
     ):
         execute(_shard(root, 3), root)

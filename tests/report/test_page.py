@@ -157,19 +157,19 @@ def test_the_protocol_says_which_rates_were_searched_and_chosen(made: Path, root
     assert "chosen on validation images" not in (made / "results/two/report.html").read_text()
 
 
-def test_a_set_mostly_beyond_the_screen_is_squeezed_image_by_image(tmp_path: Path) -> None:
+def test_a_set_mostly_beyond_the_screen_is_adjusted_image_by_image(tmp_path: Path) -> None:
     """Its mean is middle grey and 2.5 deviations span half the screen; one that a screen can show is left alone."""
     ramp = torch.linspace(-1.0, 1.0, 64).view(1, 1, 8, 8)
-    for scale, squeezed in ((8.0, True), (0.1, False)):
+    for scale, adjusted in ((8.0, True), (0.1, False)):
         images = torch.cat([scale * ramp + 0.5, 3 * scale * ramp + 0.5])
         path = tmp_path / f"{scale}.safetensors"
         synthetic_set.save(path, SyntheticSet(images, torch.tensor([0, 1]), torch.tensor(0.01)))
         found = pictures.picture(path, Identity(), 2**10)
-        assert found.squeezed is squeezed
+        assert found.adjusted is adjusted
         drawn = [
             np.asarray(Image.open(io.BytesIO(base64.b64decode(strip.uri.split(",")[1])))) for strip in found.strips
         ]
-        if squeezed:
+        if adjusted:
             assert np.array_equal(drawn[0], drawn[1])  # each by its own deviation
             expected = (ramp / (5 * ramp.std(correction=0)) + 0.5)[0, 0] * 255
             np.testing.assert_allclose(drawn[0], expected.numpy(), atol=0.51)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Dataset distillation as a workflow: a large image dataset becomes a tiny synthetic one.\n\n"
     "Start with `dcpipe plan digits` (what would run, and what it costs), then `dcpipe run digits`, or "
-    "`snakemake --cores all` for the same in parallel. Words such as digits or mtt are names of files in params/.",
+    "`snakemake --cores all` for the same in parallel. Names such as digits or mtt are names of files in params/.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -70,7 +70,7 @@ def _say_version(asked: bool) -> None:
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", help="Say which dcpipe this is.", callback=_say_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:
     global _debug  # noqa: PLW0603 (one command line, one setting)
@@ -79,7 +79,7 @@ def _common(
 
 
 def graph_of(experiment: str) -> "tuple[Graph, str]":
-    """The graph that knows an experiment, here or in a file elsewhere, and the experiment's name in it."""
+    """The graph of an experiment, of params/experiments or of another file, and the experiment's name."""
     from dcpipe.params import outside
     from dcpipe.workflow.graph import Graph
 
@@ -105,8 +105,8 @@ def log_to(path: Path | None) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             handler = logging.FileHandler(path, mode="a")
         except OSError as error:
-            what = f"the log cannot be written ({error.strerror})"
-            raise UserError(what, where=str(path), remedy="name another file with --log") from error
+            problem = f"the log cannot be written ({error.strerror})"
+            raise UserError(problem, where=str(path), remedy="choose another file with --log") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
 
@@ -128,24 +128,24 @@ def main() -> NoReturn:
 
 
 def explained(error: BaseException) -> tuple[str | None, int]:
-    """What to say of an error, and the exit code: 2 for the user's mistake, 1 for a failure."""
+    """The message of an error, and the exit code: 2 for the user's mistake, 1 for a failure."""
     match error:
         case typer.Exit():
-            found: tuple[str | None, int] = None, error.exit_code
+            message: tuple[str | None, int] = None, error.exit_code
         case DcpipeError():
-            found = str(error), error.exit_code
+            message = str(error), error.exit_code
         case Interrupted():
-            found = "stopped; the state is saved, and the same command continues from it", error.exit_code
+            message = "stopped; the state is saved, and the same command continues from it", error.exit_code
         case OSError():
-            found = f"{error.filename or 'the system'}: {error.strerror or error}; nothing was published", 1
+            message = f"{error.filename or 'the system'}: {error.strerror or error}; nothing was published", 1
         case ModuleNotFoundError(name=str(name)) if not name.startswith("dcpipe"):
-            found = f"{name} is not installed; pip install it, or run `make run`, which sets everything up", 2
+            message = f"{name} is not installed; pip install it, or run `make run`, which sets everything up", 2
         case _ if hasattr(error, "format_message"):  # typer's usage errors
-            found = f"{error.format_message().rstrip('.')} (see `dcpipe --help`)", 2
+            message = f"{error.format_message().rstrip('.')} (see `dcpipe --help`)", 2
         case _:
-            first = (str(error).strip() or "it says nothing").splitlines()[0]
-            found = f"{type(error).__name__}: {first}; this is a defect: `dcpipe --debug ...` shows where", 1
-    return found
+            first = (str(error).strip() or "without a message").splitlines()[0]
+            message = f"{type(error).__name__}: {first}; this is a defect: `dcpipe --debug ...` shows where", 1
+    return message
 
 
 def say(message: str) -> None:

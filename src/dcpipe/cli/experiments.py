@@ -1,4 +1,4 @@
-"""Whole experiments without an engine, and experts from elsewhere."""
+"""Whole experiments without an engine, and published experts."""
 
 import sys
 from pathlib import Path
@@ -75,7 +75,7 @@ def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, lo
 def reproduce(
     row: Annotated[str | None, typer.Argument(help="METHOD-DATASET-ipcN, as in mtt-cifar10-ipc1.")] = None,
     rows: Annotated[bool, typer.Option("--list", help="Which rows papers print, and what each row prints.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would run and cost.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print what would run and what it would cost.")] = False,
     sets: Annotated[int, typer.Option("--sets", min=1, help="Synthetic sets, each from its own seed.")] = 1,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="A file of params/evaluations; without it, the literature's.")
@@ -83,7 +83,7 @@ def reproduce(
     budget: Budget = None,
     log: Log = None,
 ) -> None:
-    """Run one row of one paper, as its preset has it: says what it costs, then runs what is not current.
+    """Run one row of one paper, as its preset has it: prints the cost, then runs what is not current.
 
     Example: dcpipe reproduce mtt-cifar10-ipc1 --plan
     """
@@ -114,7 +114,7 @@ def import_buffers(
     files: Annotated[list[Path], typer.Argument(help="replay_buffer_*.pt")],
     log: Log = None,
 ) -> None:
-    """Import published experts instead of training them; downstream stages take them as they are.
+    """Import published experts instead of training them; later stages use them like trained ones.
 
     Example: dcpipe import-buffers cifar10-zca published replay_buffer_*.pt
     """

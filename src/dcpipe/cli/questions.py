@@ -50,7 +50,7 @@ def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
 @app.command("rehearse", rich_help_panel=PANEL)
 def rehearse_(
     experiment: AnyExperiment = DEFAULT_EXPERIMENT,
-    devices: Annotated[str, typer.Option("--devices", help="For how many devices hours are told.")] = "1,8,64",
+    devices: Annotated[str, typer.Option("--devices", help="Numbers of devices to print the hours for.")] = "1,8,64",
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="For programs; the table goes to standard error.")] = False,
 ) -> None:
@@ -59,18 +59,20 @@ def rehearse_(
     It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
     """
     from dcpipe.commands import plan as planning
-    from dcpipe.commands.rehearsal import rehearse, shapes, tell
+    from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
 
-    counts = tell.counts_of(devices)
+    counts = rehearsal_table.counts_of(devices)
     graph, name = graph_of(experiment)
     kinds = shapes.kinds(graph, name)
     disk = planning.disk_bytes(graph, graph.jobs(name))
-    found = []
-    typer.echo(tell.head(kinds), err=as_json)
+    results = []
+    typer.echo(rehearsal_table.head(kinds), err=as_json)
     for one in rehearse.run(graph, kinds, steps=steps):
-        found.append(one)
-        typer.echo(tell.row(one, kinds), err=as_json)
-    say_lines([tell.as_json(found, disk, counts)] if as_json else tell.total(found, disk, counts))
+        results.append(one)
+        typer.echo(rehearsal_table.row(one, kinds), err=as_json)
+    say_lines(
+        [rehearsal_table.as_json(results, disk, counts)] if as_json else rehearsal_table.total(results, disk, counts)
+    )
 
 
 @app.command(rich_help_panel=PANEL)
@@ -78,7 +80,7 @@ def status(
     experiment: AnyExperiment = DEFAULT_EXPERIMENT,
     jobs: Annotated[bool, typer.Option("--jobs", help="Every job, and why it is not done.")] = False,
 ) -> None:
-    """Say what of an experiment is done, running, stale (made otherwise than params and code say now) or missing.
+    """Say what of an experiment is done, running, stale (made by other params, code or inputs) or missing.
 
     Example: dcpipe status digits --jobs
     """
@@ -97,8 +99,8 @@ def where(
     """
     from dcpipe.commands import lookup
 
-    for found in lookup.find(ROOT, artifact):
-        say_lines(lookup.lines(ROOT, found))
+    for match in lookup.find(ROOT, artifact):
+        say_lines(lookup.lines(ROOT, match))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -114,7 +116,7 @@ def methods() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> None:
-    """Print what a shell needs to complete dcpipe's words; `dcpipe --install-completion` puts it in its place.
+    """Print the script by which a shell completes dcpipe commands; `dcpipe --install-completion` installs it.
 
     Example: dcpipe completion bash >> ~/.bashrc
     """
@@ -125,7 +127,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> 
 
 @app.command("gpu-check", rich_help_panel=PANEL)
 def gpu_check() -> None:
-    """Say which device a job would compute on here, and try it: fails where a promised one cannot be used.
+    """Say which device a job would compute on here, and try it: fails if an allocated one cannot be used.
 
     Example: dcpipe gpu-check (on a cluster: srun --gpus=1 dcpipe gpu-check)
     """

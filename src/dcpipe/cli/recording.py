@@ -1,4 +1,4 @@
-"""What Snakemake and DVC are told: record, adopt, verify, and the graph compiled for them."""
+"""Verbs about Snakemake and DVC: record, adopt, verify, and the graph compiled for both."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def record(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     after_run: Annotated[bool, typer.Option("--after-run", hidden=True)] = False,
 ) -> None:
-    """Record a complete run in DVC; refuses anything it cannot vouch for.
+    """Record a complete run in DVC; refuses if it cannot confirm that every artifact is right.
 
     Example: dcpipe record digits
     """
@@ -39,10 +39,11 @@ def record(
 def adopt(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     finished: Annotated[
-        bool, typer.Option("--finished", help="Of an incomplete experiment: what is finished, each byte compared.")
+        bool,
+        typer.Option("--finished", help="Of an incomplete experiment: only finished jobs; every byte is compared."),
     ] = False,
 ) -> None:
-    """After DVC moved files, or rules were written anew: settle Snakemake's provenance and make the views.
+    """After DVC moved files, or rules were written again: settle Snakemake's provenance and make the views.
 
     Example: dvc checkout && dcpipe adopt
     """
@@ -75,7 +76,7 @@ def verify(
     from dcpipe.workflow.graph import Graph
 
     if rebuild is not None and reference is not None:
-        raise UserError("--rebuild and --reference exclude each other", where="dcpipe verify", remedy="give one")
+        raise UserError("--rebuild and --reference exclude each other", where="dcpipe verify", remedy="use one of them")
     graph = Graph(ROOT)
     if rebuild is not None:
         findings = [verifying.rebuild(graph.maker(rebuild), ROOT)]
@@ -90,7 +91,7 @@ def verify(
     for finding in shown:
         if finding.problem or finding.note:
             typer.echo(f"{finding.job}: {'; '.join(filter(None, (finding.problem, finding.note)))}")
-    typer.echo(f"{len(findings) - len(wrong)} of {len(findings)} artifacts are what they should be")
+    typer.echo(f"{len(findings) - len(wrong)} of {len(findings)} artifacts have the right bytes")
     if wrong:
         raise typer.Exit(1)
 
@@ -99,7 +100,7 @@ def verify(
 def reference_(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Write it there; not given: benchmarks/results/NAME-digests.json.")
+        Path | None, typer.Option("--to", help="Write it there; default: benchmarks/results/NAME-digests.json.")
     ] = None,
     note: Annotated[str, typer.Option("--note", help="A line on the machine that made it, for readers.")] = "",
 ) -> None:
@@ -124,14 +125,16 @@ def plots_page_() -> None:
     """
     from dcpipe.engines import plots_page
 
-    typer.echo(f"wrote {plots_page.install(ROOT).relative_to(ROOT)}; dvc plots show and diff take it from now on")
+    typer.echo(f"wrote {plots_page.install(ROOT).relative_to(ROOT)}; dvc plots show and diff use it from now on")
 
 
 @graph_app.command("export")
 def graph_export(
     experiment: Annotated[
         str | None,
-        typer.Argument(help="A file of params/experiments; not given: the default, and those written before."),
+        typer.Argument(
+            help="A file of params/experiments; default: the default experiment, and those exported before."
+        ),
     ] = None,
 ) -> None:
     """Write an experiment's dvc.yaml (one stage a job), and code_identity.yaml.

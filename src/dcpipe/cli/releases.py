@@ -1,4 +1,4 @@
-"""Handing a set on: a folder that works without dcpipe, and the test images for whoever tries it."""
+"""Releasing a set: a folder that works without dcpipe, and the test images to try it with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +19,12 @@ def release(
     network: Network = "native",
     set_: Set = 0,
     to: Annotated[
-        Path | None, typer.Option("--to", help="The folder to make; releases/DATASET-METHOD-ipcN-setM without it.")
+        Path | None, typer.Option("--to", help="The folder to make; default: releases/DATASET-METHOD-ipcN-setM.")
     ] = None,
 ) -> None:
     """Make a folder of an evaluated set that others can train on without dcpipe.
 
-    Images, labels, step size, what test images must go through, pictures, a card with the expected accuracy, sums,
+    Images, labels, step size, the transform of test images, pictures, a card with the expected accuracy, sums,
     and a plain PyTorch script. `dcpipe.load(FOLDER)` reads it in Python.
 
     Example: dcpipe release digits mtt --ipc 1 --protocol digits --to digits-mtt-ipc1
@@ -33,9 +33,11 @@ def release(
     from dcpipe.workflow.graph import Graph
 
     graph = Graph(ROOT)
-    words: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
+    wildcards: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
     folder = to or Path("releases", f"{dataset}-{method}-ipc{ipc}-set{set_}")
-    expected = make_release.release(graph, graph.job("evaluate", **words, evaluation=protocol, network=network), folder)
+    expected = make_release.release(
+        graph, graph.job("evaluate", **wildcards, evaluation=protocol, network=network), folder
+    )
     typer.echo(f"{folder}: networks trained on it are expected to reach {expected}")
 
 

@@ -1,4 +1,4 @@
-"""One verb a stage: what both engines call, and a person by hand."""
+"""One verb per stage: both engines call them, and people by hand."""
 
 import logging
 from pathlib import Path
@@ -45,14 +45,14 @@ def _execute(graph: "Graph", job: "Job") -> None:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
         logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
     _refuse_other_inputs(graph, job)
-    from dcpipe.workflow import execution  # and with it torch: not before the words are known to be right
+    from dcpipe.workflow import execution  # imports torch, so only after the arguments are checked
 
     card = execution.execute(job, ROOT)
     logging.getLogger("dcpipe").info("%s: done, digest %s", job.folder, str(card["digest"])[:16])
 
 
 def _refuse_other_inputs(graph: "Graph", job: "Job") -> None:
-    """Raises: UserError if an input was made with other params than the files say now; the engines remake it first."""
+    """Raises: UserError if an input was made with other params than the present ones; engines make it again first."""
     from dcpipe.errors import UserError
     from dcpipe.provenance import staleness
 
@@ -130,8 +130,8 @@ def evaluate(
 
     Example: dcpipe evaluate digits mtt --ipc 1 --protocol digits
     """
-    words: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
-    _run("evaluate", log, **words, evaluation=protocol, network=network)
+    wildcards: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
+    _run("evaluate", log, **wildcards, evaluation=protocol, network=network)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -150,7 +150,7 @@ def make(
 ) -> None:
     """Make one artifact by its path, whichever stage it is of.
 
-    Stages that a package of yours adds need no verb of their own. Example: dcpipe make artifacts/data/digits
+    Stages that another package adds need no verb. Example: dcpipe make artifacts/data/digits
     """
     from dcpipe.workflow.graph import Graph
 

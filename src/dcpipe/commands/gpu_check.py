@@ -1,4 +1,4 @@
-"""Whether a job that is sent here can use the device it will be given: asked before a thousand jobs are sent."""
+"""`dcpipe gpu-check`: whether a job on this machine can use its device; for a check before many jobs are submitted."""
 
 import os
 from collections.abc import Iterator
@@ -10,27 +10,34 @@ from dcpipe.errors import DcpipeError
 from dcpipe.models.build import build
 from dcpipe.random import Stream
 
-PROMISES = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS")  # what schedulers say of a job
+ALLOCATIONS = (
+    "CUDA_VISIBLE_DEVICES",
+    "SLURM_JOB_GPUS",
+    "SLURM_STEP_GPUS",
+    "SLURM_GPUS",
+)  # set by schedulers for a job with accelerators
 ABSENT = {"", "-1", "NoDevFiles", "0x0"}
 
 
 def lines() -> Iterator[str]:
-    """What is found, a line each, while it is found.
+    """The results of the checks, one line each, as they come.
 
-    Raises: DcpipeError if a scheduler promised an accelerator that PyTorch cannot see, or if the same arithmetic
+    Raises: DcpipeError if a scheduler allocated an accelerator that PyTorch cannot find, or if the same arithmetic
     twice gives different bits.
     """
     job = os.environ.get("SLURM_JOB_ID")
     yield f"torch {torch.__version__}, CUDA {torch.version.cuda or 'not in this build'}"
     yield f"allocation: SLURM job {job}" if job else "allocation: none, this machine's devices are shared by file locks"
-    promises = {name: os.environ[name] for name in PROMISES if os.environ.get(name, "") not in ABSENT}
-    for name, value in promises.items():
+    allocated = {name: os.environ[name] for name in ALLOCATIONS if os.environ.get(name, "") not in ABSENT}
+    for name, value in allocated.items():
         yield f"{name}={value}"
     device.prepare(1)
-    if promises and not device.choose_is_cuda() and not os.environ.get("DCPIPE_DEVICE"):
-        name, value = next(iter(promises.items()))
-        remedy = "install a build of torch for CUDA and look at nvidia-smi, or set DCPIPE_DEVICE=cpu to compute without"
-        raise DcpipeError("an accelerator was promised but torch sees none", where=f"{name}={value}", remedy=remedy)
+    if allocated and not device.choose_is_cuda() and not os.environ.get("DCPIPE_DEVICE"):
+        name, value = next(iter(allocated.items()))
+        remedy = "install a torch build with CUDA and check nvidia-smi, or set DCPIPE_DEVICE=cpu to compute on the CPU"
+        raise DcpipeError(
+            "the scheduler allocated an accelerator, but torch finds none", where=f"{name}={value}", remedy=remedy
+        )
     target = device.choose()
     if target.type == "cuda":
         free, total = torch.cuda.mem_get_info(target)
@@ -39,9 +46,9 @@ def lines() -> Iterator[str]:
         yield f"device: {target}"
     if not torch.equal(_gradient(target), _gradient(target)):
         raise DcpipeError(
-            "the same arithmetic twice gave different bits", where=str(target), remedy="see docs/cluster.md"
+            "the same computation gave different bits the second time", where=str(target), remedy="see docs/cluster.md"
         )
-    yield "the gradient of a network twice: the same bits"
+    yield "the gradient of a network, computed twice: the same bits"
 
 
 def _gradient(target: torch.device) -> torch.Tensor:

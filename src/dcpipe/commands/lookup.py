@@ -1,87 +1,84 @@
-"""`dcpipe where`: which artifact a path or a digest is, what made it, and what was made of it. Told from the cards."""
+"""`dcpipe where`: which artifact a path or a digest is, what made it, and what was made of it, by the cards."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import artifact
 from dcpipe.provenance.artifact import Entry
+from dcpipe.provenance.card_fields import Card, inputs_of, wildcards_of
 from dcpipe.workflow.stages import STAGES
 
 SHORTEST = 6  # letters of a digest
-Json = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An artifact's folder relative to the root, its card, and what of it was meant."""
+class Match:
+    """An artifact: its folder relative to the root, its card, and which part of it matches (all, a payload, a file)."""
 
     folder: Path
-    card: Json
-    what: str
+    card: Card
+    part: str
 
     @property
     def command(self) -> str:
-        """What makes it again."""
-        words = cast("Mapping[str, str]", self.card["job"])
-        return STAGES[str(self.card["stage"])].command_of(words)
+        """The command that makes it again."""
+        return STAGES[str(self.card["stage"])].command_of(wildcards_of(self.card))
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
         """Path and digest of each input."""
-        named = cast("Mapping[str, list[Mapping[str, str]]]", self.card.get("inputs") or {})
-        return [(one["path"], one["digest"]) for inputs in named.values() for one in inputs]
+        return inputs_of(self.card)
 
     @property
     def entries(self) -> list[Entry]:
         """Its files."""
-        return artifact.entries_of(dict(self.card))
+        return artifact.entries_of(self.card)
 
     def payloads(self) -> dict[str, str]:
-        """The digest of each payload, as those who use it name it."""
+        """The digest of each payload, as it stands in the cards of the jobs that use it."""
         names = dict.fromkeys(entry.path.split("/")[0] for entry in self.entries)
-        return {name: artifact.digest_of(artifact.entries_of(dict(self.card), name)) for name in names}
+        return {name: artifact.digest_of(artifact.entries_of(self.card, name)) for name in names}
 
 
-def find(root: Path, text: str) -> list[Found]:
+def find(root: Path, text: str) -> list[Match]:
     """The artifacts that a path (of an artifact, or of a file in one) or the beginning of a digest means.
 
     Raises: UserError if there is none.
     """
-    found = _by_path(root, Path(text))
-    if not found and re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", text):
-        found = [one for folder, card in _cards(root) if (one := _by_digest(folder, card, text))]
-    if not found:
-        remedy = f"give a path under artifacts/, or {SHORTEST} or more letters of a digest in a card, page or dvc.lock"
-        raise UserError("no artifact here has this path or digest", where=text, remedy=remedy)
-    return found
+    matches = _by_path(root, Path(text))
+    if not matches and re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", text):
+        matches = [one for folder, card in _cards(root) if (one := _by_digest(folder, card, text))]
+    if not matches:
+        remedy = f"pass a path under artifacts/, or {SHORTEST} or more letters of a digest in a card, page or dvc.lock"
+        raise UserError("no artifact has this path or digest", where=text, remedy=remedy)
+    return matches
 
 
-def lines(root: Path, found: Found) -> list[str]:
-    """What is known of it, for a terminal."""
-    folder = found.folder.as_posix()
-    payloads = found.payloads()
+def lines(root: Path, match: Match) -> list[str]:
+    """An artifact's origin, content and uses, for a terminal."""
+    folder = match.folder.as_posix()
+    payloads = match.payloads()
     uses = [
         f"  used by   {used.folder}{'' if digest == payloads.get(Path(path).name) else ', when it was ' + digest[:16]}"
-        for used in (Found(place, card, "") for place, card in _cards(root))
+        for used in (Match(place, card, "") for place, card in _cards(root))
         for path, digest in used.inputs
-        if Path(path).parent == found.folder
+        if Path(path).parent == match.folder
     ]
-    size = sum(entry.size for entry in found.entries)
+    size = sum(entry.size for entry in match.entries)
     return [
         folder,
-        f"  is        {found.what}; {len(found.entries)} files, {size / 1e6:.2f} MB",
+        f"  is        {match.part}; {len(match.entries)} files, {size / 1e6:.2f} MB",
         *(f"  holds     {name}  {digest[:16]}" for name, digest in payloads.items()),
-        f"  made by   {found.command}",
-        *(f"  made from {path}  {digest[:16]}" for path, digest in found.inputs),
-        *(dict.fromkeys(uses) or ["  used by   nothing that is here"]),
+        f"  made by   {match.command}",
+        *(f"  made from {path}  {digest[:16]}" for path, digest in match.inputs),
+        *(dict.fromkeys(uses) or ["  used by   no artifact on this machine"]),
     ]
 
 
-def _by_path(root: Path, path: Path) -> list[Found]:
+def _by_path(root: Path, path: Path) -> list[Match]:
     place = (path if path.is_absolute() else root / path).resolve()
     if not place.is_relative_to(root.resolve() / "artifacts"):
         return []
@@ -89,23 +86,23 @@ def _by_path(root: Path, path: Path) -> list[Found]:
         if (folder / artifact.CARD).is_file():
             inner = place.relative_to(folder).as_posix()
             card = artifact.read_card(folder / artifact.CARD)
-            what = "the whole artifact" if inner in {".", artifact.CARD} else inner
-            return [Found(folder.relative_to(root.resolve()), card, what)]
+            part = "the whole artifact" if inner in {".", artifact.CARD} else inner
+            return [Match(folder.relative_to(root.resolve()), card, part)]
     return []
 
 
-def _by_digest(folder: Path, card: Json, text: str) -> Found | None:
-    found = Found(folder, card, "")
+def _by_digest(folder: Path, card: Card, text: str) -> Match | None:
+    artifact_of = Match(folder, card, "")
     if str(card["digest"]).startswith(text):
-        return Found(folder, card, "the whole artifact")
-    for name, digest in found.payloads().items():
+        return Match(folder, card, "the whole artifact")
+    for name, digest in artifact_of.payloads().items():
         if digest.startswith(text):
-            return Found(folder, card, f"its payload {name}")
-    entry = next((entry for entry in found.entries if entry.sha256.startswith(text)), None)
-    return Found(folder, card, f"its file {entry.path}") if entry else None
+            return Match(folder, card, f"its payload {name}")
+    entry = next((entry for entry in artifact_of.entries if entry.sha256.startswith(text)), None)
+    return Match(folder, card, f"its file {entry.path}") if entry else None
 
 
-def _cards(root: Path) -> Iterator[tuple[Path, Json]]:
+def _cards(root: Path) -> Iterator[tuple[Path, Card]]:
     """Folder (relative to the root) and card of every artifact; unreadable ones are left out."""
     for path in sorted((root / "artifacts").rglob(artifact.CARD)):
         try:

@@ -17,8 +17,8 @@ from dcpipe.workflow.stages import STAGES
 class Row:
     """One stage: jobs in all, jobs to run, bytes their payloads take at most, and seconds where known.
 
-    `memory_bytes` is what one of them takes: the most that was measured here, else (`measured` is False) what it asks
-    of a scheduler.
+    `memory_bytes` is what one of them takes: the most that was measured here, else (`measured` is False) the memory
+    that it requests of a scheduler.
     """
 
     stage: str
@@ -31,39 +31,44 @@ class Row:
 
 
 def rows(graph: Graph, experiment: str) -> list[Row]:
-    """One row a stage. A job is to run if it is not done, as `dcpipe status` has it.
+    """One row a stage. A job is to run if `dcpipe status` does not call it done.
 
     Seconds come from what the same jobs, or others of the stage, cost here before; None if none was measured.
     """
-    statuses, found = status.of(graph, experiment), []
+    statuses, table = status.of(graph, experiment), list[Row]()
     for stage in STAGES:
         members = [one.job for one in statuses if one.job.stage == stage]
         if members:
             waiting = [one.job for one in statuses if one.job.stage == stage and one.state != "done"]
             disk = disk_bytes(graph, waiting)
             seconds = _seconds(graph.root, members, waiting)
-            found.append(Row(stage, len(members), len(waiting), disk, *_memory(graph.root, members), seconds))
-    return found
+            table.append(Row(stage, len(members), len(waiting), disk, *_memory(graph.root, members), seconds))
+    return table
 
 
-def lines(found: list[Row], root: Path) -> list[str]:
-    """The plan as a table for a terminal, and below it what there is to spend."""
+def lines(table: list[Row], root: Path) -> list[str]:
+    """The plan as a table for a terminal, and below it the free disk space."""
     head = f"{'stage':<10}{'jobs':>7}{'to run':>9}{'disk MB':>11}{'memory MB':>12}{'seconds':>11}"
     body = [
         f"{row.stage:<10}{row.jobs:>7}{row.to_run:>9}{row.disk_bytes / 1e6:>11.2f}"
-        f"{('' if row.measured else '<') + format(row.memory_bytes / 1e6, '.0f'):>12}{_spoken(row.seconds):>11}"
-        for row in found
+        f"{('' if row.measured else '<') + format(row.memory_bytes / 1e6, '.0f'):>12}{_seconds_text(row.seconds):>11}"
+        for row in table
     ]
-    disk, times = sum(row.disk_bytes for row in found), [row.seconds for row in found]
+    disk, times = sum(row.disk_bytes for row in table), [row.seconds for row in table]
     known = sum(time for time in times if time is not None)
-    spoken = f"{known:.0f}" if None not in times else f"{known:.0f} + ?" if known else "unknown"
-    total = f"{'all':<10}{sum(row.jobs for row in found):>7}{sum(row.to_run for row in found):>9}{disk / 1e6:>11.2f}"
+    seconds_text = f"{known:.0f}" if None not in times else f"{known:.0f} + ?" if known else "unknown"
+    total = f"{'all':<10}{sum(row.jobs for row in table):>7}{sum(row.to_run for row in table):>9}{disk / 1e6:>11.2f}"
     free = f"{free_bytes(root) / 1e9:.1f} GB of disk are free; memory is one job's peak"
-    guessed = ", < where none was measured here" if not all(row.measured for row in found) else ""
-    return [head, *body, f"{total}{'':>12}{spoken:>11}", f"{free}{guessed}; seconds are one after the other, here"]
+    estimated = ", < where none was measured here" if not all(row.measured for row in table) else ""
+    return [
+        head,
+        *body,
+        f"{total}{'':>12}{seconds_text:>11}",
+        f"{free}{estimated}; seconds are one after the other, here",
+    ]
 
 
-def _spoken(seconds: float | None) -> str:
+def _seconds_text(seconds: float | None) -> str:
     return "unknown" if seconds is None else f"{seconds:.0f}"
 
 
@@ -73,12 +78,14 @@ def free_bytes(root: Path) -> int:
     return shutil.disk_usage(place if place.exists() else root).free
 
 
-def refuse_full_disk(found: list[Row], root: Path) -> None:
-    """Raises: UserError if a plan's payloads may take more than what is free."""
-    needed, free = sum(row.disk_bytes for row in found), free_bytes(root)
+def refuse_full_disk(table: list[Row], root: Path) -> None:
+    """Raises: UserError if a plan's payloads may take more than the free disk space."""
+    needed, free = sum(row.disk_bytes for row in table), free_bytes(root)
     if needed > free:
-        what = f"up to {needed / 1e9:.1f} GB will be written, and {free / 1e9:.1f} GB are free"
-        raise UserError(what, where=str(root.resolve() / "artifacts"), remedy="make room, or ask for fewer experts")
+        problem = f"up to {needed / 1e9:.1f} GB will be written; {free / 1e9:.1f} GB are free"
+        raise UserError(
+            problem, where=str(root.resolve() / "artifacts"), remedy="free some disk space, or use fewer experts"
+        )
 
 
 def disk_bytes(graph: Graph, jobs: Iterable[Job]) -> int:

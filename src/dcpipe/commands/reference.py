@@ -1,4 +1,4 @@
-"""`dcpipe reference`: what every job of a finished experiment wrote, as one small JSON file to compare with later.
+"""`dcpipe reference`: the digests of what every job of a finished experiment wrote, as one small JSON file.
 
 The file holds, for each job's folder, the MD5 that DVC records of each payload (of a folder the MD5 of its list of
 files, ending in `.dir`). Cards are left out: they hold the code's identity, which may change while no byte does.
@@ -21,7 +21,7 @@ FOLDER = Path("benchmarks/results")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The digests of one experiment: job folder -> output's file name -> MD5; and what is known of the machine."""
+    """The digests of one experiment: job folder -> output's file name -> MD5; and the machine, as text."""
 
     experiment: str
     made_on: str
@@ -41,7 +41,7 @@ def place(experiment: str) -> Path:
 def text(root: Path, experiment: str, note: str = "") -> str:
     """The file's content, one line a job: from the artifact where it is there, otherwise from dvc.lock.
 
-    Raises: RefusedError if an artifact is not what its card, params and code say, or a job is in neither place.
+    Raises: RefusedError if an artifact does not match its card, params and code, or a job is in neither place.
     """
     locked = locked_digests(root)
     digests: dict[str, dict[str, str]] = {}
@@ -54,12 +54,12 @@ def text(root: Path, experiment: str, note: str = "") -> str:
             problem = staleness.problem(job, root)
             if problem:
                 raise RefusedError(problem, remedy=f"run `snakemake --config experiment={experiment}` first")
-            found = {path: digest(artifact.checked(root / path, whole=True)) for path in paths.values()}
+            md5s = {path: digest(artifact.checked(root / path, whole=True)) for path in paths.values()}
             made_on = artifact.read_card(root / job.outputs["card"]).get("class")
             classes[json.dumps(made_on, sort_keys=True)] = made_on
         else:
-            found = _locked(list(paths.values()), locked)
-        digests[str(job.folder)] = {Path(path).name: md5 for path, md5 in found.items()}
+            md5s = _locked(list(paths.values()), locked)
+        digests[str(job.folder)] = {Path(path).name: md5 for path, md5 in md5s.items()}
     head = {
         "format": FORMAT,
         "experiment": experiment,
@@ -86,10 +86,10 @@ def read(file: Path, experiment: str) -> Reference:
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=str(file), remedy=remedy) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError("is not a file of reference digests", where=str(file), remedy=remedy) from error
+        raise UserError("does not contain reference digests", where=str(file), remedy=remedy) from error
     if number != FORMAT:
-        what = f"has format {number}, and this dcpipe reads format {FORMAT}"
-        raise UserError(what, where=str(file), remedy="update dcpipe, or write the file again")
+        problem = f"has format {number}; this dcpipe reads format {FORMAT}"
+        raise UserError(problem, where=str(file), remedy="update dcpipe, or write the file again")
     if name != experiment:
         remedy = f"run `dcpipe verify {name} --reference {file}`"
         raise UserError(f"is the reference of {name}, not of {experiment}", where=str(file), remedy=remedy)
@@ -105,23 +105,23 @@ def compare(graph: Graph, reference: Reference, where: str) -> list[Finding]:
     for job in graph.jobs(reference.experiment):
         if not job.is_view:
             jobs[str(job.folder)] = job
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for folder, job in jobs.items():
         one = verify(job, graph.root, recorded, where)
         if folder not in reference.digests:
             one = Finding(job.name, one.problem, f"is not in {where}")
         elif one.problem:
             one = Finding(job.name, one.problem, f"the reference was made on: {reference.made_on}")
-        found.append(one)
+        findings.append(one)
     gone = reference.digests.keys() - jobs.keys()
-    return [*found, *(Finding(folder, None, "is no job of this experiment any more") for folder in sorted(gone))]
+    return [*findings, *(Finding(folder, None, "is not a job of this experiment any more") for folder in sorted(gone))]
 
 
 def _locked(paths: list[str], locked: Mapping[str, str]) -> dict[str, str]:
     missing = [path for path in paths if path not in locked]
     if missing:
         remedy = "run the experiment to the end first"
-        raise RefusedError("has neither an artifact nor an entry in dvc.lock", where=missing[0], remedy=remedy)
+        raise RefusedError("has no artifact and no entry in dvc.lock", where=missing[0], remedy=remedy)
     return {path: locked[path] for path in paths}
 
 

@@ -1,8 +1,8 @@
-"""`dcpipe status`: what of an experiment is done, running, stale or missing, told from the artifacts themselves.
+"""`dcpipe status`: what of an experiment is done, running, stale or missing, read from the artifacts themselves.
 
-Jobs hold their locks by filelock, which is flock underneath. Here the lock is only looked at, and by flock itself:
-filelock knows exclusive locks alone, so that two who look at once would each see a job running, and a job that starts
-would find itself busy; and it makes the file, where nobody who only asks should write.
+Jobs hold their locks by filelock, which is flock underneath. Here the lock is only tested, by flock itself:
+filelock has exclusive locks alone, so two tests at once would each see a running job, and a job that starts at that
+moment would be refused; and filelock creates the file, while a test should write nothing.
 """
 
 import fcntl
@@ -31,17 +31,17 @@ class Status:
 def of(graph: Graph, experiment: str) -> list[Status]:
     """The state of every job, views left out.
 
-    `stale` is an artifact that is there but not what params, code and inputs say now, or whose inputs will be made
-    anew; `missing` one that is not there, or was never finished; `running` one that a process works on.
+    `stale` is an artifact that exists, but was made by other params, code or inputs, or whose inputs will be made
+    again; `missing` one that does not exist, or was never finished; `running` one that a process works on.
     Raises: UserError for an unknown experiment or bad params.
     """
-    found: dict[str, Status] = {}
+    statuses: dict[str, Status] = {}
     for job in graph.jobs(experiment):
         if not job.is_view:
             makers = (graph.maker(path).name for paths in job.inputs.values() for path in paths)
-            waits_for = next((name for name in makers if found[name].state != "done"), None)
-            found[job.name] = _of(job, graph.root, waits_for)
-    return list(found.values())
+            waits_for = next((name for name in makers if statuses[name].state != "done"), None)
+            statuses[job.name] = _of(job, graph.root, waits_for)
+    return list(statuses.values())
 
 
 def _of(job: Job, root: Path, waits_for: str | None) -> Status:
@@ -59,7 +59,7 @@ def is_running(job: Job, root: Path) -> bool:
     """Whether a process holds the job's lock."""
     try:
         with lock_file(job, root).open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back as the file is closed
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # released when the file is closed
     except BlockingIOError:
         return True
     except OSError:
@@ -67,14 +67,14 @@ def is_running(job: Job, root: Path) -> bool:
     return False
 
 
-def lines(found: Sequence[Status], *, every_job: bool = False) -> list[str]:
+def lines(statuses: Sequence[Status], *, every_job: bool = False) -> list[str]:
     """A table, a row a stage; with `every_job` also what is not done, job by job, and why."""
     states: tuple[State, ...] = get_args(State)
     table = [f"{'stage':<10}{'jobs':>7}" + "".join(f"{state:>9}" for state in states)]
-    for stage in [*dict.fromkeys(one.job.stage for one in found), None]:
-        own = [one for one in found if stage in {one.job.stage, None}]
+    for stage in [*dict.fromkeys(one.job.stage for one in statuses), None]:
+        own = [one for one in statuses if stage in {one.job.stage, None}]
         counts = "".join(f"{sum(one.state == state for one in own):>9}" for state in states)
         table.append(f"{stage or 'all':<10}{len(own):>7}{counts}")
     if not every_job:
         return table
-    return [*table, "", *(f"{one.state:<8} {one.job.name}{f': {one.why}' if one.why else ''}" for one in found)]
+    return [*table, "", *(f"{one.state:<8} {one.job.name}{f': {one.why}' if one.why else ''}" for one in statuses)]

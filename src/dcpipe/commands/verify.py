@@ -1,4 +1,4 @@
-"""`dcpipe verify`: every artifact's bytes against its card and dvc.lock; or one made again beside it."""
+"""`dcpipe verify`: compare every artifact's bytes with its card and dvc.lock, or with the same artifact made again."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from dcpipe.workflow.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one job: `problem` is None when all bytes are right."""
+    """The result of one job: `problem` is None if all bytes are right."""
 
     job: str
     problem: str | None
@@ -24,14 +24,14 @@ class Finding:
 
 
 def verify(job: Job, root: Path, recorded: Mapping[str, str], where: str = "dvc.lock") -> Finding:
-    """Compare every file of a job with the card, and every output with the MD5 that is recorded of it (if one is)."""
+    """Compare every file of a job with the card, and every output with the MD5 that is recorded for it, if any."""
     try:
         for name, path in job.outputs.items():
             if name != "card":
                 artifact.checked(root / path, whole=True)
         for path in job.outputs.values():
             if path in recorded and digest(root / path) != recorded[path]:
-                return Finding(job.name, f"{path}: is not what {where} records", _class_note(job, root))
+                return Finding(job.name, f"{path}: differs from the digest in {where}", _class_note(job, root))
     except DcpipeError as error:
         return Finding(job.name, str(error))
     return Finding(job.name, None, _class_note(job, root))
@@ -42,7 +42,7 @@ def rebuild(job: Job, root: Path) -> Finding:
 
     On another class of machine than the card names, other bits are expected, and the finding says so.
     """
-    from dcpipe.workflow import execution  # and with it torch, which comparing files does not need
+    from dcpipe.workflow import execution  # imports torch, which comparing files does not need
 
     existing = artifact.read_card(root / next(iter(job.outputs.values())))
     place = root / "state" / "rebuild" / job.name
@@ -65,17 +65,17 @@ def rebuild(job: Job, root: Path) -> Finding:
 def locked_digests(root: Path) -> dict[str, str]:
     """The MD5 that the repository's dvc.lock files record of each output.
 
-    Raises: UserError if one of them is no dvc.lock.
+    Raises: UserError if one of them is not a dvc.lock.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for lock in [root / "dvc.lock", *sorted(root.glob("experiments/*/dvc.lock"))]:
         try:
             outs = (out for stage in dvc_lock.current(lock).values() for out in stage.get("outs", []))
-            found |= {out["path"]: out["md5"] for out in outs}
+            digests |= {out["path"]: out["md5"] for out in outs}
         except (AttributeError, KeyError, TypeError) as error:
             remedy = "restore it with `git checkout`"
             raise UserError("is not a dvc.lock", where=str(lock.relative_to(root)), remedy=remedy) from error
-    return found
+    return digests
 
 
 def _class_note(job: Job, root: Path) -> str | None:
@@ -88,7 +88,7 @@ def _class_note(job: Job, root: Path) -> str | None:
 
 
 def digest(path: Path) -> str:
-    """The MD5 that DVC records: of a file its own, of a folder that of its sorted list of files."""
+    """The MD5 that DVC records: for a file its own, for a folder that of its sorted list of files."""
     if path.is_file():
         return _file_md5(path)
     rows = [{"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files_of(path)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zarr.abc.codec import BytesBytesCodec
 
 from dcpipe.errors import CorruptArtifactError
+from dcpipe.provenance.json_value import REMEDY, JsonValue
 
 Codec = Literal["none", "zstd", "blosc-bitshuffle-zstd"]
 
@@ -73,6 +74,14 @@ def read(folder: Path, name: str, where: tuple[int | slice, ...] | None = None) 
         array = zarr.open_array(str(path), mode="r")
         return np.asarray(array[...] if where is None else array[where])
     except (ValueError, RuntimeError, OSError, KeyError) as error:
-        remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-        what = f"does not read back as it was written ({str(error).splitlines()[0]})"
-        raise CorruptArtifactError(what, where=str(path), remedy=remedy) from error
+        problem = f"does not read back as it was written ({str(error).splitlines()[0]})"
+        raise CorruptArtifactError(problem, where=str(path), remedy=REMEDY) from error
+
+
+def attributes(folder: Path) -> JsonValue:
+    """The attributes of a Zarr group. Raises: CorruptArtifactError if there is no group."""
+    try:
+        group = zarr.open_group(str(folder), mode="r")
+    except (ValueError, OSError) as error:
+        raise CorruptArtifactError("is not a Zarr group", where=str(folder), remedy=REMEDY) from error
+    return JsonValue(group.attrs.asdict(), f"{folder}/zarr.json: attributes")

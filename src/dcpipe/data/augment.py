@@ -87,11 +87,11 @@ def parse(strategy: str) -> tuple[Family, ...]:
     names = strategy.split("_")
     for name in names:
         if name not in known or names.count(name) > 1:
-            what = "is named twice" if name in known else "is no augmentation family"
+            problem = "is named twice" if name in known else "is not an augmentation family"
             raise UserError(
-                f"{name!r} {what}",
+                f"{name!r} {problem}",
                 where=f"augmentation strategy {strategy!r}",
-                remedy=f"join some of {', '.join(FAMILIES)} by underscores, each once, or write none",
+                remedy=f"join some of {', '.join(FAMILIES)} by underscores, each once, or use none",
             )
     return tuple(known[name] for name in names)
 

@@ -25,9 +25,9 @@ class DataStage(Stage):
     implementation = "dcpipe.data.data_stage"
     command = "dcpipe data {dataset}"
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
-        """The source is part of the code; how long it takes is known of each source."""
-        resolved, dataset = graph.library.dataset(words["dataset"])
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
+        """The source is part of the code identity; each source states how many minutes it takes."""
+        resolved, dataset = graph.library.dataset(wildcards["dataset"])
         check.dataset(resolved, dataset)
         return Plan(
             values=[keys(resolved, without=("description", "network", "whitening"))],
@@ -43,10 +43,10 @@ class DataStage(Stage):
 
 
 def facts_of(graph: "Graph", job: "Job") -> Facts:
-    """What is known of the dataset of a job."""
+    """Classes, channels, image size and so on of the dataset of a job."""
     return graph.library.dataset(job.wildcards["dataset"])[1].facts
 
 
 def pixels(facts: Facts) -> int:
-    """Values of one image."""
+    """Pixel values of one image, over all channels."""
     return facts.channels * facts.image_size**2

@@ -23,7 +23,7 @@ log = logging.getLogger("dcpipe")
 def run(task: Task) -> None:
     """Write train.zarr (with val, where asked for) and test.zarr.
 
-    Raises: UserError if the source is not there, not as it should be, or too small for the split.
+    Raises: UserError if the source is missing, has another layout or digest, or is too small for the split.
     """
     config = task.section("dataset", Dataset)
     facts = config.facts
@@ -51,16 +51,16 @@ def _identify(task: Task, config: Dataset, source: Source) -> dict[str, object]:
     files = source.files()
     if files is None:
         return {}
-    found, given = digest_of(files), config.source.pinned_digest
+    digest, pinned = digest_of(files), config.source.pinned_digest
     file = next((file for file, values in task.job.params.items() if "source.digest" in values), None)
-    if given is None:
-        source.refuse_unpublished(found)
-        log.info("%s: to pin these bytes, write under source: `digest: %s`", file, found)
-    elif given != found:
-        what_differs = f"the data here has the digest {found}, not {given}"
-        remedy = "point to the data that was pinned, or pin this one"
-        raise UserError(what_differs, where=f"{file}: source.digest", remedy=remedy)
-    return {"source_digest": found}
+    if pinned is None:
+        source.refuse_unpublished(digest)
+        log.info("%s: to pin these bytes, write under source: `digest: %s`", file, digest)
+    elif pinned != digest:
+        problem = f"the data on this machine has the digest {digest}; params state {pinned}"
+        remedy = "use the data with the digest in params, or write the new digest there"
+        raise UserError(problem, where=f"{file}: source.digest", remedy=remedy)
+    return {"source_digest": digest}
 
 
 def _cut(task: Task, config: Dataset, facts: Facts, part: Part) -> dict[str, Rows]:
@@ -73,19 +73,19 @@ def _cut(task: Task, config: Dataset, facts: Facts, part: Part) -> dict[str, Row
     rarest = int(sizes.argmin())
     if sizes[rarest] < needed:
         name = part.classes[rarest] if part.classes else str(rarest)
-        what_lacks = f"the split needs {needed} images a class, and class {name} has {sizes[rarest]}"
+        problem = f"the split needs {needed} images per class; class {name} has {sizes[rarest]}"
         file = next(file for file, values in task.job.params.items() if "split.seed" in values)
-        raise UserError(what_lacks, where=f"{file}: split", remedy="lower a count of it, or add images")
+        raise UserError(problem, where=f"{file}: split", remedy="lower one of its counts, or add images")
     return split.stratified(part.labels_N, counts, Stream.root(config.split.seed, "split", config.source.kind))
 
 
 def _refuse_labels(task: Task, facts: Facts, part: Part) -> None:
-    found = np.unique(part.labels_N)
-    strange = np.setdiff1d(found, np.arange(facts.classes))
-    missing = np.setdiff1d(np.arange(facts.classes), found)
-    remedy = f"there must be images of {facts.classes} classes, counted from 0"
-    if len(strange):
-        raise UserError(f"some images have the label {strange[0]}", where=task.job.name, remedy=remedy)
+    present = np.unique(part.labels_N)
+    unknown = np.setdiff1d(present, np.arange(facts.classes))
+    missing = np.setdiff1d(np.arange(facts.classes), present)
+    remedy = f"use the labels 0 to {facts.classes - 1}, with at least one image for each"
+    if len(unknown):
+        raise UserError(f"some images have the label {unknown[0]}", where=task.job.name, remedy=remedy)
     if len(missing):
         raise UserError(f"no image has the label {missing[0]}", where=task.job.name, remedy=remedy)
 
@@ -93,19 +93,19 @@ def _refuse_labels(task: Task, facts: Facts, part: Part) -> None:
 def _refuse_full_disk(folder: Path, facts: Facts, images: int) -> None:
     needed, free = images * facts.channels * facts.image_size**2, shutil.disk_usage(folder).free
     if needed > free:
-        what = f"up to {needed / 1e9:.1f} GB will be written, and {free / 1e9:.1f} GB are free"
-        raise UserError(what, where=str(folder), remedy="make room")
+        problem = f"up to {needed / 1e9:.1f} GB will be written; {free / 1e9:.1f} GB are free"
+        raise UserError(problem, where=str(folder), remedy="free some disk space")
 
 
 def _write(task: Task, facts: Facts, part: Part, name: store.Part, rows: Rows) -> store.Moments:
-    """One part into its store; what a source reads must have the shape that planning was told."""
+    """One part into its store; images must have the shape that the params state."""
     shape = (facts.channels, facts.image_size, facts.image_size)
 
     def read(start: int, stop: int) -> Pixels:
         images = part.read(rows[start:stop])
         if images.shape[1:] != shape:
-            found, wanted = ("x".join(map(str, sizes)) for sizes in (images.shape[1:], shape))
-            raise UserError(f"holds images of {found} instead of {wanted}", where=task.job.name)
+            shapes = ["x".join(map(str, sizes)) for sizes in (images.shape[1:], shape)]
+            raise UserError(f"images are {shapes[0]}; params state {shapes[1]}", where=task.job.name)
         return images
 
     path = task.output("test" if name == "test" else "train")

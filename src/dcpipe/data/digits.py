@@ -29,14 +29,15 @@ class DigitsOfScikitLearn:
     """One part, inside a package that is pinned."""
 
     def files(self) -> None:
-        """None of their own: the package's version is part of the code's identity."""
+        """None: the version of scikit-learn is part of the code identity."""
 
     def refuse_unpublished(self, digest: str) -> None:
         """Nothing to compare."""
 
     def part(self, name: PartName) -> Part:
-        """All images; there are no other parts."""
-        assert name == "all"  # noqa: S101 (planning knows that the digits have no test part)
+        """All images. Raises: ValueError for another part."""
+        if name != "all":
+            raise ValueError(f"the digits have no {name} part")
         images, labels = load()
         return Part(labels, lambda rows: images[rows])
 

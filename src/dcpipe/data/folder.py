@@ -1,9 +1,9 @@
-"""Images of your own: a folder a class (as torchvision's ImageFolder has it), or arrays in one .npz file.
+"""Your own images: one folder per class (the layout of torchvision's ImageFolder), or arrays in one .npz file.
 
 In the data root, for a source of the name `birds`:
 
     birds/train/<class>/*.jpg, birds/test/<class>/*.jpg     with a test part (split.test_per_class: null)
-    birds/<class>/*.jpg                                     one tree, which the split cuts
+    birds/<class>/*.jpg                                     one tree; the split takes the test images from it
     birds.npz                                               train_images, train_labels, test_images, test_labels;
                                                             or images, labels
 
@@ -32,23 +32,23 @@ log = logging.getLogger("dcpipe")
 def find(name: str, facts: Facts, root: Path) -> Source:
     """The folder or the .npz file of that name.
 
-    Raises: UserError naming what is missing or does not belong there.
+    Raises: UserError naming the folder or file that is missing or unexpected.
     """
     place = location.find(root, name)
     packed = place if place.suffix == ".npz" else place.with_name(f"{place.name}.npz")
     if packed.is_file() and not place.is_dir():
         return Arrays(packed, facts)
     if not place.is_dir():
-        remedy = f"put a folder a class there, or {packed.name} beside it"
-        raise UserError("there is no such folder", where=str(place), remedy=remedy)
+        remedy = f"put one folder per class there, or {packed.name} beside it"
+        raise UserError("this folder does not exist", where=str(place), remedy=remedy)
     return _tree(place, facts)
 
 
 class FolderTree(ImageFiles):
-    """A folder a class; the card names the classes."""
+    """One folder per class; the card names the classes."""
 
     def finish(self) -> dict[str, object]:
-        """The classes in the order of their labels, and how many images were made to fit."""
+        """The classes in the order of their labels, and how many images were converted and resized."""
         return {"classes": list(next(iter(self._parts.values())).classes), **super().finish()}
 
 
@@ -59,35 +59,39 @@ def _tree(place: Path, facts: Facts) -> FolderTree:
     classes: dict[PartName, tuple[str, ...]] = {}
     for part, folder in folders.items():
         if facts.own_test and not folder.is_dir():
-            remedy = "add it, or write a count as split.test_per_class to have one tree cut"
-            raise UserError("there is no such folder", where=str(folder), remedy=remedy)
+            remedy = "add it, or set split.test_per_class to a number of images per class"
+            raise UserError("this folder does not exist", where=str(folder), remedy=remedy)
         classes[part] = _classes(folder, facts)
     if facts.own_test and (place / "val").is_dir():
         log.warning("%s is not used: split.validation_per_class cuts from train/", place / "val")
     names = classes["train" if facts.own_test else "all"]
-    for part, found in classes.items():
-        odd = sorted(set(names) ^ set(found))
-        if odd:
+    for part, names_here in classes.items():
+        unmatched = sorted(set(names) ^ set(names_here))
+        if unmatched:
             remedy = "give both the same class folders"
-            raise UserError(f"train/ and test/ do not both have {odd[0]}", where=str(folders[part]), remedy=remedy)
+            raise UserError(
+                f"the class folder {unmatched[0]} is in only one of train/ and test/",
+                where=str(folders[part]),
+                remedy=remedy,
+            )
     problems = Problems()
     parts = {
         part: image_files.listing([folder / name for name in names], names, problems)
         for part, folder in folders.items()
     }
     problems.refuse("remove it, or put images there")
-    least = -(-facts.image_size // 2)  # more would be invented than seen
-    return FolderTree(parts, facts.channels, facts.image_size, "mend or remove it", least=least)
+    least = -(-facts.image_size // 2)  # below half of the size, most pixels would be interpolated
+    return FolderTree(parts, facts.channels, facts.image_size, "fix or remove it", least=least)
 
 
 def _classes(folder: Path, facts: Facts) -> tuple[str, ...]:
     classes = image_files.class_folders(folder)
     if not facts.own_test and set(classes) == {"train", "test"} and facts.classes != 2:
-        what = "holds train/ and test/: it has a test part of its own"
-        raise UserError(what, where=str(folder), remedy="write `test_per_class: null` under split")
+        problem = "has the folders train/ and test/, so the data has its own test part"
+        raise UserError(problem, where=str(folder), remedy="set split.test_per_class to null")
     if len(classes) != facts.classes:
-        what = f"holds {len(classes)} class folders, and the params say {facts.classes}"
-        raise UserError(what, where=str(folder), remedy="mend source.classes, or the folders")
+        problem = f"has {len(classes)} class folders; params state {facts.classes} classes"
+        raise UserError(problem, where=str(folder), remedy="fix source.classes, or add or remove folders")
     return classes
 
 
@@ -102,10 +106,10 @@ class Arrays:
         there = self._stored()
         missing = [name for name in wanted if name not in there]
         if missing:
-            what = f"has no array {missing[0]} (it has {', '.join(sorted(there)) or 'none'})"
-            other = "a count as" if facts.own_test else "null as"
-            remedy = f"add it, or write {other} split.test_per_class"
-            raise UserError(what, where=str(path), remedy=remedy)
+            problem = f"has no array {missing[0]} (it has {', '.join(sorted(there)) or 'none'})"
+            other = "a number of images per class" if facts.own_test else "null"
+            remedy = f"add it, or set split.test_per_class to {other}"
+            raise UserError(problem, where=str(path), remedy=remedy)
         unused = sorted(there - set(wanted))
         if unused:
             log.warning("%s: these arrays are not used: %s", path, ", ".join(unused))
@@ -115,7 +119,7 @@ class Arrays:
         yield "npz", self._path
 
     def refuse_unpublished(self, digest: str) -> None:
-        """Nobody published it."""
+        """Nothing to compare: no publisher states a digest."""
 
     def part(self, name: PartName) -> Part:
         """A part, in memory. Raises: UserError if its arrays are of the wrong kind."""
@@ -125,7 +129,7 @@ class Arrays:
         return Part(labels_N, lambda rows: self._read(pixels, rows))
 
     def finish(self) -> dict[str, object]:
-        """How many images were made to fit."""
+        """How many images were converted and resized."""
         return {"converted": self._counts.converted, "resized": self._counts.resized}
 
     def _stored(self) -> set[str]:
@@ -141,21 +145,21 @@ class Arrays:
             with np.load(self._path, allow_pickle=False) as archive:
                 return np.asarray(archive[name])
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            what = f"the array {name} cannot be read ({str(error).splitlines()[0]})"
-            raise UserError(what, where=str(self._path), remedy="write it again with numpy.savez") from error
+            problem = f"the array {name} cannot be read ({str(error).splitlines()[0]})"
+            raise UserError(problem, where=str(self._path), remedy="write it again with numpy.savez") from error
 
     def _images(self, name: str) -> NDArray[np.generic]:
         """N x H x W x C, or N x H x W for grey ones."""
         pixels = self._load(name)
         if pixels.dtype != np.uint8:
-            what = f"{name} holds {pixels.dtype} instead of uint8"
-            raise UserError(what, where=str(self._path), remedy="store pixels as whole numbers from 0 to 255")
+            problem = f"array {name} is {pixels.dtype}; images must be uint8"
+            raise UserError(problem, where=str(self._path), remedy="store pixels as whole numbers from 0 to 255")
         if pixels.ndim == 4 and pixels.shape[3] not in (1, 3) and pixels.shape[1] in (1, 3):
             pixels = pixels.transpose(0, 2, 3, 1)
         if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3)) or 0 in pixels.shape:
-            what = f"{name} has the shape {'x'.join(map(str, pixels.shape))}"
+            problem = f"array {name} has shape {'x'.join(map(str, pixels.shape))}"
             remedy = "store N x H x W, N x H x W x C or N x C x H x W with C of 1 or 3"
-            raise UserError(what, where=str(self._path), remedy=remedy)
+            raise UserError(problem, where=str(self._path), remedy=remedy)
         return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
 
     def _labels(self, name: str, count: int) -> NDArray[np.int64]:
@@ -164,8 +168,8 @@ class Arrays:
             labels = labels[:, 0]
         if labels.ndim != 1 or len(labels) != count or not np.issubdtype(labels.dtype, np.integer):
             shape = "x".join(map(str, labels.shape))
-            what = f"{name} is {shape} of {labels.dtype}; {count} whole numbers are needed, one an image"
-            raise UserError(what, where=str(self._path), remedy="store one class number an image")
+            problem = f"array {name} has shape {shape} and type {labels.dtype}; there are {count} images"
+            raise UserError(problem, where=str(self._path), remedy="store one whole number per image")
         return labels.astype(np.int64)
 
     def _read(self, pixels: NDArray[np.generic], rows: Rows) -> Pixels:

@@ -1,4 +1,4 @@
-"""Images in files, a folder a class: listed first, decoded a few at a time, everything that is wrong counted.
+"""Images in files, one folder per class: listed first, decoded a few at a time, and every bad file reported.
 
 Legend: N images, n of them, C channels, H W pixels.
 """
@@ -27,21 +27,21 @@ log = logging.getLogger("dcpipe")
 
 @dataclass
 class Problems:
-    """What is wrong with a source: all of it told in the log, the first and the count in the error."""
+    """What is wrong with a source: all of it goes to the log, the first problem and the count to the error."""
 
-    found: list[tuple[Path, str]] = field(default_factory=list)
+    problems: list[tuple[Path, str]] = field(default_factory=list)
 
-    def add(self, path: Path, what: str) -> None:
-        """Note one."""
-        self.found.append((path, what))
-        log.warning("%s: %s", path, what)
+    def add(self, path: Path, problem: str) -> None:
+        """Log one problem and keep it."""
+        self.problems.append((path, problem))
+        log.warning("%s: %s", path, problem)
 
     def refuse(self, remedy: str) -> None:
-        """Raises: UserError if there is any."""
-        if self.found:
-            path, what = self.found[0]
-            more = f" (and {len(self.found) - 1} more, see the log)" if len(self.found) > 1 else ""
-            raise UserError(f"{what}{more}", where=str(path), remedy=remedy)
+        """Raises: UserError if there is any problem."""
+        if self.problems:
+            path, problem = self.problems[0]
+            more = f" (and {len(self.problems) - 1} more, see the log)" if len(self.problems) > 1 else ""
+            raise UserError(f"{problem}{more}", where=str(path), remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Listing:
 
 @dataclass(slots=True)
 class Counts:
-    """How many images had to be made to fit."""
+    """How many images were converted (colours) and resized."""
 
     converted: int = 0
     resized: int = 0
@@ -72,14 +72,16 @@ def class_folders(path: Path) -> tuple[str, ...]:
     Raises: UserError if the folder is not there.
     """
     if not path.is_dir():
-        raise UserError("there is no such folder", where=str(path), remedy="put the images there, a folder a class")
+        raise UserError(
+            "this folder does not exist", where=str(path), remedy="put the images there, one folder per class"
+        )
     with os.scandir(path) as entries:
         return tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
 
 
 def images_below(folder: Path, problems: Problems) -> list[str]:
     """The image files at or below a folder, relative to it, in the order of their names; hidden files are skipped."""
-    found: list[str] = []
+    names: list[str] = []
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
@@ -87,12 +89,12 @@ def images_below(folder: Path, problems: Problems) -> list[str]:
             if name.startswith("."):
                 continue
             if not name.lower().endswith(SUFFIXES):
-                problems.add(path, "is not an image (by its name)")
+                problems.add(path, "does not have the name of an image file")
                 continue
-            found.append(path.relative_to(folder).as_posix())
-    if not found:
-        problems.add(folder, "holds no image")
-    return sorted(found)
+            names.append(path.relative_to(folder).as_posix())
+    if not names:
+        problems.add(folder, "contains no image")
+    return sorted(names)
 
 
 def listing(folders: Sequence[Path], classes: Sequence[str], problems: Problems) -> Listing:
@@ -108,9 +110,9 @@ def of_names(folders: Sequence[Path], classes: Sequence[str], names: Sequence[li
 
 
 def fit(image: Image.Image, channels: int, size: int, counts: Counts) -> Pixels:
-    """One decoded image as C x H x W: turned into the wanted colours and squeezed into the wanted square.
+    """One decoded image as C x H x W: converted to `channels` and resized to `size` x `size` pixels.
 
-    Bilinear with Pillow's antialiasing; the aspect is not kept, as in the published ImageNet pipeline.
+    Bilinear with Pillow's antialiasing; the aspect ratio is not kept, as in the published ImageNet pipeline.
     Raises: ValueError for pixels of more than 8 bits.
     """
     if image.mode.startswith(_DEEP):
@@ -141,7 +143,7 @@ class ImageFiles:
                 yield f"{part}/{members.classes[members.labels_N[row]]}/{name}", members.path(row)
 
     def refuse_unpublished(self, digest: str) -> None:
-        """Nothing to compare, unless a publisher states something."""
+        """Nothing to compare: no publisher states a digest."""
 
     def part(self, name: PartName) -> Part:
         """A part; images are decoded when they are read."""
@@ -149,7 +151,7 @@ class ImageFiles:
         return Part(members.labels_N, lambda rows: self._read(members, rows), members.classes)
 
     def finish(self) -> dict[str, object]:
-        """How many images were made to fit. Raises: UserError if any could not be read."""
+        """How many images were converted and resized. Raises: UserError if any could not be read."""
         self._problems.refuse(self._remedy)
         return {"converted": self._counts.converted, "resized": self._counts.resized}
 
@@ -161,10 +163,10 @@ class ImageFiles:
                 with Image.open(path) as image:
                     if min(image.size) < self._least:
                         pixels = "x".join(map(str, image.size))
-                        self._problems.add(path, f"has {pixels} pixels: fewer than half of image_size, {self._size}")
+                        self._problems.add(path, f"has {pixels} pixels: less than half of image_size {self._size}")
                         continue
                     block[place] = fit(image, self._channels, self._size, self._counts)
-            except _BROKEN as error:  # go on: one pass over a large tree should tell of every bad file
+            except _BROKEN as error:  # go on: one pass over a large tree should report every bad file
                 self._problems.add(path, f"cannot be read as an image ({_first_line(error)})")
         return block
 
@@ -179,9 +181,9 @@ def refuse_counts(part: str, members: Listing, least: int, most: int, pin: str) 
     if len(wrong):
         first = int(wrong[0])
         bounds = str(least) if least == most else f"{least} to {most}"
-        what = f"has {counts[first]} {part} images, and was published with {bounds}"
+        problem = f"has {counts[first]} {part} images; the publisher states {bounds}"
         more = f" (and {len(wrong) - 1} more classes)" if len(wrong) > 1 else ""
-        raise UserError(what + more, where=str(members.folders[first]), remedy=f"unpack it again, {pin}")
+        raise UserError(problem + more, where=str(members.folders[first]), remedy=f"unpack it again, {pin}")
 
 
 def _first_line(error: BaseException) -> str:

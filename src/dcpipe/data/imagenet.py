@@ -1,6 +1,6 @@
 """ILSVRC 2012, all of it or some classes, from a local folder: train/<wnid>/*.JPEG and val/<wnid>/*.JPEG.
 
-Only the folders of the classes that are asked for need be there, so a released subset will do.
+Only the folders of the chosen classes are needed, so a released subset is enough.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class ImageNet(ImageFiles):
 
     def refuse_unpublished(self, digest: str) -> None:
         """732 to 1,300 training and 50 test images a class. Raises: UserError."""
-        pin = f"or, if it is meant to be so, write `digest: {digest}` under source"
+        pin = f"or, if this is intended, set source.digest to {digest}"
         image_files.refuse_counts("train", self._parts["train"], *TRAIN_PER_CLASS, pin)
         image_files.refuse_counts("test", self._parts["test"], *TEST_PER_CLASS, pin)
 
@@ -32,13 +32,13 @@ class ImageNet(ImageFiles):
 def find(classes: Sequence[int] | Literal["all"], facts: Facts, root: Path) -> ImageNet:
     """The chosen classes in the data root's ImageNet.
 
-    Raises: UserError naming the first folder that is missing or holds something else.
+    Raises: UserError naming the first folder that is missing or contains something else.
     """
     place = location.find(root, NAME)
     wnids = WNIDS if classes == "all" else tuple(WNIDS[number] for number in classes)
     problems = Problems()
     parts = {name: _part(place / folder, wnids, problems) for name, folder in _FOLDERS}
-    remedy = "unpack ILSVRC 2012 so that train/ and val/ have one folder a wnid"
+    remedy = "unpack ILSVRC 2012 so that train/ and val/ have one folder per wnid"
     problems.refuse(remedy)
     return ImageNet(parts, facts.channels, facts.image_size, remedy)
 
@@ -46,11 +46,11 @@ def find(classes: Sequence[int] | Literal["all"], facts: Facts, root: Path) -> I
 def _part(folder: Path, wnids: tuple[str, ...], problems: Problems) -> Listing:
     there = set(image_files.class_folders(folder))
     if not there and folder.is_dir():
-        what = "holds no class folders"
-        remedy = "sort its images into one folder a wnid (the publisher's val archive is flat)"
-        raise UserError(what, where=str(folder), remedy=remedy)
+        problem = "has no class folders"
+        remedy = "sort its images into one folder per wnid (the publisher's val archive is flat)"
+        raise UserError(problem, where=str(folder), remedy=remedy)
     for wnid in wnids:
         if wnid not in there:
-            problems.add(folder / wnid, "there is no such folder")
+            problems.add(folder / wnid, "this folder does not exist")
     present = [wnid for wnid in wnids if wnid in there]
     return image_files.listing([folder / wnid for wnid in present], present, problems)

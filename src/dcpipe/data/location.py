@@ -8,6 +8,7 @@ A location is never a param: two machines that hold the same bytes in different 
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcpipe.errors import UserError
@@ -18,39 +19,47 @@ FILE = "local.yaml"
 
 
 def find(root: Path, name: str) -> Path:
-    """Where the source `name` is, or should be put. Paths in local.yaml are relative to the repository's `root`.
+    """Where the source `name` lies, or should lie; paths in local.yaml are relative to the repository's `root`.
 
-    Raises: UserError if neither the variable nor the file says where data is, or the file has other keys.
+    Raises: UserError if neither the variable nor the file states a folder, or the file has unknown keys.
     """
     local = _local(root)
-    roots = local.get("roots") or {}
-    assert isinstance(roots, dict)  # noqa: S101 (checked by _local)
-    if name in roots:
-        return _absolute(root, roots[name])
+    if name in local.roots:
+        return _absolute(root, local.roots[name])
     variable = os.environ.get(VARIABLE)
     if variable:
         return Path(variable).expanduser() / name
-    if "data_root" in local:
-        return _absolute(root, local["data_root"]) / name
+    if local.has_data_root:
+        return _absolute(root, local.data_root) / name
     remedy = f"set {VARIABLE} to the folder that holds {name}/, or write `data_root: FOLDER` into {FILE}"
-    raise UserError("nothing says where data is kept on this machine", where=name, remedy=remedy)
+    raise UserError("the data folder of this machine is not set", where=name, remedy=remedy)
 
 
-def _local(root: Path) -> Tree:
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """The content of local.yaml; a path is checked when it is used."""
+
+    has_data_root: bool = False
+    data_root: Value = None
+    roots: Tree = field(default_factory=dict)
+
+
+def _local(root: Path) -> _Local:
     path = root / FILE
     if not path.is_file():
-        return {}
+        return _Local()
     tree = read(path)
     for key in tree:
         if key not in {"data_root", "roots"}:
-            raise UserError(f"unknown key {key}", where=FILE, remedy="it may have data_root and roots")
+            raise UserError(f"unknown key {key}", where=FILE, remedy="use data_root and roots only")
     roots = tree.get("roots")
-    if roots is not None and not isinstance(roots, dict):
+    roots = {} if roots is None else roots
+    if not isinstance(roots, dict):
         raise UserError("roots must map names to folders", where=FILE, remedy="write `name: folder` lines below it")
-    return tree
+    return _Local("data_root" in tree, tree.get("data_root"), roots)
 
 
 def _absolute(root: Path, value: Value) -> Path:
     if not isinstance(value, str):
-        raise UserError(f"{value!r} is not a path", where=FILE, remedy="write a folder's path")
+        raise UserError(f"{value!r} is not a path", where=FILE, remedy="write the path of a folder")
     return root / Path(value).expanduser()

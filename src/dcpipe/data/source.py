@@ -1,4 +1,4 @@
-"""What a source of images gives the data stage, whatever it is made of.
+"""What every source of images gives the data stage.
 
 Legend: N images, n of them, C channels, H W pixels.
 """
@@ -25,30 +25,30 @@ class Part:
 
     labels_N: NDArray[np.int64]
     read: Callable[[Rows], Pixels]
-    classes: tuple[str, ...] = ()  # what people call the labels, where the source says it
+    classes: tuple[str, ...] = ()  # names of the labels, where the source states them
 
 
 class Source(Protocol):
-    """A source that has been found, its layout checked, nothing read yet."""
+    """A source whose place and layout are checked; no image is read yet."""
 
     def files(self) -> Iterable[tuple[str, Path]] | None:
-        """Every file whose bytes reach the images, in a fixed order and under names that tell no location.
+        """Every file whose bytes reach the images, in a fixed order and under names that do not depend on the location.
 
         None for images that come inside a package, which constraints.txt pins.
         """
 
     def refuse_unpublished(self, digest: str) -> None:
-        """Compare with what the publisher states; `digest` is what is there. Raises: UserError."""
+        """Compare with what the publisher states; `digest` is the digest of the files here. Raises: UserError."""
 
     def part(self, name: PartName) -> Part:
         """All images, or, where the source has a test part of its own, one of its parts. Raises: UserError."""
 
     def finish(self) -> dict[str, object]:
-        """What the card should say of what was read. Raises: UserError if something could not be."""
+        """What the card states about the images that were read. Raises: UserError if something could not be."""
 
 
 def digest_of(files: Iterable[tuple[str, Path]]) -> str:
-    """One digest for files under names: the SHA-256 over names, sizes and digests, in the order given."""
+    """One digest for files under names: the SHA-256 over names, sizes and digests, in that order."""
     whole = hashlib.sha256()
     for name, path in files:
         whole.update(f"{name}\0{path.stat().st_size}\0{sha256(path)}\n".encode())

@@ -1,4 +1,4 @@
-"""Sources of images: those that come in a package, published ones, and folders of your own."""
+"""Sources of images: those that come in a package, published ones, and your own folders."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dcpipe.data.source import Source
 
 IMAGENET_CLASSES = 1000
-PUBLISHED = "digest of the files; null: they must have the sums that their publisher states"
+PUBLISHED = "digest of the files; null: the files must have the MD5 sums that their publisher states"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -42,7 +42,7 @@ class Digits(SourceConfig):
         return None
 
     def open(self, _facts: Facts, _root: Path) -> "Source":
-        """They are everywhere."""
+        """From scikit-learn."""
         from dcpipe.data.digits import DigitsOfScikitLearn
 
         return DigitsOfScikitLearn()
@@ -141,7 +141,7 @@ class ImageNet(SourceConfig):
     """Classes of ILSVRC 2012 from train/<wnid>/ and val/<wnid>/; its validation part is the test part.
 
     `classes` are positions among the 1,000 sorted wnids, as the papers give them; the label of a class is its place
-    in this list. Images are squeezed to `image_size` pixels a side, whatever their aspect, as published.
+    in this list. Images are resized to `image_size` pixels a side, whatever their aspect ratio, as published.
     """
 
     implementation = ("dcpipe.data.imagenet",)
@@ -157,7 +157,7 @@ class ImageNet(SourceConfig):
     @classmethod
     def _classes(cls, classes: list[int] | Literal["all"]) -> list[int] | Literal["all"]:
         if classes != "all" and len(classes) < 2:
-            raise ValueError("there must be two classes or more")
+            raise ValueError("name at least two classes")
         twice = sorted({number for number in classes if classes.count(number) > 1}) if classes != "all" else []
         if twice:
             raise ValueError(f"class {twice[0]} is named twice")
@@ -204,12 +204,12 @@ class ImageNet(SourceConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Folder(SourceConfig):
-    """Images of your own: a folder a class, or arrays in an .npz file, found under `name` in the data root.
+    """Your own images: one folder per class, or arrays in an .npz file, found under `name` in the data root.
 
     With `split.test_per_class` null the data has a test part (folders train/ and test/, or arrays train_images,
-    train_labels, test_images, test_labels); with a count it is one tree (or images, labels) that is cut.
-    What does not fit is fitted: other sizes are squeezed to `image_size` pixels a side, other colours turned into
-    `channels`; the card counts both.
+    train_labels, test_images, test_labels); with a count the test images are taken from one tree (or images, labels).
+    Other sizes are resized to `image_size` pixels a side, other colours are converted
+    to `channels`; the card counts both.
     """
 
     implementation = ("dcpipe.data.folder",)
@@ -244,7 +244,7 @@ class Folder(SourceConfig):
 
     @property
     def test_images(self) -> int | None:
-        """As many as CIFAR-10 has, for want of anything better."""
+        """An estimate: as many as CIFAR-10 has."""
         return 10_000
 
     def open(self, facts: Facts, root: Path) -> "Source":

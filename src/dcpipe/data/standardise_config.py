@@ -68,9 +68,13 @@ class Constants(StandardiseConfig):
         channels = context.facts.channels
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels:
-                given = f"{len(values)} {'value' if len(values) == 1 else 'values'}"
-                wanted = f"{channels} {'channel' if channels == 1 else 'channels'}"
-                raise at.error(key, f"has {given}; images have {wanted}", "write one a channel, or kind: from-train")
+                values_text = f"{len(values)} {'value' if len(values) == 1 else 'values'}"
+                channels_text = f"{channels} {'channel' if channels == 1 else 'channels'}"
+                raise at.error(
+                    key,
+                    f"has {values_text}; images have {channels_text}",
+                    "write one value per channel, or kind: from-train",
+                )
 
     def build(self, _train: "Moments") -> "Standardisation":
         """The constants."""

@@ -43,6 +43,15 @@ class Transform(Protocol):
         """Pixels in units of [0, 1] (not clipped) from such images."""
         ...
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What `apply` needs, float64, as a release writes it."""
+        ...
+
+    @property
+    def phrase(self) -> str:
+        """What the images are, as text for people."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Standardisation:
@@ -63,6 +72,18 @@ class Standardisation:
         std = torch.tensor(self.std_C, dtype=images_NCHW.dtype, device=images_NCHW.device)[:, None, None]
         return images_NCHW * std + mean
 
+    def tensors(self) -> dict[str, Tensor]:
+        """`mean` and `std` of each channel (C, float64)."""
+        return {
+            "mean": torch.tensor(self.mean_C, dtype=torch.float64),
+            "std": torch.tensor(self.std_C, dtype=torch.float64),
+        }
+
+    @property
+    def phrase(self) -> str:
+        """What the images are, as text for people."""
+        return "standardised"
+
 
 @dataclass(frozen=True, slots=True)
 class Whitened:
@@ -77,6 +98,15 @@ class Whitened:
     def invert(self, images_NCHW: Tensor) -> Tensor:
         """Pixels in units of [0, 1] (not clipped) from whitened images."""
         return whitening.invert(self.whitening, images_NCHW)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """`mean` (D) and `matrix` (D x D) of the whitening, float64."""
+        return {"mean": self.whitening.mean_D.contiguous(), "matrix": self.whitening.matrix_DD.contiguous()}
+
+    @property
+    def phrase(self) -> str:
+        """What the images are, as text for people."""
+        return "whitened by ZCA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +187,7 @@ def write(
 
 
 def describe(path: Path, *, classes: int, standardisation: Standardisation) -> None:
-    """Put the facts of a store beside its parts; without them it is none."""
+    """Write the number of classes and the standardisation of a store, which make it complete."""
     attributes = {
         "classes": classes,
         "mean": list(standardisation.mean_C),
@@ -167,12 +197,14 @@ def describe(path: Path, *, classes: int, standardisation: Standardisation) -> N
 
 
 def standardisation(path: Path) -> Standardisation:
-    """What a store's images are standardised by."""
-    attributes = zarr.open_group(str(path), mode="r").attrs
-    mean, std = attributes["mean"], attributes["std"]
-    assert isinstance(mean, list)  # noqa: S101 (written by create)
-    assert isinstance(std, list)  # noqa: S101 (written by create)
-    return Standardisation(tuple(map(float, mean)), tuple(map(float, std)))
+    """Mean and standard deviation of a store's images."""
+    attributes = arrays.attributes(path)
+    return Standardisation(tuple(attributes["mean"].numbers()), tuple(attributes["std"].numbers()))
+
+
+def num_classes(path: Path) -> int:
+    """The number of classes of a store."""
+    return arrays.attributes(path)["classes"].integer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +247,7 @@ def load_pixels(path: Path, part: Part, device: torch.device | None = None, whit
         raise UserError(f"has no {part} part", where=str(path), remedy="use a dataset variant that has one")
     pixels = torch.from_numpy(arrays.read(path / part, "images")).to(device)
     labels = torch.from_numpy(arrays.read(path / part, "labels")).to(device)
-    classes = int(str(zarr.open_group(str(path), mode="r").attrs["classes"]))
-    return Pixels(pixels, labels, classes, transform(path, whitened_by))
+    return Pixels(pixels, labels, num_classes(path), transform(path, whitened_by))
 
 
 def load(path: Path, part: Part, device: torch.device | None = None, whitened_by: Path | None = None) -> Images:

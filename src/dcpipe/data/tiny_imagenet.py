@@ -22,7 +22,7 @@ class TinyImageNet(ImageFiles):
 
     def refuse_unpublished(self, digest: str) -> None:
         """500 training and 50 test images a class. Raises: UserError."""
-        pin = f"or, if it is meant to be so, write `digest: {digest}` under source"
+        pin = f"or, if this is intended, set source.digest to {digest}"
         for part, count in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):
             image_files.refuse_counts(part, self._parts["train" if part == "train" else "test"], count, count, pin)
 
@@ -46,17 +46,17 @@ def find(facts: Facts, root: Path) -> TinyImageNet:
 def _wnids(place: Path, classes: int) -> list[str]:
     path = place / "wnids.txt"
     if not path.is_file():
-        raise UserError("there is no such file", where=str(path), remedy=_LAYOUT)
+        raise UserError("this file does not exist", where=str(path), remedy=_LAYOUT)
     wnids = sorted(set(path.read_text().split()))
     if len(wnids) != classes:
-        raise UserError(f"names {len(wnids)} classes instead of {classes}", where=str(path), remedy=_LAYOUT)
+        raise UserError(f"names {len(wnids)} classes; Tiny ImageNet has {classes}", where=str(path), remedy=_LAYOUT)
     return wnids
 
 
 def _train_folder(place: Path, wnid: str, problems: Problems) -> Path:
     folder = place / "train" / wnid
     if not folder.is_dir():
-        problems.add(folder, "there is no such folder")
+        problems.add(folder, "this folder does not exist")
     inner = folder / "images"  # beside it the publisher has bounding boxes
     return inner if inner.is_dir() else folder
 
@@ -73,7 +73,7 @@ def _test(place: Path, wnids: list[str], problems: Problems) -> Listing:
 def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:
     path = val / "val_annotations.txt"
     if not path.is_file():
-        raise UserError("there is neither this file nor a folder a class", where=str(path), remedy=_LAYOUT)
+        raise UserError("neither this file nor one folder per class exists", where=str(path), remedy=_LAYOUT)
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     names: list[list[str]] = [[] for _ in wnids]
     there = set(image_files.images_below(val / "images", problems))
@@ -83,7 +83,7 @@ def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:
         if wnid not in label_of:
             problems.add(path, f"line {number} does not name an image and one of the classes")
         elif name not in there:
-            problems.add(val / "images" / name, "is annotated and not there")
+            problems.add(val / "images" / name, "has a line in val_annotations.txt, but does not exist")
         else:
             names[label_of[wnid]].append(name)
             there.remove(name)

@@ -38,13 +38,13 @@ def dataset_class(kind: str) -> Any:
     try:
         from torchvision import datasets
     except ImportError as error:
-        what = "is read by torchvision, which is not installed"
-        raise UserError(what, where=kind, remedy="pip install 'dcpipe[images]'") from error
+        problem = "is read by torchvision, which is not installed"
+        raise UserError(problem, where=kind, remedy="pip install 'dcpipe[images]'") from error
     return getattr(datasets, _CLASSES[kind])
 
 
 def published_sums(kind: str) -> Sums:
-    """The sums that the publisher's files have, as torchvision knows them."""
+    """The sums that the publisher's files have, as torchvision states them."""
     cls = dataset_class(kind)
     if kind == "svhn":
         return {row[1]: row[2] for row in (cls.split_list["train"], cls.split_list["test"])}
@@ -97,15 +97,15 @@ class TorchvisionSet:
         """Compare each file with its sum. Raises: UserError naming the first that differs."""
         from torchvision.datasets.utils import check_integrity
 
-        pin = f"or, if it is meant to be so, write `digest: {digest}` under source"
+        pin = f"or, if this is intended, set source.digest to {digest}"
         for name, md5 in self._sums.items():
             path = self._place / name
             if not path.is_file():
-                what = "the publisher states the sum of this file, and only its content is there"
-                raise UserError(what, where=str(path), remedy=f"put it there, {pin}")
+                problem = "only the unpacked file exists; the publisher states the MD5 of this packed one"
+                raise UserError(problem, where=str(path), remedy=f"put it there, {pin}")
             if not check_integrity(path, md5):
-                what = f"is not the publisher's file (its MD5 is not {md5})"
-                raise UserError(what, where=str(path), remedy=f"remove it to have it fetched again, {pin}")
+                problem = f"is not the publisher's file (its MD5 is not {md5})"
+                raise UserError(problem, where=str(path), remedy=f"remove it, and it is downloaded again, {pin}")
 
     def part(self, name: PartName) -> Part:
         """The training or the test part, in memory."""
@@ -113,8 +113,8 @@ class TorchvisionSet:
         try:
             data = self._class(self._root, **where)
         except ImportError as error:
-            what = "is read by scipy, which is not installed"
-            raise UserError(what, where=self._kind, remedy="pip install 'dcpipe[digits]'") from error
+            problem = "is read by scipy, which is not installed"
+            raise UserError(problem, where=self._kind, remedy="pip install 'dcpipe[digits]'") from error
         except Exception as error:  # a damaged file can fail in any way inside the libraries
             raise self._unreadable(error) from error
         return _part(self._kind, data)
@@ -141,9 +141,9 @@ class TorchvisionSet:
         except Exception as error:  # no network, no permission, a bad mirror: all end here
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             wanted = ", ".join([cls.filename] if hasattr(cls, "filename") else missing)
-            remedy = f"put {wanted} there by hand (from {_origin(cls)})"
+            remedy = f"download {wanted} by hand from {_origin(cls)} and put it there"
             raise UserError(
-                f"could not fetch {self._kind} ({reason})", where=str(self._place), remedy=remedy
+                f"cannot download {self._kind} ({reason})", where=str(self._place), remedy=remedy
             ) from error
 
     def _unpack(self, scratch: Path) -> None:
@@ -160,13 +160,13 @@ class TorchvisionSet:
             try:
                 extract_archive(packed, target.parent)
             except (OSError, EOFError, zlib.error) as error:
-                remedy = "remove it to have it fetched again"
-                raise UserError(f"does not unpack ({error})", where=str(packed), remedy=remedy) from error
+                remedy = "remove it, and it is downloaded again"
+                raise UserError(f"cannot be unpacked ({error})", where=str(packed), remedy=remedy) from error
 
     def _unreadable(self, error: Exception) -> UserError:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        what = f"torchvision cannot read {self._kind} ({reason})"
-        return UserError(what, where=str(self._place), remedy="remove its files to have them fetched again")
+        problem = f"torchvision cannot read {self._kind} ({reason})"
+        return UserError(problem, where=str(self._place), remedy="remove its files, and they are downloaded again")
 
 
 def find(source: "Torchvision", root: Path) -> TorchvisionSet:

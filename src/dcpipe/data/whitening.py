@@ -117,8 +117,7 @@ def load(path: Path) -> Whitening:
     mean_D, matrix_DD, inverse_DD = (
         torch.from_numpy(arrays.read(path, name)) for name in ("mean", "matrix", "inverse")
     )
-    eps = zarr.open_group(str(path), mode="r").attrs["eps"]
-    return Whitening(mean_D, matrix_DD, inverse_DD, eps=float(str(eps)))
+    return Whitening(mean_D, matrix_DD, inverse_DD, eps=arrays.attributes(path)["eps"].number())
 
 
 def _moments(chunks: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:
@@ -148,12 +147,14 @@ def _moments(chunks: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:
 def _check(count: int, eps: float) -> None:
     if not eps > 0:
         raise UserError(
-            f"eps is {eps}, which leaves pixels that never change without a whitening",
+            f"eps is {eps}; pixels with zero variance cannot be whitened",
             where="whitening",
-            remedy="give a positive eps; the papers use 0.1",
+            remedy="use a positive eps; the papers use 0.1",
         )
     if count < 2:
-        raise UserError(f"{count} image(s) have no covariance", where="whitening", remedy="give at least two")
+        raise UserError(
+            f"there are {count} images; a covariance needs 2", where="whitening", remedy="use at least two images"
+        )
 
 
 def _symmetric(matrix_DD: Tensor) -> Tensor:

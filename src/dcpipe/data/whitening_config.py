@@ -24,7 +24,7 @@ class NoWhitening(WhiteningConfig):
 
     def build(self) -> "Fit":
         """Raises: UserError, for there is nothing to fit."""
-        raise UserError("fits nothing", where="whitening.kind: none", remedy="choose a whitening")
+        raise UserError("there is nothing to fit", where="whitening.kind: none", remedy="choose another kind")
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from dcpipe.distillation import guard
+from dcpipe.distillation import finite_check
 from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.averaging.averages import Average
 from dcpipe.distillation.episodes import Episode, Matching
@@ -125,7 +125,7 @@ def _iterate(progress: Progress, parts: Parts) -> None:
         own = stream.child("update", len(rows)) if rows else stream
         answer = parts.sharpness(now.synthetic, episode, memory=now.memory, stream=own)
         gradients = parts.step_size(answer.gradients, answer.trace, now.synthetic.step_size)
-        guard.refuse_non_finite(
+        finite_check.refuse_non_finite(
             iteration,
             matching_loss=answer.loss,
             image_gradient=gradients.images,

@@ -14,7 +14,7 @@ NONE: Statistics = MappingProxyType({})
 
 @torch.no_grad()
 def accuracy(model: FlatModel, theta_P: Tensor, on: Images, statistics: Statistics | None = NONE) -> float:
-    """The share of images classified as their label, in percent; no augmentation.
+    """The share of images whose label is predicted, in percent; no augmentation.
 
     `statistics` are the running ones that batch norms use; None lets them use those of each batch of 1,024.
     Raises: ValueError if they are not this network's.

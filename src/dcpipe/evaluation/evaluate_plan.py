@@ -43,14 +43,14 @@ class EvaluateStage(Stage):
     numeric = True
     resources = Resources(mem_mb=2000, runtime=120, gpu=1)
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """It reads the last images, or every snapshot where the protocol chooses among them."""
-        dataset, network = words["dataset"], words["network"]
+        dataset, network = wildcards["dataset"], wildcards["network"]
         resolved_dataset, data = graph.library.dataset(dataset)
-        resolved, evaluation = graph.library.evaluation(words["evaluation"], dataset, int(words["ipc"]))
+        resolved, evaluation = graph.library.evaluation(wildcards["evaluation"], dataset, int(wildcards["ipc"]))
         check.evaluation(resolved, evaluation, data, network)
         real = data.network if network == "native" else network
-        made = graph.job("distill", **{wildcard.name: words[wildcard.name] for wildcard in CELL})
+        made = graph.job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
         source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
         return Plan(
             inputs={
@@ -67,7 +67,7 @@ class EvaluateStage(Stage):
 
 def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:
     """The evaluations of an experiment: every combination of its runs, each once."""
-    found: dict[str, Job] = {}
+    jobs: dict[str, Job] = {}
     for run in graph.library.experiment(experiment)[1].runs:
         cells: list[dict[str, str | int]] = [
             {"dataset": dataset, "method": method, "ipc": ipc, "set": index}
@@ -80,5 +80,5 @@ def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:
             for evaluation in run.evaluations:
                 for network in run.networks:
                     job = graph.job("evaluate", **cell, evaluation=evaluation, network=network)
-                    found.setdefault(job.name, job)
-    return tuple(found.values())
+                    jobs.setdefault(job.name, job)
+    return tuple(jobs.values())

@@ -43,7 +43,7 @@ def run(task: Task) -> None:
 
 
 def _searched(measure: Measurer, outcome: Outcome) -> dict[str, object]:
-    """The rate that validation images chose for the set that counts, and how each did; nothing without a search."""
+    """The selected set's rate, chosen on validation images, and the accuracy at each rate; empty without a search."""
     search = measure.searches.get(selection.LAST if outcome.iteration is None else outcome.iteration)
     if search is None:
         return {}

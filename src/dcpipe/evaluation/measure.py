@@ -1,4 +1,4 @@
-"""Measuring one synthetic set: networks trained on it, at a rate that validation images choose where there are several.
+"""Measuring one synthetic set: networks are trained on it; of several learning rates, validation images choose.
 
 Every accuracy is kept in the job's state as it comes.
 """
@@ -6,7 +6,6 @@ Every accuracy is kept in the job's state as it comes.
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -17,6 +16,7 @@ from dcpipe.evaluation.protocol import Trained
 from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task, stop, stop_asked
 
@@ -36,17 +36,18 @@ class Measurer:
         some = parts["test"]
         self._model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
         self._task, self._config, self._parts = task, config, parts
-        words = task.job.wildcards
-        names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]), network)
+        wildcards = task.job.wildcards
+        names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]), network)
         self._stream = Stream.root(config.seed, "evaluate", *names)
         saved = task.state.load("accuracies")
-        self._known = cast(dict[str, float], saved[1]) if saved else {}
+        logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
+        self._known = {key: value.number() for key, value in logged.items()}
         self.searches: dict[int, Search] = {}  # by the iteration that the set is from
 
     def __call__(self, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         """One accuracy a network, in percent.
 
-        Raises: NonFiniteError if training left the finite numbers, at every rate where there are several.
+        Raises: NonFiniteError if training diverged (values not finite), at every rate where there are several.
         """
         rates = self._config.learning_rate.build()(synthetic)
         if len(rates) > 1 and iteration not in self.searches:
@@ -64,8 +65,10 @@ class Measurer:
         finite = {rate: mean for rate, mean in means.items() if mean is not None}
         if not finite:
             remedy = "add a smaller rate to learning_rate.values"
-            raise NonFiniteError("networks trained on this set leave the finite numbers at every rate", remedy=remedy)
-        return Search(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of equals
+            raise NonFiniteError(
+                "networks trained on this set diverge (values are not finite) at every rate", remedy=remedy
+            )
+        return Search(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of several best ones
 
     def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
@@ -75,8 +78,9 @@ class Measurer:
             group = range(first, min(first + self._config.side_by_side, len(keys)))
             if any(keys[index] not in self._known for index in group):
                 for index, network in zip(group, self._train(rate, synthetic, group), strict=True):
-                    found = accuracy(self._model, network.theta_P, self._parts[on], network.statistics)
-                    self._known[keys[index]] = found
+                    self._known[keys[index]] = accuracy(
+                        self._model, network.theta_P, self._parts[on], network.statistics
+                    )
                 self._save_when_due()
         return [self._known[key] for key in keys]
 

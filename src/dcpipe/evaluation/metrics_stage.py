@@ -12,8 +12,14 @@ Cell = tuple[str, str, int, str, str]
 
 def cell_of(job: Job) -> Cell:
     """The cell that an evaluation belongs to: dataset, method, ipc, protocol, network. Sets are pooled."""
-    words = job.wildcards
-    return words["dataset"], words["method"], int(words["ipc"]), words["evaluation"], words["network"]
+    wildcards = job.wildcards
+    return (
+        wildcards["dataset"],
+        wildcards["method"],
+        int(wildcards["ipc"]),
+        wildcards["evaluation"],
+        wildcards["network"],
+    )
 
 
 def run(task: Task) -> None:
@@ -22,8 +28,8 @@ def run(task: Task) -> None:
     jobs = task.section("scores", tuple)
     for job, path in zip(jobs, task.inputs("scores"), strict=True):
         runs[cell_of(job)] += json.loads(path.read_text())["accuracies"]
-    found: dict[str, object] = {}
+    cells: dict[str, object] = {}
     for (dataset, method, ipc, protocol, network), values in sorted(runs.items()):
         name = f"{dataset}/{method}/ipc{ipc}/{protocol}/{network}"
-        found[name] = {"mean": statistics.fmean(values), "std": statistics.pstdev(values), "n": len(values)}
-    task.output("metrics").write_text(json.dumps(found, indent=1) + "\n")
+        cells[name] = {"mean": statistics.fmean(values), "std": statistics.pstdev(values), "n": len(values)}
+    task.output("metrics").write_text(json.dumps(cells, indent=1) + "\n")

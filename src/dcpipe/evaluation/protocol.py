@@ -1,8 +1,8 @@
 """The published evaluation: a fresh network trained on the synthetic set, then tested on real images.
 
 Source: the evaluation that DC, DSA, DM and the MTT family share in their public code: SGD with momentum and
-weight decay; E + 1 passes; after pass E // 2 + 1 the rate is cut and the optimiser made anew. Batch norms train on
-their batches' statistics and are tested with the running ones, which nothing starts anew.
+weight decay; E + 1 passes; after pass E // 2 + 1 the rate is cut and a new optimiser is made. Batch norms train on
+their batches' statistics and are tested with the running ones, which are never reset.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ class Trained:
 def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: float, stream: Stream) -> Trained:
     """One fresh network trained on the set, at `rate` in the first half. Last partial batches are kept.
 
-    Raises: NonFiniteError if training left the finite numbers.
+    Raises: NonFiniteError if training diverged (values not finite).
     """
     images, labels = synthetic.images_NCHW, synthetic.targets
     theta, statistics = start(model, images, stream)
@@ -66,12 +66,14 @@ def finite(networks: Sequence[Trained]) -> Sequence[Trained]:
     """The networks themselves. Raises: NonFiniteError unless all their parameters are finite."""
     if not all(bool(torch.isfinite(network.theta_P).all()) for network in networks):
         problem = "a network trained on this set has parameters that are not finite"
-        raise NonFiniteError(problem, remedy="its step size may be too large for this protocol")
+        raise NonFiniteError(
+            problem, remedy="use a protocol with a smaller learning rate; the set's step size may be too large"
+        )
     return networks
 
 
 Rates = Callable[[SyntheticSet], tuple[float, ...]]
-"""A set -> the rates of the first half that are in question for it, ascending."""
+"""A set -> the candidate rates of the first half, ascending."""
 
 
 def own_rate(synthetic: SyntheticSet) -> tuple[float, ...]:
@@ -79,6 +81,6 @@ def own_rate(synthetic: SyntheticSet) -> tuple[float, ...]:
     return (float(synthetic.step_size),)
 
 
-def given_rates(rates: tuple[float, ...], _synthetic: SyntheticSet) -> tuple[float, ...]:
+def protocol_rates(rates: tuple[float, ...], _synthetic: SyntheticSet) -> tuple[float, ...]:
     """The protocol's, whatever the set."""
     return rates

@@ -26,7 +26,7 @@ class OwnRate(RateConfig):
 
     @property
     def phrase(self) -> str:
-        """In words."""
+        """As text for people."""
         return "the set's own step size"
 
     def build(self) -> "Rates":
@@ -57,14 +57,14 @@ class FixedRate(RateConfig):
 
     @property
     def phrase(self) -> str:
-        """In words."""
+        """As text for people."""
         return f"rate {self.value:g}"
 
     def build(self) -> "Rates":
         """Always the same."""
         from dcpipe.evaluation import protocol
 
-        return partial(protocol.given_rates, (self.value,))
+        return partial(protocol.protocol_rates, (self.value,))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -74,7 +74,7 @@ class FixedRate(RateConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SearchedRate(RateConfig):
-    """For every set the one of `values` that does best on the validation part; the smallest of equals."""
+    """For every set the one of `values` that does best on the validation part; the smallest of several best ones."""
 
     implementation = ("dcpipe.evaluation.protocol",)
     needs_validation = True
@@ -96,7 +96,7 @@ class SearchedRate(RateConfig):
 
     @property
     def phrase(self) -> str:
-        """In words."""
+        """As text for people."""
         return f"the rate of {', '.join(f'{value:g}' for value in self.values)} that does best on validation images"
 
     def for_rehearsal(self) -> RateConfig:
@@ -107,7 +107,7 @@ class SearchedRate(RateConfig):
         """All of them."""
         from dcpipe.evaluation import protocol
 
-        return partial(protocol.given_rates, tuple(self.values))
+        return partial(protocol.protocol_rates, tuple(self.values))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

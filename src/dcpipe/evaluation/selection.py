@@ -1,4 +1,4 @@
-"""Which of a method's sets is the one that counts."""
+"""Selection: which of a method's sets is evaluated."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from dcpipe.distillation.synthetic_set import SyntheticSet, load, load_snapshots
 
-LAST = -1  # stands for the iteration of the finished set
+LAST = -1  # in place of an iteration: the finished set
 
 Measure = Callable[[str, int, SyntheticSet], list[float]]
 """(what to measure on: val or test, iteration, set) -> one accuracy a network, in percent."""
@@ -37,15 +37,15 @@ def last(path: Path, measure: Measure) -> Outcome:
 
 
 def curve(path: Path, measure: Measure) -> Outcome:
-    """The finished set, whatever the ones before it do; they are tested too."""
+    """The finished set, whatever the accuracies of the ones before it; they are tested too."""
     *before, (end, finished) = load_snapshots(path)
     accuracies = measure("test", LAST, finished)
-    found = [(iteration, measure("test", iteration, synthetic)) for iteration, synthetic in before]
-    return Outcome(accuracies, None, [*found, (end, accuracies)])
+    points = [(iteration, measure("test", iteration, synthetic)) for iteration, synthetic in before]
+    return Outcome(accuracies, None, [*points, (end, accuracies)])
 
 
 def best_on(part: Literal["val", "test"], path: Path, measure: Measure) -> Outcome:
-    """The snapshot of the best mean on a part, then tested once; the earliest of equals."""
+    """The snapshot of the best mean on a part, then tested once; the earliest of several best ones."""
     return best_of(dict(load_snapshots(path)), part, measure)
 
 

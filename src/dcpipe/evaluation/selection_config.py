@@ -1,4 +1,4 @@
-"""Selections: which of a method's sets is the one that counts."""
+"""Selections: which of a method's sets is evaluated."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -37,7 +37,7 @@ class Last(ChoiceConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Curve(ChoiceConfig):
-    """The finished set, with the test accuracy of every snapshot beside it for the report; it chooses nothing."""
+    """The finished set, with the test accuracy of every snapshot beside it for the report; it selects nothing."""
 
     implementation = ("dcpipe.evaluation.selection",)
 

@@ -27,12 +27,12 @@ def train(
 ) -> Sequence[Trained]:
     """One fresh network for each stream, as `protocol.train` trains it.
 
-    Raises: NonFiniteError if training of one left the finite numbers.
+    Raises: NonFiniteError if the training of one network diverged (values not finite).
     """
     images, labels = synthetic.images_NCHW, synthetic.targets
     fresh = [start(model, images, stream) for stream in streams]
     thetas_MP = torch.stack([theta for theta, _ in fresh])
-    statistics = {name: torch.stack([found[name] for _, found in fresh]) for name in fresh[0][1]}
+    statistics = {name: torch.stack([running[name] for _, running in fresh]) for name in fresh[0][1]}
     orders_of = [stream.child("order").generator() for stream in streams]
     draws_of = [stream.child("augmentation").generator() for stream in streams]
     step = Step(model, augment.parse(config.augmentation), config.sharpness.build(), functional_pass)

@@ -4,7 +4,7 @@ A file is a list of experts; an expert the list of its checkpoints, epoch 0 firs
 float32 tensors in the order of `net.parameters()`. Files are ordered by the numbers in their names, and so are the
 experts. They are pickles: only PyTorch's weights-only reader opens them, which builds tensors and runs nothing.
 
-What is not in the files stays unknown: losses and accuracies are NaN in the store, and the card names the files.
+The files have no losses and accuracies: they are NaN in the store. The card names the files.
 Memory: one file (mapped, unless it is of PyTorch's older form) and one shard.
 """
 
@@ -41,12 +41,12 @@ from dcpipe.workflow.task import Task, stop, stop_asked
 
 ZIP = b"PK\x03\x04"
 FOLDER = "buffers"  # below the data root: buffers/<dataset>/<experts>/*.pt
-OTHER_FILES = "give the files of this network and dataset, or name those in the params"
+OTHER_FILES = "pass files of this network and dataset, or change the params"
 
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """One expert inside a file, its checkpoints looked at: those of epochs 0 to the last that params know."""
+    """One expert inside a file, its checkpoints checked: those of epochs 0 to the last one of the params."""
 
     file: str
     index: int
@@ -55,7 +55,7 @@ class Expert:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What params say of the experts: their recipe and the network whose parameters they are."""
+    """What params say of the experts: their config and their network."""
 
     params: Experts
     network: str
@@ -63,7 +63,7 @@ class Wanted:
 
     @classmethod
     def of(cls, job: Job) -> "Wanted":
-        """What one of the jobs asks for."""
+        """What a job's params say."""
         params, known = job.section("experts", Experts), job.section("facts", Facts)
         network = job.section("network", str)
         model = build(network, channels=known.channels, image_size=known.image_size, classes=known.classes)
@@ -78,53 +78,55 @@ class Wanted:
 def import_files(
     graph: Graph, dataset: str, experts: str, files: Sequence[Path]
 ) -> Iterator[tuple[Job, Literal["imported", "current"]]]:
-    """Publish every shard of an experts file whose origin is `imported`; tells each as it is done.
+    """Publish every shard of an experts file whose origin is `imported`; yields each job when it is done.
 
-    All files are looked at before the first shard is written; shards that are there already are left alone.
+    All files are checked before the first shard is written; shards that exist are left alone.
 
-    Raises: UserError naming file, expert, checkpoint and tensor of what is not as the params say, or if the params
-    say that the experts are trained, or have the digest of other files.
+    Raises: UserError naming file, expert, checkpoint and tensor that differ from the params; or if the params say that
+    the experts are trained, or have another digest.
     """
-    resolved, what = graph.library.experts(experts, dataset)
-    jobs = [graph.job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(what.shards)]
-    card.identity(jobs[0], graph.root)  # the dataset must be prepared: say so before anything is read
+    resolved, config = graph.library.experts(experts, dataset)
+    jobs = [graph.job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
+    card.identity(jobs[0], graph.root)  # raises where the dataset is not prepared, before anything is read
     files = _ordered(files)
     entries = _entries(files)
-    _refuse_origin(resolved, what, _digest(entries))
+    _refuse_origin(resolved, config, _digest(entries))
     wanted = Wanted.of(jobs[0])
-    _refuse_few(resolved, what, sum(_look_at(files, wanted)))
+    _refuse_few(resolved, config, sum(_count_experts(files, wanted)))
     missing = {number for number, job in enumerate(jobs) if staleness.problem(job, graph.root)}
-    size = what.shard_experts
-    found = _recordings(files, wanted, {shard * size + row for shard in missing for row in range(size)})
+    size = config.shard_experts
+    recordings = _recordings(files, wanted, {shard * size + row for shard in missing for row in range(size)})
     for number, job in enumerate(jobs):
         if number in missing:
-            execute(job, graph.root, instead=lambda task: _write(task, wanted, islice(found, size), entries))
+            execute(job, graph.root, instead=lambda task: _write(task, wanted, islice(recordings, size), entries))
         yield job, "imported" if number in missing else "current"
 
 
 def run(task: Task) -> None:
     """The experts stage of imported experts: one shard, from the files where this machine keeps them.
 
-    An engine that runs a job removes what the job made before; so it must be able to make it again.
+    An engine deletes a job's outputs before it runs the job, so the job itself must be able to import them again.
 
-    Raises: UserError if the files are not there, have another digest, or are not as the params say.
+    Raises: UserError if the files are missing, have another digest, or differ from the params.
     """
-    what, words = task.section("experts", Experts), task.job.wildcards
-    by_hand = f"or name them: `dcpipe import-buffers {words['dataset']} {words['experts']} FILE...`"
+    config, wildcards = task.section("experts", Experts), task.job.wildcards
+    by_hand = f"or name them: `dcpipe import-buffers {wildcards['dataset']} {wildcards['experts']} FILE...`"
     try:
-        place = location.find(task.root, FOLDER) / words["dataset"] / words["experts"]
+        place = location.find(task.root, FOLDER) / wildcards["dataset"] / wildcards["experts"]
     except UserError as error:
         raise UserError(error.what, where=error.where, remedy=f"{error.remedy}, {by_hand}") from error
     files = _ordered(sorted(place.glob("*.pt")))
     if not files:
-        told = "these experts are imported, and no published file is here"
-        raise UserError(told, where=str(place), remedy=f"put them there, {by_hand}")
+        problem = "these experts are imported, and there is no .pt file"
+        raise UserError(problem, where=str(place), remedy=f"put them there, {by_hand}")
     entries = _entries(files)
-    if _digest(entries) != what.origin.pinned_digest:
-        told = f"the files have the digest {_digest(entries)}, and the params say {what.origin.pinned_digest}"
-        raise UserError(told, where=str(place), remedy="pin these in origin.digest, or put the pinned ones there")
-    wanted, first = Wanted.of(task.job), int(words["shard"]) * what.shard_experts
-    _write(task, wanted, _recordings(files, wanted, set(range(first, first + what.shard_experts))), entries)
+    if _digest(entries) != config.origin.pinned_digest:
+        problem = f"the files have the digest {_digest(entries)}; params state {config.origin.pinned_digest}"
+        raise UserError(
+            problem, where=str(place), remedy="set origin.digest to that of these files, or put the other files there"
+        )
+    wanted, first = Wanted.of(task.job), int(wildcards["shard"]) * config.shard_experts
+    _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries)
 
 
 def _entries(files: Iterable[Path]) -> list[Entry]:
@@ -136,13 +138,13 @@ def _digest(entries: list[Entry]) -> str:
 
 
 def read_file(path: Path, wanted: Wanted) -> Iterator[Expert]:
-    """The experts of a file, each looked at before it is handed out.
+    """The experts of a file, each checked before it is yielded.
 
-    Raises: UserError if the file is not a list of experts of the wanted network, or nothing is left of their paths.
+    Raises: UserError if the file is not a list of experts of this network, or first and last checkpoints are equal.
     """
     experts = _load(path)
     if not isinstance(experts, list | tuple) or not experts:
-        raise UserError("is not a list of experts", where=str(path), remedy="give replay_buffer_*.pt files")
+        raise UserError("is not a list of experts", where=str(path), remedy="pass replay_buffer_*.pt files")
     for index, checkpoints in enumerate(experts):
         yield _checked(Expert(path.name, index, checkpoints), wanted)
 
@@ -152,9 +154,9 @@ def _ordered(files: Sequence[Path]) -> list[Path]:
     names = [path.name for path in files]
     for path in files:
         if not path.is_file():
-            raise UserError("there is no such file", where=str(path), remedy="give replay_buffer_*.pt files")
+            raise UserError("this file does not exist", where=str(path), remedy="pass replay_buffer_*.pt files")
         if names.count(path.name) > 1:
-            raise UserError("two files have this name", where=path.name, remedy="give the files of one folder, once")
+            raise UserError("two files have this name", where=path.name, remedy="pass each file of one folder once")
 
     def parts(path: Path) -> list[tuple[int, str]]:
         return [(int(text), "") if text.isdecimal() else (-1, text) for text in re.split(r"([0-9]+)", path.name)]
@@ -162,21 +164,21 @@ def _ordered(files: Sequence[Path]) -> list[Path]:
     return sorted(files, key=parts)
 
 
-def _refuse_origin(resolved: Resolved, what: Experts, digest: str) -> None:
-    pinned = what.origin.pinned_digest
+def _refuse_origin(resolved: Resolved, config: Experts, digest: str) -> None:
+    pinned = config.origin.pinned_digest
     if pinned is None:
         where = _place(resolved, "origin.kind")
-        remedy = f"make a variant of it with `origin: {{kind: imported, digest: {digest}}}`, and import that"
-        raise UserError("says that these experts are trained here", where=where, remedy=remedy)
+        remedy = f"write a variant with `origin: {{kind: imported, digest: {digest}}}`, and import that"
+        raise UserError("is not `imported`", where=where, remedy=remedy)
     if pinned != digest:
-        told, remedy = f"the files have the digest {digest}, not {pinned}", "pin these, or give the pinned ones"
-        raise UserError(told, where=_place(resolved, "origin.digest"), remedy=remedy)
+        problem, remedy = f"the files have the digest {digest}, not {pinned}", "use the other files, or change it"
+        raise UserError(problem, where=_place(resolved, "origin.digest"), remedy=remedy)
 
 
-def _refuse_few(resolved: Resolved, what: Experts, there: int) -> None:
-    if there < what.count:
-        told, remedy = f"{what.count} experts are asked for, and the files hold {there}", "give all files, or lower it"
-        raise UserError(told, where=_place(resolved, "count"), remedy=remedy)
+def _refuse_few(resolved: Resolved, config: Experts, available: int) -> None:
+    if available < config.count:
+        problem, remedy = f"is {config.count}; the files contain {available} experts", "pass all files, or lower it"
+        raise UserError(problem, where=_place(resolved, "count"), remedy=remedy)
 
 
 def _place(resolved: Resolved, key: str) -> str:
@@ -189,15 +191,15 @@ def _load(path: Path) -> object:
     try:
         with warnings.catch_warnings(
             action="ignore"
-        ):  # the reader's doubts about odd files: what it makes is looked at
+        ):  # PyTorch's warnings about unusual files: the tensors are checked below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # a damaged or crafted file can make the reader raise anything
-        what = "is damaged, or holds something other than lists of tensors; nothing in it was run"
-        raise UserError(what, where=str(path), remedy="get the publisher's file again") from error
+        problem = "is damaged, or contains something other than lists of tensors; no code in it was run"
+        raise UserError(problem, where=str(path), remedy="download the publisher's file again") from error
 
 
-def _look_at(files: Iterable[Path], wanted: Wanted) -> Iterator[int]:
-    """How many experts each file holds, all of them looked at."""
+def _count_experts(files: Iterable[Path], wanted: Wanted) -> Iterator[int]:
+    """How many experts each file contains; all of them are checked."""
     for path in track(list(files), "files"):
         yield sum(1 for _ in read_file(path, wanted))
 
@@ -207,15 +209,17 @@ def _checked(expert: Expert, wanted: Wanted) -> Expert:
     if not isinstance(expert.checkpoints, list | tuple):
         raise UserError("is not a list of checkpoints", where=where, remedy=OTHER_FILES)
     if len(expert.checkpoints) <= last:
-        told = f"has {len(expert.checkpoints)} checkpoints; {last} epochs need {last + 1}"
-        raise UserError(told, where=where, remedy="lower epochs in the params")
+        problem = f"has {len(expert.checkpoints)} checkpoints; {last} epochs need {last + 1}"
+        raise UserError(problem, where=where, remedy="lower epochs in the params")
     for epoch, tensors in enumerate(expert.checkpoints):
         _refuse_tensors(tensors, wanted, f"{where}, checkpoint {epoch}")
     first, final = expert.checkpoints[0], expert.checkpoints[-1]
     if all(torch.equal(old, new) for old, new in zip(first, final, strict=True)):
-        told = "its first and last checkpoints are equal: nothing of its path is left"
-        remedy = "the public code, run on a CPU, saves views of one live network instead of copies; record it anew"
-        raise UserError(told, where=where, remedy=remedy)
+        problem = "its first and last checkpoints are equal, so no path was saved"
+        remedy = (
+            "the public code, run on a CPU, saves views of the live network instead of copies; record the experts again"
+        )
+        raise UserError(problem, where=where, remedy=remedy)
     return Expert(expert.file, expert.index, expert.checkpoints[: last + 1])
 
 
@@ -224,18 +228,18 @@ def _refuse_tensors(tensors: object, wanted: Wanted, where: str) -> None:
     if not isinstance(tensors, list | tuple):
         raise UserError("is not a list of tensors", where=where, remedy=OTHER_FILES)
     if len(tensors) != len(layout):
-        told = f"has {len(tensors)} tensors, and {wanted.network} has {len(layout)}"
-        raise UserError(told, where=where, remedy=OTHER_FILES)
+        problem = f"has {len(tensors)} tensors; {wanted.network} has {len(layout)}"
+        raise UserError(problem, where=where, remedy=OTHER_FILES)
     for number, (spec, tensor) in enumerate(zip(layout, tensors, strict=True)):
         place = f"{where}, tensor {number} ({spec.name})"
         if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
             raise UserError("is not a tensor of numbers", where=place, remedy=OTHER_FILES)
         if tuple(tensor.shape) != spec.shape:
-            told = f"has shape {tuple(tensor.shape)}, and in {wanted.network} {spec.shape}"
-            raise UserError(told, where=place, remedy=OTHER_FILES)
+            problem = f"has shape {tuple(tensor.shape)}; {wanted.network} has {spec.shape}"
+            raise UserError(problem, where=place, remedy=OTHER_FILES)
         if tensor.dtype != torch.float32:
-            told = f"holds {str(tensor.dtype).removeprefix('torch.')} instead of float32"
-            raise UserError(told, where=place, remedy="give experts in float32")
+            problem = f"is {str(tensor.dtype).removeprefix('torch.')}; experts must be float32"
+            raise UserError(problem, where=place, remedy="convert them to float32")
 
 
 def _recordings(files: Sequence[Path], wanted: Wanted, numbers: set[int]) -> Iterator[tuple[Expert, Recording]]:
@@ -257,23 +261,23 @@ def _recording(expert: Expert, wanted: Wanted) -> Recording:
     for epoch, theta_P in enumerate(flat):  # those that are not kept, too: their steps' lengths are
         if not bool(torch.isfinite(theta_P).all()):
             where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
-            raise UserError("holds values that are not finite", where=where, remedy="leave this expert out")
+            raise UserError("has values that are not finite", where=where, remedy="leave this expert out")
     theta_EP = torch.stack([flat[epoch] for epoch in wanted.kept])
     lengths = [step_lengths(before, after, tiles).tolist() for before, after in pairwise(flat)]
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)
 
 
-def _write(task: Task, wanted: Wanted, found: Iterable[tuple[Expert, Recording]], entries: Sequence[Entry]) -> None:
+def _write(task: Task, wanted: Wanted, experts: Iterable[tuple[Expert, Recording]], entries: Sequence[Entry]) -> None:
     """One shard, in the place of the experts stage."""
     sources, recordings = [], []
-    for expert, recording in found:
+    for expert, recording in experts:
         sources.append({"file": expert.file, "expert": expert.index})
         recordings.append(recording)
         if stop_asked():
             stop()
     if len(recordings) < wanted.params.shard_experts:
-        told = f"the files hold {len(recordings)} of the {wanted.params.shard_experts} experts of this shard"
-        raise UserError(told, where=task.job.name, remedy="give all files, or lower count")
+        problem = f"the files contain {len(recordings)} of the {wanted.params.shard_experts} experts of this shard"
+        raise UserError(problem, where=task.job.name, remedy="pass all files, or lower count")
     store = wanted.params.store
     trajectory.write(
         task.output("trajectory"),

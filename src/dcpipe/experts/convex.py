@@ -46,7 +46,7 @@ def anchors(checkpoints_EP: Tensor, waypoints: Sequence[int]) -> Anchors:
         raise UserError(
             f"waypoints {list(waypoints)} do not increase between epoch 0 and epoch {last}",
             where="convex path",
-            remedy=f"name increasing epochs from 1 to {last - 1}, each once, or none",
+            remedy=f"use increasing epochs from 1 to {last - 1}, or none",
         )
     return Anchors(epochs, checkpoints_EP[list(epochs)].clone())
 

@@ -5,15 +5,12 @@ Source: MCT, arXiv:2406.19827.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
-import zarr
 from torch import Tensor
 
 from dcpipe.data import arrays
-from dcpipe.errors import UserError
 from dcpipe.experts.convex import Anchors, point
 from dcpipe.experts.trajectory import Layout
 
@@ -29,12 +26,7 @@ class Convex:
         sizes = [int(np.prod(shape)) for _, shape in layout.tensors]
         self._tiles = [(sum(sizes[:index]), size) for index, size in enumerate(sizes)]
         for path in paths:
-            attributes = zarr.open_group(str(path), mode="r").attrs
-            stored = cast(list[dict[str, object]], attributes["layout"])
-            tensors = tuple((str(t["name"]), tuple(cast(list[int], t["shape"]))) for t in stored)
-            if (attributes["network"], tensors) != (layout.network, layout.tensors):
-                what = f"was recorded with {attributes['network']}, not with {layout.network}"
-                raise UserError(what, where=str(path), remedy="make experts with this network")
+            layout.refuse_other(path)
             epochs = tuple(int(epoch) for epoch in arrays.read(path, "epochs"))
             anchors = torch.from_numpy(arrays.read(path, "anchors"))
             progress = torch.from_numpy(arrays.read(path, "progress"))

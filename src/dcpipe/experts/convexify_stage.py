@@ -1,10 +1,10 @@
-"""The convexify stage: a few checkpoints of each expert and how far along it was at every epoch.
+"""The convexify stage: a few checkpoints of each expert and its progress at every epoch.
 
-The store is self-sufficient: matching a convex path needs the recorded one no more. `anchors` (experts x anchors x
+The store is self-sufficient: matching a convex path does not need the recorded one. `anchors` (experts x anchors x
 P, float32), `epochs` (the anchors'), `progress` (experts x (epochs + 1) x tensors, float64).
 
-Beside it, `accuracies` says how well the points of each path classify, for people to look at: a path is of use if
-its points are as good as the recorded ones between its anchors.
+Beside it, `accuracies` says how well the points of each path classify, for people to look at: a path is useful if its
+points are as good as the recorded ones between its anchors.
 
 Source: MCT, arXiv:2406.19827.
 """
@@ -34,16 +34,16 @@ WATCHED = 1000  # images, spread evenly over the part that the experts' own accu
 
 def run(task: Task) -> None:
     """Keep the first, the waypoints' and the last checkpoint of every expert of a shard, and its progress."""
-    recorded, words = task.input("trajectory"), task.job.wildcards
+    recorded, wildcards = task.input("trajectory"), task.job.wildcards
     store = task.section("store", Store)
     kept = [int(epoch) for epoch in arrays.read(recorded, "epochs")]
     lengths = torch.from_numpy(arrays.read(recorded, "lengths"))
-    waypoints = [] if words["waypoints"] == "none" else [int(word) for word in words["waypoints"].split("-")]
+    waypoints = [] if wildcards["waypoints"] == "none" else [int(epoch) for epoch in wildcards["waypoints"].split("-")]
     epochs = (0, *waypoints, lengths.shape[1])
     missing = [epoch for epoch in epochs if epoch not in kept]
     if missing:
-        remedy = "add it to kept_epochs of the experts"
-        raise UserError(f"epoch {missing[0]} is needed but was not kept", where=str(recorded), remedy=remedy)
+        remedy = "add it to kept_epochs of the experts, and train them again"
+        raise UserError(f"epoch {missing[0]} was not kept", where=str(recorded), remedy=remedy)
     theta = np.stack(
         [
             np.stack([arrays.read(recorded, "theta", (row, kept.index(epoch), slice(None))) for epoch in epochs])
@@ -51,7 +51,7 @@ def run(task: Task) -> None:
         ]
     )
     path = task.output("path")
-    attributes = dict(zarr.open_group(str(recorded), mode="r").attrs)
+    attributes = dict(arrays.attributes(recorded).mapping())
     zarr.create_group(str(path), zarr_format=3, attributes=attributes)
     count, num_params = len(theta), theta.shape[2]
     shape, shards = theta.shape, (1, len(epochs), num_params)

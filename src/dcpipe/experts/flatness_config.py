@@ -25,7 +25,7 @@ class PlainSteps(FlatnessConfig):
 
     @property
     def is_plain(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def build(self) -> "DirectionRule":

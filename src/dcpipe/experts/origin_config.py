@@ -37,10 +37,10 @@ class Trained(OriginConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Imported(OriginConfig):
-    """They come from published files: buffers/<dataset>/<experts>/*.pt in the data root, or by `dcpipe import-buffers`.
+    """Read from published files: buffers/<dataset>/<experts>/*.pt in the data root, or by `dcpipe import-buffers`.
 
-    The other values say how the publishers trained them, which nothing here can check; network, count, epochs and
-    kept_epochs are compared with what the files hold.
+    The other values say how the publishers trained them, which cannot be checked; network, count, epochs and
+    kept_epochs are compared with the files.
     """
 
     implementation = ("dcpipe.experts.buffers",)
@@ -57,7 +57,7 @@ class Imported(OriginConfig):
 
     @property
     def is_foreign(self) -> bool:
-        """They are."""
+        """True: trained by others."""
         return True
 
     def build(self) -> "Callable[[Task], None]":

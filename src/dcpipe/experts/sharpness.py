@@ -3,7 +3,7 @@
 P parameters. theta_P: where the network is; g: gradient there; e: the perturbation, the first-order worst
 point within a ball around theta; g_p: gradient at theta + e.
 
-The caller's `gradient` must answer for one fixed batch, augmented once: the passes differ in the parameters
+The caller's `gradient` must be that of one fixed batch, augmented once: the passes differ in the parameters
 alone. Nothing here changes theta_P, so there is no perturbation to undo and no rounding from undoing it.
 """
 

@@ -12,13 +12,14 @@ from dcpipe.models.flat import FlatModel
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.progress import track
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task, stop, stop_asked
 
 
 def run(task: Task) -> None:
     """Train the shard's experts and write their trajectory store."""
-    config, words = task.section("experts", Experts), task.job.wildcards
+    config, wildcards = task.section("experts", Experts), task.job.wildcards
     network = task.section("network", str)
     data_path, target = task.input("train"), device.choose()
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
@@ -27,10 +28,10 @@ def run(task: Task) -> None:
     watched = store.load(data_path, "val", target, whitened_by) if has_val else train
     model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
     kept = kept_epochs(config.kept_epochs, config.epochs)
-    first = int(words["shard"]) * config.shard_experts
+    first = int(wildcards["shard"]) * config.shard_experts
     recordings = []
-    for expert in track(range(first, first + config.shard_experts), f"experts {words['dataset']}"):
-        stream = Stream.root(config.seed, "experts", words["dataset"], words["experts"], expert)
+    for expert in track(range(first, first + config.shard_experts), f"experts {wildcards['dataset']}"):
+        stream = Stream.root(config.seed, "experts", wildcards["dataset"], wildcards["experts"], expert)
         trainer = Trainer(model, train, watched, config, kept, stream)
         recordings.append(_expert(task, trainer, f"expert{expert}"))
     trajectory.write(
@@ -87,16 +88,16 @@ def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
         return None
     tensors, meta = saved
     target = trainer.train.images_NCHW.device
-    assert isinstance(meta, dict)  # noqa: S101 (written by _save)
+    logged = JsonValue(meta, f"the saved state of {name}")
     velocity = tensors.get("velocity")
     return Progress(
-        epoch=meta["epoch"],
+        epoch=logged["epoch"].integer(),
         theta_P=tensors["theta"].to(target),
         statistics=trainer.model.unpack(tensors["statistics"].to(target)),
         velocity_P=None if velocity is None else velocity.to(target),
         kept=list(tensors.get("kept", ())),
         kept_statistics=list(tensors.get("kept_statistics", ())),
-        losses=meta["losses"],
-        accuracies=meta["accuracies"],
-        lengths=meta["lengths"],
+        losses=logged["losses"].numbers(),
+        accuracies=logged["accuracies"].numbers(),
+        lengths=[one.numbers() for one in logged["lengths"].items()],
     )

@@ -5,7 +5,7 @@ checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `loss
 `accuracies` (experts x (epochs + 1), in percent, on train or val, never on test) and `lengths` (experts x epochs x
 tensors: how far each tensor moved, which is all that a convex path needs of an epoch that is not kept).
 
-Networks with batch norm leave `statistics` too (experts x kept epochs x S, float32): the running means and variances
+Networks with batch norm have `statistics` too (experts x kept epochs x S, float32): the running means and variances
 that the logged accuracies were measured with. They are no parameters: no distance counts them, students do not start
 from them (those use their own batches'), and published files have none.
 """
@@ -13,7 +13,7 @@ from them (those use their own batches'), and published files have none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from dcpipe.models.flat import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a parameter vector is made of: the network's name and its tensors in order."""
+    """How a parameter vector is divided: the network's name and its tensors in order."""
 
     network: str
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
@@ -37,16 +37,33 @@ class Layout:
         """The layout of a flat model."""
         return cls(network, tuple((spec.name, tuple(spec.shape)) for spec in specs))
 
+    @classmethod
+    def read(cls, path: Path) -> "Layout":
+        """The layout that a store of trajectories or of convex paths was written with.
+
+        Raises: CorruptArtifactError if the store states none.
+        """
+        stored = arrays.attributes(path)
+        tensors = tuple((one["name"].text(), one["shape"].integers()) for one in stored["layout"].items())
+        return cls(stored["network"].text(), tensors)
+
+    def refuse_other(self, path: Path) -> None:
+        """Raises: UserError if a store was recorded with another network or another layout of its parameters."""
+        stored = Layout.read(path)
+        if stored != self:
+            problem = f"was recorded with {stored.network}, not with {self.network}"
+            raise UserError(problem, where=str(path), remedy="make experts with this network")
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one expert leaves: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1), lengths."""
+    """One expert's record: checkpoints (kept epochs x P), losses (epochs), accuracies (epochs + 1), lengths."""
 
     theta_EP: Tensor
     losses: list[float]
     accuracies: list[float]
     lengths: list[list[float]]
-    statistics_ES: Tensor | None = None  # of batch norms (kept epochs x S); None: there are none, or none are known
+    statistics_ES: Tensor | None = None  # of batch norms (kept epochs x S); None: no batch norm, or not recorded
 
 
 def write(
@@ -93,7 +110,7 @@ class ExpertPath(Protocol):
     def last_epoch(self) -> int: ...
 
     def at(self, expert: int, time: float) -> Tensor:
-        """An expert's parameters (P, float32, CPU) at a time in epochs; only some paths know fractions."""
+        """An expert's parameters (P, float32, CPU) at a time in epochs; only some paths allow fractions."""
         ...
 
 
@@ -110,15 +127,10 @@ class Recorded:
             self._join(path, layout)
 
     def _join(self, path: Path, layout: Layout) -> None:
-        group = zarr.open_group(str(path), mode="r")
-        stored = cast(list[dict[str, object]], group.attrs["layout"])
-        tensors = tuple((str(t["name"]), tuple(cast(list[int], t["shape"]))) for t in stored)
-        if (group.attrs["network"], tensors) != (layout.network, layout.tensors):
-            what = f"was recorded with {group.attrs['network']}, not with {layout.network}"
-            raise UserError(what, where=str(path), remedy="make experts with this network")
+        layout.refuse_other(path)
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
-            raise UserError("keeps other epochs than the first shard", where=str(path), remedy="make the experts again")
+            raise UserError("has other epochs than the first shard", where=str(path), remedy="make the experts again")
         self._row_of = rows
         count = int(arrays.read(path, "losses").shape[0])
         self._places += [(path, row) for row in range(count)]
@@ -136,8 +148,8 @@ class Recorded:
     def at(self, expert: int, time: float) -> Tensor:
         """An expert's parameters (P, float32, CPU) after an epoch (a whole number); epoch 0 is before any training.
 
-        Raises: UserError if the epoch was not kept, CorruptArtifactError if what was kept is gone: both would
-        read as zeros.
+        Raises: UserError if the epoch was not kept, CorruptArtifactError if the checkpoint is missing: both
+        would read as zeros.
         """
         return self._read("theta", expert, time)
 
@@ -148,8 +160,8 @@ class Recorded:
         """
         path, _ = self._places[expert]
         if not (path / "statistics").is_dir():
-            what = "holds no running statistics, as published files do not"
-            raise UserError(what, where=str(path), remedy="train these experts here")
+            problem = "has no running statistics; published files have none"
+            raise UserError(problem, where=str(path), remedy="train these experts here")
         return self._read("statistics", expert, epoch)
 
     def _read(self, name: str, expert: int, epoch: float) -> Tensor:
@@ -159,8 +171,10 @@ class Recorded:
             raise UserError(
                 f"epoch {epoch} was not kept (kept: {kept})", where=str(path), remedy="add it to kept_epochs"
             )
-        found = arrays.read(path, name, (row, self._row_of[int(epoch)], slice(None)))
-        if not found.any():  # no network is all zeros, nor are variances: a shard that vanished since it was opened is
+        values = arrays.read(path, name, (row, self._row_of[int(epoch)], slice(None)))
+        if not values.any():  # only a shard that was deleted after it was opened reads as zeros
             remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-            raise CorruptArtifactError(f"expert {row} has nothing at epoch {epoch}", where=str(path), remedy=remedy)
-        return torch.from_numpy(found)
+            raise CorruptArtifactError(
+                f"the checkpoint of expert {row} at epoch {epoch} is missing", where=str(path), remedy=remedy
+            )
+        return torch.from_numpy(values)

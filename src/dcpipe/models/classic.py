@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dcpipe.models.classic_network import ClassicName
+from dcpipe.models.layered import Featured
 
 Body = tuple[list[nn.Module], int]  # the layers up to the features, and how many features they give
 
@@ -26,7 +27,7 @@ VGG11 = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, 
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
 
 
-class Classic(nn.Module):
+class Classic(Featured):
     """A chain of layers, flattened into one linear layer."""
 
     def __init__(self, body: list[nn.Module], features: int, classes: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dcpipe.params.network_name import FixedNetwork
 
 if TYPE_CHECKING:
-    from torch import nn
+    from dcpipe.models.layered import Featured
 
 CLASSIC_SIZES = (28, 32, 64, 128)  # pixels that every classic network but the mlp is laid out for
 
@@ -33,7 +33,7 @@ class ClassicName(FixedNetwork):
         problem = f"{self.name} has no layout for images of {image_size}x{image_size} pixels (it has for {sizes})"
         return problem, "take mlp or a convnet, which fit any size"
 
-    def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
         """The network of the name."""
         from dcpipe.models import classic
 

@@ -12,7 +12,7 @@ from dcpipe.errors import UserError
 from dcpipe.params.network_name import Network, unknown
 
 if TYPE_CHECKING:
-    from torch import nn
+    from dcpipe.models.layered import Featured
 
 Norm = Literal["nonorm", "batch", "layer", "instance", "group"]
 Activation = Literal["sigmoid", "relu", "leakyrelu", "swish"]
@@ -88,7 +88,7 @@ class ConvNetName(Network):
         problem = f"{self.name} halves its images {self.depth} times, {pixels} allow {deepest}"
         return problem, f"take a depth of at most {deepest}, or nopool" if deepest else "take nopool"
 
-    def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
         """The ConvNet."""
         from dcpipe.models import convnet
 

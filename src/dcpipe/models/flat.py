@@ -12,7 +12,6 @@ batch, and hand them back as `statistics` to evaluate.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dcpipe.errors import UserError
+from dcpipe.models.layered import Featured
 
 Statistics = Mapping[str, Tensor]  # "<layer>.running_mean" and "<layer>.running_var" of every batch norm
 
@@ -46,7 +46,7 @@ class TensorSpec:
 class FlatModel:
     """A network as a pure function of theta_P: differentiable (twice, and more), on any device, in any dtype.
 
-    theta_P decides device and dtype; images must agree with it. The module is never given values: it may stay
+    theta_P decides device and dtype; images must agree with it. The module needs no values: it may stay
     on the meta device. It is put into evaluation mode and belongs to this object afterwards.
 
     Args:
@@ -55,14 +55,14 @@ class FlatModel:
     Raises: ValueError for a module with buffers, or with a layer whose initial distribution is unknown here.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Featured) -> None:
         buffers = [name for name, _ in module.named_buffers()]
         if buffers:
             raise ValueError(f"a pure function cannot update {buffers[0]}: use track_running_stats=False")
         # eval mode lets a batch norm use statistics that are handed in; without any it uses the batch's own
         self._module = module.eval()
         self._features = _Features(self._module)
-        self._norms: dict[str, nn.Module] = {
+        self._norms: dict[str, _BatchNorm] = {
             name: layer for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)
         }
         self.layout: tuple[TensorSpec, ...] = tuple(_layout(module))
@@ -97,16 +97,18 @@ class FlatModel:
     def __call__(self, theta_P: Tensor, x_NCHW: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Logits. Shapes: P, N C H W -> N K.
 
-        `statistics` None is training mode: batch norms use this batch. Given, they are used instead; networks
+        `statistics` None is training mode: batch norms use this batch. Otherwise they use these; networks
         without batch norm ignore the difference. Raises: ValueError if they are not this network's.
         """
         tensors = self._tensors(theta_P, statistics)
-        return cast("Tensor", functional_call(self._module, tensors, (x_NCHW,)))
+        logits_NK: Tensor = functional_call(self._module, tensors, (x_NCHW,))
+        return logits_NK
 
     def features(self, theta_P: Tensor, x_NCHW: Tensor, statistics: Statistics | None = None) -> Tensor:
         """What the last linear layer classifies. Shapes: P, N C H W -> N F. `statistics` as in a call."""
         tensors = {f"{_PREFIX}{name}": value for name, value in self._tensors(theta_P, statistics).items()}
-        return cast("Tensor", functional_call(self._features, tensors, (x_NCHW,)))
+        features_NF: Tensor = functional_call(self._features, tensors, (x_NCHW,))
+        return features_NF
 
     def unflatten(self, theta_P: Tensor) -> dict[str, Tensor]:
         """Every parameter tensor by name, as a view into theta_P. Raises: ValueError for a wrong length."""
@@ -124,17 +126,17 @@ class FlatModel:
         """
         values = list(self._ordered(tensors)) if isinstance(tensors, Mapping) else list(tensors)
         if len(values) != len(self.layout):
-            raise _mismatch(f"{len(values)} tensors where this network has {len(self.layout)}")
+            raise _mismatch(f"there are {len(values)} tensors; this network has {len(self.layout)}")
         for spec, value in zip(self.layout, values, strict=True):
             if tuple(value.shape) != spec.shape:
-                raise _mismatch(f"{spec.name} has shape {tuple(value.shape)} instead of {spec.shape}")
+                raise _mismatch(f"{spec.name} has shape {tuple(value.shape)}; this network has {spec.shape}")
         return torch.cat([value.reshape(-1) for value in values])
 
     def initial_statistics(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Running statistics before any batch, on the CPU: mean 0, variance 1. Empty without batch norm."""
         result: dict[str, Tensor] = {}
         for name, layer in self._norms.items():
-            width = cast("_BatchNorm", layer).num_features
+            width = layer.num_features
             result[f"{name}.running_mean"] = torch.zeros(width, dtype=dtype)
             result[f"{name}.running_var"] = torch.ones(width, dtype=dtype)
         return result
@@ -164,7 +166,7 @@ class FlatModel:
 
     @torch.no_grad()
     def batch_statistics(self, theta_P: Tensor, x_NCHW: Tensor) -> dict[str, Tensor]:
-        """What `observe` sees of a batch, where nothing else is wanted of it."""
+        """What `observe` sees of a batch, without the logits."""
         return self.observe(theta_P, x_NCHW)[1]
 
     def pack(self, statistics: Statistics) -> Tensor:
@@ -192,7 +194,7 @@ class FlatModel:
     def _ordered(self, tensors: Mapping[str, Tensor]) -> Iterator[Tensor]:
         extra = sorted(set(tensors) - {spec.name for spec in self.layout})
         if extra:
-            raise _mismatch(f"{extra[0]} is no parameter of this network")
+            raise _mismatch(f"{extra[0]} is not a parameter of this network")
         for spec in self.layout:
             if spec.name not in tensors:
                 raise _mismatch(f"{spec.name} is missing")
@@ -207,16 +209,16 @@ def blended(running: Statistics, seen: Statistics) -> dict[str, Tensor]:
 class _Features(nn.Module):
     """A network's features as a forward pass of its own, which is what a functional call can reach."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Featured) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return cast("Callable[[Tensor], Tensor]", self.network.features)(x_NCHW)
+        return self.network.features(x_NCHW)
 
 
-def _mismatch(what: str) -> UserError:
-    return UserError(what, where="parameters", remedy="take parameters of this very network and image size")
+def _mismatch(problem: str) -> UserError:
+    return UserError(problem, where="parameters", remedy="use parameters of this network and image size")
 
 
 def _layout(module: nn.Module) -> Iterator[TensorSpec]:

@@ -1,17 +1,24 @@
-"""Networks of blocks, whose layers can be compared."""
+"""What every network is, and what a network of blocks is besides.
+
+Legend: N images, C channels, H W pixels, F features.
+"""
 
 from abc import abstractmethod
 
 from torch import Tensor, nn
 
 
-class Layered(nn.Module):
-    """What a network of blocks answers beside its logits. Legend: N images, C channels, H W pixels, F features."""
-
-    @abstractmethod
-    def activations(self) -> list[nn.Module]:
-        """The layer of each block whose output is compared: its activation, before any pooling."""
+class Featured(nn.Module):
+    """A network for square images: logits by a call, and what its last layer classifies by `features`."""
 
     @abstractmethod
     def features(self, x_NCHW: Tensor) -> Tensor:
         """What the last layer classifies. Shapes: N C H W -> N F."""
+
+
+class Layered(Featured):
+    """A network of blocks, whose layers can be compared."""
+
+    @abstractmethod
+    def activations(self) -> list[nn.Module]:
+        """The layer of each block whose output is compared: its activation, before any pooling."""

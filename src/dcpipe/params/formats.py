@@ -1,8 +1,8 @@
 """Format numbers: what is written states one, and what was written by a newer dcpipe gets one clear line.
 
 Each format has one place that states its number: params files in `resolve`, cards in `provenance.artifact`, saved
-states in `provenance.checkpoint`, equivalences in `provenance.equivalences`, releases in `commands.release.folder`. A
-synthetic set has none inside (its bytes would change): its card states it.
+states in `provenance.checkpoint`, equivalences in `provenance.equivalences`, releases in
+`commands.release.release_folder`. A synthetic set has none inside (its bytes would change): its card states it.
 """
 
 from dcpipe.errors import NewerFormatError, UserError

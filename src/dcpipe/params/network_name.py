@@ -19,7 +19,7 @@ from dcpipe.errors import UserError
 from dcpipe.params.axis import is_config, load_values
 
 if TYPE_CHECKING:
-    from torch import nn
+    from dcpipe.models.layered import Featured
 
 
 class Network(ABC):
@@ -63,7 +63,7 @@ class Network(ABC):
         """Names of the family that a misspelt one may stand for."""
 
     @abstractmethod
-    def build(self, *, channels: int, image_size: int, classes: int) -> "nn.Module":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
         """The network, with `features` (N C H W -> N F) and `forward` (N C H W -> N K), for square images.
 
         Batch norms must not track running statistics. Called under `torch.device("meta")`: nothing is drawn.

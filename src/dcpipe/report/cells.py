@@ -7,10 +7,11 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.report.published import WHOLE
 from dcpipe.workflow import costs
 from dcpipe.workflow.job import Job
@@ -163,37 +164,48 @@ def gather(job: Job, root: Path) -> list[Cell]:
     sets: dict[_Key, dict[int, EvaluatedSet]] = {}
     selections: dict[_Key, str] = {}
     for one in evaluations:
-        scores = json.loads(artifact.checked(root / one.outputs["scores"]).read_text())
+        scores = _scores(root / one.outputs["scores"])
         wildcards, made = one.wildcards, distillations[_set_of(one)]
         place = (wildcards["dataset"], int(wildcards["ipc"]), wildcards["method"], wildcards["evaluation"])
-        key, index = (*place, str(scores["network"])), int(wildcards["set"])
+        key, index = (*place, scores["network"].text()), int(wildcards["set"])
         # a network that is asked for both as `native` and by its name is one cell
         sets.setdefault(key, {}).setdefault(
             index,
             EvaluatedSet(
                 index=index,
-                accuracies=tuple(map(float, scores["accuracies"])),
+                accuracies=tuple(scores["accuracies"].numbers()),
                 evaluation=one,
                 distillation=made,
                 digest=artifact.payload_digest(artifact.checked(root / made.outputs["synthetic"])),
                 cost=cost_of(made, root),
-                searched_rate=float(scores["learning_rate"]) if "searched" in scores else None,
+                searched_rate=scores["learning_rate"].number() if scores.get("searched") else None,
                 validation=_validation(scores),
-                curve=tuple(
-                    (int(at["iteration"]), tuple(map(float, at["accuracies"]))) for at in scores.get("curve", ())
-                ),
+                curve=_curve(scores),
             ),
         )
-        selections[key] = str(scores["selection"])
+        selections[key] = scores["selection"].text()
     keys = sorted(sets, key=_order(list(sets)))
     return [_cell(key, selections[key], sets[key]) for key in keys]
 
 
-def _validation(scores: dict[str, Any]) -> float | None:
+def _scores(path: Path) -> JsonValue:
+    return JsonValue(json.loads(artifact.checked(path).read_text()), str(path))
+
+
+def _curve(scores: JsonValue) -> tuple[tuple[int, tuple[float, ...]], ...]:
+    curve = scores.get("curve")
+    points = curve.items() if curve else []
+    return tuple((point["iteration"].integer(), tuple(point["accuracies"].numbers())) for point in points)
+
+
+def _validation(scores: JsonValue) -> float | None:
     """The validation accuracy of the rate that was chosen."""
-    means = {one["learning_rate"]: one["validation_mean"] for one in scores.get("searched", ())}
-    mean = means.get(scores.get("learning_rate"))
-    return None if mean is None else float(mean)
+    searched = scores.get("searched")
+    if searched is None:
+        return None
+    rate = scores["learning_rate"].number()
+    chosen = next(one for one in searched.items() if one["learning_rate"].number() == rate)
+    return chosen["validation_mean"].number()
 
 
 def cost_of(job: Job, root: Path) -> Cost | None:
@@ -250,9 +262,7 @@ def _sample(cell: Cell, over: Literal["sets", "networks"]) -> list[float]:
 
 
 def _jobs(job: Job, name: str) -> tuple[Job, ...]:
-    jobs = job.sections[name]
-    assert isinstance(jobs, tuple)  # noqa: S101 (the graph put it there)
-    return jobs
+    return job.section(name, tuple)
 
 
 def _set_of(job: Job) -> tuple[str, ...]:

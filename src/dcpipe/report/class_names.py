@@ -1,4 +1,4 @@
-"""Names of a dataset's classes: from its card where the source stated them, else from a table of this package."""
+"""Names of a dataset's classes: from its card where the source states them, else from a table of this package."""
 
 import json
 from functools import cache
@@ -11,7 +11,8 @@ from dcpipe.data.source_config import ImageNet
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.schema import STRICT
 from dcpipe.params.strict_yaml import read
-from dcpipe.report.origins import Json
+from dcpipe.provenance import card_fields
+from dcpipe.provenance.card_fields import Card
 from dcpipe.workflow.job import Job
 
 FILE = Path(__file__).with_name("class_names.yaml")
@@ -25,12 +26,11 @@ class _Names:
     imagenet: dict[str, str]
 
 
-def class_names(prepared: Job, card: Json | None) -> tuple[str, ...]:
-    """Names in the order of the labels; none where nobody stated them. `prepared` is the job that made the dataset."""
-    facts = (card or {}).get("facts")
-    stated = facts.get("classes") if isinstance(facts, dict) else None
-    if isinstance(stated, list):
-        return tuple(map(str, stated))
+def class_names(prepared: Job, card: Card | None) -> tuple[str, ...]:
+    """Names in the order of the labels; none where they are not known. `prepared` is the job that made the dataset."""
+    stated = card_fields.facts_of(card or {}).get("classes")
+    if stated is not None:
+        return tuple(name.text() for name in stated.items())
     return published_names(prepared.section("dataset", Dataset))
 
 

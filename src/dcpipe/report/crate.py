@@ -18,7 +18,8 @@ from pathlib import Path
 
 from dcpipe import __version__
 from dcpipe.params.experiment import Experiment
-from dcpipe.provenance import artifact
+from dcpipe.provenance import artifact, card_fields
+from dcpipe.provenance.card_fields import Card
 from dcpipe.workflow.job import Job
 
 FILE = "ro-crate-metadata.json"
@@ -102,26 +103,21 @@ def _artifact(path: str, root: Path, known: dict[str, Entity]) -> Entity:
     return known.setdefault(f"#{path}", entity)
 
 
-def _params(card: dict[str, object], known: dict[str, Entity]) -> list[Entity]:
+def _params(card: Card, known: dict[str, Entity]) -> list[Entity]:
     """The param values that a card states, as they were when the job ran."""
-    params = card["params"]
-    assert isinstance(params, dict)  # noqa: S101 (a card that verifies)
     entities = []
-    for file, values in params.items():
-        for key, value in values.items():
-            text = json.dumps(value)
-            identity = f"#params/{file}/{key}={text}"
-            entity: Entity = {"@id": identity, "@type": "PropertyValue", "name": f"{file}: {key}", "value": text}
-            entities.append(known.setdefault(identity, entity))
+    for file, key, text in card_fields.params_of(card):
+        identity = f"#params/{file}/{key}={text}"
+        entity: Entity = {"@id": identity, "@type": "PropertyValue", "name": f"{file}: {key}", "value": text}
+        entities.append(known.setdefault(identity, entity))
     return entities
 
 
-def _software(card: dict[str, object], known: dict[str, Entity]) -> dict[str, str]:
+def _software(card: Card, known: dict[str, Entity]) -> dict[str, str]:
     """The code, and the class of software and hardware on which it gives the same bits."""
-    versions = card["class"]
-    assert isinstance(versions, dict)  # noqa: S101 (a card that verifies)
-    text = ", ".join(f"{name} {value}" for name, value in sorted(versions.items()))
-    version = str(versions.get("dcpipe", __version__))
+    versions = card_fields.machine_of(card)
+    text = ", ".join(f"{name} {value}" for name, value in versions.items())
+    version = versions.get("dcpipe", __version__)
     identity = f"#software/{text}"
     kind = "SoftwareApplication"
     known.setdefault(

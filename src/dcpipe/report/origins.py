@@ -1,21 +1,18 @@
-"""Where a number comes from: the jobs behind it, their cards and commands, and whether they still fit together."""
+"""Where a number comes from: the jobs behind it, their cards and commands, and what has changed since."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from dcpipe.errors import DcpipeError
 from dcpipe.provenance import artifact, card
+from dcpipe.provenance.card_fields import Card
 from dcpipe.report.cells import Cost, cost_of
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
 
 SHOWN = 3  # names before "and more"
-
-Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class Origins:
         rows = list(STAGES)
         return sorted(ordered.values(), key=lambda job: rows.index(job.stage))
 
-    def card(self, job: Job) -> Json | None:
+    def card(self, job: Job) -> Card | None:
         """A job's card; None if the artifact is not here."""
         try:
             return artifact.read_card(self.root / next(iter(job.outputs.values())))
@@ -90,7 +87,7 @@ class Origins:
         if made is None:
             return ["its card is not here"]
         try:
-            now = cast(Json, json.loads(json.dumps(card.identity(job, self.root))))
+            now = card.identity(job, self.root)
         except DcpipeError as error:
             return [f"an input is not here ({error.where})"]
         pairs = ((name, _flat(made.get(name)), _flat(now[name])) for name in ("params", "code", "inputs"))
@@ -125,29 +122,6 @@ class Origins:
 def command(job: Job) -> str:
     """The command that makes a job's artifact by hand."""
     return job.command.split(" --log ")[0]
-
-
-def params_of(card_json: Json) -> list[tuple[str, str, str]]:
-    """File, key and value (as JSON) of every param in a card."""
-    files = cast(Mapping[str, Mapping[str, object]], card_json.get("params") or {})
-    return [(file, key, json.dumps(value)) for file, values in files.items() for key, value in values.items()]
-
-
-def inputs_of(card_json: Json) -> list[tuple[str, str]]:
-    """Path and payload digest of every input in a card."""
-    names = cast(Mapping[str, list[Mapping[str, str]]], card_json.get("inputs") or {})
-    return [(one["path"], one["digest"]) for inputs in names.values() for one in inputs]
-
-
-def class_of(card_json: Json) -> str:
-    """The class of software and hardware in a card, as text."""
-    known = cast(Mapping[str, object], card_json.get("class") or {})
-    return ", ".join(f"{name} {value}" for name, value in sorted(known.items()))
-
-
-def code_of(card_json: Json) -> list[tuple[str, str]]:
-    """Module and digest of everything a job's code reaches."""
-    return [(name, str(value)) for name, value in sorted(cast(Json, card_json.get("code") or {}).items())]
 
 
 def _kind(job: Job) -> str:

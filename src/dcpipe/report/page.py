@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
-from dcpipe.provenance import artifact
+from dcpipe.provenance import artifact, card_fields
+from dcpipe.provenance.card_fields import Card
 from dcpipe.report import charts, curves, histories, origins, paths, pictures
 from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, images
 from dcpipe.report.class_names import class_names
 from dcpipe.report.figures import FOLDER, Chart, file_name
 from dcpipe.report.findings import findings
-from dcpipe.report.origins import Json, Origins, StageCost
+from dcpipe.report.origins import Origins, StageCost
 from dcpipe.report.pictures import Picture
 from dcpipe.report.published import references
 from dcpipe.report.table import Table, duration, size
@@ -201,28 +202,33 @@ def _provenance(cell: Cell, sources: Origins) -> Provenance:
     rows = zip(cell.sets, distilled, evaluated, strict=True)
     return Provenance(
         cell=cell,
-        sets=tuple((one, origins.class_of(first), origins.class_of(second)) for one, first, second in rows),
+        sets=tuple((one, _machine(first), _machine(second)) for one, first, second in rows),
         params=tuple([*_params("Distillation", cell, distilled), *_params("Evaluation", cell, evaluated)]),
-        inputs=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in origins.inputs_of(card))),
-        code=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in origins.code_of(card))),
+        inputs=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in card_fields.inputs_of(card))),
+        code=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in card_fields.code_of(card))),
         commands=tuple(origins.command(job) for job in chain),
     )
 
 
-def _card(job: Job, sources: Origins) -> Json:
+def _card(job: Job, sources: Origins) -> Card:
     return artifact.read_card(sources.root / next(iter(job.outputs.values())))
 
 
-def _params(title: str, cell: Cell, cards: Sequence[Json]) -> list[tuple[str, tuple[tuple[str, str, str], ...]]]:
+def _machine(card: Card) -> str:
+    return ", ".join(f"{name} {version}" for name, version in card_fields.machine_of(card).items())
+
+
+def _params(title: str, cell: Cell, cards: Sequence[Card]) -> list[tuple[str, tuple[tuple[str, str, str], ...]]]:
     """Once if all sets have the same, else a table a set."""
-    kinds: dict[str, tuple[list[int], Json]] = {}
+    kinds: dict[str, tuple[list[int], Card]] = {}
     for one, made in zip(cell.sets, cards, strict=True):
         key = json.dumps(made.get("params"), sort_keys=True)
         kinds.setdefault(key, ([], made))[0].append(one.index)
     if len(kinds) == 1:
-        return [(title, tuple(origins.params_of(cards[0])))]
+        return [(title, tuple(card_fields.params_of(cards[0])))]
     return [
-        (f"{title}, set {', '.join(map(str, sets))}", tuple(origins.params_of(made))) for sets, made in kinds.values()
+        (f"{title}, set {', '.join(map(str, sets))}", tuple(card_fields.params_of(made)))
+        for sets, made in kinds.values()
     ]
 
 

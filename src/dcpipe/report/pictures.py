@@ -1,4 +1,4 @@
-"""Synthetic images for the eye: a PNG for each class, its images side by side.
+"""Synthetic images for display: a PNG for each class, its images side by side.
 
 Legend: N images, C channels, H W pixels, K classes.
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dcpipe.data.store import Transform
 
 CLASSES, COLUMNS = 20, 10  # shown of a set, at most
-FAR, SQUEEZE_FROM = 0.5, 0.25  # images are squeezed if this share of their values is so far below black or above white
-DEVIATIONS = 2.5  # from the mean of a squeezed image to black and to white
+FAR, ADJUST_FROM = 0.5, 0.25  # contrast is adjusted if this share of values is so far below black or above white
+DEVIATIONS = 2.5  # from an adjusted image's mean to black and to white
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A synthetic set for the eye. `outside` is the share of pixel values that no screen can show.
+    """A synthetic set for display. `outside` is the share of pixel values that no screen can show.
 
-    They are clipped; if many are far out, little would be left to see, and each image is `squeezed` first: 2.5
-    deviations below its mean become black and 2.5 above it white.
+    They are clipped; if many are far outside, little would be visible, so the contrast of each
+    image is `adjusted` first: 2.5 deviations below its mean become black and 2.5 above it white.
     """
 
     strips: tuple[Strip, ...]
@@ -52,7 +52,7 @@ class Picture:
     low: float
     high: float
     outside: float
-    squeezed: bool
+    adjusted: bool
 
     @property
     def columns(self) -> int:
@@ -75,8 +75,8 @@ def picture(path: Path, transform: "Transform", budget: int, class_names: Sequen
     classes, affordable = sorted(set(labels_N.tolist())), max(1, budget // pixels_NCHW[0, 0].numel())
     rows = min(len(classes), CLASSES, affordable)
     columns = max(1, min(COLUMNS, affordable // rows))
-    squeezed = _share_beyond(pixels_NCHW, FAR) > SQUEEZE_FROM
-    shown_NCHW = _squeezed(pixels_NCHW) if squeezed else pixels_NCHW
+    adjusted = _share_beyond(pixels_NCHW, FAR) > ADJUST_FROM
+    shown_NCHW = _adjusted(pixels_NCHW) if adjusted else pixels_NCHW
     names = {label: class_names[label] if label < len(class_names) else str(label) for label in classes}
     return Picture(
         strips=tuple(_strip(label, names[label], shown_NCHW[labels_N == label][:columns]) for label in classes[:rows]),
@@ -86,7 +86,7 @@ def picture(path: Path, transform: "Transform", budget: int, class_names: Sequen
         low=float(pixels_NCHW.min()),
         high=float(pixels_NCHW.max()),
         outside=_share_beyond(pixels_NCHW, 0.0),
-        squeezed=squeezed,
+        adjusted=adjusted,
     )
 
 
@@ -94,7 +94,7 @@ def _share_beyond(pixels_NCHW: "Tensor", margin: float) -> float:
     return float(((pixels_NCHW < -margin) | (pixels_NCHW > 1 + margin)).float().mean())
 
 
-def _squeezed(pixels_NCHW: "Tensor") -> "Tensor":
+def _adjusted(pixels_NCHW: "Tensor") -> "Tensor":
     mean_N111 = pixels_NCHW.mean((1, 2, 3), keepdim=True)
     deviation_N111 = pixels_NCHW.std((1, 2, 3), correction=0, keepdim=True)
     return (pixels_NCHW - mean_N111) / (2 * DEVIATIONS * deviation_N111.clamp(min=1e-12)) + 0.5

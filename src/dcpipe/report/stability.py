@@ -1,4 +1,4 @@
-"""How steady a distillation was: gradients of the images, their spikes, and the sharpness that two passes saw.
+"""How steady a distillation was: gradients of the images, their spikes, and the sharpness between the two passes.
 
 SATM's section 4 argues by these: a smaller mean and variance of the hypergradient's norm, and fewer spikes.
 """

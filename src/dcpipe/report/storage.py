@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
+from dcpipe.provenance.card_fields import facts_of
 from dcpipe.report.origins import Origins, StageCost
 from dcpipe.report.table import Column, Table, Value
 
@@ -45,9 +46,9 @@ def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Origins) -
 def _every_epoch(recorded: StageCost, checkpoints: int, sources: Origins) -> int | None:
     """Bytes of all checkpoints, by the number of parameters in a shard's card; None if no card is here."""
     for job in recorded.jobs:
-        facts = (sources.card(job) or {}).get("facts")
-        if isinstance(facts, dict) and isinstance(facts.get("parameters"), int):
-            return checkpoints * FLOAT32 * int(facts["parameters"])
+        parameters = facts_of(sources.card(job) or {}).get("parameters")
+        if parameters is not None:
+            return checkpoints * FLOAT32 * parameters.integer()
     return None
 
 

@@ -1,4 +1,4 @@
-"""A table, and its forms: raw values as CSV, LaTeX for papers, and values for the eye."""
+"""A table, and its forms: raw values as CSV, LaTeX for papers, and values for display."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ class Column:
         return f"{self.title} ({self.kind})" if self.kind in {"seconds", "bytes"} else self.title
 
     def show(self, value: Value) -> str:
-        """A value for the eye; one that is not there says so."""
+        """A value for display; a missing one is shown as such."""
         if value is None:
             return "not measured" if self.kind in {"seconds", "bytes"} else "-"
         if isinstance(value, str) or self.kind in {"text", "count"}:
@@ -42,7 +42,7 @@ class Table:
     rows: tuple[tuple[Value, ...], ...]
 
     def csv(self) -> str:
-        """Raw values; one that is not there is empty."""
+        """Raw values; a missing one is empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.raw_title for column in self.columns])
@@ -98,7 +98,7 @@ _LATEX = {
 
 
 def duration(seconds: float) -> str:
-    """Seconds for the eye."""
+    """Seconds for display."""
     for limit, unit, divisor in ((120, "s", 1), (7200, "min", 60)):
         if seconds < limit:
             return f"{seconds / divisor:.1f} {unit}"
@@ -106,7 +106,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for the eye, in powers of ten."""
+    """Bytes for display, in powers of ten."""
     for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= divisor:
             return f"{count / divisor:.1f} {unit}"

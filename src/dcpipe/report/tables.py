@@ -21,7 +21,7 @@ SUMMARY = (
 class PaperGap:
     """How far a cell is above a number that papers print. `error`: standard error of the difference, in points.
 
-    Papers print a deviation and seldom how many numbers it is over, so that all of it counts as their error.
+    Papers print a deviation and rarely the number of runs behind it, so the whole deviation counts as their error.
     """
 
     number: Number

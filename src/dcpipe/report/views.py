@@ -1,4 +1,4 @@
-"""How the report's files reach the disk: all of them or none; files of an earlier report are deleted."""
+"""Writing the report's files: all of them or none; files of an earlier report are deleted."""
 
 import errno
 import json

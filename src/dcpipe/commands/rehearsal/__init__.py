@@ -1,1 +1,1 @@
-"""What an experiment takes on this machine, told before its data is there."""
+"""What an experiment takes on this machine, measured before its data is prepared."""

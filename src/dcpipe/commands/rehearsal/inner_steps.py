@@ -1,4 +1,4 @@
-"""Students of fewer inner steps: the cost of many is extrapolated from the cost of few."""
+"""Students with fewer inner steps: the cost of long inner loops is extrapolated from shorter ones."""
 
 import math
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """Made-up inputs of a job: noise of the right shapes in the right stores, so that a job can be tried without its data.
 
-What comes out of such a job means nothing; what it takes is what the real one takes a step.
+The results of such a job mean nothing; its cost per step is that of the real job.
 
 Legend: N images, C channels, H W pixels, K classes, P parameters.
 """
@@ -69,11 +69,11 @@ class World:
 
     def _images(self, task: Task) -> None:
         facts = self._facts(task.job)
-        what = self.graph.library.dataset(task.job.wildcards["dataset"])[1]
+        config = self.graph.library.dataset(task.job.wildcards["dataset"])[1]
         train = np.tile(np.arange(facts.classes), self.per_class)
         test = np.arange(self.test_images) % facts.classes
         parts: list[tuple[str, Part, NDArray[np.int64]]] = [("train", "train", train), ("test", "test", test)]
-        parts += [("train", "val", train)] if what.split.validation_per_class else []
+        parts += [("train", "val", train)] if config.split.validation_per_class else []
         for output, part, labels in parts:
             _write_noise(task.output(output), part, labels, facts)
         for output in ("train", "test"):
@@ -81,15 +81,15 @@ class World:
             store.describe(task.output(output), classes=facts.classes, standardisation=half)
 
     def _trajectory(self, task: Task) -> None:
-        what, network, facts = task.section("experts", Experts), task.section("network", str), self._facts(task.job)
+        config, network, facts = task.section("experts", Experts), task.section("network", str), self._facts(task.job)
         model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
-        kept = kept_epochs(what.kept_epochs, what.epochs)
+        kept = kept_epochs(config.kept_epochs, config.epochs)
         draws = Stream.root(0, "made up", task.job.name).generator()
         theta_P = model.initial(draws)
         steps_EP = torch.randn((len(kept), *theta_P.shape), generator=draws)
         steps_EP *= DRIFT * theta_P.norm() / theta_P.numel() ** 0.5
-        lengths = [[1.0] * len(model.layout)] * what.epochs
-        made = Recording(theta_P + steps_EP.cumsum(0), [1.0] * what.epochs, [50.0] * (what.epochs + 1), lengths)
+        lengths = [[1.0] * len(model.layout)] * config.epochs
+        made = Recording(theta_P + steps_EP.cumsum(0), [1.0] * config.epochs, [50.0] * (config.epochs + 1), lengths)
         trajectory.write(
             task.output("trajectory"),
             [made],

@@ -3,8 +3,8 @@
 Each kind runs as it is resolved (network, batch, hypergradient, augmentation, threads, device), for a few steps and for
 more of them: the difference is what a step takes, and a whole job is so many steps. What a job does once (loading,
 compiling) is counted once, the rest of the real job is linear in its steps: epochs of an expert, iterations of a set,
-epochs of an evaluated network. An iteration of trajectory matching is linear in its inner steps in turn: where they
-take long they are not all tried, but a few and twice as many. Coresets and the stages of data are left out: they take
+epochs of an evaluated network. An iteration of trajectory matching is linear in its inner steps in turn: long inner
+loops are extrapolated from shorter ones. Coresets and the stages of data are left out: they take
 minutes.
 """
 
@@ -19,7 +19,6 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
-from typing import cast
 
 import torch
 
@@ -45,7 +44,7 @@ TESTED = 500  # made-up test images
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What a kind took. `seconds_a_step` is one of `steps`; `seconds_once` what a job takes besides."""
+    """The cost of a kind of job: `seconds_a_step` for each of its `steps`, and `seconds_once` in addition."""
 
     kind: str
     stage: str
@@ -70,7 +69,7 @@ Try = Callable[[Graph, Kind, int, Path], Rehearsed]
 def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3, apart: bool = True) -> Iterator[Rehearsed]:
     """Try each kind, by so many steps more than one; a kind that cannot be tried says why.
 
-    `apart`: in a process of its own, so that its memory is its own, and one that the system ends ends no other.
+    `apart`: in a process of its own, so that its memory is measured alone; if it is killed, the others go on.
     """
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
@@ -81,32 +80,34 @@ def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(sender, _tried, graph, kind, steps, folder))
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child's, too: who asked ends it
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the child: only this process ends it
     child.start()
     signal.signal(signal.SIGINT, handler)
     sender.close()
     try:
-        found = receiver.recv()
-        child.join(LEAVING)  # by itself, it gives back what the system lent it
+        answer: Rehearsed | Exception = receiver.recv()
+        child.join(LEAVING)  # it exits by itself and releases its resources
     except EOFError:
-        return replace(_plain(kind), problem="the system ended its process; it may have had too little memory")
+        return replace(_plain(kind), problem="the system killed its process; there may be too little memory")
     finally:
         child.kill()
         child.join()
-    if isinstance(found, Exception):
-        raise found
-    return cast(Rehearsed, found)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _answer(sender: Connection, tried: Try, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
-    """A child's work: send what was found or what went wrong; clean up and leave when who asked is gone."""
+    """A child's work: send the result or the error; clean up and exit when the parent process is gone."""
     parent = parent_process()
-    assert parent is not None  # noqa: S101 (only a child runs this)
+    if parent is None:
+        raise RuntimeError("only a child process may run this")
+    sentinel = parent.sentinel
 
     def watch() -> None:
-        wait([parent.sentinel])
+        wait([sentinel])
         remover = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
-        # it takes this process's place, so that nothing writes there any more
+        # it replaces this process, so that nothing writes there any more
         os.execv(sys.executable, [sys.executable, "-c", remover, str(folder)])  # noqa: S606 (its own interpreter)
 
     Thread(target=watch, daemon=True).start()
@@ -131,13 +132,13 @@ def _tried(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
 def _rehearse(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     shape, world = kind.shape, World(graph, folder, kind.shape.per_class, TESTED)
     job = world.provide(kind.job)
-    found = _whole(job, world.root, steps)
+    whole = _whole(job, world.root, steps)
     testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
     return replace(
         _plain(kind),
-        seconds_a_step=found.step * shape.share,
-        seconds_once=found.once + testing,
-        peak_bytes=int(found.peak),
+        seconds_a_step=whole.step * shape.share,
+        seconds_once=whole.once + testing,
+        peak_bytes=int(whole.peak),
     )
 
 

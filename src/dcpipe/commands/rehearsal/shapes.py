@@ -45,26 +45,26 @@ def kinds(graph: Graph, experiment: str) -> list[Kind]:
 
     Sets of one size are evaluated alike, whatever made them.
     """
-    found: dict[tuple[str, Shape], list[Job]] = {}
+    members: dict[tuple[str, Shape], list[Job]] = {}
     for job in graph.jobs(experiment):
         shape = _shape(graph, job)
         if shape:
-            found.setdefault((_name(graph, job), shape), []).append(job)
-    return [Kind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in found.items()]
+            members.setdefault((_name(graph, job), shape), []).append(job)
+    return [Kind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in members.items()]
 
 
 def _name(graph: Graph, job: Job) -> str:
-    words = {key: word for key, word in job.wildcards.items() if key not in {"shard", "set"}}
-    if "ipc" in words:
-        words["ipc"] = f"ipc{words['ipc']}"
+    wildcards = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set"}}
+    if "ipc" in wildcards:
+        wildcards["ipc"] = f"ipc{wildcards['ipc']}"
     if job.stage == "evaluate":
-        del words["method"]
-        words["ipc"] = "all-images" if _maker(graph, job).matching.takes_all else words["ipc"]
-    return " ".join([job.stage, *words.values()])
+        del wildcards["method"]
+        wildcards["ipc"] = "all-images" if _maker(graph, job).matching.takes_all else wildcards["ipc"]
+    return " ".join([job.stage, *wildcards.values()])
 
 
 def cut(job: Job, steps: int) -> Mapping[str, object]:
-    """The sections that tell how long a job is, made short."""
+    """The sections that set the length of a job, changed to a short one."""
     if job.stage == "experts":
         return {"experts": replace(_experts(job), shard_experts=1, epochs=steps, kept_epochs="all")}
     if job.stage == "distill":
@@ -78,17 +78,17 @@ def cut(job: Job, steps: int) -> Mapping[str, object]:
 
 
 def _shape(graph: Graph, job: Job) -> Shape | None:
-    """None: nothing that takes long."""
+    """None: the job takes little time."""
     if "dataset" not in job.wildcards:
         return None
     dataset = graph.library.dataset(job.wildcards["dataset"])[1]
     classes = dataset.facts.classes
     match job.stage:
         case "experts":
-            what = _experts(job)
-            few = max(1, math.ceil(BATCHES * what.batch / classes))
-            trained = not what.origin.is_foreign
-            return Shape(what.shard_experts * what.epochs, few, _a_class(job, dataset) / few) if trained else None
+            config = _experts(job)
+            few = max(1, math.ceil(BATCHES * config.batch / classes))
+            trained = not config.origin.is_foreign
+            return Shape(config.shard_experts * config.epochs, few, _a_class(job, dataset) / few) if trained else None
         case "distill":
             method = _method(job)
             real = min(method.matching.images_a_class, dataset.train_images_a_class or math.inf)
@@ -99,30 +99,32 @@ def _shape(graph: Graph, job: Job) -> Shape | None:
 
 
 def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
-    what, classes = _evaluation(job), dataset.facts.classes
+    config, classes = _evaluation(job), dataset.facts.classes
     ipc = _a_class(job, dataset) if method.matching.takes_all else int(job.wildcards["ipc"])
-    few = max(1, min(ipc, math.ceil(BATCHES * what.batch / classes)))
+    few = max(1, min(ipc, math.ceil(BATCHES * config.batch / classes)))
     sets = 1
-    if what.selection.reads_snapshots and method.outer:
+    if config.selection.reads_snapshots and method.outer:
         sets = math.ceil(method.outer.iterations / method.outer.snapshot_every) + 1
-    rates = what.learning_rate.candidates
-    rounds = math.ceil(what.networks / min(what.networks, what.side_by_side))
-    tested = sets * what.networks * _test_images(dataset)
-    return Shape(sets * rates * rounds * (what.epochs + 1), few, ipc / few, tested)
+    rates = config.learning_rate.candidates
+    rounds = math.ceil(config.networks / min(config.networks, config.side_by_side))
+    tested = sets * config.networks * _test_images(dataset)
+    return Shape(sets * rates * rounds * (config.epochs + 1), few, ipc / few, tested)
 
 
 def _maker(graph: Graph, job: Job) -> Method:
-    """What made the set that a job scores."""
+    """The method that made the set that a job evaluates."""
     return _method(graph.maker(job.input("synthetic")))
 
 
 def _a_class(job: Job, dataset: Dataset) -> int:
-    """Training images of the rarest class. Raises: UserError where only reading tells."""
+    """Training images of the rarest class. Raises: UserError if only reading the files shows it."""
     known = dataset.train_images_a_class
     if known is None:
         where = f"params/datasets/{job.wildcards['dataset']}.yaml: split.train_per_class"
-        remedy = "write a variant that says how many"
-        raise UserError("how many images a class has is known only from its files", where=where, remedy=remedy)
+        remedy = "write a variant that states it"
+        raise UserError(
+            "the number of images per class is known only after reading the files", where=where, remedy=remedy
+        )
     return known
 
 

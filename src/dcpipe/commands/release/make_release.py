@@ -1,9 +1,9 @@
-"""`dcpipe release`: a synthetic set as a folder that anybody can train on, with what is to be expected of it.
+"""`dcpipe release`: a synthetic set as a folder that anybody can train on, with the accuracy to expect.
 
     set.safetensors         images (N x C x H x W, float32, as networks see them), labels (N, int64; or logits, N x K)
                             and step_size
-    transform.safetensors   what test images must go through: mean and std a channel, or a whitening's mean and matrix
-    images/class-<k>.png    the images of a class, clipped for the eye only
+    transform.safetensors   the transform of test images: mean and std a channel, or a whitening's mean and matrix
+    images/class-<k>.png    the images of a class, clipped for display only
     card.json               protocol, expected accuracy, provenance
     train.py                plain PyTorch that trains on it (augment.py beside it, where the protocol augments)
     README.md, SHA256SUMS
@@ -16,42 +16,40 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
-import zarr
 from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
-from dcpipe.commands.release import folder as folders
-from dcpipe.commands.release import script
+from dcpipe.commands.release import release_folder, script
 from dcpipe.data import store
-from dcpipe.data.store import Standardisation, Transform, Whitened
+from dcpipe.data.store import Transform
 from dcpipe.distillation import preview, synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import RefusedError
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, staleness
+from dcpipe.provenance.card_fields import Card, facts_of
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
 SET, TRANSFORM, CARD = "set.safetensors", "transform.safetensors", "card.json"
 COLUMNS = 10  # of a class's picture
-Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What a release is made of."""
+    """The artifacts and jobs that a release is made of."""
 
     scored: Job
     made: Job
     synthetic: SyntheticSet
     transform: Transform
-    scores: Json
-    cards: dict[str, Json]
+    scores: JsonValue
+    cards: dict[str, Card]
     classes: int
 
     @property
@@ -64,47 +62,51 @@ class _Parts:
 
     @property
     def expected(self) -> str:
-        spread = f"{self.scores['mean']:.1f} +- {self.scores['std']:.1f} % on {self.tests} test images"
-        words = self.scored.wildcards
-        chosen = "" if self.scores["selection"] == "last" else f", chosen by {self.scores['selection']}"
-        return f"{spread} (n = {self.scores['n']} networks, protocol {words['evaluation']}, {self.network}{chosen})"
+        mean, std = self.scores["mean"].number(), self.scores["std"].number()
+        networks, protocol = self.scores["n"].integer(), self.scored.wildcards["evaluation"]
+        selection = self.scores["selection"].text()
+        chosen = "" if selection == "last" else f", chosen by {selection}"
+        measured = f"(n = {networks} networks, protocol {protocol}, {self.network}{chosen})"
+        return f"{mean:.1f} +- {std:.1f} % on {self.tests} test images {measured}"
 
     @property
-    def tests(self) -> object:
-        return cast(Json, self.cards["scores"]["facts"])["test_images"]
+    def tests(self) -> int:
+        return facts_of(self.cards["scores"])["test_images"].integer()
 
 
 def release(graph: Graph, scored: Job, to: Path) -> str:
-    """Make the folder `to` of the set that a job of the evaluate stage has scored. Returns what is to be expected.
+    """Make the folder `to` of the set that a job of the evaluate stage has scored. Returns the expected accuracy.
 
-    Raises: UserError if the folder exists or the protocol is beyond a plain script; RefusedError if an artifact is
-    not what params and code say now.
+    Raises: UserError if the folder exists or the plain script cannot express the protocol; RefusedError if an
+    artifact was not made by the present params and code.
     """
-    folders.refuse_existing(to)
+    release_folder.refuse_existing(to)
     file = f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
     script.refuse(scored.section("evaluation", Evaluation), scored.section("network", str), file)
     made = graph.maker(next(iter(scored.inputs["synthetic"])))
     for job, problem in ((made, _other_params(made, graph.root)), (scored, staleness.problem(scored, graph.root))):
         if problem:
             remedy = f"make it with `{job.command.split(' --log ')[0]}`, or restore it with `dvc checkout`"
-            raise RefusedError(f"only what is current is released: {problem}", remedy=remedy)
+            raise RefusedError(f"only current artifacts can be released: {problem}", remedy=remedy)
     parts = _gather(graph, scored, made)
-    folders.publish(to, _content(parts))
+    release_folder.publish(to, _content(parts))
     return parts.expected
 
 
 def _other_params(made: Job, root: Path) -> str | None:
-    """The set's own inputs, such as experts, need not be here."""
+    """The set's own inputs, such as experts, may be absent."""
     problem = staleness.other_params(made, root)
     return problem and f"{made.folder}: {problem}"
 
 
 def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
     root = graph.root
-    scores = cast(Json, json.loads(artifact.checked(root / scored.outputs["scores"]).read_text()))
+    scores_file = artifact.checked(root / scored.outputs["scores"])
+    scores = JsonValue(json.loads(scores_file.read_text()), str(scores_file))
     path = artifact.checked(root / scored.input("synthetic"))
-    if "iteration" in scores:
-        synthetic = dict(synthetic_set.load_snapshots(path))[int(str(scores["iteration"]))]
+    iteration = scores.get("iteration")
+    if iteration is not None:
+        synthetic = dict(synthetic_set.load_snapshots(path))[iteration.integer()]
     else:
         synthetic = synthetic_set.load(path)
     train = artifact.checked(root / scored.input("train"))
@@ -114,13 +116,13 @@ def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
         "scores": artifact.read_card(root / scored.outputs["scores"]),
         "data": artifact.read_card(train),
     }
-    classes = int(str(zarr.open_group(str(train), mode="r").attrs["classes"]))
+    classes = store.num_classes(train)
     return _Parts(scored, made, synthetic, store.transform(train, whitened_by), scores, cards, classes)
 
 
 def _content(parts: _Parts) -> dict[str, bytes]:
     images = parts.synthetic.images_NCHW
-    transform, pixels = _transform(parts.transform), parts.transform.invert(images)
+    transform, pixels = parts.transform.tensors(), parts.transform.invert(images)
     _, channels, size, _ = images.shape
     scripts = script.files(
         parts.protocol,
@@ -129,7 +131,7 @@ def _content(parts: _Parts) -> dict[str, bytes]:
         whitened="matrix" in transform,
         soft=parts.synthetic.is_soft,
         test_shape=f"N x {channels} x {size} x {size}",
-        test=_test_words(parts),
+        test=_test_description(parts),
         expected=parts.expected,
     )
     set_ = {"images": images, "labels": parts.synthetic.labels, "step_size": parts.synthetic.step_size}
@@ -144,22 +146,15 @@ def _content(parts: _Parts) -> dict[str, bytes]:
 
 
 def _rate(parts: _Parts) -> float | None:
-    """The protocol's rate, or the one it found; None: the set's own step size."""
-    given = parts.protocol.learning_rate
-    if given.candidates > 1:
-        return float(str(parts.scores["learning_rate"]))
-    return given.constant
-
-
-def _transform(transform: Transform) -> dict[str, Tensor]:
-    if isinstance(transform, Whitened):
-        return {"mean": transform.whitening.mean_D.contiguous(), "matrix": transform.whitening.matrix_DD.contiguous()}
-    assert isinstance(transform, Standardisation)  # noqa: S101 (there is no third)
-    return {name: torch.tensor(getattr(transform, f"{name}_C"), dtype=torch.float64) for name in ("mean", "std")}
+    """The protocol's rate, or the one chosen by its search; None: the set's own step size."""
+    config = parts.protocol.learning_rate
+    if config.candidates > 1:
+        return parts.scores["learning_rate"].number()
+    return config.constant
 
 
 def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, bytes]:
-    found = {}
+    pictures = {}
     for label in range(classes):
         own = pixels_NCHW[labels_N == label]
         if len(own):
@@ -167,44 +162,40 @@ def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, 
             picture = io.BytesIO()
             canvas = preview.grid(own, rows, math.ceil(len(own) / COLUMNS))
             Image.fromarray(canvas.numpy()).save(picture, format="PNG")
-            found[f"images/class-{label:0{len(str(classes - 1))}}.png"] = picture.getvalue()
-    return found
+            pictures[f"images/class-{label:0{len(str(classes - 1))}}.png"] = picture.getvalue()
+    return pictures
 
 
-def _test_words(parts: _Parts) -> str:
-    words = parts.scored.wildcards
-    return f"the test images of {words['dataset']}, as `dcpipe test-images {words['dataset']} test.npz` writes them"
+def _test_description(parts: _Parts) -> str:
+    dataset = parts.scored.wildcards["dataset"]
+    return f"the test images of {dataset}, as `dcpipe test-images {dataset} test.npz` writes them"
 
 
-def _card(parts: _Parts) -> Json:
-    words, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
-    data = cast(Json, parts.cards["data"].get("facts", {}))
+def _card(parts: _Parts) -> Card:
+    wildcards, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
+    names = facts_of(parts.cards["data"]).get("classes")
     return {
-        "format": folders.FORMAT,
-        "dataset": words["dataset"],
-        "method": {"name": words["method"], "label": method.label, "description": method.description},
-        "images_per_class": int(words["ipc"]),
-        "set": int(words["set"]),
-        "images": {"shape": list(synthetic.images_NCHW.shape), "are": _space(parts.transform)},
+        "format": release_folder.FORMAT,
+        "dataset": wildcards["dataset"],
+        "method": {"name": wildcards["method"], "label": method.label, "description": method.description},
+        "images_per_class": int(wildcards["ipc"]),
+        "set": int(wildcards["set"]),
+        "images": {"shape": list(synthetic.images_NCHW.shape), "are": parts.transform.phrase},
         "labels": "logits whose softmax is the target" if parts.synthetic.is_soft else "classes",
-        "classes": data.get("classes", parts.classes),
+        "classes": parts.classes if names is None else [name.text() for name in names.items()],
         "step_size": float(synthetic.step_size),
         "network": parts.network,
         "protocol": {"name": parts.scored.wildcards["evaluation"], **asdict(parts.protocol)},
-        "expected": {**parts.scores, "unit": "percent of the test images", "std_is": "the population's"},
-        "test": {"images": parts.tests, "are": _test_words(parts)},
+        "expected": {**parts.scores.mapping(), "unit": "percent of the test images", "std_is": "the population's"},
+        "test": {"images": parts.tests, "are": _test_description(parts)},
         "made_by": {job.stage: job.command.split(" --log ")[0] for job in (parts.made, parts.scored)},
         "cards": parts.cards,
     }
 
 
-def _space(transform: Transform) -> str:
-    return "whitened by ZCA" if isinstance(transform, Whitened) else "standardised"
-
-
 def _readme(parts: _Parts) -> str:
-    words, label = parts.made.wildcards, parts.made.section("method", Method).label
-    return f"""# {words["dataset"]} in {len(parts.synthetic.labels)} images ({label})
+    wildcards, label = parts.made.wildcards, parts.made.section("method", Method).label
+    return f"""# {wildcards["dataset"]} in {len(parts.synthetic.labels)} images ({label})
 
 A network trained on these images alone is expected to reach {parts.expected}.
 
@@ -213,8 +204,8 @@ sha256sum --check SHA256SUMS
 python train.py test.npz           # plain PyTorch; needs torch, safetensors, numpy
 ```
 
-`test.npz` holds {_test_words(parts)}: `images` (uint8) and `labels`.
-The images in `{SET}` are {_space(parts.transform)}: test images must go through `{TRANSFORM}`, as in `train.py`.
+`test.npz` holds {_test_description(parts)}: `images` (uint8) and `labels`.
+The images in `{SET}` are {parts.transform.phrase}: test images must go through `{TRANSFORM}`, as in `train.py`.
 With dcpipe: `released = dcpipe.load("FOLDER")` is a torch Dataset, and `released.test_transform` what test images need.
 `{CARD}` holds the protocol, every single accuracy and where each byte comes from.
 """

@@ -1,4 +1,4 @@
-"""`dcpipe.load`: a released folder as a torch Dataset, with the transform that test images must go through."""
+"""`dcpipe.load`: a released folder as a torch Dataset, with the transform of test images."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dcpipe.commands.release import folder as folders
+from dcpipe.commands.release import release_folder
 from dcpipe.commands.release.make_release import CARD, SET, TRANSFORM
 from dcpipe.data.store import Standardisation, Transform, Whitened
 from dcpipe.data.whitening import Whitening
@@ -44,40 +44,44 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
         return float(self.synthetic.step_size)
 
     def test_transform(self, picture: Picture) -> Tensor:
-        """What networks trained on this set must be given in the place of a real image, or of several: float32.
+        """One or several real images as networks trained on this set expect them: float32.
 
         Takes a PIL image or a uint8 array (H x W, or H x W x C), or a uint8 tensor (C x H x W, or N x C x H x W).
         Raises: UserError for anything else, such as pixels that were scaled already, or another size.
         """
         pixels = _pixels(picture)
-        wanted, found = tuple(self.synthetic.images_NCHW.shape[1:]), tuple(pixels.shape[-3:])
-        if pixels.dtype != torch.uint8 or pixels.dim() not in {3, 4} or found != wanted:
-            what = f"takes uint8 images of {_sizes(wanted)}, not {pixels.dtype} of {_sizes(tuple(pixels.shape))}"
-            raise UserError(what, where="test_transform", remedy="resize them, and leave the scaling to this transform")
+        expected, shape = tuple(self.synthetic.images_NCHW.shape[1:]), tuple(pixels.shape[-3:])
+        if pixels.dtype != torch.uint8 or pixels.dim() not in {3, 4} or shape != expected:
+            problem = (
+                f"images must be uint8 of {_sizes(expected)}; these are {pixels.dtype} of {_sizes(tuple(pixels.shape))}"
+            )
+            raise UserError(
+                problem, where="test_transform", remedy="resize them, and do not scale them: this transform does"
+            )
         images = self._transform.apply(pixels if pixels.dim() == 4 else pixels[None])
         return images if pixels.dim() == 4 else images[0]
 
     def pixels(self) -> Tensor:
-        """The images in units of [0, 1], for people to look at; not clipped (N x C x H x W)."""
+        """The images in units of [0, 1], for display; not clipped (N x C x H x W)."""
         return self._transform.invert(self.synthetic.images_NCHW)
 
 
 def load(folder: str | Path) -> ReleasedSet:
     """The set in a released folder, after comparing every file with its sum.
 
-    Raises: UserError if the folder is no release; CorruptArtifactError naming the file that is not what was released.
+    Raises: UserError if the folder is not a release; CorruptArtifactError naming the file that was changed.
     """
     place = Path(folder)
-    folders.verify(place)
+    release_folder.verify(place)
     try:
         card = json.loads((place / CARD).read_text(encoding="utf-8"))
-        folders.refuse_format(card.get("format"), str(place / CARD))
+        release_folder.refuse_format(card.get("format"), str(place / CARD))
         tensors, fitted = load_file(place / SET), load_file(place / TRANSFORM)
         synthetic = SyntheticSet(tensors["images"], tensors["labels"], tensors["step_size"])
         transform = _transform(fitted)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        remedy = "give the folder that `dcpipe release` made"
-        raise CorruptArtifactError(f"is no released set ({error})", where=str(place), remedy=remedy) from error
+        remedy = "pass the folder that `dcpipe release` made"
+        raise CorruptArtifactError(f"is not a released set ({error})", where=str(place), remedy=remedy) from error
     return ReleasedSet(synthetic, transform, card)
 
 

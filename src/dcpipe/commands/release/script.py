@@ -1,7 +1,7 @@
 """The plain PyTorch script of a release: it trains on the set as the protocol says, and imports nothing of dcpipe.
 
 It is written for the one set: its loop, its network, its augmentation and its transform, and nothing that this set
-does not need. What it cannot say in a few lines is refused.
+does not need. What cannot be written in a few lines is refused.
 """
 
 from dcpipe.data import augment
@@ -20,7 +20,7 @@ HEAD = '''"""Train fresh networks on this set and test them, in plain PyTorch:
 TEST.npz holds `images` (uint8, {test_shape}) and `labels` (N):
 {test}.
 Expected: {expected}.
-Needs torch, safetensors and numpy. `sha256sum --check SHA256SUMS` tells whether the files are those that were released.
+Needs torch, safetensors and numpy. `sha256sum --check SHA256SUMS` shows whether a file was changed after the release.
 """
 
 import sys
@@ -117,38 +117,42 @@ def apply(x, family, uniform):
 '''
 
 
-def refuse(what: Evaluation, network: str, where: str) -> None:
-    """Raises: UserError if the protocol or the network is more than a plain script says in a few lines."""
+def refuse(config: Evaluation, network: str, where: str) -> None:
+    """Raises: UserError if the plain script cannot express the protocol or the network."""
+    _convnet(network)
+    if not config.sharpness.is_plain:
+        remedy = "release with the scores of a protocol whose sharpness is none"
+        raise UserError("the plain script of a release can only train by plain SGD", where=where, remedy=remedy)
+
+
+def _convnet(network: str) -> ConvNetName:
     name = parse(network)
     if not isinstance(name, ConvNetName) or name.norm == "batch":
         remedy = "release with the scores of a ConvNet without batch norm, such as --network native"
-        raise UserError(f"the plain script of a release has no {network}", where="--network", remedy=remedy)
-    if not what.sharpness.is_plain:
-        remedy = "release with the scores of a protocol whose sharpness is none"
-        raise UserError("the plain script of a release trains by SGD alone", where=where, remedy=remedy)
+        raise UserError(f"the plain script of a release cannot build {network}", where="--network", remedy=remedy)
+    return name
 
 
 def network(name: str, *, channels: int, image_size: int, classes: int) -> str:
     """The body of a function that returns a ConvNet, parameter for parameter in the order of ours.
 
-    Raises: UserError for a network that is no ConvNet.
+    Raises: UserError for a network that is no ConvNet, or has batch norm.
     """
-    found = parse(name)
-    assert isinstance(found, ConvNetName)  # noqa: S101 (refused before)
-    sides, width = found.sides(image_size), found.width
+    parsed = _convnet(name)
+    sides, width = parsed.sides(image_size), parsed.width
     norm = {
         "instance": f"nn.GroupNorm({width}, {width})",
         "group": f"nn.GroupNorm({GROUPS}, {width})",
         "layer": f"nn.LayerNorm([{width}, side, side])",
         "nonorm": None,
-    }[found.norm]
+    }[parsed.norm]
     convolution = f"nn.Conv2d(channels, {width}, 3, padding=padding)"
-    block = (convolution, norm, ACTIVATIONS[found.activation], POOLS[found.pooling])
+    block = (convolution, norm, ACTIVATIONS[parsed.activation], POOLS[parsed.pooling])
     first_padding = 3 if image_size == 28 else 1
     seen = tuple((side, 1 if index else first_padding) for index, side in enumerate(sides[:-1]))
     lines = [
         f"layers, channels = [], {channels}",
-        f"for {'side' if found.norm == 'layer' else '_side'}, padding in {seen}:",
+        f"for {'side' if parsed.norm == 'layer' else '_side'}, padding in {seen}:",
         f"    layers += [{', '.join(part for part in block if part)}]",
         f"    channels = {width}",
         f"return nn.Sequential(*layers, nn.Flatten(), nn.Linear({width * sides[-1] ** 2}, {classes}))",
@@ -157,7 +161,7 @@ def network(name: str, *, channels: int, image_size: int, classes: int) -> str:
 
 
 def files(
-    what: Evaluation,
+    config: Evaluation,
     *,
     rate: float | None,
     network_body: str,
@@ -167,21 +171,21 @@ def files(
     test: str,
     expected: str,
 ) -> dict[str, str]:
-    """The script, and beside it the augmentation if the protocol has one, by name. No rate: the set's own step size."""
-    families = augment.parse(what.augmentation)
+    """The script, and the augmentation if the protocol has one, by file name. `rate` None: the set's own step size."""
+    families = augment.parse(config.augmentation)
     imports = "\nfrom augment import augmented\n" if families else ""
     head = HEAD.format(test_shape=test_shape, test=test, expected=expected, imports=imports, network=network_body)
     body = BODY.format(
         transform=WHITENED if whitened else STANDARDISED,
         labels='made["labels"].softmax(1)' if soft else 'made["labels"]',
         rate='float(made["step_size"])' if rate is None else rate,
-        networks=what.networks,
-        passes=what.epochs + 1,
-        cut=what.epochs // 2 + 2,
-        decay=what.decay,
-        momentum=what.momentum,
-        weight_decay=what.weight_decay,
-        batch=what.batch,
+        networks=config.networks,
+        passes=config.epochs + 1,
+        cut=config.epochs // 2 + 2,
+        decay=config.decay,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        batch=config.batch,
         batch_images="augmented(images[rows])" if families else "images[rows]",
         expected=expected,
     )

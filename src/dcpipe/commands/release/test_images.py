@@ -18,9 +18,9 @@ def export(graph: Graph, dataset: str, to: Path) -> int:
     Raises: UserError if the dataset is not prepared, or the file exists or has another ending.
     """
     if to.suffix != ".npz":
-        raise UserError("the test images are written as .npz", where=str(to), remedy="give a name that ends in .npz")
+        raise UserError("test images are written as .npz", where=str(to), remedy="choose a name that ends in .npz")
     if to.exists():
-        raise UserError("exists already", where=str(to), remedy="give another name, or remove it")
+        raise UserError("exists already", where=str(to), remedy="choose another name, or remove it")
     test = artifact.checked(graph.root / graph.job("data", dataset=dataset).outputs["test"])
     pixels = store.load_pixels(test, "test")
     content = io.BytesIO()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcpipe.distillation import guard
+from dcpipe.distillation import finite_check
 from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -51,8 +51,8 @@ class OuterOptimiser:
             step_size = after.step_size.step(step_size, gradients.step_size.to(step_size.dtype))
         if after.labels is not None and gradients.labels is not None:
             labels = after.labels.step(labels, gradients.labels)
-        guard.refuse_non_finite(iteration, images=images, step_size=step_size, labels=labels)
-        guard.refuse_bad_step_size(iteration, step_size)
+        finite_check.refuse_non_finite(iteration, images=images, step_size=step_size, labels=labels)
+        finite_check.refuse_bad_step_size(iteration, step_size)
         self.images, self.step_size, self.labels = after.images, after.step_size, after.labels
         return SyntheticSet(images, labels, step_size)
 

@@ -1,4 +1,4 @@
-"""A folder that is handed on: whole or not there, and its own SHA256SUMS says whether it still is what was released."""
+"""The folder of a release: it appears whole or not at all, and its SHA256SUMS shows whether a file was changed."""
 
 import hashlib
 import os
@@ -16,9 +16,11 @@ _FIRST = "dcpipe release 1"  # how the first format said its number; it is the s
 
 
 def refuse_existing(folder: Path) -> None:
-    """Raises: UserError if something is there: a release is never mixed with what it finds."""
+    """Raises: UserError if the folder exists: a release is never mixed with other files."""
     if folder.exists() or folder.is_symlink():
-        raise UserError("exists already", where=str(folder), remedy="name another folder with --to, or remove this one")
+        raise UserError(
+            "exists already", where=str(folder), remedy="choose another folder with --to, or remove this one"
+        )
 
 
 def publish(folder: Path, content: Mapping[str, bytes]) -> None:
@@ -37,38 +39,38 @@ def publish(folder: Path, content: Mapping[str, bytes]) -> None:
         flush(temporary)
         os.rename(temporary, folder)
     except OSError as error:
-        remedy = "make room, or name a folder that you may write to with --to"
-        what = f"cannot be written ({error.strerror}); nothing was left there"
-        raise UserError(what, where=str(folder), remedy=remedy) from error
+        remedy = "free some disk space, or choose a folder that you may write to with --to"
+        problem = f"cannot be written ({error.strerror}); no file was left there"
+        raise UserError(problem, where=str(folder), remedy=remedy) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def refuse_format(found: object, where: str) -> None:
+def refuse_format(number: object, where: str) -> None:
     """Raises: UserError if this version does not read folders of that format."""
-    formats.checked(1 if found == _FIRST else found, newest=FORMAT, where=where)
+    formats.checked(1 if number == _FIRST else number, newest=FORMAT, where=where)
 
 
 def verify(folder: Path) -> None:
-    """Compare every file that was released with its sum; files that others put beside them do not matter.
+    """Compare every file that was released with its sum; other files in the folder are ignored.
 
-    Raises: UserError if the folder is no release; CorruptArtifactError naming the first file that differs.
+    Raises: UserError if the folder is not a release; CorruptArtifactError naming the first file that differs.
     """
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except FileNotFoundError as error:
-        remedy = "give the folder that `dcpipe release` made"
-        raise UserError(f"is no released set: it has no {SUMS}", where=str(folder), remedy=remedy) from error
+        remedy = "pass the folder that `dcpipe release` made"
+        raise UserError(f"is not a released set: it has no {SUMS}", where=str(folder), remedy=remedy) from error
     except (OSError, ValueError) as error:
-        raise _corrupt(folder / SUMS, "is not readable as sums") from error
+        raise _corrupt(folder / SUMS, "cannot be read as a list of SHA-256 sums") from error
     for name, digest in sums.items():
         path = folder / name
         if not path.is_file():
             raise _corrupt(path, "is missing")
         if sha256(path) != digest:
-            raise _corrupt(path, f"is not what was released (its SHA-256 differs from {SUMS})")
+            raise _corrupt(path, f"was changed after the release (its SHA-256 differs from {SUMS})")
 
 
-def _corrupt(path: Path, what: str) -> CorruptArtifactError:
-    return CorruptArtifactError(what, where=str(path), remedy="copy or download the released folder again, whole")
+def _corrupt(path: Path, problem: str) -> CorruptArtifactError:
+    return CorruptArtifactError(problem, where=str(path), remedy="copy or download the released folder again, whole")

@@ -1,0 +1,59 @@
+"""The results of a rehearsal: a table for people, and JSON for programs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from dcpipe.commands.rehearsal.rehearse import Rehearsed
+from dcpipe.commands.rehearsal.shapes import Kind
+from dcpipe.errors import UserError
+
+
+def counts_of(text: str) -> tuple[int, ...]:
+    """Numbers of devices, for example ``1,8,64``. Raises: UserError."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UserError(
+            f"{text!r} is not a list of numbers above 0", where="--devices", remedy="write for example 1,8,64"
+        )
+    return tuple(map(int, parts))
+
+
+def hours_on(results: Sequence[Rehearsed], devices: int) -> float:
+    """The least number of hours on so many devices, stage after stage, a job on one device."""
+    total = 0.0
+    for stage in dict.fromkeys(one.stage for one in results):
+        rows = [one for one in results if one.stage == stage]
+        work = sum(one.jobs * one.seconds_a_job for one in rows)
+        total += max(work / devices, *(one.seconds_a_job for one in rows))
+    return total / 3600
+
+
+def head(kinds: Sequence[Kind]) -> str:
+    """The titles of a table for a terminal."""
+    return f"{'kind':<{_width(kinds)}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
+
+
+def row(one: Rehearsed, kinds: Sequence[Kind]) -> str:
+    """What one of the kinds took."""
+    known = f"{one.seconds_a_step:>11.4g}{one.jobs * one.seconds_a_job / 3600:>10.4g}{one.peak_bytes / 1e6:>9.0f}"
+    outcome = f"  not tried: {one.problem}" if one.problem else known
+    return f"{one.kind:<{_width(kinds)}}{one.jobs:>6}{one.steps:>8}{outcome}"
+
+
+def _width(kinds: Sequence[Kind]) -> int:
+    return max([len("kind"), *(len(kind.name) for kind in kinds)])
+
+
+def total(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
+    """The whole experiment, and the kinds that could not be tried."""
+    hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
+    jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]
+    lines = [f"{jobs} jobs, at least {hours}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
+    return lines + ([f"without {', '.join(missing)}"] if missing else [])
+
+
+def as_json(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
+    """The same for programs."""
+    hours = {str(count): round(hours_on(results, count), 4) for count in devices}
+    return json.dumps({"hours": hours, "disk_bytes": disk_bytes, "kinds": [asdict(one) for one in results]}, indent=1)

@@ -1,0 +1,38 @@
+"""Values read back from JSON: what is as expected comes out typed, everything else is refused with its place."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from dcpipe.errors import CorruptArtifactError
+from dcpipe.provenance.json_value import JsonValue
+
+
+def read(value: object) -> JsonValue:
+    return JsonValue(json.loads(json.dumps(value)), "x.json")
+
+
+def test_values_come_out_as_they_were_written() -> None:
+    value = read({"name": "mean", "shape": [3, 1], "values": [0.1, 2], "classes": {"a": "bird"}})
+    assert value["name"].text() == "mean"
+    assert value["shape"].integers() == (3, 1)
+    assert value["values"].numbers() == [0.1, 2.0]
+    assert value["classes"].texts() == {"a": "bird"}
+    assert value.get("absent") is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda value: value["absent"], "x.json: has no key 'absent'"),
+        (lambda value: value["flag"].integer(), "x.json: flag: is True, not a whole number"),
+        (lambda value: value["rows"].items()[1].number(), r"x.json: rows\[1\]: is 'two', not a number"),
+        (lambda value: value["rows"].mapping(), "x.json: rows: is .*, not a mapping"),
+        (lambda value: value["flag"].items(), "x.json: flag: is True, not a list"),
+        (lambda value: value["flag"].text(), "x.json: flag: is True, not a text"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_its_place(wrong: Callable[[JsonValue], object], message: str) -> None:
+    with pytest.raises(CorruptArtifactError, match=f"^{message}; restore it"):
+        wrong(read({"flag": True, "rows": [1, "two"]}))
