@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator
 
@@ -29,6 +29,9 @@ _CLASSIC = (
 )  # fmt: skip
 _DEFAULTS = ("w128", "instance", "relu", "avgpool")
 _KINDS = ("width", "norm", "activation", "pooling")  # in the order of a name
+_NORMS: tuple[Norm, ...] = get_args(Norm)
+_ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+_POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +193,9 @@ def _parse_convnet(name: str) -> ConvNetName:
     return ConvNetName(
         depth=int(depth[1]),
         width=int(width[1:]),
-        norm=cast("Norm", norm),
-        activation=cast("Activation", activation),
-        pooling=cast("Pooling", pooling),
+        norm=_NORMS[_NORMS.index(norm)],
+        activation=_ACTIVATIONS[_ACTIVATIONS.index(activation)],
+        pooling=_POOLINGS[_POOLINGS.index(pooling)],
     )
 
 

@@ -25,7 +25,7 @@ from types import MappingProxyType
 from dcpipe.errors import UserError
 from dcpipe.params import formats
 from dcpipe.params.strict_yaml import Tree, Value, read
-from dcpipe.params.trees import flatten, replaced_sections
+from dcpipe.params.trees import flatten, nested, replaced_sections
 
 OWN_KEYS = ("base", "overrides", "sources", "format", "name")
 FORMAT = 1  # of params files
@@ -87,16 +87,7 @@ class Resolved:
 
     def tree(self) -> Tree:
         """The nested mapping of plain values."""
-        result: Tree = {}
-        for key, leaf in self.leaves.items():
-            *parents, last = key.split(".")
-            node = result
-            for parent in parents:
-                child = node.setdefault(parent, {})
-                assert isinstance(child, dict)  # noqa: S101 (an invariant of `flatten`)
-                node = child
-            node[last] = leaf.value
-        return result
+        return nested({key: leaf.value for key, leaf in self.leaves.items()})
 
 
 @dataclass(frozen=True, slots=True)

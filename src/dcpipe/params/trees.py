@@ -1,5 +1,7 @@
 """Trees of plain values, and their dotted keys."""
 
+from collections.abc import Mapping
+
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value
 
@@ -27,3 +29,20 @@ def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value
         else:
             result.append((f"{prefix}{key}", value))
     return result
+
+
+def nested(leaves: Mapping[str, Value]) -> Tree:
+    """The tree of values by dotted key, in their order."""
+    trees: dict[str, Tree] = {"": {}}
+    for key, value in leaves.items():
+        above, _, last = key.rpartition(".")
+        _tree_at(above, trees)[last] = value
+    return trees[""]
+
+
+def _tree_at(key: str, trees: dict[str, Tree]) -> Tree:
+    """The mapping at a dotted key; a new one is put into the mapping above it."""
+    if key not in trees:
+        above, _, last = key.rpartition(".")
+        _tree_at(above, trees)[last] = trees[key] = {}
+    return trees[key]

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.params import formats
@@ -188,8 +187,10 @@ def read_card(payload: Path) -> dict[str, object]:
 
 
 def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:
-    """The manifest's entries, all or those of one payload."""
-    manifest = cast("list[dict[str, str]]", card["manifest"])
+    """The manifest's entries, all or those of one payload. Raises: TypeError, KeyError or ValueError for a bad one."""
+    manifest = card["manifest"]
+    if not isinstance(manifest, list):
+        raise TypeError(f"a manifest should be a list, not {manifest!r:.80}")
     entries = [Entry(str(row["path"]), int(row["size"]), str(row["sha256"])) for row in manifest]
     return [e for e in entries if name is None or e.path == name or e.path.startswith(f"{name}/")]
 
@@ -230,6 +231,6 @@ def _is_chunk(path: str) -> bool:
     return "/c/" in path and ".zarr/" in path
 
 
-def _corrupt(path: Path, what: str) -> CorruptArtifactError:
+def _corrupt(path: Path, problem: str) -> CorruptArtifactError:
     remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-    return CorruptArtifactError(what, where=str(path), remedy=remedy)
+    return CorruptArtifactError(problem, where=str(path), remedy=remedy)
