@@ -25,9 +25,9 @@ class DataStage(Stage):
     implementation = "dcpipe.data.data_stage"
     command = "dcpipe data {dataset}"
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """The source is part of the code; how long it takes is known of each source."""
-        resolved, dataset = graph.library.dataset(words["dataset"])
+        resolved, dataset = graph.library.dataset(wildcards["dataset"])
         check.dataset(resolved, dataset)
         return Plan(
             values=[keys(resolved, without=("description", "network", "whitening"))],

@@ -27,15 +27,15 @@ class WhitenStage(Stage):
     reads = ("data",)
     numeric = True
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """Raises: UserError if the dataset is not whitened."""
-        resolved, dataset = graph.library.dataset(words["dataset"])
+        resolved, dataset = graph.library.dataset(wildcards["dataset"])
         threads = dataset.whitening.fit_threads
         if threads is None:
             remedy = "choose a dataset with whitening.kind: zca"
             raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return Plan(
-            inputs={"train": (graph.job("data", dataset=words["dataset"]).outputs["train"],)},
+            inputs={"train": (graph.job("data", dataset=wildcards["dataset"]).outputs["train"],)},
             values=[keys(resolved, only=("whitening",))],
             roots=dataset.whitening.implementation,
             sections={"dataset": dataset},

@@ -43,14 +43,14 @@ class EvaluateStage(Stage):
     numeric = True
     resources = Resources(mem_mb=2000, runtime=120, gpu=1)
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """It reads the last images, or every snapshot where the protocol chooses among them."""
-        dataset, network = words["dataset"], words["network"]
+        dataset, network = wildcards["dataset"], wildcards["network"]
         resolved_dataset, data = graph.library.dataset(dataset)
-        resolved, evaluation = graph.library.evaluation(words["evaluation"], dataset, int(words["ipc"]))
+        resolved, evaluation = graph.library.evaluation(wildcards["evaluation"], dataset, int(wildcards["ipc"]))
         check.evaluation(resolved, evaluation, data, network)
         real = data.network if network == "native" else network
-        made = graph.job("distill", **{wildcard.name: words[wildcard.name] for wildcard in CELL})
+        made = graph.job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
         source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
         return Plan(
             inputs={

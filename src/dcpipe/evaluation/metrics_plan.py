@@ -24,10 +24,10 @@ class MetricsStage(Stage):
     command = "dcpipe metrics {experiment}"
     reads = ("evaluate",)
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """The experiment's file says which scores."""
-        resolved, _ = graph.library.experiment(words["experiment"])
-        jobs = scores(graph, words["experiment"])
+        resolved, _ = graph.library.experiment(wildcards["experiment"])
+        jobs = scores(graph, wildcards["experiment"])
         return Plan(
             inputs={"scores": tuple(job.outputs["scores"] for job in jobs)},
             values=[keys(resolved, without=("title", "description"))],

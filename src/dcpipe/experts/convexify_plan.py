@@ -28,12 +28,12 @@ class ConvexifyStage(Stage):
     reads = ("data", "whiten", "experts")
     numeric = True
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """The network is that of the experts."""
-        dataset, name = words["dataset"], words["experts"]
+        dataset, name = wildcards["dataset"], wildcards["experts"]
         resolved, experts = graph.library.experts(name, dataset)
-        check.refuse_bad_waypoints(resolved, experts, words["waypoints"])
-        made = graph.job("experts", dataset=dataset, experts=name, shard=words["shard"])
+        check.refuse_bad_waypoints(resolved, experts, wildcards["waypoints"])
+        made = graph.job("experts", dataset=dataset, experts=name, shard=wildcards["shard"])
         network = made.section("network", str)
         return Plan(
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},

@@ -32,14 +32,14 @@ class ExpertsStage(Stage):
     numeric = True
     resources = Resources(mem_mb=2000, runtime=240, gpu=1)
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """The network is the dataset's own where the experts say `native`."""
-        resolved_dataset, dataset = graph.library.dataset(words["dataset"])
-        resolved, experts = graph.library.experts(words["experts"], words["dataset"])
-        check.experts(resolved, experts, dataset.facts, int(words["shard"]))
+        resolved_dataset, dataset = graph.library.dataset(wildcards["dataset"])
+        resolved, experts = graph.library.experts(wildcards["experts"], wildcards["dataset"])
+        check.experts(resolved, experts, dataset.facts, int(wildcards["shard"]))
         network = dataset.network if experts.network == "native" else experts.network
         return Plan(
-            inputs=image_inputs(graph, words["dataset"]),
+            inputs=image_inputs(graph, wildcards["dataset"]),
             values=[keys(resolved, without=("description", "count")), native(resolved_dataset, experts.network)],
             roots=(*implementations(experts), network_name.module_of(network)),
             sections={"experts": experts, "network": network, "facts": dataset.facts},

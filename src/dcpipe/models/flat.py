@@ -97,7 +97,7 @@ class FlatModel:
     def __call__(self, theta_P: Tensor, x_NCHW: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Logits. Shapes: P, N C H W -> N K.
 
-        `statistics` None is training mode: batch norms use this batch. Given, they are used instead; networks
+        `statistics` None is training mode: batch norms use this batch. Supplied, they are used instead; networks
         without batch norm ignore the difference. Raises: ValueError if they are not this network's.
         """
         tensors = self._tensors(theta_P, statistics)

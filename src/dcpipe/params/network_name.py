@@ -217,7 +217,7 @@ def _unknown(name: str) -> UserError:
     return UserError(
         f"there is no network {name!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else ""),
         where="network",
-        remedy=f"what exists: {exists}",
+        remedy=f"choose from: {exists}",
     )
 
 

@@ -17,19 +17,19 @@ def lines(graph: "Graph", experiment: str) -> Iterator[str]:
     jobs = graph.jobs(experiment)
     seen: set[str] = set()
     for job in jobs:
-        words = job.wildcards
-        dataset, ipc = words.get("dataset", ""), int(words.get("ipc", 0))
+        wildcards = job.wildcards
+        dataset, ipc = wildcards.get("dataset", ""), int(wildcards.get("ipc", 0))
         if job.stage == "data":
             title, resolved = f"dataset {dataset}", library.dataset(dataset)[0]
         elif job.stage == "experts":
-            title = f"experts {words['experts']} for {dataset}"
-            resolved = library.experts(words["experts"], dataset)[0]
+            title = f"experts {wildcards['experts']} for {dataset}"
+            resolved = library.experts(wildcards["experts"], dataset)[0]
         elif job.stage == "distill":
-            title = f"method {words['method']} for {dataset} at ipc {ipc}"
-            resolved = library.method(words["method"], dataset, ipc)[0]
+            title = f"method {wildcards['method']} for {dataset} at ipc {ipc}"
+            resolved = library.method(wildcards["method"], dataset, ipc)[0]
         elif job.stage == "evaluate":
-            title = f"evaluation {words['evaluation']} for {dataset} at ipc {ipc}"
-            resolved = library.evaluation(words["evaluation"], dataset, ipc)[0]
+            title = f"evaluation {wildcards['evaluation']} for {dataset} at ipc {ipc}"
+            resolved = library.evaluation(wildcards["evaluation"], dataset, ipc)[0]
         else:
             continue
         if title not in seen:

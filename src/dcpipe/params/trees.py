@@ -8,14 +8,14 @@ from dcpipe.params.strict_yaml import Tree, Value
 
 def replaced_sections(tree: Tree, prefix: str = "") -> list[str]:
     """The dotted keys of the mappings that name a `kind`: they stand for a whole section."""
-    found: list[str] = []
+    sections: list[str] = []
     for key, value in tree.items():
         if isinstance(value, dict):
             if "kind" in value:
-                found.append(f"{prefix}{key}")
+                sections.append(f"{prefix}{key}")
             else:
-                found += replaced_sections(value, f"{prefix}{key}.")
-    return found
+                sections += replaced_sections(value, f"{prefix}{key}.")
+    return sections
 
 
 def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value]]:

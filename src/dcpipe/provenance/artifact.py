@@ -182,7 +182,7 @@ def read_card(payload: Path) -> dict[str, object]:
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(path, "is not a card") from error
     if not whole:
-        raise _corrupt(path, "is not what was written (its manifest and its digest differ)")
+        raise _corrupt(path, "was changed after it was written (its manifest and its digest differ)")
     return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
@@ -219,7 +219,7 @@ def checked(payload: Path, *, whole: bool = False) -> Path:
         if file.stat().st_size != entry.size:
             raise _corrupt(file, f"has {file.stat().st_size} bytes instead of {entry.size}")
         if (whole or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
-            raise _corrupt(file, "is not what was written (its SHA-256 differs from the card's)")
+            raise _corrupt(file, "was changed after it was written (its SHA-256 differs from the card's)")
     known = {payload.parent / entry.path for entry in entries}
     for file in files_of(payload):
         if file not in known:

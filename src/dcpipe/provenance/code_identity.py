@@ -2,7 +2,7 @@
 
 A digest is taken over the module's syntax tree without comments, docstrings and formatting, so only a change
 that could alter a number alters it. A job names the modules that its resolved composition reaches: the closure
-of the imports, starting at the rooms its params choose. `code_identity.yaml` holds the digests and the pinned
+of the imports, starting at the modules that its params choose. `code_identity.yaml` holds the digests and the pinned
 versions of the libraries that write bytes, so that DVC and Snakemake see a change as a changed param. Where a change
 is known to alter no byte, the file and the jobs keep the older digest (see `equivalences`).
 """
@@ -242,9 +242,9 @@ def _nested(leaves: Mapping[str, str]) -> Tree:
         for parent in parents:
             child = node.setdefault(parent, {})
             if not isinstance(child, dict):
-                what = f"{place} has no place: a module of that name became a package"
+                problem = f"{place} has no place: a module of that name became a package"
                 raise RefusedError(
-                    what, where=FILE, remedy=f"give the package another name, or remove {equivalences.FILE}"
+                    problem, where=FILE, remedy=f"give the package another name, or remove {equivalences.FILE}"
                 )
             node = child
         node[last] = value

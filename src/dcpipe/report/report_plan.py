@@ -33,17 +33,17 @@ class ReportStage(Stage):
         """Every experiment has a report."""
         return [{"experiment": experiment}]
 
-    def place(self, words: Mapping[str, str]) -> str:
+    def place(self, wildcards: Mapping[str, str]) -> str:
         """The default experiment's views are in `results/` itself."""
-        return results_folder(words["experiment"])
+        return results_folder(wildcards["experiment"])
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """Its values are those that it shows and no artifact has: titles, descriptions and labels."""
-        resolved, experiment = graph.library.experiment(words["experiment"])
-        jobs = scores(graph, words["experiment"])
+        resolved, experiment = graph.library.experiment(wildcards["experiment"])
+        jobs = scores(graph, wildcards["experiment"])
         made = [graph.maker(job.input("synthetic")) for job in jobs]
         sets = tuple({job.name: job for job in made}.values())
-        metrics = graph.job("metrics", experiment=words["experiment"])
+        metrics = graph.job("metrics", experiment=wildcards["experiment"])
         return Plan(
             inputs={
                 "metrics": (metrics.outputs["metrics"],),
@@ -56,6 +56,6 @@ class ReportStage(Stage):
 
 
 def _label(graph: "Graph", made: "Job") -> Values:
-    words = made.wildcards
-    preset, _ = graph.library.method(words["method"], words["dataset"], int(words["ipc"]))
+    wildcards = made.wildcards
+    preset, _ = graph.library.method(wildcards["method"], wildcards["dataset"], int(wildcards["ipc"]))
     return keys(preset, only=("label",))
