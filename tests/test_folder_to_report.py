@@ -70,8 +70,8 @@ def test_what_is_brought_along_may_not_hide_what_is_there(tmp_path: Path) -> Non
         path.write_text(f"title: a\ndescription: b\n{section}: {{{name}: {{base: {name}}}}}\nruns: []\n")
         with pytest.raises(UserError) as caught:
             outside.find(repository.ROOT, str(path))
-        assert f"{section}.{name}: {name} is defined otherwise in params/" in str(caught.value)
-        assert "(base differs); choose another name, or make both say the same" in str(caught.value)
+        assert f"{section}.{name}: {name} has another definition in params/" in str(caught.value)
+        assert "(base differs); choose another name, or make both definitions equal" in str(caught.value)
 
 
 def test_values_brought_along_are_checked_as_any(tmp_path: Path) -> None:

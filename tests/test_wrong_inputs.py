@@ -141,7 +141,7 @@ CASES: list[Case] = [
         DISTILL,
         value("experts/plain.yaml", overrides__tiny__kept_epochs="0,2-4"),
         2,
-        "epoch 1 is needed but not kept; add it to kept_epochs in params/experts/plain.yaml",
+        "epoch 1 is needed but not in kept_epochs; add it to kept_epochs in params/experts/plain.yaml",
         {},
     ),
     (
@@ -149,7 +149,8 @@ CASES: list[Case] = [
         "distill tiny mct --ipc 1",
         value("experts/plain.yaml", overrides__tiny__kept_epochs="0-1,3-4"),
         2,
-        r"plain.yaml: overrides.tiny.kept_epochs: epoch 2 is needed by a convex path but not kept; keep it",
+        r"plain.yaml: overrides.tiny.kept_epochs: epoch 2 is needed by a convex path but not in kept_epochs; "
+        r"add it to kept_epochs",
         {},
     ),
     (
@@ -416,7 +417,7 @@ def test_a_full_disk(tiny: Path, answer: Callable[[str], tuple[int, str]], place
         found, line = answer("experts tiny plain --shard 0")
         assert (found, list((tiny / "artifacts/experts").rglob("*"))) == (1, [])
     assert f"/{place}" in line or f": {place}" in line
-    assert "the disk is full; nothing was published; make room, then the same command goes on" in line
+    assert "the disk is full; nothing was published; make room, then start the same command again" in line
 
 
 def test_a_release_onto_a_full_disk(tiny: Path, answer: Callable[[str], tuple[int, str]]) -> None:

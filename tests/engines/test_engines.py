@@ -219,7 +219,7 @@ def test_record_refuses_a_stale_dvc_yaml_that_is_in_git(recorded: Clone, tmp_pat
     assert clone.dcpipe("graph", "check", ok=False).returncode == 1
     done = clone.dcpipe("record", "digits", ok=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("dcpipe: dvc.yaml: is not what params and graph say; run `dcpipe graph export`")
+    assert done.stderr.startswith("dcpipe: dvc.yaml: differs from params and graph; run `dcpipe graph export`")
     clone.dcpipe("record", EXPERIMENT)  # which has no job in that file
 
 

@@ -20,11 +20,11 @@ IMPOSSIBLE = {
     ),
     "a segment's end that is not kept": (
         {PLAIN: {"overrides.tiny.kept_epochs": "0-2,4"}},
-        f"{SEGMENT}: epoch 3 is needed but not kept; add it to kept_epochs in params/experts/plain.yaml",
+        f"{SEGMENT}: epoch 3 is needed but not in kept_epochs; add it to kept_epochs in params/experts/plain.yaml",
     ),
     "a segment's start that is not kept": (
         {PLAIN: {"overrides.tiny.kept_epochs": "1-4"}},
-        f"{SEGMENT}: epoch 0 is needed but not kept; add it to kept_epochs in params/experts/plain.yaml",
+        f"{SEGMENT}: epoch 0 is needed but not in kept_epochs; add it to kept_epochs in params/experts/plain.yaml",
     ),
     "a kept epoch that is never reached": (
         {PLAIN: {"overrides.tiny.kept_epochs": "0-6"}},

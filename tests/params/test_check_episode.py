@@ -43,7 +43,7 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     "a distance of nothing": (
         "dc",
         {"matching.distance.angle": 0.0},
-        "matching.distance.angle: a distance of nothing is 0; give angle a weight, or choose a magnitude",
+        "matching.distance.angle: angle and magnitude are both 0; give angle a weight, or choose a magnitude",
     ),
     "a network too deep for the images": (
         "dm",
@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     "layers with batch norm": (
         "cafe",
         {"matching.network": "convnet2-batch"},
-        "matching.network: convnet2-batch has batch norm, for which nothing is described; "
+        "matching.network: convnet2-batch has batch norm, and CAFE does not describe its features; "
         "take the same network with instance or group norm",
     ),
     "a weight too few": (

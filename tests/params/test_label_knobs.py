@@ -136,7 +136,8 @@ REFUSED: dict[str, tuple[str, Values, str]] = {
     "a teacher's epoch that is not kept": (
         "tesla-soft",
         checkpoint(0, 5),
-        "params/methods/tesla-soft.yaml: overrides.tiny.outer.labels.teacher.epoch: epoch 5 is needed but not kept; "
+        "params/methods/tesla-soft.yaml: overrides.tiny.outer.labels.teacher.epoch: "
+        "epoch 5 is needed but not in kept_epochs; "
         "name one of 0, 1, 2, 3, 4",
     ),
     "a range that grows for longer than the run": (

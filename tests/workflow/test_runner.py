@@ -289,20 +289,26 @@ def test_a_definition_that_is_in_params_too_is_one_if_it_is_equal(tiny: Path, tm
     assert {job.name: job.params for job in Graph(tiny, extra).jobs(name)} == before
     _write(tiny / "params/methods/mtt-hot.yaml", hot.replace("0.75", "0.5"))
     with pytest.raises(
-        UserError, match=r"mine\.yaml: presets\.mtt-hot: mtt-hot is defined otherwise in params/methods/mtt"
+        UserError, match=r"mine\.yaml: presets\.mtt-hot: mtt-hot has another definition in params/methods/mtt"
     ):
         outside.find(tiny, path)
 
 
 REFUSED = {
-    ("tiny.yaml", ELSEWHERE): "tiny.yaml: tiny is defined otherwise in params/experiments/tiny.yaml (title differs); ",
-    ("My.yaml", ELSEWHERE): "My.yaml: 'My' is no name: names are small letters and digits in words joined by -; ",
+    (
+        "tiny.yaml",
+        ELSEWHERE,
+    ): "tiny.yaml: tiny has another definition in params/experiments/tiny.yaml (title differs); ",
+    (
+        "My.yaml",
+        ELSEWHERE,
+    ): "My.yaml: 'My' is no name: write small letters and digits, with single hyphens between them; ",
     ("x.yaml", "base: mtt\nlabel: a"): "x.yaml: is no experiment: it has no runs; ",
     ("x.yaml", "label: a"): "x.yaml: is no experiment: it has no runs; ",
     (
         "x.yaml",
         ELSEWHERE.replace("mtt-hot:", "mtt:"),
-    ): "x.yaml: presets.mtt: mtt is defined otherwise in params/methods/mtt.yaml (base differs); ",
+    ): "x.yaml: presets.mtt: mtt has another definition in params/methods/mtt.yaml (base differs); ",
     ("x.yaml", ELSEWHERE.replace("mtt-hot:", "mtt-cold:")): "params/methods/mtt-hot.yaml: there is no methods file",
     (
         "x.yaml",
@@ -310,7 +316,11 @@ REFUSED = {
     ): "x.yaml: presets.mtt-hot: unknown key outer.images.optimiser.momentun",
     ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml: presets.mtt-hot.outer.images.optimiser.momentum: ",
     ("x.yaml", f"{ELSEWHERE}format: 2"): "x.yaml: was written by a newer dcpipe (format 2; this one reads 1); upgrade",
-    ("x.yaml", f"{ELSEWHERE}name: Mine"): "x.yaml: 'Mine' is no name: names are small letters and digits in words ",
+    ("x.yaml", f"{ELSEWHERE}name: Mine"): "x.yaml: 'Mine' is no name: write small letters and digits, with single "
+    "hyphens ",
+        "x.yaml",
+        f"{ELSEWHERE}name: Mine",
+    ): "x.yaml: 'Mine' is no name: write small letters and digits, with single hyphens ",
     ("x.yaml", "presets: 3\nruns: []"): "x.yaml: presets must be a mapping; ",
     ("x.yaml", "presets: {a: 3}\nruns: []"): "x.yaml: presets.a must be a mapping; ",
 }

@@ -45,10 +45,10 @@ class DistillStage(Stage):
     numeric = True
     resources = Resources(mem_mb=2000, runtime=720, gpu=1)
 
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """The modules are those of the method's values, and of the network that it trains or matches."""
-        dataset, ipc = words["dataset"], int(words["ipc"])
-        resolved, method = graph.library.method(words["method"], dataset, ipc)
+        dataset, ipc = wildcards["dataset"], int(wildcards["ipc"])
+        resolved, method = graph.library.method(wildcards["method"], dataset, ipc)
         data = graph.library.dataset(dataset)[1]
         images = image_inputs(graph, dataset)  # and with them the dataset's own checks
         context = MethodContext(resolved, method, data, data.facts, ipc, None)
@@ -90,9 +90,9 @@ class DistillStage(Stage):
 
 def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, shards: int) -> tuple[str, ...]:
     """The stores that a method reads: recorded ones, or the convex ones made of them."""
-    words: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
+    wildcards: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
     convex = matching.convex_name
     if convex is not None:
-        jobs = [graph.job("convexify", **words, waypoints=convex, shard=shard) for shard in range(shards)]
+        jobs = [graph.job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in range(shards)]
         return tuple(job.outputs["path"] for job in jobs)
-    return tuple(graph.job("experts", **words, shard=shard).outputs["trajectory"] for shard in range(shards))
+    return tuple(graph.job("experts", **wildcards, shard=shard).outputs["trajectory"] for shard in range(shards))

@@ -24,17 +24,17 @@ HISTORY = (
 
 def run(task: Task) -> None:
     """Make the set and write it, with its snapshots, history and preview."""
-    method, words = task.section("method", Method), task.job.wildcards
+    method, wildcards = task.section("method", Method), task.job.wildcards
     target = device.choose()
     data_path = task.input("train")
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
     train = store.load(data_path, "train", target, whitened_by)
-    names = (words["dataset"], words["method"], int(words["ipc"]), int(words["set"]))
+    names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]))
     setting = Setting(
         method,
         train,
-        ipc=int(words["ipc"]),
-        set_index=int(words["set"]),
+        ipc=int(wildcards["ipc"]),
+        set_index=int(wildcards["set"]),
         stream=Stream.root(method.seed, "distill", *names),
         device=target,
         state=task.state,

@@ -25,5 +25,5 @@ def refuse_bad_step_size(iteration: int, step_size: Tensor) -> None:
     """Raises: NonFiniteError if the learned step size would be zero or negative: students would climb."""
     if not float(step_size) > 0.0:
         remedy = "lower step_size.optimiser.learning_rate or step_size.initial; the state before it is kept"
-        what = f"the step size would become {float(step_size):.3g}"
-        raise NonFiniteError(what, where=f"iteration {iteration}", remedy=remedy)
+        problem = f"the step size would become {float(step_size):.3g}"
+        raise NonFiniteError(problem, where=f"iteration {iteration}", remedy=remedy)

@@ -24,6 +24,7 @@ from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.params.method import Outer
 from dcpipe.progress import track
 from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.task import stop, stop_asked
 
@@ -193,8 +194,7 @@ def _restore(state: State, outer: Outer, device: torch.device) -> Progress | Non
     saved = state.load("distill")
     if saved is None:
         return None
-    tensors, meta = saved
-    assert isinstance(meta, dict)  # noqa: S101 (written by _save)
+    tensors, meta = saved[0], JsonValue(saved[1], f"the saved state in {state.folder}")
 
     def named(prefix: str) -> SyntheticSet:
         parts = (tensors[f"{prefix}.{part}"] for part in ("images", "labels", "step_size"))
@@ -202,8 +202,14 @@ def _restore(state: State, outer: Outer, device: torch.device) -> Progress | Non
 
     optimiser = OuterOptimiser.of(outer)
     optimiser.restore(tensors, device)
-    snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"])]
+    snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"].integers())]
     current, memory = named("current"), tensors.get("memory")
     average = tensors["average"].to(device) if "average" in tensors else current.images_NCHW
     memory = None if memory is None else memory.to(device)
-    return Progress(meta["iteration"], current, average, optimiser, snapshots, meta["history"], memory)
+    iteration, history = meta["iteration"].integer(), [_row_of(row) for row in meta["history"].items()]
+    return Progress(iteration, current, average, optimiser, snapshots, history, memory)
+
+
+def _row_of(saved: JsonValue) -> Row:
+    """A row of the history as it was saved: whole numbers stay whole, as the CSV writes them."""
+    return {column: value.exact_number() for column, value in saved.fields().items()}

@@ -103,7 +103,7 @@ def export_untracked(graph: Graph, experiment: str) -> list[str]:
 def bring_up_to_date(graph: Graph, experiment: str) -> None:
     """Do what `export_untracked` does.
 
-    Raises: RefusedError if the root's dvc.yaml holds a job of the experiment, and is not what params and graph say.
+    Raises: RefusedError if the root's dvc.yaml holds a job of the experiment, and differs from params and graph.
     """
     changed = stale(graph, [experiment])
     if ROOT_FILE in changed:
@@ -113,7 +113,7 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
 
 
 def check(root: Path) -> None:
-    """Raises: RefusedError if the root's dvc.yaml, or another one that is there, is not what params and graph say."""
+    """Raises: RefusedError if the root's dvc.yaml, or another one that is there, differs from params and graph."""
     paths = list(stale(Graph(root), known(root)))
     if paths:
         raise _not_current(paths)
@@ -130,7 +130,7 @@ def holding(root: Path, jobs: Iterable[Job]) -> list[str]:
 
 def _not_current(paths: list[str]) -> RefusedError:
     remedy = "run `dcpipe graph export`"
-    return RefusedError("is not what params and graph say", where=", ".join(paths), remedy=remedy)
+    return RefusedError("differs from params and graph", where=", ".join(paths), remedy=remedy)
 
 
 def _write(root: Path, changed: Mapping[str, str]) -> None:

@@ -58,9 +58,9 @@ class Flow:
 
     def outputs(self, stage: str) -> dict[str, str]:
         """The outputs' paths with wildcards, by name; the views' are those of this experiment."""
-        return STAGES[stage].outputs(self._words(stage))
+        return STAGES[stage].outputs(self._wildcards(stage))
 
-    def _words(self, stage: str) -> dict[str, str]:
+    def _wildcards(self, stage: str) -> dict[str, str]:
         """What the wildcards of a stage are in its rule's paths: themselves, but the paths of views hold none."""
         if STAGES[stage].is_view:
             return {"experiment": self.experiment}
@@ -71,10 +71,10 @@ class Flow:
 
         Raises: UserError if the experiment has no such job.
         """
-        words = self._words(stage) | dict(wildcards.items())
+        all_wildcards = self._wildcards(stage) | dict(wildcards.items())
         if self._jobs is None:
-            return self._graph.job(stage, **words)
-        label = STAGES[stage].label.format(**words)
+            return self._graph.job(stage, **all_wildcards)
+        label = STAGES[stage].label.format(**all_wildcards)
         if label not in self._jobs:
             remedy = f"the experiment is {self.experiment}; choose another with --config experiment=NAME"
             raise UserError("this experiment has no such job", where=label, remedy=remedy)
@@ -111,15 +111,15 @@ class Flow:
 
     def _texts(self, job: Job) -> tuple[str, ...]:
         if job.name not in self._values:
-            found = [(f"{file}: {key}", value) for file, values in job.params.items() for key, value in values.items()]
-            texts = [f"{key} = {json.dumps(value)}" for key, value in found]
+            values = [(f"{file}: {key}", value) for file, values in job.params.items() for key, value in values.items()]
+            texts = [f"{key} = {json.dumps(value)}" for key, value in values]
             rest = ["; ".join(texts[MOST_VALUES - 1 :])] if len(texts) >= MOST_VALUES else []
             self._values[job.name] = (*texts[: MOST_VALUES - 1], *rest)
         return self._values[job.name]
 
     def log(self, stage: str) -> str:
         """The log's path with wildcards."""
-        return STAGES[stage].log.format(**self._words(stage))
+        return STAGES[stage].log.format(**self._wildcards(stage))
 
     def benchmark(self, stage: str) -> str:
         """The path of Snakemake's own measurement, with wildcards."""

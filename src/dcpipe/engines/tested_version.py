@@ -16,13 +16,13 @@ class Engine:
 
     def problem(self) -> str | None:
         """What is wrong with the version that is installed, and what to type; None if it is of the tested series."""
-        found = installed(self.package)
-        if found is None:
+        version = installed(self.package)
+        if version is None:
             return f"{self.name} is not installed here; pip install 'dcpipe[engines]'"
-        if f"{found}.".startswith(f"{self.series}."):
+        if f"{version}.".startswith(f"{self.series}."):
             return None
-        what = f"{self.name} {found} is installed, and dcpipe was tested with {self.name} {self.series}.* only"
-        return f"{what}; pip install '{self.package}=={self.series}.*'"
+        problem = f"{self.name} {version} is installed, and dcpipe was tested with {self.name} {self.series}.* only"
+        return f"{problem}; pip install '{self.package}=={self.series}.*'"
 
     def require(self) -> None:
         """Raises: DcpipeError if the engine is not installed, or in another version."""

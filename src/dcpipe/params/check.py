@@ -36,16 +36,16 @@ def dataset(resolved: Resolved, config: Dataset) -> None:
 def _first_count(resolved: Resolved, config: Dataset) -> str:
     """The key to look at: a variant's own count rather than its base's."""
     counts = ("test_per_class", "validation_per_class", "train_per_class")
-    given = [f"split.{name}" for name in counts if getattr(config.split, name)]
-    own = [key for key in given if resolved.owns(key)]
-    return (own or given)[0]
+    stated = [f"split.{name}" for name in counts if getattr(config.split, name)]
+    own = [key for key in stated if resolved.owns(key)]
+    return (own or stated)[0]
 
 
 def _refuse_test_part(resolved: Resolved, config: Dataset) -> None:
-    given, where = config.split.test_per_class, resolved.place("split.test_per_class")
-    if config.facts.own_test and given is not None:
+    test_per_class, where = config.split.test_per_class, resolved.place("split.test_per_class")
+    if config.facts.own_test and test_per_class is not None:
         raise UserError("this source comes with a test part, and all of it is used", where=where, remedy="write null")
-    if not config.facts.own_test and given is None:
+    if not config.facts.own_test and test_per_class is None:
         remedy = "say how many images of each class are for test"
         raise UserError("this source has no test part of its own", where=where, remedy=remedy)
 
@@ -104,7 +104,7 @@ def _refuse_idle_optimisers(context: MethodContext) -> None:
         remedies["step_size"] = "raise it, or write outer.step_size.kind: fixed"
     for part, remedy in remedies.items():
         where = context.resolved.place(f"outer.{part}.optimiser.learning_rate")
-        raise UserError("0 learns nothing", where=where, remedy=remedy)
+        raise UserError("a learning rate of 0 learns nothing", where=where, remedy=remedy)
 
 
 def _refuse_need(at: At, value: AxisValue, need: Need, matching: str) -> None:

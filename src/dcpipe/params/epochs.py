@@ -5,8 +5,8 @@ def kept_epochs(notation: str, epochs: int) -> tuple[int, ...]:
     """The epochs that a notation such as ``0-6,25`` or ``all`` names, ascending, each once. Epoch 0 is untrained."""
     if notation == "all":
         return tuple(range(epochs + 1))
-    found: set[int] = set()
+    epochs_kept: set[int] = set()
     for part in notation.split(","):
         first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(found))
+        epochs_kept.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(epochs_kept))

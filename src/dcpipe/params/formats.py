@@ -8,18 +8,18 @@ states in `provenance.checkpoint`, equivalences in `provenance.equivalences`, re
 from dcpipe.errors import NewerFormatError, UserError
 
 
-def checked(found: object, *, newest: int, where: str, oldest: int = 1) -> int:
+def checked(number: object, *, newest: int, where: str, oldest: int = 1) -> int:
     """The number that a file states.
 
     Raises: UserError if it is none, or too old for this version; NewerFormatError if it is too new.
     """
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise UserError(f"format must be a whole number from 1, not {found!r}", where=where, remedy="restore the file")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise UserError(f"format must be a whole number from 1, not {number!r}", where=where, remedy="restore the file")
     reads = f"{oldest} to {newest}" if oldest < newest else f"{newest}"
-    if found > newest:
-        what = f"was written by a newer dcpipe (format {found}; this one reads {reads})"
-        raise NewerFormatError(what, where=where, remedy="upgrade dcpipe")
-    if found < oldest:
-        what = f"was written by an older dcpipe (format {found}; this one reads {reads})"
-        raise UserError(what, where=where, remedy="make it again, or read it with the dcpipe that wrote it")
-    return found
+    if number > newest:
+        problem = f"was written by a newer dcpipe (format {number}; this one reads {reads})"
+        raise NewerFormatError(problem, where=where, remedy="upgrade dcpipe")
+    if number < oldest:
+        problem = f"was written by an older dcpipe (format {number}; this one reads {reads})"
+        raise UserError(problem, where=where, remedy="make it again, or read it with the dcpipe that wrote it")
+    return number

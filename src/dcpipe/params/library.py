@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic
 
 from dcpipe.params import neutral, resolve, schema
 from dcpipe.params.dataset import Dataset
@@ -10,60 +11,75 @@ from dcpipe.params.experiment import Experiment
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import Extra, Resolved
+from dcpipe.params.schema import Section
 
-_Key = tuple[str, str, tuple[str, ...]]
+
+@dataclass
+class _Files(Generic[Section]):
+    """The files of one section that were read, each with its typed section, by name and context."""
+
+    section: str
+    kind: type[Section]
+    read: dict[tuple[str, tuple[str, ...]], tuple[Resolved, Section]] = field(default_factory=dict)
+
+    def get(self, root: Path, extra: Extra, name: str, context: tuple[str, ...] = ()) -> tuple[Resolved, Section]:
+        key = (name, context)
+        if key not in self.read:
+            later = neutral.later(self.kind)
+            resolved = resolve.resolve(root, self.section, name, context=context, extra=extra, later=later)
+            checked = schema.validate(resolved, self.kind)
+            self.read[key] = (neutral.completed(resolved, checked), checked)
+        return self.read[key]
+
+    @property
+    def files(self) -> set[str]:
+        return {file for resolved, _ in self.read.values() for file in resolved.files}
 
 
 @dataclass
 class Library:
-    """Reads params below a root, and in `extra` what stands beside them. Make a new one to see an edit."""
+    """Reads params below a root, and those in `extra`. Make a new one to see an edit."""
 
     root: Path
     extra: Extra = field(default_factory=dict)
-    _read: dict[_Key, tuple[Resolved, object]] = field(default_factory=dict)
-    _chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._datasets = _Files("datasets", Dataset)
+        self._experts = _Files("experts", Experts)
+        self._methods = _Files("methods", Method)
+        self._evaluations = _Files("evaluations", Evaluation)
+        self._experiments = _Files("experiments", Experiment)
+        self._chains: dict[str, tuple[str, ...]] = {}
 
     def dataset(self, name: str) -> tuple[Resolved, Dataset]:
         """A dataset."""
-        return self._section("datasets", name, (), Dataset)
+        return self._datasets.get(self.root, self.extra, name)
 
     def experts(self, name: str, dataset: str) -> tuple[Resolved, Experts]:
         """An experts file as resolved for a dataset."""
-        return self._section("experts", name, self._context(dataset), Experts)
+        return self._experts.get(self.root, self.extra, name, self._context(dataset))
 
     def method(self, name: str, dataset: str, ipc: int) -> tuple[Resolved, Method]:
         """A preset as resolved for a dataset and ipc."""
-        return self._section("methods", name, self._context(dataset, ipc), Method)
+        return self._methods.get(self.root, self.extra, name, self._context(dataset, ipc))
 
     def evaluation(self, name: str, dataset: str, ipc: int) -> tuple[Resolved, Evaluation]:
         """A protocol as resolved for a dataset and ipc."""
-        return self._section("evaluations", name, self._context(dataset, ipc), Evaluation)
+        return self._evaluations.get(self.root, self.extra, name, self._context(dataset, ipc))
 
     def experiment(self, name: str) -> tuple[Resolved, Experiment]:
         """An experiment."""
-        return self._section("experiments", name, (), Experiment)
+        return self._experiments.get(self.root, self.extra, name)
 
     @property
     def files(self) -> set[str]:
         """Every params file read so far."""
-        return {file for resolved, _ in self._read.values() for file in resolved.files}
+        sections = (self._datasets, self._experts, self._methods, self._evaluations, self._experiments)
+        return {file for section in sections for file in section.files}
 
     def _context(self, dataset: str, ipc: int | None = None) -> tuple[str, ...]:
-        """The override keys that apply, general to special: a variant takes its base's, then its own."""
+        """The override keys that apply, general to special: first those of a variant's base, then its own."""
         if dataset not in self._chains:
             self._chains[dataset] = resolve.lineage(self.root, "datasets", dataset, self.extra)
         chain = self._chains[dataset]
         return tuple(part for name in chain for part in ((name,) if ipc is None else (name, f"{name}.ipc{ipc}")))
-
-    def _section(
-        self, section: str, name: str, context: tuple[str, ...], kind: type[schema.Section]
-    ) -> tuple[Resolved, schema.Section]:
-        key = (section, name, context)
-        if key not in self._read:
-            later = neutral.later(kind)
-            resolved = resolve.resolve(self.root, section, name, context=context, extra=self.extra, later=later)
-            checked = schema.validate(resolved, kind)
-            self._read[key] = (neutral.completed(resolved, checked), checked)
-        resolved, typed = self._read[key]
-        assert isinstance(typed, kind)  # noqa: S101 (the key names the kind)
-        return resolved, typed

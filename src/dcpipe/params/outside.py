@@ -22,7 +22,7 @@ import re
 from pathlib import Path
 
 from dcpipe.errors import UserError
-from dcpipe.params.resolve import Extra, Given, available, section_file
+from dcpipe.params.resolve import Extra, Supplied, available, section_file
 from dcpipe.params.strict_yaml import Tree, Value, read
 from dcpipe.workflow.stages import NAME
 
@@ -45,7 +45,7 @@ def find(root: Path, text: str) -> tuple[str, Extra]:
     if "runs" not in tree and tree.get("base") not in available(root, "experiments"):
         remedy = f"write runs, and put a method's values under {PRESETS}: NAME:"
         raise UserError("is no experiment: it has no runs", where=text, remedy=remedy)
-    extra: dict[str, dict[str, Given]] = {}
+    extra: dict[str, dict[str, Supplied]] = {}
     command = f"dcpipe run {path.name}"
     for key, section in BROUGHT.items():
         brought = _brought(key, tree.pop(key, {}), text)
@@ -54,18 +54,18 @@ def find(root: Path, text: str) -> tuple[str, Extra]:
             for name, values in brought.items()
             if _is_new(root, section, name, values, f"{text}: {key}.{name}")
         }
-        extra[section] = {name: Given(f"{text}: {key}.{name}", values, command) for name, values in new.items()}
+        extra[section] = {name: Supplied(f"{text}: {key}.{name}", values, command) for name, values in new.items()}
     name = tree.pop("name", path.stem)
     if not isinstance(name, str):
         raise UserError(f"{name!r} is no name", where=f"{text}: name", remedy="write a word")
     new_one = _is_new(root, "experiments", name, tree, text)
-    return name, {**extra, "experiments": {name: Given(text, tree, command)} if new_one else {}}
+    return name, {**extra, "experiments": {name: Supplied(text, tree, command)} if new_one else {}}
 
 
-def _brought(key: str, found: Value, where: str) -> dict[str, Tree]:
+def _brought(key: str, files: Value, where: str) -> dict[str, Tree]:
     """The files that the mapping below a key stands for, by their names."""
     brought: dict[str, Tree] = {}
-    for name, values in found.items() if isinstance(found, dict) else [("", found)]:
+    for name, values in files.items() if isinstance(files, dict) else [("", files)]:
         if not isinstance(values, dict):
             place = f"{key}.{name}" if name else key
             raise UserError(f"{place} must be a mapping", where=where, remedy="write NAME: and its values below it")
@@ -79,15 +79,15 @@ def _is_new(root: Path, section: str, name: str, tree: Tree, place: str) -> bool
     Raises: UserError if the name is none, or if both say something else.
     """
     if not re.fullmatch(NAME, name):
-        what = f"{name!r} is no name: names are small letters and digits in words joined by -"
-        raise UserError(what, where=place, remedy="choose another name")
+        problem = f"{name!r} is no name: write small letters and digits, with single hyphens between them"
+        raise UserError(problem, where=place, remedy="choose another name")
     if name not in available(root, section):
         return True
     file = section_file(section, name)
     key = _first_difference(_values(tree), _values(read(root / file)))
     if key:
-        what = f"{name} is defined otherwise in {file} ({key} differs)"
-        raise UserError(what, where=place, remedy="choose another name, or make both say the same")
+        problem = f"{name} has another definition in {file} ({key} differs)"
+        raise UserError(problem, where=place, remedy="choose another name, or make both definitions equal")
     return False
 
 

@@ -25,7 +25,7 @@ from types import MappingProxyType
 from dcpipe.errors import UserError
 from dcpipe.params import formats
 from dcpipe.params.strict_yaml import Tree, Value, read
-from dcpipe.params.trees import flatten, replaced_sections
+from dcpipe.params.trees import flatten, nested, replaced_sections
 
 OWN_KEYS = ("base", "overrides", "sources", "format", "name")
 FORMAT = 1  # of params files
@@ -87,20 +87,11 @@ class Resolved:
 
     def tree(self) -> Tree:
         """The nested mapping of plain values."""
-        result: Tree = {}
-        for key, leaf in self.leaves.items():
-            *parents, last = key.split(".")
-            node = result
-            for parent in parents:
-                child = node.setdefault(parent, {})
-                assert isinstance(child, dict)  # noqa: S101 (an invariant of `flatten`)
-                node = child
-            node[last] = leaf.value
-        return result
+        return nested({key: leaf.value for key, leaf in self.leaves.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Supplied:
     """What stands for a params file without being one: the place that errors name, its values, and the command that
     brings it along."""
 
@@ -109,7 +100,7 @@ class Given:
     command: str = ""
 
 
-Extra = Mapping[str, Mapping[str, Given]]
+Extra = Mapping[str, Mapping[str, Supplied]]
 """Section -> name -> what is read in the place of params/<section>/<name>.yaml."""
 NO_EXTRA: Extra = MappingProxyType({})
 
@@ -139,21 +130,21 @@ def resolve(
     from there; `later` are keys of knobs that a base may leave out, and a variant or an override state.
     Raises: UserError naming file and key: no such file, a circular base, a misplaced override.
     """
-    return _resolve(_Shelf(root, extra, later), section, name, context, seen=())
+    return _resolve(_Files(root, extra, later), section, name, context, seen=())
 
 
 def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tuple[str, ...]:
     """A file's name and those of the files it is a variant of, the most general first."""
     names: list[str] = [name]
-    while isinstance(base := _load(_Shelf(root, extra), section, names[0]).tree.get("base"), str):
+    while isinstance(base := _load(_Files(root, extra), section, names[0]).tree.get("base"), str):
         if base in names:
-            raise UserError(f"base: {base} leads back here", where=section_file(section, name))
+            raise UserError(f"base: {base} leads back to this file", where=section_file(section, name))
         names.insert(0, base)
     return tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelf:
+class _Files:
     """Where params are looked up: files below a root, what is given beside them, and which keys they may leave out."""
 
     root: Path
@@ -164,26 +155,26 @@ class _Shelf:
         return sorted({*available(self.root, section), *self.extra.get(section, ())})
 
 
-def _load(shelf: _Shelf, section: str, name: str) -> Given:
-    if name in shelf.extra.get(section, ()):
-        return shelf.extra[section][name]
+def _load(files: _Files, section: str, name: str) -> Supplied:
+    if name in files.extra.get(section, ()):
+        return files.extra[section][name]
     file = section_file(section, name)
-    if not (shelf.root / file).is_file():
-        names = shelf.names(section)
+    if not (files.root / file).is_file():
+        names = files.names(section)
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
         if not names:
             hint = "there are none: call dcpipe from the folder that holds params/"
         raise UserError(f"there is no {section} file named {name!r}", where=file, remedy=hint)
-    tree = read(shelf.root / file)
+    tree = read(files.root / file)
     if section == "experiments" and tree.get("name", name) != name:
         remedy = f"write name: {name}, or name the file after the experiment"
         raise UserError(f"name: {tree['name']} is not the file's", where=file, remedy=remedy)
-    return Given(file, tree)
+    return Supplied(file, tree)
 
 
-def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
-    found = _load(shelf, section, name)
+def _resolve(files: _Files, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
+    found = _load(files, section, name)
     file, tree = found.place, found.tree
     formats.checked(tree.get("format", FORMAT), newest=FORMAT, where=file)
     if "name" in tree and section != "experiments":
@@ -197,17 +188,17 @@ def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], see
     if base is not None:
         if not isinstance(base, str):
             raise UserError("base must be the name of a file", where=file)
-        below = _resolve(shelf, section, base, context, (*seen, name))
+        below = _resolve(files, section, base, context, (*seen, name))
         link = Leaf(base, _origin(section, name, "base", file), None)
         leaves, bases = dict(below.leaves), (link, *below.bases)
         base_files = below.files
     sources = _sources(tree, file)
-    _check_override_names(shelf, tree, file, section)
+    _check_override_names(files, tree, file, section)
     own = {key: value for key, value in tree.items() if key not in OWN_KEYS}
     put = partial(
         _overlay,
         leaves,
-        later=shelf.later,
+        later=files.later,
         file=file,
         origin=partial(_origin, section, name, file=file),
         sources=sources,
@@ -220,13 +211,13 @@ def _resolve(shelf: _Shelf, section: str, name: str, context: Sequence[str], see
     return Resolved(leaves, file, bases, base_files)
 
 
-def _check_override_names(shelf: _Shelf, tree: Tree, file: str, section: str) -> None:
+def _check_override_names(files: _Files, tree: Tree, file: str, section: str) -> None:
     overrides = tree.get("overrides") or {}
     if not isinstance(overrides, dict):
         raise UserError("overrides must be a mapping of datasets", where=file)
     if "overrides" in tree and section not in OVERRIDABLE:
         raise UserError(f"overrides: {section} have none", where=file, remedy="make a variant with base: instead")
-    datasets = shelf.names("datasets")
+    datasets = files.names("datasets")
     for dataset, values in overrides.items():
         if dataset not in datasets:
             near = get_close_matches(dataset, datasets, n=1)
@@ -236,7 +227,9 @@ def _check_override_names(shelf: _Shelf, tree: Tree, file: str, section: str) ->
             if key.startswith("ipc") and not re.fullmatch(r"ipc[1-9][0-9]*", key):
                 raise UserError(f"overrides.{dataset}.{key}: not an ipc", where=file, remedy="write ipc1, ipc10, ...")
             if key.startswith("ipc") and not OVERRIDABLE[section]:
-                raise UserError(f"overrides.{dataset}.{key}: {section} know no ipc", where=file, remedy="remove it")
+                raise UserError(
+                    f"overrides.{dataset}.{key}: {section} do not depend on ipc", where=file, remedy="remove it"
+                )
 
 
 def _sources(tree: Tree, file: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Turning a resolved tree into a typed dataclass, and what is wrong with it into one line.
+"""Turning a resolved tree into a typed dataclass, and its first error into one line.
 
 All sections are frozen, keyword-only, strict and without defaults: a file states every knob it has, so that
 `dcpipe params show` hides nothing and every knob can be overridden. Only a knob that was added later may be left out:
@@ -7,7 +7,7 @@ it is marked with the value that means "as before" (see `neutral`).
 
 import json
 from difflib import get_close_matches
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -45,14 +45,15 @@ def _explain(error: ValidationError, resolved: Resolved) -> UserError:
     # an unknown key is the likeliest cause of a missing one: say it first
     errors.sort(key=lambda item: item["type"] not in {"unexpected_keyword_argument", "extra_forbidden"})
     first = errors[0]
-    key = _key(first, resolved)
+    tree = resolved.tree()
+    key = _key(first, tree)
     where = _where(key, resolved)
     missing = [
-        _key(item, resolved).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}
+        _key(item, tree).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}
     ]
-    what, remedy = _words(first, key, missing)
+    problem, remedy = _problem(first, key, missing)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return UserError(f"{what}{more}", where=where, remedy=remedy)
+    return UserError(f"{problem}{more}", where=where, remedy=remedy)
 
 
 def _where(key: str, resolved: Resolved) -> str:
@@ -67,7 +68,7 @@ def _where(key: str, resolved: Resolved) -> str:
     return at(resolved.file, key) if key else resolved.file
 
 
-def _words(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:
+def _problem(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:
     kind = first["type"]
     if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
         near = get_close_matches(key.rsplit(".", 1)[-1], missing, n=1)
@@ -85,9 +86,8 @@ def _words(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str 
     return f"{message} (it is {shown})", None
 
 
-def _key(item: ErrorDetails, resolved: Resolved) -> str:
-    """The dotted key of an error. Pydantic's location also names union members, which are no keys."""
-    node: Value = cast(Value, resolved.tree())
+def _key(item: ErrorDetails, node: Value) -> str:
+    """The dotted key of an error in a tree. Pydantic's location also names union members, which are not keys."""
     parts: list[str] = []
     location = list(item["loc"])
     for index, part in enumerate(location):

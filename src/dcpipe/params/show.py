@@ -20,20 +20,20 @@ def lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterato
     jobs = graph.jobs(experiment)
     seen: set[str] = set()
     for job in jobs:
-        words = job.wildcards
-        dataset, ipc = words.get("dataset", ""), int(words.get("ipc", 0))
+        wildcards = job.wildcards
+        dataset, ipc = wildcards.get("dataset", ""), int(wildcards.get("ipc", 0))
         if job.stage == "data":
             title = f"dataset {dataset}"
             section: tuple[Resolved, DataclassInstance] = library.dataset(dataset)
         elif job.stage == "experts":
-            title = f"experts {words['experts']} for {dataset}"
-            section = library.experts(words["experts"], dataset)
+            title = f"experts {wildcards['experts']} for {dataset}"
+            section = library.experts(wildcards["experts"], dataset)
         elif job.stage == "distill":
-            title = f"method {words['method']} for {dataset} at ipc {ipc}"
-            section = library.method(words["method"], dataset, ipc)
+            title = f"method {wildcards['method']} for {dataset} at ipc {ipc}"
+            section = library.method(wildcards["method"], dataset, ipc)
         elif job.stage == "evaluate":
-            title = f"evaluation {words['evaluation']} for {dataset} at ipc {ipc}"
-            section = library.evaluation(words["evaluation"], dataset, ipc)
+            title = f"evaluation {wildcards['evaluation']} for {dataset} at ipc {ipc}"
+            section = library.evaluation(wildcards["evaluation"], dataset, ipc)
         else:
             continue
         if title not in seen:

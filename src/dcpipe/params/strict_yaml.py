@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import TypeGuard
 
 import yaml
 
@@ -22,7 +22,7 @@ Tree = dict[str, Value]
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's name)
-    # what JSON has, and no more: an explicit tag such as !!binary or !!timestamp is refused
+    # only the types of JSON: an explicit tag such as !!binary or !!timestamp is refused
     yaml_constructors = {  # noqa: RUF012 (PyYAML's name)
         tag: yaml.SafeLoader.yaml_constructors[tag]
         for tag in (None, *(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "str", "seq")))
@@ -81,7 +81,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 @lru_cache(maxsize=512)
 def _loaded(text: str) -> object:
-    """Once a text: PyYAML takes 50 ms for a long preset, and many presets have the same bases."""
+    """Parse each text once: PyYAML takes 50 ms for a long preset, and many presets have the same bases."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
 
 
@@ -91,15 +91,20 @@ def parse(text: str, where: str) -> Tree:
     Raises: UserError naming `where` (and the line) if it does not parse, has a duplicate key or is no mapping.
     """
     try:
-        tree = deepcopy(_loaded(text))  # a caller may change what it is given
+        tree = deepcopy(_loaded(text))  # a caller may change the tree
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"not valid YAML: {place}{problem}", where=where, remedy="mend the file") from error
-    if not isinstance(tree, dict):
+        raise UserError(f"not valid YAML: {place}{problem}", where=where, remedy="correct the file") from error
+    if not _is_tree(tree):
         raise UserError("is not a mapping of keys to values", where=where, remedy="write `key: value` lines")
-    return cast(Tree, tree)
+    return tree
+
+
+def _is_tree(loaded: object) -> TypeGuard[Tree]:
+    """Whether a loaded value is a mapping: its keys are text and its values JSON's, as the loader makes no others."""
+    return isinstance(loaded, dict)
 
 
 def read(path: Path) -> Tree:

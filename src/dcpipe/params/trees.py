@@ -1,19 +1,21 @@
 """Trees of plain values, and their dotted keys."""
 
+from collections.abc import Mapping
+
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value
 
 
 def replaced_sections(tree: Tree, prefix: str = "") -> list[str]:
     """The dotted keys of the mappings that name a `kind`: they stand for a whole section."""
-    found: list[str] = []
+    sections: list[str] = []
     for key, value in tree.items():
         if isinstance(value, dict):
             if "kind" in value:
-                found.append(f"{prefix}{key}")
+                sections.append(f"{prefix}{key}")
             else:
-                found += replaced_sections(value, f"{prefix}{key}.")
-    return found
+                sections += replaced_sections(value, f"{prefix}{key}.")
+    return sections
 
 
 def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value]]:
@@ -27,3 +29,20 @@ def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value
         else:
             result.append((f"{prefix}{key}", value))
     return result
+
+
+def nested(leaves: Mapping[str, Value]) -> Tree:
+    """The tree of values by dotted key, in their order."""
+    trees: dict[str, Tree] = {"": {}}
+    for key, value in leaves.items():
+        above, _, last = key.rpartition(".")
+        _tree_at(above, trees)[last] = value
+    return trees[""]
+
+
+def _tree_at(key: str, trees: dict[str, Tree]) -> Tree:
+    """The mapping at a dotted key; a new one is put into the mapping above it."""
+    if key not in trees:
+        above, _, last = key.rpartition(".")
+        _tree_at(above, trees)[last] = trees[key] = {}
+    return trees[key]

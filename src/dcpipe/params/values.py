@@ -29,15 +29,15 @@ def native(dataset: Resolved, network: str) -> Values:
 
 def keys(resolved: Resolved, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> Values:
     """The values of a section, by the file (params/<section>/<name>.yaml) and key that are their identity."""
-    found: Values = {}
+    values_by_file: Values = {}
     for key, leaf in resolved.leaves.items():
         head = key.split(".")[0]
         if head not in without and (only is None or head in only) and leaf.origin.file != DEFAULT:
             value = Neutral(leaf.value) if key in resolved.neutral else leaf.value
-            found.setdefault(leaf.origin.file, {})[leaf.origin.key] = value
+            values_by_file.setdefault(leaf.origin.file, {})[leaf.origin.key] = value
     for link in resolved.bases if only is None else ():
-        found.setdefault(link.origin.file, {})[link.origin.key] = link.value
-    return found
+        values_by_file.setdefault(link.origin.file, {})[link.origin.key] = link.value
+    return values_by_file
 
 
 def merge(parts: Iterable[Values]) -> Plain:
@@ -54,8 +54,8 @@ def _each(parts: Iterable[Values]) -> Iterator[tuple[str, str, Value | Neutral]]
     return ((file, key, value) for part in parts for file, values in part.items() for key, value in values.items())
 
 
-def _gathered(found: Iterable[tuple[str, str, Value]]) -> Plain:
+def _gathered(rows: Iterable[tuple[str, str, Value]]) -> Plain:
     gathered: Plain = {}
-    for file, key, value in found:
+    for file, key, value in rows:
         gathered.setdefault(file, {})[key] = value
     return {file: dict(sorted(values.items())) for file, values in sorted(gathered.items())}

@@ -20,4 +20,8 @@ def refuse_bad_waypoints(resolved: Resolved, experts: Experts, name: str) -> Non
         raise UserError(problem, where=where, remedy=f"name increasing epochs between 0 and {experts.epochs}")
     missing = sorted(set(epochs) - set(kept_epochs(experts.kept_epochs, experts.epochs)))
     if missing:
-        raise UserError(f"epoch {missing[0]} is needed by a convex path but not kept", where=where, remedy="keep it")
+        raise UserError(
+            f"epoch {missing[0]} is needed by a convex path but not in kept_epochs",
+            where=where,
+            remedy="add it to kept_epochs",
+        )

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.params import formats
@@ -183,13 +182,15 @@ def read_card(payload: Path) -> dict[str, object]:
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(path, "is not a card") from error
     if not whole:
-        raise _corrupt(path, "is not what was written (its manifest and its digest differ)")
+        raise _corrupt(path, "was changed after it was written (its manifest and its digest differ)")
     return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
 def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:
-    """The manifest's entries, all or those of one payload."""
-    manifest = cast("list[dict[str, str]]", card["manifest"])
+    """The manifest's entries, all or those of one payload. Raises: TypeError, KeyError or ValueError for a bad one."""
+    manifest = card["manifest"]
+    if not isinstance(manifest, list):
+        raise TypeError(f"a manifest should be a list, not {manifest!r:.80}")
     entries = [Entry(str(row["path"]), int(row["size"]), str(row["sha256"])) for row in manifest]
     return [e for e in entries if name is None or e.path == name or e.path.startswith(f"{name}/")]
 
@@ -218,7 +219,7 @@ def checked(payload: Path, *, whole: bool = False) -> Path:
         if file.stat().st_size != entry.size:
             raise _corrupt(file, f"has {file.stat().st_size} bytes instead of {entry.size}")
         if (whole or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
-            raise _corrupt(file, "is not what was written (its SHA-256 differs from the card's)")
+            raise _corrupt(file, "was changed after it was written (its SHA-256 differs from the card's)")
     known = {payload.parent / entry.path for entry in entries}
     for file in files_of(payload):
         if file not in known:
@@ -230,6 +231,6 @@ def _is_chunk(path: str) -> bool:
     return "/c/" in path and ".zarr/" in path
 
 
-def _corrupt(path: Path, what: str) -> CorruptArtifactError:
+def _corrupt(path: Path, problem: str) -> CorruptArtifactError:
     remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-    return CorruptArtifactError(what, where=str(path), remedy=remedy)
+    return CorruptArtifactError(problem, where=str(path), remedy=remedy)

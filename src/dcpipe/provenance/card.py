@@ -37,12 +37,12 @@ def key(identity: dict[str, object], hardware: dict[str, object]) -> str:
 
 def software(job: Job) -> dict[str, object]:
     """The class of software and hardware that the same bits are promised on."""
-    found: dict[str, object] = {
+    versions: dict[str, object] = {
         "dcpipe": __version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
     if job.is_numeric:
         from dcpipe import device
 
-        found |= device.hardware_class()
-    return found
+        versions |= device.hardware_class()
+    return versions

@@ -250,9 +250,9 @@ def _nested(leaves: Mapping[str, str]) -> Tree:
         for parent in parents:
             child = node.setdefault(parent, {})
             if not isinstance(child, dict):
-                what = f"{place} has no place: a module of that name became a package"
+                problem = f"{place} has no place: a module of that name became a package"
                 raise RefusedError(
-                    what, where=FILE, remedy=f"give the package another name, or remove {equivalences.FILE}"
+                    problem, where=FILE, remedy=f"give the package another name, or remove {equivalences.FILE}"
                 )
             node = child
         node[last] = value

@@ -72,6 +72,10 @@ class JsonValue:
             raise self._wrong("a number")
         return float(self.value)
 
+    def exact_number(self) -> int | float:
+        """A number; a whole one stays an int."""
+        return self.integer() if isinstance(self.value, int) else self.number()
+
     def numbers(self) -> list[float]:
         """A list of numbers."""
         return [item.number() for item in self.items()]

@@ -13,7 +13,7 @@ from dcpipe.data import location
 from dcpipe.errors import UserError
 from dcpipe.params import resolve
 from dcpipe.params.library import Library
-from dcpipe.params.resolve import Extra, Given
+from dcpipe.params.resolve import Extra, Supplied
 from dcpipe.params.strict_yaml import Tree, read
 from dcpipe.provenance import artifact, staleness
 from dcpipe.report.published import WHOLE, Published, printed_cells, published
@@ -93,7 +93,7 @@ def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None
         "networks": ["native" if network == data.network else network],
     }
     tree: Tree = {"title": row.name, "description": _description(row), "runs": [run]}
-    definition = Given(f"dcpipe reproduce {row.name}", tree, f"dcpipe reproduce {row.name}")
+    definition = Supplied(f"dcpipe reproduce {row.name}", tree, f"dcpipe reproduce {row.name}")
     return Reproduction(row, dataset, protocol, {"experiments": {row.name: definition}})
 
 

@@ -14,7 +14,7 @@ def write(path: Path, *, seconds: float, peak_bytes: int, device: str) -> None:
 def read(path: Path) -> dict[str, object] | None:
     """What was noted; None (``not measured``) if nothing readable is there."""
     try:
-        found = json.loads(path.read_text())
+        costs = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return costs if isinstance(costs, dict) else None

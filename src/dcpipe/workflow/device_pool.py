@@ -101,7 +101,7 @@ def _place_in_queue(folder: Path, devices: Sequence[str]) -> Iterator[Path]:
 
 def _wanted_before(place: Path) -> set[str]:
     """The devices that those who came earlier, and still live, are waiting for."""
-    found: set[str] = set()
+    names: set[str] = set()
     for other in place.parent.glob("*.waiting"):
         if other.name >= place.name:
             continue
@@ -111,7 +111,7 @@ def _wanted_before(place: Path) -> set[str]:
             left.release()
             continue
         try:
-            found.update(other.read_text().split("\n"))
+            names.update(other.read_text().split("\n"))
         except FileNotFoundError:  # left the queue in this moment
             continue
-    return found
+    return names

@@ -58,5 +58,5 @@ def _refuse_no_compiler(job: Job) -> None:
         where = next(
             (f"{file}: {key}" for file, values in job.params.items() for key in values if "backend" in key), ""
         )
-        what = f"the backend compiled needs a C++ compiler, and there is no {named or ' or '.join(COMPILERS)}"
-        raise UserError(what, where=where or None, remedy="install one (and name it in CXX), or write eager")
+        problem = f"the backend compiled needs a C++ compiler, and there is no {named or ' or '.join(COMPILERS)}"
+        raise UserError(problem, where=where or None, remedy="install one (and name it in CXX), or write eager")

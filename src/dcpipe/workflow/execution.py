@@ -36,7 +36,7 @@ def execute(
     """Run a job and publish its artifact. Returns the card.
 
     `folder` is where the artifact goes if not to its own place (a rebuild beside it); `keep_state` False
-    starts from nothing; `instead` is run in the place of the stage, and what that takes is not the job's cost.
+    ignores saved state; `instead` runs in place of the stage, and its time does not count as the job's cost.
 
     Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
     """
@@ -56,7 +56,7 @@ def execute(
         device.prepare(job.resources.threads)
         device.forget_peak()
     with (
-        _telling_of_a_full_disk(place, root),
+        _full_disk_named(place, root),
         _alone(job, root),
         _leaving_no_empty_folder(place),
         artifact.drafting(place) as draft,
@@ -65,7 +65,7 @@ def execute(
         task = Task(job, root, draft, State(state_folder))
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
-            log.info("%s: goes on from its saved state", job.name)
+            log.info("%s: resumes from its saved state", job.name)
         (instead or import_module(job.implementation).run)(task)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
@@ -75,7 +75,7 @@ def execute(
 
 
 def lock_file(job: Job, root: Path) -> Path:
-    """What a process that works on the job holds the lock of."""
+    """The file that a process locks while it works on the job."""
     return state_root(root) / "locks" / f"{job.name}.lock"
 
 
@@ -89,29 +89,30 @@ def _require_inputs(job: Job, root: Path) -> None:
 
 
 def _require_own(root: Path, path: str) -> None:
-    """An input must be what its place says: not an artifact of another dataset, shard or set, nor another kind of file.
+    """An input must belong at its path: no artifact of another dataset, shard or set, and no other kind of file.
 
-    Raises: UserError naming whose it is.
+    Raises: UserError naming the job that it belongs to.
     """
-    found = match(path)
-    assert found is not None  # noqa: S101 (the graph made the path)
-    stage, words = found
+    made_by = match(path)
+    if made_by is None:
+        raise UserError("no stage makes this input", where=path, remedy="name an artifact of a stage in the job's plan")
+    stage, wildcards = made_by
     name = Path(path).name
     folders = {payload.file for payload in STAGES[stage].payloads if payload.is_folder}
     if (root / path).is_file() and name in folders:
         remedy = "put the folder back; published .pt experts come in by `dcpipe import-buffers`"
         raise UserError("is a file where a Zarr folder belongs", where=path, remedy=remedy)
-    made = artifact.read_card(root / path)
-    if made.get("stage") != stage or made.get("job") != words:
-        other = made.get("job")
-        whose = " ".join(map(str, other.values())) if isinstance(other, dict) else "another job"
+    there = artifact.read_card(root / path)
+    if there.get("stage") != stage or there.get("job") != wildcards:
+        other = there.get("job")
+        owner = " ".join(map(str, other.values())) if isinstance(other, dict) else "another job"
         remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-        raise UserError(f"is the {made.get('stage')} artifact of {whose}", where=path, remedy=remedy)
+        raise UserError(f"is the {there.get('stage')} artifact of {owner}", where=path, remedy=remedy)
 
 
 @contextmanager
 def _leaving_no_empty_folder(place: Path) -> Iterator[None]:
-    """A job that fails leaves no folder that looks as if something were there."""
+    """A job that fails leaves no empty folder behind."""
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
     try:
         yield
@@ -123,8 +124,8 @@ def _leaving_no_empty_folder(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _telling_of_a_full_disk(place: Path, root: Path) -> Iterator[None]:
-    """Raises: DcpipeError naming what is full, if that is why the job fails."""
+def _full_disk_named(place: Path, root: Path) -> Iterator[None]:
+    """Raises: DcpipeError naming the folder on the full disk, if the job fails for that reason."""
     try:
         yield
     except OSError as error:
@@ -133,15 +134,16 @@ def _telling_of_a_full_disk(place: Path, root: Path) -> Iterator[None]:
         places = (place, state_root(root))
         folders = [next(folder for folder in (path, *path.parents) if folder.exists()) for path in places]
         fullest = min(folders, key=lambda folder: shutil.disk_usage(folder).free)
-        what = "the disk is full; nothing was published"
-        raise DcpipeError(what, where=str(fullest), remedy="make room, then the same command goes on") from error
+        problem = "the disk is full; nothing was published"
+        remedy = "free some space, then start the same command again"
+        raise DcpipeError(problem, where=str(fullest), remedy=remedy) from error
 
 
 @contextmanager
 def _alone(job: Job, root: Path) -> Iterator[None]:
-    """Hold the job's lock, with this process's number in it; the kernel drops it when the process dies.
+    """Hold the job's lock, with this process's number in it; the kernel releases it when the process dies.
 
-    Never a soft lock, which the dead would keep: where the file system has no flock, that is an error.
+    Never a soft lock, which would outlive its process: a file system without flock is an error.
     """
     path = lock_file(job, root)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,9 +167,8 @@ def _acquire(lock: BaseFileLock, path: Path, job: Job) -> None:
     try:
         lock.acquire(timeout=WAIT_SECONDS, poll_interval=0.2)
     except Timeout:
-        remedy = "wait for it to finish, or end it"
-        what = f"process {_holder(path)} is working on this job"
-        raise JobBusyError(what, where=job.name, remedy=remedy) from None
+        problem = f"process {_holder(path)} is working on this job"
+        raise JobBusyError(problem, where=job.name, remedy="wait until it has finished, or end it") from None
 
 
 def _holder(path: Path) -> str:
@@ -175,7 +176,7 @@ def _holder(path: Path) -> str:
 
 
 def _forget_peak() -> None:
-    """What earlier jobs of this process took is not this one's: Linux can measure the resident set anew."""
+    """Reset the peak of the resident set, which Linux allows: memory of earlier jobs of this process does not count."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -49,8 +49,8 @@ class Graph:
             ordered[job.name] = job
 
         for stage in STAGES.values():
-            for words in stage.wanted(self, experiment):
-                visit(self.job(stage.name, **words))
+            for wildcards in stage.wanted(self, experiment):
+                visit(self.job(stage.name, **wildcards))
         rows = list(STAGES)
         return sorted(ordered.values(), key=lambda job: rows.index(job.stage))
 
@@ -62,10 +62,10 @@ class Graph:
         known = self._makers.get(path)
         if known and not known.is_view:
             return known
-        found = match(path)
-        if found is None:
+        maker = match(path)
+        if maker is None:
             raise UserError("no stage makes this path", where=path, remedy="name something under artifacts/")
-        return self.job(found[0], **found[1])
+        return self.job(maker[0], **maker[1])
 
     def job(self, stage: str, **wildcards: str | int) -> Job:
         """One job.
@@ -78,12 +78,12 @@ class Graph:
             raise UserError(f"there is no stage {stage!r}", remedy=f"name one of {near}")
         names = [wildcard.name for wildcard in row.wildcards]
         if set(wildcards) != set(names):
-            what = f"its wildcards are {', '.join(names)}, not {', '.join(wildcards)}"
-            raise UserError(what, where=f"the stage {stage}", remedy="give it just those")
-        words = {name: str(wildcards[name]) for name in names}
-        key = (stage, tuple(words.items()))
+            problem = f"its wildcards are {', '.join(names)}, not {', '.join(wildcards)}"
+            raise UserError(problem, where=f"the stage {stage}", remedy="give exactly these wildcards")
+        named = {name: str(wildcards[name]) for name in names}
+        key = (stage, tuple(named.items()))
         if key not in self._jobs:
-            job = self._make(row, words)
+            job = self._make(row, named)
             self._refuse_other_stages(row, job)
             for path in job.outputs.values():
                 other = self._makers.setdefault(path, job)
@@ -92,19 +92,19 @@ class Graph:
             self._jobs[key] = job
         return self._jobs[key]
 
-    def _make(self, stage: Stage, words: dict[str, str]) -> Job:
-        plan, values, modules = stage.plan(self, words), list[Values](), tuple[str, ...]()
+    def _make(self, stage: Stage, wildcards: dict[str, str]) -> Job:
+        plan, values, modules = stage.plan(self, wildcards), list[Values](), tuple[str, ...]()
         if not stage.is_view:
             modules = self._reached((stage.implementation, *plan.roots))
             values = [{code_identity.FILE: dict(self._identity.of(modules))}]
         return Job(
             stage=stage.name,
-            wildcards=words,
+            wildcards=wildcards,
             inputs=plan.inputs,
-            outputs=stage.outputs(words),
+            outputs=stage.outputs(wildcards),
             params=merge([*plan.values, *values]),
             neutral=neutral(plan.values),
-            command=f"{self._command(stage, words)} --log {stage.log.format(**words)}",
+            command=f"{self._command(stage, wildcards)} --log {stage.log.format(**wildcards)}",
             resources=plan.resources or stage.resources,
             implementation=stage.implementation,
             modules=modules,
@@ -116,12 +116,12 @@ class Graph:
             self._modules[roots] = code_identity.reached(roots)
         return self._modules[roots]
 
-    def _command(self, stage: Stage, words: Mapping[str, str]) -> str:
-        command = stage.command_of(words)
+    def _command(self, stage: Stage, wildcards: Mapping[str, str]) -> str:
+        command = stage.command_of(wildcards)
         for wildcard in stage.wildcards:
-            given = self.extra.get(wildcard.section, {}).get(words[wildcard.name])
-            if given:  # no stage finds it by its name alone
-                command = given.command
+            supplied = self.extra.get(wildcard.section, {}).get(wildcards[wildcard.name])
+            if supplied:  # no stage finds it by its name alone
+                command = supplied.command
         return command
 
     def _refuse_other_stages(self, stage: Stage, job: Job) -> None:

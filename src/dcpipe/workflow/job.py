@@ -69,10 +69,10 @@ class Job:
 
         Raises: TypeError if the stage's plan put something else there.
         """
-        found = self.sections.get(name)
-        if not isinstance(found, kind):
-            raise TypeError(f"the section {name} of {self.name} is {type(found).__name__}, not {kind.__name__}")
-        return found
+        section = self.sections.get(name)
+        if not isinstance(section, kind):
+            raise TypeError(f"the section {name} of {self.name} is {type(section).__name__}, not {kind.__name__}")
+        return section
 
     def input(self, name: str) -> str:
         """The one path of an input."""

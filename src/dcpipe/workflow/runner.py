@@ -85,11 +85,11 @@ class Runner:
 
     def _needed(self, jobs: list[Job]) -> set[str]:
         """The names of the jobs of the chosen stages, and of those they need."""
-        found: set[str] = set()
+        needed: set[str] = set()
         for job in reversed(jobs):
-            if job.stage in self.stages or job.name in found:
-                found |= {job.name, *(maker.name for maker in self._makers(job))}
-        return found
+            if job.stage in self.stages or job.name in needed:
+                needed |= {job.name, *(maker.name for maker in self._makers(job))}
+        return needed
 
     def _makers(self, job: Job) -> Iterator[Job]:
         return (self.graph.maker(path) for paths in job.inputs.values() for path in paths)

@@ -126,7 +126,7 @@ class Stage(ABC):
     resources: Resources = Resources()
 
     @abstractmethod
-    def plan(self, graph: "Graph", words: Mapping[str, str]) -> Plan:
+    def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """What the job of these wildcards is made of.
 
         Raises: UserError for unknown names, bad params or an impossible combination.
@@ -144,13 +144,13 @@ class Stage(ABC):
         """The stage's own resources with so many threads."""
         return replace(self.resources, threads=threads)
 
-    def place(self, words: Mapping[str, str]) -> str:
+    def place(self, wildcards: Mapping[str, str]) -> str:
         """The folder of a job."""
-        return self.folder.format(**words)
+        return self.folder.format(**wildcards)
 
-    def outputs(self, words: Mapping[str, str]) -> dict[str, str]:
+    def outputs(self, wildcards: Mapping[str, str]) -> dict[str, str]:
         """The paths of a job by name; the card comes last."""
-        place = self.place(words)
+        place = self.place(wildcards)
         paths = {payload.name: f"{place}/{payload.file}" for payload in self.payloads}
         return paths if self.is_view else {**paths, CARD: f"{place}/card.json"}
 
@@ -173,9 +173,9 @@ class Stage(ABC):
         """Where the stage notes what it cost, with wildcards."""
         return f"costs/{self.label}.json"
 
-    def command_of(self, words: Mapping[str, str]) -> str:
+    def command_of(self, wildcards: Mapping[str, str]) -> str:
         """The command line of a job, but for its log."""
-        return (self.command or f"dcpipe make {self.folder}").format(**words)
+        return (self.command or f"dcpipe make {self.folder}").format(**wildcards)
 
     def match(self, path: str) -> dict[str, str] | None:
         """The wildcards of the output, or folder of outputs, that a path is; None if it is neither."""
@@ -243,7 +243,9 @@ class Registry(Mapping[str, Stage]):
             sorter.prepare()
         except CycleError as error:
             circle = " -> ".join(error.args[1])
-            raise UserError("stages read each other in a circle", where=circle, remedy="mend their reads") from error
+            raise UserError(
+                "stages read each other in a circle", where=circle, remedy="change `reads` of one of them"
+            ) from error
         while sorter.is_active():
             ready = sorted(sorter.get_ready())
             yield from ready
@@ -266,8 +268,8 @@ def wildcards() -> dict[str, str]:
     for stage in STAGES.values():
         for wildcard in stage.wildcards:
             if found.setdefault(wildcard.name, wildcard.regex) != wildcard.regex:
-                what = f"its wildcard {wildcard.name} is of another form than another stage's"
-                raise UserError(what, where=f"the stage {stage.name}", remedy="give the wildcard another name")
+                problem = f"its wildcard {wildcard.name} has another pattern than in another stage"
+                raise UserError(problem, where=f"the stage {stage.name}", remedy="give the wildcard another name")
     return found
 
 
@@ -279,7 +281,7 @@ def results_folder(experiment: str) -> str:
 def match(path: str) -> tuple[str, dict[str, str]] | None:
     """The stage whose output, or folder of outputs, a path is, with its wildcards; None if there is none."""
     for stage in STAGES.values():
-        words = stage.match(path)
-        if words is not None:
-            return stage.name, words
+        wildcards = stage.match(path)
+        if wildcards is not None:
+            return stage.name, wildcards
     return None

@@ -135,7 +135,7 @@ class Coreset(MatchingConfig):
 
     def build(self, _setting: "Setting") -> "Matching":
         """Raises: UserError, for there is nothing to match."""
-        raise UserError("a coreset matches nothing", where="matching.kind: none", remedy="choose a matching")
+        raise UserError("a coreset has no matching", where="matching.kind: none", remedy="choose a matching")
 
     def distiller(self) -> "Distiller":
         """The selection."""

@@ -35,8 +35,8 @@ class StepByStep(HypergradientConfig):
             return
         batch = inner.batch or context.images
         if self.micro_batch >= batch:
-            problem = f"has no effect: {self.micro_batch} images hold every inner step's batch of {batch}"
-            raise at.error("micro_batch", problem, "write null, or less")
+            problem = f"a micro-batch of {self.micro_batch} has no effect: an inner step's batch has {batch} images"
+            raise at.error("micro_batch", problem, "write null, or a smaller number")
         if context.network and has_running_statistics(context.network):
             influence = "the images of a batch influence each other and cannot be cut apart"
             raise at.error("micro_batch", f"{context.network} has batch norm: {influence}", "write null")

@@ -199,7 +199,7 @@ class NamedCheckpoint(TeacherConfig):
         convex = context.method.matching.convex_name is not None
         kept = range(experts.epochs + 1) if convex else kept_epochs(experts.kept_epochs, experts.epochs)
         if self.epoch not in kept:
-            problem = f"epoch {self.epoch} is needed but not kept"
+            problem = f"epoch {self.epoch} is needed but not in kept_epochs"
             raise at.error("epoch", problem, f"name one of {', '.join(map(str, kept))}")
 
     def build(self, setting: "Setting") -> "LabelRule":

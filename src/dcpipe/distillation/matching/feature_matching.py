@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from dcpipe.distillation.matching.features_config import Features
 
 
-def alignment(found: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+def alignment(synthetic_means: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """The weighted sum (0-d) over layers of the squared gap between two means, each summed over all of a layer.
 
     Shapes: for each layer one class's mean over images, the same on both sides. Source: layer-wise feature alignment
     of CAFE.
     """
-    gaps = (weight * (a - b).square().sum() for a, b, weight in zip(found, real, weights, strict=True))
-    return sum(gaps, found[0].new_zeros(()))
+    gaps = (weight * (a - b).square().sum() for a, b, weight in zip(synthetic_means, real, weights, strict=True))
+    return sum(gaps, synthetic_means[0].new_zeros(()))
 
 
 def discrimination(real_NF: Tensor, labels_N: Tensor, centres_KF: Tensor) -> Tensor:
@@ -70,9 +70,9 @@ class FeatureMatching(NetworkMatching):
         by_images = torch.zeros_like(synthetic.images_NCHW)
         for draw, own, real, pull_F in zip(episode.classes, rows, real_means, pull_KF, strict=True):
             leaf = synthetic.images_NCHW[own].detach().requires_grad_()
-            found = self._means(episode, draw.augmented(leaf))
-            gap = alignment(found, real, self._config.layer_weights)
-            (by_images[own],) = torch.autograd.grad(gap + found[-1] @ pull_F, leaf)
+            synthetic_means = self._means(episode, draw.augmented(leaf))
+            gap = alignment(synthetic_means, real, self._config.layer_weights)
+            (by_images[own],) = torch.autograd.grad(gap + synthetic_means[-1] @ pull_F, leaf)
             loss = loss + gap.detach()
         return Answer(loss, Gradients(by_images))
 

@@ -48,7 +48,7 @@ class Features(NetworkMatchingConfig):
             raise at.error("network", f"the layers of {network} are not known here", "take a convnet")
         if has_running_statistics(network):
             remedy = "take the same network with instance or group norm"
-            raise at.error("network", f"{network} has batch norm, for which nothing is described", remedy)
+            raise at.error("network", f"{network} has batch norm, and CAFE does not describe its features", remedy)
         if len(self.layer_weights) != layers + 1:
             problem = f"{len(self.layer_weights)} weights for the {layers} blocks of {network} and its features"
             raise at.error("layer_weights", problem, f"write {layers + 1}")

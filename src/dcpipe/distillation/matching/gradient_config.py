@@ -47,7 +47,7 @@ class Gradient(NetworkMatchingConfig):
         refuse_idle_training(at, self.updates, self.training)
         if self.distance.angle == 0 and self.distance.magnitude.row_weight == 0:
             remedy = "give angle a weight, or choose a magnitude"
-            raise at.error("distance.angle", "a distance of nothing is 0", remedy)
+            raise at.error("distance.angle", "angle and magnitude are both 0", remedy)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

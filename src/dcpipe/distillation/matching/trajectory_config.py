@@ -73,8 +73,8 @@ class Trajectory(MatchingConfig):
     def check(self, at: At, context: MethodContext) -> None:
         """Batches must cut something; every epoch that a segment asks for must be reached and kept."""
         if self.inner_batch is not None and self.inner_batch >= context.images:
-            problem = f"has no effect: {self.inner_batch} images hold the whole set of {context.images}"
-            raise at.error("inner_batch", problem, "write null, or less")
+            problem = f"a batch size of the whole set ({context.images} images) has no effect"
+            raise at.error("inner_batch", problem, "write null, or a smaller number")
         self._check_segments(at, context)
 
     def _check_segments(self, at: At, context: MethodContext) -> None:
@@ -93,7 +93,7 @@ class Trajectory(MatchingConfig):
             raise at.error("path.kind", problem, "use a convex path, or a fixed range")
         missing = sorted(self.segment.epochs - set(kept_epochs(experts.kept_epochs, experts.epochs)))
         if missing:
-            problem = f"epoch {missing[0]} is needed but not kept"
+            problem = f"epoch {missing[0]} is needed but not in kept_epochs"
             raise at.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
 
     def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
