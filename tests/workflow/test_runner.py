@@ -316,8 +316,7 @@ REFUSED = {
     ): "x.yaml: presets.mtt-hot: unknown key outer.images.optimiser.momentun",
     ("x.yaml", ELSEWHERE.replace("0.75", "7.5")): "x.yaml: presets.mtt-hot.outer.images.optimiser.momentum: ",
     ("x.yaml", f"{ELSEWHERE}format: 2"): "x.yaml: was written by a newer dcpipe (format 2; this one reads 1); upgrade",
-    ("x.yaml", f"{ELSEWHERE}name: Mine"): "x.yaml: 'Mine' is no name: write small letters and digits, with single "
-    "hyphens ",
+    (
         "x.yaml",
         f"{ELSEWHERE}name: Mine",
     ): "x.yaml: 'Mine' is no name: write small letters and digits, with single hyphens ",
