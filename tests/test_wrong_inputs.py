@@ -180,7 +180,7 @@ CASES: list[Case] = [
         DISTILL,
         content("params/methods/mtt.yaml", b"a: [1, 2\nb: }"),
         2,
-        "not valid YAML: line 2: .*mend",
+        "not valid YAML: line 2: .*correct",
         {},
     ),
     (
@@ -282,7 +282,14 @@ CASES: list[Case] = [
         OWN,
     ),
     ("no dataset folder", "data birds", birds("fish"), 2, "own/birds: this folder does not exist; put one fold", OWN),
-    ("no place of data", "data birds", birds(), 2, "the data folder of data is kept .*; set DCPIPE_DATA", {}),
+    (
+        "no place of data",
+        "data birds",
+        birds(),
+        2,
+        "data folder of this machine is not set; set DCPIPE_DATA",
+        {},
+    ),
     ("absent images", "reproduce mtt-cifar10-ipc1", nothing, 2, "own/cifar10: the images of cifar10 are missing", OWN),
     (
         "no validation part",
@@ -390,7 +397,9 @@ def test_two_processes_on_one_job(
         fcntl.flock(handle, fcntl.LOCK_EX)
         found, line = answer(DISTILL)
     assert found == 1
-    assert "distill_tiny_mtt_ipc1_set0: process 4711 is working on this job; wait for it to finish, or end it" in line
+    assert (
+        "distill_tiny_mtt_ipc1_set0: process 4711 is working on this job; wait until it has finished, or end it" in line
+    )
     assert _below(tiny) == before
 
 
@@ -417,7 +426,7 @@ def test_a_full_disk(tiny: Path, answer: Callable[[str], tuple[int, str]], place
         found, line = answer("experts tiny plain --shard 0")
         assert (found, list((tiny / "artifacts/experts").rglob("*"))) == (1, [])
     assert f"/{place}" in line or f": {place}" in line
-    assert "the disk is full; nothing was published; make room, then start the same command again" in line
+    assert "the disk is full; nothing was published; free some space, then start the same command again" in line
 
 
 def test_a_release_onto_a_full_disk(tiny: Path, answer: Callable[[str], tuple[int, str]]) -> None:

@@ -169,7 +169,7 @@ def test_an_epoch_of_all_images_is_as_long_as_it_has_more_of_them(root: Path) ->
 def test_a_dataset_of_unknown_size_is_not_taken_for_a_small_one(root: Path) -> None:
     source = {"kind": "folder", "name": "own", "classes": 10, "channels": 1, "image_size": 8, "digest": None}
     repository.set_params(root, "datasets/tiny.yaml", {"source": source, "split.train_per_class": None})
-    with pytest.raises(UserError, match=r"^params/datasets/tiny\.yaml: split\.train_per_class: how many images"):
+    with pytest.raises(UserError, match=r"^params/datasets/tiny\.yaml: split\.train_per_class: the number of images"):
         shapes.kinds(_experiment(root, "mtt"), "one")
     repository.set_params(root, "methods/dc.yaml", {"overrides.tiny.matching.real_batch": 9})
     assert _kind(_experiment(root, "dc"), "distill").shape.per_class == 9
@@ -246,7 +246,7 @@ def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
     kinds = shapes.kinds(graph, "one")[:2]
     found = list(rehearse.run(graph, kinds, steps=1))
     assert len(found) == 2
-    assert {one.problem for one in found} == {"the system ended its process; it may have had too little memory"}
+    assert {one.problem for one in found} == {"the system killed its process; there may be too little memory"}
 
 
 def _slow_to_leave(_: object, kind: Kind, __: int, ___: Path) -> Rehearsed:
@@ -298,6 +298,6 @@ def test_a_rehearsal_that_is_killed_leaves_nothing(root: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])
 def test_devices_are_numbers_above_zero(text: str) -> None:
-    with pytest.raises(UserError, match=r"--devices: .* is no list of numbers above 0; write for example 1,8,64"):
+    with pytest.raises(UserError, match=r"--devices: .* is not a list of numbers above 0; write for example 1,8,64"):
         rehearsal_table.counts_of(text)
     assert rehearsal_table.counts_of("1, 8,64") == (1, 8, 64)

@@ -83,8 +83,8 @@ REFUSED = [
     (
         "mtt",
         {"matching.hypergradient": {**CUT, "micro_batch": 10}},
-        "matching.hypergradient.micro_batch: has no effect: 10 images hold every inner step's batch of 10; write null, "
-        "or less",
+        "matching.hypergradient.micro_batch: a micro-batch of 10 has no effect: an inner step's batch has 10 "
+        "images; write null, or a smaller number",
     ),
     (
         "mtt",

@@ -106,14 +106,14 @@ def test_statistics_that_vanish_while_they_are_read_are_not_read_as_zeros(normed
     path = shutil.copytree(normed / STORE, tmp_path / "trajectory.zarr")
     experts = Recorded([path], Layout.of(NETWORK, MODEL.layout))
     next((path / "statistics/c").rglob("0")).rename(tmp_path / "elsewhere")
-    with pytest.raises(CorruptArtifactError, match="expert 0 has nothing at epoch 2"):
+    with pytest.raises(CorruptArtifactError, match="the checkpoint of expert 0 at epoch 2 is missing"):
         experts.statistics_at(0, 2)
 
 
 def test_networks_without_batch_norm_leave_no_statistics(made: Path) -> None:
     model = build("convnet2-w32", channels=1, image_size=8, classes=10)
     assert not (made / STORE / "statistics").exists()
-    with pytest.raises(UserError, match="holds no running statistics, as published files do not; train these"):
+    with pytest.raises(UserError, match="has no running statistics; published files have none; train these"):
         Recorded([made / STORE], Layout.of("convnet2-w32", model.layout)).statistics_at(0, 1)
 
 

@@ -115,11 +115,11 @@ def test_parameters_of_another_network_are_refused_by_tensor() -> None:
     wider = flat("convnet2-w8")
     with pytest.raises(UserError, match=r"blocks\.0\.conv\.weight has shape"):
         network.flatten(list(wider.unflatten(start(wider)).values()))
-    with pytest.raises(UserError, match="9 tensors where this network has 10"):
+    with pytest.raises(UserError, match="9 tensors; this network has 10"):
         network.flatten(list(tensors.values())[:-1])
     with pytest.raises(UserError, match=r"head\.bias is missing"):
         network.flatten({name: value for name, value in tensors.items() if name != "head.bias"})
-    with pytest.raises(UserError, match="stray is no parameter"):
+    with pytest.raises(UserError, match="stray is not a parameter"):
         network.flatten({**tensors, "stray": torch.zeros(1)})
     with pytest.raises(ValueError, match="this network 40394 parameters"):
         network.unflatten(torch.zeros(39))

@@ -12,7 +12,7 @@ from dcpipe.random import Stream
 
 def test_ten_steps_equal_those_of_pytorch(subtests: pytest.Subtests) -> None:
     for momentum, weight_decay, dtype in product((0.0, 0.5, 0.9), (0.0, 5e-4), (torch.float32, torch.float64)):
-        with subtests.test(momentum=momentum, weight_decay=weight_decay, dtype=dtype):
+        with subtests.test(momentum=momentum, weight_decay=weight_decay, dtype=str(dtype)):
             _equal_ten_steps_of_pytorch(momentum, weight_decay, dtype)
 
 

@@ -47,7 +47,7 @@ IMPOSSIBLE = {
     "constants for other channels": (
         {TINY: {"standardise": {"kind": "constants", "mean": [0.1, 0.2], "std": [0.3]}}},
         "params/datasets/tiny.yaml: standardise.mean: has 2 values; images have 1 channel; "
-        "write one a channel, or kind: from-train",
+        "write one value per channel, or kind: from-train",
     ),
     "a network too deep for the images": (
         {TINY: {"network": "convnet4-w32"}},

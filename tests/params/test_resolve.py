@@ -132,7 +132,9 @@ def test_sections_that_take_no_overrides_refuse_them(root: Path) -> None:
     with pytest.raises(UserError, match=r"^params/datasets/y\.yaml: overrides: datasets have none; "):
         resolve(root, "datasets", "y")
     _write(root, "y.yaml", "a: 1\noverrides: {digits: {ipc1: {a: 2}}}", "experts")
-    with pytest.raises(UserError, match=r"^params/experts/y\.yaml: overrides\.digits\.ipc1: experts know no ipc; "):
+    with pytest.raises(
+        UserError, match=r"^params/experts/y\.yaml: overrides\.digits\.ipc1: experts do not depend on ipc; "
+    ):
         resolve(root, "experts", "y", context=("digits",))
 
 

@@ -87,7 +87,7 @@ def test_what_is_not_plain_yaml_is_refused_with_its_file_and_line(subtests: pyte
         with subtests.test(text=text[:40]):
             with pytest.raises(UserError) as caught:
                 parse(text, "params/x.yaml")
-            assert str(caught.value) == f"params/x.yaml: not valid YAML: {line}; mend the file"
+            assert str(caught.value) == f"params/x.yaml: not valid YAML: {line}; correct the file"
 
 
 def test_a_file_that_is_no_mapping_is_refused(subtests: pytest.Subtests) -> None:

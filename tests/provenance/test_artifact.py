@@ -129,13 +129,16 @@ DAMAGE = {
     "a truncated shard": (_cut(THETA), f"{THETA}: has [0-9]+ bytes instead of"),
     "a missing shard": (_remove(THETA), f"{THETA}: is missing"),
     "a missing zarr.json": (_remove("trajectory.zarr/theta/zarr.json"), "theta/zarr.json: is missing"),
-    "an edited zarr.json": (_flip("trajectory.zarr/theta/zarr.json", 0.5), "theta/zarr.json: is not what was written"),
+    "an edited zarr.json": (
+        _flip("trajectory.zarr/theta/zarr.json", 0.5),
+        "theta/zarr.json: was changed after it",
+    ),
     "an extra file": (_write("trajectory.zarr/theta/c/9", "x"), "trajectory.zarr/theta/c/9: does not belong there"),
     "no card": (_remove("card.json"), "trajectory.zarr: has no card beside it: it was never finished"),
     "a torn card": (_cut("card.json"), "shard0/card.json: is not a readable card"),
     "a card that is no card": (_write("card.json", "[]"), "shard0/card.json: is not a card"),
     "a card without a manifest": (_card(manifest=None), "shard0/card.json: is not a card"),
-    "a card with a shorter manifest": (_card(manifest=[]), "shard0/card.json: is not what was written"),
+    "a card with a shorter manifest": (_card(manifest=[]), "shard0/card.json: was changed after it was written"),
 }
 
 
@@ -181,7 +184,7 @@ def test_whole_verification_finds_a_stale_card_that_fits_in_sizes(tmp_path: Path
         (draft.path("t.zarr") / "a/c/0").write_bytes(b"new " * 64)
         draft.publish({})
     shutil.copy(tmp_path / "old/card.json", tmp_path / "new/card.json")
-    with pytest.raises(CorruptArtifactError, match=r"new/t\.zarr/a/c/0: is not what was written"):
+    with pytest.raises(CorruptArtifactError, match=r"new/t\.zarr/a/c/0: was changed after it was written"):
         artifact.checked(tmp_path / "new/t.zarr", whole=True)
 
 

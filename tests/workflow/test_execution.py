@@ -226,7 +226,7 @@ def test_a_job_that_is_running_is_not_run_twice(made: Path, tmp_path: Path, monk
         held.write("4711")
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(JobBusyError, match="metrics_tiny: process 4711 is working on this job; wait for it"):
+        with pytest.raises(JobBusyError, match="metrics_tiny: process 4711 is working on this job; wait until"):
             execute(job, made, folder=tmp_path)
     execute(job, made, folder=tmp_path)
 
