@@ -89,7 +89,7 @@ def test_what_the_default_takes_up_leaves_the_other_files(root: Path) -> None:
     dvc_yaml.export(root, "tiny")
     runs = strict_yaml.read(root / "params/experiments/tiny.yaml")["runs"]
     repository.set_params(root, "experiments/digits.yaml", {"runs": runs})
-    with pytest.raises(RefusedError, match=r"^dvc\.yaml: is not what"):
+    with pytest.raises(RefusedError, match=r"^dvc\.yaml: differs from params and graph"):
         dvc_yaml.bring_up_to_date(Graph(root), "digits")
     assert dvc_yaml.export(root) == ["dvc.yaml", "experiments/tiny/dvc.yaml"]
     assert stages((root / "experiments/tiny/dvc.yaml").read_text()) == {"metrics_tiny"}

@@ -286,14 +286,14 @@ WITHOUT_EFFECT = [
         "distill",
         "matching.inner_batch",
         10,
-        "has no effect: 10 images hold the whole set of 10; write null, or less",
+        "a batch size of the whole set (10 images) has no effect; write null, or a smaller number",
     ),
     (
         "methods/mtt.yaml",
         "distill",
         "matching.hypergradient.micro_batch",
         10,
-        "has no effect: 10 images hold every inner step's batch of 10; write null, or less",
+        "a micro-batch of 10 has no effect: an inner step's batch has 10 images; write null, or a smaller number",
     ),
     (
         "evaluations/digits.yaml",
@@ -320,7 +320,7 @@ def test_what_would_have_no_effect_is_refused(
 def test_a_micro_batch_is_measured_by_the_inner_batch(root: Path) -> None:
     smaller = {"matching.inner_batch": 4, "matching.hypergradient.micro_batch": 4}
     repository.set_params(root, "methods/mtt.yaml", smaller)
-    with pytest.raises(UserError, match="hold every inner step's batch of 4; write null, or less"):
+    with pytest.raises(UserError, match="an inner step's batch has 4 images; write null, or a smaller"):
         Graph(root).job("distill", **repository.CELL)
     repository.set_params(root, "methods/mtt.yaml", {"matching.hypergradient.micro_batch": 3})
     assert Graph(root).job("distill", **repository.CELL)
