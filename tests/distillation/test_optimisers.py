@@ -11,7 +11,7 @@ from torch.nn import Parameter
 
 import repository
 from dcpipe.distillation.optimisers.optimiser_config import Adam, Sgd
-from dcpipe.params.method_axes import OptimiserConfig
+from dcpipe.params.outer_axes import OptimiserConfig
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 

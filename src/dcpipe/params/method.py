@@ -4,12 +4,12 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.compute import Compute
-from dcpipe.params.method_axes import (
+from dcpipe.params.method_axes import MatchingConfig
+from dcpipe.params.outer_axes import (
     AveragingConfig,
     CoordinatesConfig,
     FirstImagesConfig,
     LabelsConfig,
-    MatchingConfig,
     OptimiserConfig,
     SharpnessConfig,
     StepSizeConfig,

@@ -13,21 +13,14 @@ from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.resolve import Resolved
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.averaging.averages import Average
-    from dcpipe.distillation.coordinates.objectives import Restriction
     from dcpipe.distillation.distances.row_distances import RowDistance
     from dcpipe.distillation.episodes import Matching
-    from dcpipe.distillation.first_images.initial_images import InitialImages
     from dcpipe.distillation.hypergradient.problem import Hypergradient
-    from dcpipe.distillation.labels.label_rules import InitialLogits, LabelRule
     from dcpipe.distillation.levels.level_weights import Levels
-    from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
     from dcpipe.distillation.result import Distiller
     from dcpipe.distillation.segments.drawn_segments import SegmentRule
     from dcpipe.distillation.setting import Setting
-    from dcpipe.distillation.sharpness.passes import SharpnessRule
     from dcpipe.distillation.start_noise.student_starts import StartRule
-    from dcpipe.distillation.step_size.step_size_rules import StepSizeRule
     from dcpipe.distillation.training.training_ends import Ending
     from dcpipe.distillation.updates.update_counts import UpdateRule
     from dcpipe.experts.trajectory import ExpertPath, Layout
@@ -275,96 +268,3 @@ class TrainingConfig(MethodValue, axis="network training"):
     @abstractmethod
     def build(self) -> "Ending":
         """What says when the training between two updates ends."""
-
-
-class OptimiserConfig(MethodValue, axis="optimiser"):
-    """What a gradient does to the images, the step size or the label logits."""
-
-    learning_rate: float
-
-    @property
-    def moves_nothing(self) -> bool:
-        """Whether the rate is 0."""
-        return self.learning_rate == 0
-
-    @abstractmethod
-    def build(self) -> "TensorOptimiser":
-        """A fresh optimiser of one tensor."""
-
-
-class FirstImagesConfig(MethodValue, axis="first images", shorthand=True):
-    """The images that the outer loop starts from."""
-
-    all_classified: ClassVar[bool] = False  # whether an expert classifies each of them correctly
-
-    @abstractmethod
-    def build(self) -> "InitialImages":
-        """What makes them."""
-
-
-class StepSizeConfig(MethodValue, axis="step size"):
-    """The student's learning rate."""
-
-    initial: float
-
-    @property
-    def learned_by(self) -> OptimiserConfig | None:
-        """The optimiser that learns it; None where it is kept."""
-        return None
-
-    @abstractmethod
-    def build(self) -> "StepSizeRule":
-        """The derivative that its optimiser descends."""
-
-
-class LabelsConfig(MethodValue, axis="labels"):
-    """What the synthetic images are labelled with."""
-
-    @property
-    def learned_by(self) -> OptimiserConfig | None:
-        """The optimiser that learns them; None where they are not learned."""
-        return None
-
-    @abstractmethod
-    def build(self, setting: "Setting") -> "LabelRule":
-        """The labels of a job."""
-
-
-class InitialLogitsConfig(MethodValue, axis="initial logits"):
-    """The logits that learned labels start from."""
-
-    @abstractmethod
-    def build(self, setting: "Setting") -> "InitialLogits":
-        """What makes them."""
-
-
-class TeacherConfig(MethodValue, axis="teacher"):
-    """Whose answer the labels of an iteration are."""
-
-    @abstractmethod
-    def build(self, setting: "Setting") -> "LabelRule":
-        """The labels of a job."""
-
-
-class SharpnessConfig(MethodValue, axis="outer sharpness"):
-    """How an image update looks for flat regions of the matching loss."""
-
-    @abstractmethod
-    def build(self) -> "SharpnessRule":
-        """What evaluates an episode."""
-
-
-class AveragingConfig(MethodValue, axis="averaging"):
-    """What of all iterations' images the result is."""
-
-    @abstractmethod
-    def build(self, iterations: int) -> "Average":
-        """What follows the images of a run of this length."""
-
-
-class CoordinatesConfig(MethodValue, axis="coordinates"):
-    """Which of the student's parameters count."""
-
-    @abstractmethod
-    def build(self) -> "Restriction":
-        """What restricts an objective to them."""

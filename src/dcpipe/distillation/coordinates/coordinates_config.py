@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example, Need
-from dcpipe.params.method_axes import CoordinatesConfig
+from dcpipe.params.outer_axes import CoordinatesConfig
 from dcpipe.params.schema import STRICT, Fraction
 
 if TYPE_CHECKING:

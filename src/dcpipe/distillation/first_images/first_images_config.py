@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import At, Example, Need
-from dcpipe.params.method_axes import FirstImagesConfig, MethodContext
+from dcpipe.params.method_axes import MethodContext
+from dcpipe.params.outer_axes import FirstImagesConfig
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import At, Example, Need
 from dcpipe.params.epochs import kept_epochs
-from dcpipe.params.method_axes import InitialLogitsConfig, LabelsConfig, MethodContext, OptimiserConfig, TeacherConfig
+from dcpipe.params.method_axes import MethodContext
+from dcpipe.params.outer_axes import InitialLogitsConfig, LabelsConfig, OptimiserConfig, TeacherConfig
 from dcpipe.params.schema import STRICT, Index, PositiveFloat
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import At, Example
-from dcpipe.params.method_axes import MethodContext, OptimiserConfig
+from dcpipe.params.method_axes import MethodContext
+from dcpipe.params.outer_axes import OptimiserConfig
 from dcpipe.params.schema import STRICT, Fraction, NonNegativeFloat, PositiveFloat
 
 if TYPE_CHECKING:

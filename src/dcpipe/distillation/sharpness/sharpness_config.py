@@ -12,7 +12,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import At, Example
-from dcpipe.params.method_axes import MethodContext, SharpnessConfig
+from dcpipe.params.method_axes import MethodContext
+from dcpipe.params.outer_axes import SharpnessConfig
 from dcpipe.params.schema import STRICT, Fraction, NonNegativeFloat
 from dcpipe.params.shares import ALL, SecondPass, steps_of
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import LabelsConfig
+from dcpipe.params.outer_axes import LabelsConfig
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:
