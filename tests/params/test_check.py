@@ -133,3 +133,9 @@ def test_an_experiment_is_checked_whole_before_its_first_job(root: Path) -> None
     repository.set_params(root, MTT, {"overrides.tiny.ipc2": {"matching": {"segment": {"span_epochs": 4}}}})
     with pytest.raises(UserError, match="segments end at epoch 5"):
         Graph(root).jobs("tiny")
+
+
+def test_images_that_would_not_move_are_refused_before_their_momentum(root: Path) -> None:
+    repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.optimiser.learning_rate": 0.0})
+    message = _refusal(root, "distill", **repository.CELL)
+    assert "overrides.tiny.ipc1.outer.images.optimiser.learning_rate: " in message

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class NoWhitening(WhiteningConfig):
     """Images are standardised."""
 
+    implementation = ()  # nothing is fitted
+
     kind: Literal["none"]
 
     def build(self) -> "Fit":

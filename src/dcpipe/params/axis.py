@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from importlib import import_module
+from inspect import get_annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, get_args
 
@@ -100,17 +101,27 @@ class AxisValue(ABC):
         """Open an axis, or register a value on one.
 
         `shorthand`: in YAML `initial: real` stands for `initial: {kind: real}`.
-        Raises: TypeError for a second value of one kind (a defect of whoever wrote it).
+        Raises: TypeError for a second value of one kind, a kind that is no Literal, or a value that does not state its
+        `implementation`: what it runs would count in no job's code (`implementation = ()` says that it runs nothing).
         """
         super().__init_subclass__()
         if axis is not None:
             cls.axis, cls.registry, cls.shorthand = axis, {}, shorthand
             AXES[axis] = cls
             return
-        for kind in get_args(cls.__annotations__.get("kind")):
-            other = cls.registry.get(kind)
-            if other is not None and other.__qualname__ != cls.__qualname__:
-                raise TypeError(f"{cls.axis}: {kind} is registered by {other.__module__} and by {cls.__module__}")
+        own = get_annotations(cls)
+        if "kind" not in own:  # what several values share
+            return
+        kinds, place = get_args(own["kind"]), f"{cls.__module__}.{cls.__qualname__}"
+        if not kinds:
+            raise TypeError(f"{place}: write its kind as a Literal, for example kind: Literal['mine']")
+        if "implementation" not in cls.__dict__:
+            raise TypeError(f"{place}: state its implementation, the modules that it runs (or an empty tuple)")
+        for kind in kinds:
+            other = cls.registry.setdefault(kind, cls)
+            there = f"{other.__module__}.{other.__qualname__}"
+            if there != place:
+                raise TypeError(f"{cls.axis}: the kind {kind} of {place} is that of {there}; choose another kind")
             cls.registry[kind] = cls
 
     @classmethod

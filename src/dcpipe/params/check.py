@@ -80,13 +80,13 @@ def experts(resolved: Resolved, config: Experts, facts: Facts, shard: int) -> No
 
 def method(context: MethodContext) -> None:
     """Every value's needs and checks; a set takes its first images from the training part."""
+    _refuse_idle_optimisers(context)
     for key, value in values_in(context.method):
         at = At(context.resolved, key)
         for need in sorted(value.needs - context.method.matching.offers, key=lambda need: need.value):
             _refuse_need(at, value, need, context.method.matching.kind)
         if isinstance(value, MethodValue):
             value.check(at, context)
-    _refuse_idle_optimisers(context)
     left = context.dataset.train_images_a_class
     if left is not None and context.ipc > left:
         problem = f"{context.ipc} images a class are more than the training part has"

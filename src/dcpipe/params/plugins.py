@@ -23,7 +23,7 @@ def load(group: str = GROUP) -> tuple[str, ...]:
         package = entry.dist.name if entry.dist else "an installed package"
         try:
             stated = getattr(entry.load(), "AXES_FORMAT", FORMAT)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             remedy = f"repair or uninstall {package}"
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             where = f"{package}: {entry.value}"

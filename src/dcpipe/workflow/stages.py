@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dcpipe.errors import UserError
-from dcpipe.params import plugins
+from dcpipe.params.axis import load_values
 from dcpipe.params.values import Values
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class Registry(Mapping[str, Stage]):
             package = Path(__file__).parents[1]
             for path in sorted(package.rglob("*_plan.py")):
                 import_module(".".join((package.name, *path.relative_to(package).with_suffix("").parts)))
-            plugins.load()
+            load_values()  # ours before those of other packages, which are then named if they clash
             self._ordered = {name: self._registered[name] for name in self._order()}
         return self._ordered
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class AllCoordinates(CoordinatesConfig):
     """Every parameter of the student counts."""
 
+    implementation = ()  # what needs no restriction imports that
+
     kind: Literal["all"]
 
     def build(self) -> "Restriction":

@@ -106,6 +106,8 @@ class Whole(SelectionConfig):
 class Coreset(MatchingConfig):
     """No matching: real images."""
 
+    implementation = ()  # the selection's
+
     kind: Literal["none"]
     selection: SelectionConfig
     step_size: PositiveFloat = Field(description="what evaluation trains with when it asks for the set's own")

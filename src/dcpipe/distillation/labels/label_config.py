@@ -219,6 +219,7 @@ class NamedCheckpoint(TeacherConfig):
 class TeacherLabels(LabelsConfig):
     """What an expert says of the images as they are in an iteration; not differentiated (TESLA, arXiv:2211.10586)."""
 
+    implementation = ()  # the teacher's
     needs = frozenset({Need.EXPERTS, Need.STUDENTS})
 
     kind: Literal["teacher"]
