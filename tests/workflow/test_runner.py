@@ -20,7 +20,7 @@ from dcpipe import cli
 from dcpipe.commands import status
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
-from dcpipe.params import outside, resolve
+from dcpipe.params import experiment_file, resolve
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute
@@ -245,15 +245,12 @@ def _write(to: Path, text: str) -> str:
 def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path, tmp_path: Path) -> None:
     experiments = resolve.available(tiny, "experiments")
     compiled = dvc_yaml.texts(Graph(tiny), experiments)
-    name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
-    graph = Graph(tiny, extra)
-    states = _states(list(Runner(graph).run(name)))
+    file = experiment_file.load(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
+    graph = Graph(tiny, file.extra)
+    states = _states(list(Runner(graph).run(file.name)))
     assert {"metrics_mine", "report_mine", "distill_tiny_mtt-hot_ipc1_set0"} <= states["made"]
-    assert {graph.job("metrics", experiment="mine").command.split(" --log")[0]} == {"dcpipe run mine.yaml"}
-    page = (tiny / "results/mine/report.html").read_text()
-    assert "dcpipe run mine.yaml" in page
-    assert "dcpipe distill tiny mtt-hot" not in page
-    assert dvc_yaml.texts(Graph(tiny), experiments) == compiled, "no engine sees it"
+    assert "dcpipe distill tiny mtt-hot" in (tiny / "results/mine/report.html").read_text()
+    assert dvc_yaml.texts(Graph(tiny), experiments) == compiled, "nothing is written before it is asked for"
     found = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert not any(str(tmp_path).encode() in content for content in found.values())
     for method, text in (
@@ -270,28 +267,28 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
 
 @pytest.mark.parametrize("to", ["b/mine.yaml", "a/renamed.yaml"])
 def test_copying_or_renaming_an_experiment_makes_nothing_stale(to: str, tiny: Path, tmp_path: Path) -> None:
-    name, extra = outside.find(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
-    assert name == "of-mine"
-    list(Runner(Graph(tiny, extra), ("distill", "evaluate", "metrics")).run(name))
-    assert outside.find(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))[0] == name
-    name, extra = outside.find(tiny, str(tmp_path / to))
-    assert {one.state for one in status.of(Graph(tiny, extra), name)} == {"done"}
+    file = experiment_file.load(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
+    assert file.name == "of-mine"
+    list(Runner(Graph(tiny, file.extra), ("distill", "evaluate", "metrics")).run(file.name))
+    file = experiment_file.load(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))
+    assert file.name == "of-mine"
+    assert {one.state for one in status.of(Graph(tiny, file.extra), file.name)} == {"done"}
 
 
 def test_a_definition_that_is_in_params_too_is_one_if_it_is_equal(tiny: Path, tmp_path: Path) -> None:
     path = _write(tmp_path / "mine.yaml", ELSEWHERE)
-    name, extra = outside.find(tiny, path)
-    before = {job.name: job.params for job in Graph(tiny, extra).jobs(name)}
+    file = experiment_file.load(tiny, path)
+    before = {job.name: job.params for job in Graph(tiny, file.extra).jobs(file.name)}
     hot = "base: mtt\ndescription: A test.\nlabel: Hot\nouter: {images: {optimiser: {momentum: 0.75}}}\n"
     _write(tiny / "params/methods/mtt-hot.yaml", f"format: 1\n{hot}")
-    name, extra = outside.find(tiny, path)
-    assert set(extra["methods"]) == {"mtt-hotter"}
-    assert {job.name: job.params for job in Graph(tiny, extra).jobs(name)} == before
+    file = experiment_file.load(tiny, path)
+    assert set(file.extra["methods"]) == {"mtt-hotter"}
+    assert {job.name: job.params for job in Graph(tiny, file.extra).jobs(file.name)} == before
     _write(tiny / "params/methods/mtt-hot.yaml", hot.replace("0.75", "0.5"))
     with pytest.raises(
         UserError, match=r"mine\.yaml: presets\.mtt-hot: mtt-hot has another definition in params/methods/mtt"
     ):
-        outside.find(tiny, path)
+        experiment_file.load(tiny, path)
 
 
 REFUSED = {
@@ -326,8 +323,8 @@ REFUSED = {
 
 
 def _plan(path: str) -> None:
-    name, extra = outside.find(REPOSITORY, path)
-    Graph(REPOSITORY, extra).jobs(name)
+    file = experiment_file.load(REPOSITORY, path)
+    Graph(REPOSITORY, file.extra).jobs(file.name)
 
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)
@@ -339,8 +336,9 @@ def test_an_experiment_from_elsewhere_is_refused_with_file_and_key(name: str, te
 
 
 def test_a_path_into_the_params_is_the_name_and_a_name_is_itself() -> None:
-    assert outside.find(REPOSITORY, str(REPOSITORY / "params/experiments/tiny.yaml")) == ("tiny", {})
-    assert outside.find(REPOSITORY, "digits") == ("digits", {})
+    by_path = experiment_file.load(REPOSITORY, str(REPOSITORY / "params/experiments/tiny.yaml"))
+    assert by_path == experiment_file.load(REPOSITORY, "tiny")
+    assert (by_path.name, by_path.definitions) == ("tiny", ())
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="only Linux measures anew")

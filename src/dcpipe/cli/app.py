@@ -31,8 +31,9 @@ def _names(section: str) -> Callable[[str], list[str]]:
     """For a shell that completes a word: the files of a section of params that begin with it."""
 
     def complete(incomplete: str) -> list[str]:
-        files = sorted((ROOT / "params" / section).glob("*.yaml"))
-        return [file.stem for file in files if file.stem.startswith(incomplete)]
+        from dcpipe.params import resolve
+
+        return [name for name in resolve.available(ROOT, section) if name.startswith(incomplete)]
 
     return complete
 
@@ -48,7 +49,6 @@ Network = Annotated[str, typer.Option("--network", help="A network's name, or na
 Shard = Annotated[int, typer.Option("--shard", min=0, help="Which shard.")]
 Ipc = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
 Set = Annotated[int, typer.Option("--set", min=0, help="Which synthetic set of this kind.")]
-Experiment = Annotated[str, typer.Argument(help="A file of params/experiments.", autocompletion=_names("experiments"))]
 AnyExperiment = Annotated[
     str,
     typer.Argument(
@@ -57,6 +57,27 @@ AnyExperiment = Annotated[
     ),
 ]
 
+
+def _name_of(context: typer.Context, experiment: str | None) -> str | None:
+    return experiment if experiment is None or context.resilient_parsing else graph_of(experiment, write=True)[1]
+
+
+NamedExperiment = Annotated[
+    str,
+    typer.Argument(
+        help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.",
+        autocompletion=_names("experiments"),
+        callback=_name_of,
+    ),
+]
+OptionalExperiment = Annotated[
+    str | None,
+    typer.Argument(
+        help="The same; without it, the default experiment, and those that were exported before.",
+        autocompletion=_names("experiments"),
+        callback=_name_of,
+    ),
+]
 _debug = False
 
 
@@ -78,13 +99,21 @@ def _common(
     environment.refuse_torch()
 
 
-def graph_of(experiment: str) -> "tuple[Graph, str]":
-    """The graph of an experiment, of params/experiments or of another file, and the experiment's name."""
-    from dcpipe.params import outside
+def graph_of(experiment: str, *, write: bool = False) -> "tuple[Graph, str]":
+    """The graph of an experiment, of params/experiments or of another file, and the experiment's name.
+
+    With `write`, what such a file brings along is checked and then written into params/.
+    """
+    from dcpipe.params import experiment_file
     from dcpipe.workflow.graph import Graph
 
-    name, extra = outside.find(ROOT, experiment)
-    return Graph(ROOT, extra), name
+    file = experiment_file.load(ROOT, experiment)
+    graph = Graph(ROOT, file.extra)
+    if write and file.definitions:
+        graph.jobs(file.name)
+        say_written(file.write_definitions())
+        graph = Graph(ROOT)
+    return graph, file.name
 
 
 def debugging() -> bool:
@@ -154,6 +183,12 @@ def say(message: str) -> None:
     log = logging.getLogger("dcpipe")
     if any(isinstance(handler, logging.FileHandler) for handler in log.handlers):
         log.error(message)
+
+
+def say_written(paths: list[str]) -> None:
+    """What was written into params/, in one line; nothing if nothing was."""
+    if paths:
+        say(f"wrote {', '.join(paths)}")
 
 
 def say_lines(lines: Iterable[str]) -> None:

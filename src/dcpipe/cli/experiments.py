@@ -42,7 +42,7 @@ def run(
     Example: dcpipe run digits --budget 30
     """
     log_to(log)
-    graph, name = graph_of(experiment)
+    graph, name = graph_of(experiment, write=True)
     sys.exit(_run(graph, name, stages, budget, log))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcpipe.cli.app import ROOT, AnyExperiment, Experiment, app, graph_of, say_lines
+from dcpipe.cli.app import ROOT, AnyExperiment, NamedExperiment, app, graph_of, say_lines
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Questions"
@@ -25,7 +25,7 @@ app.add_typer(params_app, name="params", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)
-def show(experiment: Experiment = DEFAULT_EXPERIMENT) -> None:
+def show(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     """Print an experiment's table from the artifacts that are there.
 
     Example: dcpipe show digits

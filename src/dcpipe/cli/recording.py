@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcpipe.cli.app import ROOT, Experiment, app, say
+from dcpipe.cli.app import ROOT, NamedExperiment, OptionalExperiment, app, say
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Snakemake and DVC"
@@ -15,7 +15,7 @@ app.add_typer(graph_app, name="graph", rich_help_panel=PANEL)
 
 @app.command(rich_help_panel=PANEL)
 def record(
-    experiment: Experiment = DEFAULT_EXPERIMENT,
+    experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     after_run: Annotated[bool, typer.Option("--after-run", hidden=True)] = False,
 ) -> None:
     """Record a complete run in DVC; refuses if it cannot confirm that every artifact is right.
@@ -37,7 +37,7 @@ def record(
 
 @app.command(rich_help_panel=PANEL)
 def adopt(
-    experiment: Experiment = DEFAULT_EXPERIMENT,
+    experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     finished: Annotated[
         bool,
         typer.Option("--finished", help="Of an incomplete experiment: only finished jobs; every byte is compared."),
@@ -59,7 +59,7 @@ def adopt(
 
 @app.command(rich_help_panel=PANEL)
 def verify(
-    experiment: Experiment = DEFAULT_EXPERIMENT,
+    experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     rebuild: Annotated[str | None, typer.Option("--rebuild", help="Make this artifact again and compare.")] = None,
     reference: Annotated[
         Path | None, typer.Option("--reference", help="Compare with this file, not with dvc.lock.")
@@ -98,7 +98,7 @@ def verify(
 
 @app.command("reference", rich_help_panel=PANEL)
 def reference_(
-    experiment: Experiment = DEFAULT_EXPERIMENT,
+    experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     to: Annotated[
         Path | None, typer.Option("--to", help="Write it there; default: benchmarks/results/NAME-digests.json.")
     ] = None,
@@ -130,12 +130,7 @@ def plots_page_() -> None:
 
 @graph_app.command("export")
 def graph_export(
-    experiment: Annotated[
-        str | None,
-        typer.Argument(
-            help="A file of params/experiments; default: the default experiment, and those exported before."
-        ),
-    ] = None,
+    experiment: OptionalExperiment = None,
 ) -> None:
     """Write an experiment's dvc.yaml (one stage a job), and code_identity.yaml.
 

@@ -9,11 +9,11 @@ import typer
 from dcpipe.cli.app import (
     ROOT,
     Dataset,
-    Experiment,
     Experts,
     Ipc,
     Log,
     Method,
+    NamedExperiment,
     Network,
     Protocol,
     Set,
@@ -135,7 +135,7 @@ def evaluate(
 
 
 @app.command(rich_help_panel=PANEL)
-def metrics(experiment: Experiment, log: Log = None) -> None:
+def metrics(experiment: NamedExperiment, log: Log = None) -> None:
     """Pool an experiment's scores into one file.
 
     Example: dcpipe metrics digits
@@ -160,7 +160,7 @@ def make(
 
 
 @app.command(rich_help_panel=PANEL)
-def report(experiment: Experiment, log: Log = None) -> None:
+def report(experiment: NamedExperiment, log: Log = None) -> None:
     """Make an experiment's page and summary.csv, and print the table.
 
     Example: dcpipe report digits

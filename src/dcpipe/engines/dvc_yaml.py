@@ -16,7 +16,7 @@ import yaml
 
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import RefusedError
-from dcpipe.params import resolve
+from dcpipe.params import resolve, shipped, shipped_copies
 from dcpipe.provenance.artifact import write_atomically
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -35,9 +35,11 @@ def file_of(experiment: str) -> str:
 
 
 def known(root: Path) -> list[str]:
-    """The default experiment, and every other one whose dvc.yaml is there."""
+    """The default experiment (in a project, if it was run), and every other one whose dvc.yaml is there."""
     there = {path.parent.name for path in root.glob("experiments/*/dvc.yaml")}
-    return [DEFAULT_EXPERIMENT, *sorted(there & set(resolve.available(root, "experiments")) - {DEFAULT_EXPERIMENT})]
+    has_default = (root / ROOT_FILE).is_file() or not shipped.is_project(root)
+    others = sorted(there & set(resolve.available(root, "experiments")) - {DEFAULT_EXPERIMENT})
+    return [DEFAULT_EXPERIMENT, *others] if has_default else others
 
 
 def texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
@@ -80,24 +82,24 @@ def export(root: Path, experiment: str | None = None) -> list[str]:
     changed.
     """
     every = experiment in {None, DEFAULT_EXPERIMENT}
-    graph, experiments = Graph(root), [experiment] if experiment and not every else known(root)
+    experiments = [experiment] if experiment else []
+    graph, experiments = Graph(root), list(dict.fromkeys([*experiments, *(known(root) if every else ())]))
     changed = stale(graph, experiments)
-    _write(root, changed)
-    locks = _add_neutral(graph, experiments)
+    written = _write(graph, experiments, changed)
     gone = _of_no_experiment(root) if every else []
     for path in gone:
         (root / path).unlink()
-    return [*changed, *locks, *gone]
+    return [*written, *gone]
 
 
 def export_untracked(graph: Graph, experiment: str) -> list[str]:
-    """Write the files under experiments/ that hold an experiment's jobs; returns the paths that changed.
+    """Write the dvc.yaml files that hold an experiment's jobs; returns the paths that changed.
 
-    The root's dvc.yaml is in git, and is written by `export` alone: when somebody asks for it.
+    In a source tree the root's dvc.yaml is in git, and is written by `export` alone: when somebody asks for it.
     """
-    changed = {path: text for path, text in stale(graph, [experiment]).items() if path != ROOT_FILE}
-    _write(graph.root, changed)
-    return [*changed, *_add_neutral(graph, [experiment])]
+    in_git = set() if shipped.is_project(graph.root) else {ROOT_FILE}
+    changed = {path: text for path, text in stale(graph, [experiment]).items() if path not in in_git}
+    return _write(graph, [experiment], changed)
 
 
 def bring_up_to_date(graph: Graph, experiment: str) -> None:
@@ -106,10 +108,9 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
     Raises: RefusedError if the root's dvc.yaml holds a job of the experiment, and differs from params and graph.
     """
     changed = stale(graph, [experiment])
-    if ROOT_FILE in changed:
+    if ROOT_FILE in changed and not shipped.is_project(graph.root):
         raise _not_current([ROOT_FILE])
-    _write(graph.root, changed)
-    _add_neutral(graph, [experiment])
+    _write(graph, [experiment], changed)
 
 
 def check(root: Path) -> None:
@@ -133,9 +134,16 @@ def _not_current(paths: list[str]) -> RefusedError:
     return RefusedError("differs from params and graph", where=", ".join(paths), remedy=remedy)
 
 
-def _write(root: Path, changed: Mapping[str, str]) -> None:
+def _write(graph: Graph, experiments: Iterable[str], changed: Mapping[str, str]) -> list[str]:
+    """Write these files, and what they need: DVC reads every value at its place below the root.
+
+    Returns the paths that changed.
+    """
     for path, text in changed.items():
-        write_atomically(root / path, text.encode())
+        write_atomically(graph.root / path, text.encode())
+    jobs = [job for name in experiments for job in graph.jobs(name)]
+    copies = shipped_copies.write(graph.root, {file for job in jobs for file in (*job.params, *job.neutral)})
+    return [*changed, *copies, *_add_neutral(graph, experiments)]
 
 
 def _of_no_experiment(root: Path) -> list[str]:

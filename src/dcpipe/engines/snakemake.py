@@ -9,6 +9,8 @@ from pathlib import Path
 
 from dcpipe.engines import dvc_private, dvc_yaml, snakemake_private
 from dcpipe.errors import UserError
+from dcpipe.params import experiment_file
+from dcpipe.params.experiment_file import ExperimentFile
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -29,10 +31,11 @@ class Flow:
     """
 
     def __init__(self, config: Mapping[str, object], root: Path, *, whole: bool = True) -> None:
-        self.experiment = str(config.get("experiment", DEFAULT_EXPERIMENT))
+        file = self._experiment_file(root, str(config.get("experiment", DEFAULT_EXPERIMENT)), whole=whole)
+        self.experiment = file.name
         unknown = sorted(set(config) - {"experiment"})
         if unknown:
-            remedy = "params are read from params/; the only key is experiment"
+            remedy = "the only key is experiment: a name, or the path of an experiment's YAML file"
             raise UserError(f"unknown key {unknown[0]}", where="--config", remedy=remedy)
         self.root = root
         changed = code_identity.refresh(root) if whole else []
@@ -40,8 +43,20 @@ class Flow:
             names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
             sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
         self._values: dict[str, tuple[str, ...]] = {}
-        self._graph = Graph(root)
+        self._graph = Graph(root, file.extra)
         self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)} if whole else None
+        written = file.write_definitions() if whole else []
+        if written:
+            sys.stderr.write(f"dcpipe: wrote {', '.join(written)}\n")
+            self._graph = Graph(root)
+            self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)}
+
+    @staticmethod
+    def _experiment_file(root: Path, text: str, *, whole: bool) -> ExperimentFile:
+        """The experiment that is asked for; processes of single jobs find it written already."""
+        if whole:
+            return experiment_file.load(root, text)
+        return ExperimentFile(root, experiment_file.name_of(text))
 
     @property
     def stages(self) -> list[Stage]:

@@ -10,27 +10,34 @@ A params file holds every knob of its section. It may have some keys of its own 
       image: "MTT, table 6"
     format: 1                 of which format the file is; 1 where it does not say
     name: tiny                of an experiment: its name, by default the file's
+    replaces: shipped         in a project: this file stands for the shipped one of its name, and says something else
+
+An experiment's file may bring along definitions of other sections (`experiment_file`); they are no keys of its own.
+In a project names are looked up in its params/, then in those that came with the package. A project's file with
+`base:` and its own name is a variant of the shipped one.
 
 A mapping that names a `kind` replaces the whole section; any other changes only the keys it names.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from dcpipe.errors import UserError
-from dcpipe.params import formats
+from dcpipe.params import formats, shipped
 from dcpipe.params.strict_yaml import Tree, Value, read
 from dcpipe.params.trees import flatten, nested, replaced_sections
 
-OWN_KEYS = ("base", "overrides", "sources", "format", "name")
+OWN_KEYS = ("base", "overrides", "sources", "format", "name", "replaces")
 FORMAT = 1  # of params files
+SHIPPED_FOLDER = "params/shipped"  # of the shipped files that a project varies under their own name
 DEFAULT = "default"  # the origin of what no file states
 SECTIONS = ("datasets", "experts", "methods", "evaluations", "experiments")
+BROUGHT = {"presets": "methods", "datasets": "datasets", "experts": "experts", "evaluations": "evaluations"}  # sections
 OVERRIDABLE = {"experts": False, "methods": True, "evaluations": True}  # and whether also for some ipc
 
 
@@ -93,7 +100,7 @@ class Resolved:
 @dataclass(frozen=True, slots=True)
 class Supplied:
     """What stands for a params file without being one: the place that errors name, its values, and the command that
-    brings it along."""
+    brings it along, if it is never written into params/."""
 
     place: str
     tree: Tree
@@ -111,8 +118,25 @@ def section_file(section: str, name: str) -> str:
 
 
 def available(root: Path, section: str) -> list[str]:
-    """The names that a section has files for."""
-    return sorted(path.stem for path in (root / "params" / section).glob("*.yaml"))
+    """The names that a section has files for, in a project also the shipped ones."""
+    folders = (root, shipped.params_of(root))
+    return sorted({path.stem for at in folders if at for path in (at / "params" / section).glob("*.yaml")})
+
+
+def file_path(root: Path, section: str, name: str) -> Path:
+    """The file that a name is read from: the project's, or else the shipped one; it need not exist."""
+    file = section_file(section, name)
+    place = shipped.params_of(root)
+    if place and (place / file).is_file() and (not (root / file).is_file() or shipped.is_copy(root, file)):
+        return place / file
+    return root / file
+
+
+def shipped_tree(root: Path, section: str, name: str) -> Tree | None:
+    """What the package says of a name, where `root` is a project and the name is shipped."""
+    place = shipped.params_of(root)
+    path = place / section_file(section, name) if place else None
+    return read(path) if path and path.is_file() else None
 
 
 def resolve(
@@ -136,20 +160,33 @@ def resolve(
 def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tuple[str, ...]:
     """A file's name and those of the files it is a variant of, the most general first."""
     names: list[str] = [name]
-    while isinstance(base := _load(_Files(root, extra), section, names[0]).tree.get("base"), str):
-        if base in names:
+    files = _Files(root, extra)
+    while isinstance(base := _load(files, section, names[0]).tree.get("base"), str):
+        files, same = files.of_base(names[0], base), base == names[0]
+        if base in names and not (same and files.folder == SHIPPED_FOLDER):
             raise UserError(f"base: {base} leads back to this file", where=section_file(section, name))
-        names.insert(0, base)
+        names = names if same else [base, *names]
     return tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Where params are looked up: files below a root, what is given beside them, and which keys they may leave out."""
+    """Where params are looked up: files below a root, what is given beside them, and which keys they may leave out.
+
+    `folder` begins the identity of their values.
+    """
 
     root: Path
     extra: Extra
     later: frozenset[str] = frozenset()
+    folder: str = "params"
+
+    def of_base(self, name: str, base: str) -> "_Files":
+        """Where the base of a file is looked up: a project's file that varies its own name has the shipped one."""
+        place = shipped.params_of(self.root)
+        if base != name or place is None or self.folder == SHIPPED_FOLDER:
+            return self
+        return replace(self, root=place, extra=NO_EXTRA, folder=SHIPPED_FOLDER)
 
     def names(self, section: str) -> list[str]:
         return sorted({*available(self.root, section), *self.extra.get(section, ())})
@@ -158,19 +195,35 @@ class _Files:
 def _load(files: _Files, section: str, name: str) -> Supplied:
     if name in files.extra.get(section, ()):
         return files.extra[section][name]
-    file = section_file(section, name)
-    if not (files.root / file).is_file():
+    file, path = section_file(section, name), file_path(files.root, section, name)
+    if not path.is_file():
         names = files.names(section)
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
         if not names:
-            hint = "there are none: call dcpipe from the folder that holds params/"
+            hint = "there are none: call dcpipe from a project; `dcpipe init FOLDER` makes one"
         raise UserError(f"there is no {section} file named {name!r}", where=file, remedy=hint)
-    tree = read(files.root / file)
+    tree = read(path)
+    _refuse_silent_replacement(files.root, section, name, tree)
+    if section == "experiments":
+        tree = {key: value for key, value in tree.items() if key not in BROUGHT}
     if section == "experiments" and tree.get("name", name) != name:
         remedy = f"write name: {name}, or name the file after the experiment"
         raise UserError(f"name: {tree['name']} is not the file's", where=file, remedy=remedy)
     return Supplied(file, tree)
+
+
+def _refuse_silent_replacement(root: Path, section: str, name: str, tree: Tree) -> None:
+    """Raises: UserError if a project's file and the shipped one of its name differ, and not on purpose."""
+    place, file = shipped_tree(root, section, name), section_file(section, name)
+    on_purpose = tree.get("base") == name or tree.get("replaces") == "shipped"
+    if place is None or on_purpose or place == tree:
+        if tree.get("replaces") not in {None, "shipped"} or ("replaces" in tree and place is None):
+            remedy = "write `replaces: shipped`, in a project's file whose name is shipped, or remove the line"
+            raise UserError(f"replaces: {tree['replaces']!r} is not possible here", where=file, remedy=remedy)
+        return
+    remedy = f"write `base: {name}` to vary it, or `replaces: shipped` to stand for it, or choose another name"
+    raise UserError(f"{name} is also shipped, with other values", where=file, remedy=remedy)
 
 
 def _resolve(files: _Files, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
@@ -179,7 +232,7 @@ def _resolve(files: _Files, section: str, name: str, context: Sequence[str], see
     formats.checked(tree.get("format", FORMAT), newest=FORMAT, where=file)
     if "name" in tree and section != "experiments":
         raise UserError("unknown key name", where=file, remedy="only experiments have one: remove it")
-    if name in seen:
+    if f"{files.folder}/{name}" in seen:
         raise UserError(f"base: {name} leads back to itself", where=file, remedy="break the circle")
     leaves: dict[str, Leaf] = {}
     bases: tuple[Leaf, ...] = ()
@@ -188,8 +241,8 @@ def _resolve(files: _Files, section: str, name: str, context: Sequence[str], see
     if base is not None:
         if not isinstance(base, str):
             raise UserError("base must be the name of a file", where=file)
-        below = _resolve(files, section, base, context, (*seen, name))
-        link = Leaf(base, _origin(section, name, "base", file), None)
+        below = _resolve(files.of_base(name, base), section, base, context, (*seen, f"{files.folder}/{name}"))
+        link = Leaf(base, _origin(files, section, name, "base", file), None)
         leaves, bases = dict(below.leaves), (link, *below.bases)
         base_files = below.files
     sources = _sources(tree, file)
@@ -200,7 +253,7 @@ def _resolve(files: _Files, section: str, name: str, context: Sequence[str], see
         leaves,
         later=files.later,
         file=file,
-        origin=partial(_origin, section, name, file=file),
+        origin=partial(_origin, files, section, name, file=file),
         sources=sources,
     )
     put(own, prefix="", only_known=base is not None)
@@ -257,8 +310,8 @@ def at(place: str, key: str) -> str:
     return f"{place}.{key}" if ": " in place else f"{place}: {key}"
 
 
-def _origin(section: str, name: str, key: str, file: str) -> Origin:
-    return Origin(section_file(section, name), key, at(file, key))
+def _origin(files: _Files, section: str, name: str, key: str, file: str) -> Origin:
+    return Origin(section_file(section, name).replace("params", files.folder, 1), key, at(file, key))
 
 
 def _overlay(

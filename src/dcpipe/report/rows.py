@@ -132,7 +132,7 @@ def variant(root: Path, row: Row) -> str:
     """
     family = [name for name in resolve.available(root, "datasets") if _is_of(root, name, row.dataset)]
     for method in reversed(resolve.lineage(root, "methods", row.method)):
-        overrides = read(root / resolve.section_file("methods", method)).get("overrides") or {}
+        overrides = read(resolve.file_path(root, "methods", method)).get("overrides") or {}
         own = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
         for chosen in (
             [name for name, values in own.items() if isinstance(values, dict) and f"ipc{row.ipc}" in values],
@@ -145,7 +145,7 @@ def variant(root: Path, row: Row) -> str:
 
 def _is_of(root: Path, name: str, dataset: str) -> bool:
     lineage = resolve.lineage(root, "datasets", name)
-    whole = read(root / resolve.section_file("datasets", name)).get("split") is None  # a part of it is another dataset
+    whole = read(resolve.file_path(root, "datasets", name)).get("split") is None  # a part of it is another dataset
     return name == dataset or (dataset in lineage and whole)
 
 

@@ -23,7 +23,8 @@ from dcpipe.workflow.stages import STAGES, Stage, match
 class Graph:
     """Jobs from params files. One instance reads each file once; make a new one to see an edit.
 
-    `extra` is what `dcpipe run FILE` brings along: no engine sees its jobs.
+    `extra` is what stands for files of params/: what an experiment's file brings along, before that is written there,
+    and the rows of papers, which never are.
     """
 
     root: Path = field(default_factory=Path)
@@ -120,7 +121,7 @@ class Graph:
         command = stage.command_of(wildcards)
         for wildcard in stage.wildcards:
             supplied = self.extra.get(wildcard.section, {}).get(wildcards[wildcard.name])
-            if supplied:  # no stage finds it by its name alone
+            if supplied and supplied.command:  # no stage finds it by its name alone
                 command = supplied.command
         return command
 

@@ -1,0 +1,148 @@
+"""An experiment in one YAML file, wherever it lies, with the definitions that it brings along.
+
+    title: Longer segments
+    description: Does matching three epochs help?
+    presets:                       name -> what would be params/methods/<name>.yaml
+      mtt-long:
+        base: mtt
+        description: MTT with longer segments.
+        label: MTT, 3 epochs
+        matching: {segment: {span_epochs: 3}}
+    runs:
+      - {datasets: [digits], methods: [mtt, mtt-long], ipc: [1], sets: 3, evaluations: [digits], networks: [native]}
+
+`datasets`, `experts` and `evaluations` bring along files of those sections in the same way.
+
+The experiment's name is what the file says as `name:`, or else the file's own. Values count as those of
+params/<section>/<name>.yaml: copying, renaming or moving the file, under params/experiments/ too, changes no job, nor
+does moving a preset from it into params/methods/. Before the first job everything it brings along is written into
+params/ (see `definitions`), so that both engines and every command find it by name. Two definitions of one name that
+differ are refused; equal ones are one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcpipe.errors import UserError
+from dcpipe.params import definitions, resolve, shipped
+from dcpipe.params.definitions import Definition
+from dcpipe.params.resolve import BROUGHT, Extra, Supplied
+from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.workflow.stages import NAME
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentFile:
+    """The experiment that a text means: its name, and the definitions that its file brings along; none for a name."""
+
+    root: Path
+    name: str
+    definitions: tuple[Definition, ...] = ()
+
+    @property
+    def extra(self) -> Extra:
+        """The definitions, to plan with before anything is written."""
+        extra: dict[str, dict[str, Supplied]] = {}
+        for one in self.definitions:
+            if not _is_in_params(self.root, one):
+                extra.setdefault(one.section, {})[one.name] = Supplied(one.place, one.tree)
+        return extra
+
+    def write_definitions(self) -> list[str]:
+        """Write the definitions into params/; returns the paths that changed."""
+        return definitions.write(self.root, self.definitions) if self.definitions else []
+
+
+def load(root: Path, text: str) -> ExperimentFile:
+    """The experiment that a text means: a path if it ends in .yaml, else a name in params/experiments.
+
+    Writes nothing. Raises: UserError if there is no such file, it is no experiment, or params/, or another file that
+    was run before, defines one of its names otherwise.
+    """
+    path = Path(text).expanduser()
+    if path.suffix not in {".yaml", ".yml"}:
+        path = root / resolve.section_file("experiments", text)
+        if not path.is_file() or BROUGHT.keys().isdisjoint(read(path)):
+            return ExperimentFile(root, text)
+        text = resolve.section_file("experiments", text)
+    shipped.require_project(root)
+    inside = path.resolve().parent == (root / "params" / "experiments").resolve()
+    if inside and BROUGHT.keys().isdisjoint(read(path)):
+        return ExperimentFile(root, path.stem)
+    name, found = _definitions_of(root, path, text)
+    if inside:
+        found = [one for one in found if one.section != "experiments"]
+    return ExperimentFile(root, name, tuple(one for one in found if not _is_shipped(root, one)))
+
+
+def name_of(text: str) -> str:
+    """The name of the experiment that a text means, without a look at what its file brings along. Raises: UserError."""
+    path = Path(text).expanduser()
+    if path.suffix not in {".yaml", ".yml"}:
+        return text
+    return str(read(path).get("name", path.stem))
+
+
+def _is_shipped(root: Path, one: Definition) -> bool:
+    """Whether the shipped params say the same.
+
+    Raises: UserError if the name is none, or if they, params/ or another file that was run before say something else.
+    """
+    if not re.fullmatch(NAME, one.name):
+        problem = f"{one.name!r} is no name: write small letters and digits, with single hyphens between them"
+        raise UserError(problem, where=one.place, remedy="choose another name")
+    tree = resolve.shipped_tree(root, one.section, one.name)
+    key = definitions.difference(one.tree, tree) if tree is not None else None
+    other = f"{one.name} has another definition in the shipped params ({key} differs)" if key else None
+    conflict = other or definitions.conflict(root, one, lambda source: _said_by(root, source, one))
+    if conflict:
+        raise UserError(conflict, where=one.place, remedy="choose another name, or make both definitions equal")
+    return tree is not None
+
+
+def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Definition]]:
+    """The name of a file's experiment, and every definition in the file."""
+    tree = read(path)
+    if "runs" not in tree and tree.get("base") not in resolve.available(root, "experiments"):
+        remedy = "write runs, and put a method's values under presets: NAME:"
+        raise UserError("is no experiment: it has no runs", where=text, remedy=remedy)
+    source, brought = _source(root, path), list[Definition]()
+    for key, section in BROUGHT.items():
+        for word, values in _brought(key, tree.pop(key, {}), text).items():
+            brought.append(Definition(section, word, values, source, f"{text}: {key}.{word}"))
+    name = tree.pop("name", path.stem)
+    if not isinstance(name, str):
+        raise UserError(f"{name!r} is no name", where=f"{text}: name", remedy="write a word")
+    return name, [*brought, Definition("experiments", name, tree, source, text)]
+
+
+def _source(root: Path, path: Path) -> str:
+    """How the index names a file: relative to the project if it lies in it."""
+    place = path.resolve()
+    return str(place.relative_to(root.resolve()) if place.is_relative_to(root.resolve()) else place)
+
+
+def _said_by(root: Path, source: str, one: Definition) -> Tree | None:
+    """What a file that was run before says of a name now; None if it is gone, unreadable, or says nothing of it."""
+    try:
+        _, others = _definitions_of(root, root / source, source)
+    except UserError:
+        return None
+    return next((other.tree for other in others if (other.section, other.name) == (one.section, one.name)), None)
+
+
+def _is_in_params(root: Path, one: Definition) -> bool:
+    return (root / one.file).is_file() and definitions.difference(one.tree, read(root / one.file)) is None
+
+
+def _brought(key: str, files: Value, where: str) -> Mapping[str, Tree]:
+    """The definitions that the mapping below a key holds, by their names."""
+    brought: dict[str, Tree] = {}
+    for name, values in files.items() if isinstance(files, dict) else [("", files)]:
+        if not isinstance(values, dict):
+            place = f"{key}.{name}" if name else key
+            raise UserError(f"{place} must be a mapping", where=where, remedy="write NAME: and its values below it")
+        brought[name] = values
+    return brought
