@@ -3,7 +3,7 @@
 Each module adds its verbs to the one `app` when it is imported; nothing here loads torch before a verb runs.
 """
 
-from dcpipe.cli import experiments, history, questions, recording, releases, stage_verbs
+from dcpipe.cli import experiments, history, projects, questions, recording, releases, stage_verbs
 from dcpipe.cli.app import app, main
 
-__all__ = ["app", "experiments", "history", "main", "questions", "recording", "releases", "stage_verbs"]
+__all__ = ["app", "experiments", "history", "main", "projects", "questions", "recording", "releases", "stage_verbs"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dcpipe.engines.tested_version import Engine
+from dcpipe.workflow.stages import STAGES
 
 ENGINE = Engine("Snakemake", "snakemake", "9.27")
 
@@ -76,7 +77,7 @@ def planned(root: Path, experiment: str) -> list[Planned]:
                 has_metadata=persistence.has_metadata(job),
             )
             for job in dag.jobs
-            if job.rule.name != "all"
+            if job.rule.name in STAGES  # not `all`, nor the rules that a project adds
         ]
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 
 from dcpipe.errors import RefusedError, UserError
-from dcpipe.params import plugins
+from dcpipe.params import plugins, shipped
 from dcpipe.params.axis import is_config
 from dcpipe.params.strict_yaml import Tree, Value, read
 from dcpipe.provenance import equivalences
@@ -185,8 +185,12 @@ def key(module: str) -> str:
 
 
 def pins(root: Path) -> str:
-    """The versions that constraints.txt pins for the libraries that write bytes, as one text."""
+    """The versions that constraints.txt pins for the libraries that write bytes, as one text; a project without that
+    file has the shipped one's.
+    """
     path = root / "constraints.txt"
+    if shipped.is_project(root) and not path.is_file():
+        path = shipped.folder() / "constraints.txt"
     text = path.read_text() if path.is_file() else ""
     found = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, flags=re.MULTILINE))
     return ", ".join(f"{name} {found[name]}" for name in PINNED if name in found)
