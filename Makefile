@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN ?= $(VENV)/bin
 EXPERIMENT ?= digits
 SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
-DVC_FILE = $(if $(filter digits,$(EXPERIMENT)),dvc.yaml,experiments/$(EXPERIMENT)/dvc.yaml)
 
 .PHONY: help run test engines cluster share repro repro-only lint format clean setup
 
@@ -33,9 +32,7 @@ share: setup  ## The long test of sharing: push, pull and repro --pull by a fold
 repro: setup repro-only  ## Reproduce an experiment through DVC, serially and exactly.
 
 repro-only:
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe graph export $(EXPERIMENT)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc repro $(DVC_FILE)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe adopt $(EXPERIMENT)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dcpipe repro $(EXPERIMENT)
 
 lint: setup  ## Format check, lint, types, and the compiled graph.
 	$(BIN)/ruff check .

@@ -115,7 +115,7 @@ Case = tuple[str, str, Edit, int, str, Mapping[str, str]]
 CASES: list[Case] = [
     ("missing experiment", "plan nothing", nothing, 2, r"no experiments file named 'nothing'; there are: .*tiny", {}),
     ("missing file", "run /nowhere/mine.yaml", nothing, 2, r"/nowhere/mine.yaml: cannot be read \(No such file", {}),
-    ("not a repository", "plan tiny", lambda root: shutil.rmtree(root / "params"), 2, "that holds params/", {}),
+    ("not a repository", "plan tiny", lambda root: shutil.rmtree(root / "params"), 2, "dcpipe init FOLDER", {}),
     (
         "misspelt key",
         DISTILL,

@@ -95,7 +95,7 @@ def test_what_a_person_edited_in_params_is_not_written_over(root: Path, tmp_path
     assert _momentum(root) == 0.5
 
 
-def test_a_file_under_params_experiments_is_found_by_name_with_all_it_brings(root: Path) -> None:
+def test_a_file_under_params_experiments_is_found_by_its_name(root: Path) -> None:
     _write(root / "params/experiments/hot.yaml", FILE)
     file = experiment_file.load(root, "hot")
     assert (file.name, [one.name for one in file.definitions]) == ("hot", ["mtt-hot"])

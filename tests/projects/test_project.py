@@ -73,7 +73,9 @@ def project(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_project_records_a_file_in_both_engines(installed: Path, project: Path) -> None:
     lab = project / "lab"
     assert "Nothing to be done" in _run(installed, lab, "snakemake", "-n", "--config", "experiment=../hot.yaml")
-    assert "Data and pipelines are up to date." in _run(installed, lab, "dvc", "repro", "experiments/hot/dvc.yaml")
+    printed = _run(installed, lab, "dcpipe", "repro", "../hot.yaml")
+    assert "Data and pipelines are up to date." in printed
+    assert "adopted 6 jobs of hot: Snakemake has nothing to do" in printed
     locked = read(lab / "experiments/hot/dvc.lock")["stages"]
     (distilled,) = [stage for name, stage in locked.items() if name.startswith("distill")]
     assert {"params/methods/mtt-hot.yaml", "params/methods/mtt.yaml"} <= distilled["params"].keys()

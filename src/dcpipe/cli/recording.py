@@ -36,6 +36,21 @@ def record(
 
 
 @app.command(rich_help_panel=PANEL)
+def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
+    """Reproduce an experiment through DVC, one job after the other, and settle Snakemake's bookkeeping.
+
+    Example: dcpipe repro digits
+    """
+    from dcpipe.engines import dvc, dvc_yaml, guard
+    from dcpipe.provenance import code_identity
+
+    code_identity.refresh(ROOT)
+    dvc_yaml.export(ROOT, experiment)
+    dvc.reproduce(ROOT, experiment)
+    typer.echo(f"adopted {guard.adopt(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
+
+
+@app.command(rich_help_panel=PANEL)
 def adopt(
     experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     finished: Annotated[

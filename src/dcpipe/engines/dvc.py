@@ -30,6 +30,17 @@ def status(root: Path, experiment: str) -> str:
     return "" if "up to date" in text else text
 
 
+def reproduce(root: Path, experiment: str) -> None:
+    """`dvc repro` of an experiment; DVC writes to the terminal itself.
+
+    Raises: DcpipeError if a job failed, or DVC cannot be started.
+    """
+    file = dvc_yaml.file_of(experiment)
+    code = subprocess.run([sys.executable, "-m", "dvc", "repro", file], cwd=root, check=False).returncode
+    if code:
+        raise DcpipeError(f"dvc repro stopped with exit code {code}", where=file, remedy="see the lines above")
+
+
 def _last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1] if lines else "no message"
