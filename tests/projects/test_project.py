@@ -129,6 +129,19 @@ def test_a_folder_that_cannot_become_a_project_is_left_alone(
     assert [path.name for path in tmp_path.rglob("*")] == ["lab", there]
 
 
+def test_a_project_that_was_not_finished_is_begun_again(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    stand_in = tmp_path / "bin" / "git"
+    stand_in.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
+    stand_in.chmod(0o755)
+    search = f"PATH={tmp_path / 'bin'}:{BIN}:{os.environ['PATH']}"
+    failed = _run(installed, tmp_path, "env", search, "dcpipe", "init", "lab", ok=False)
+    assert "`git init --quiet` failed: no space left on device" in failed
+    assert not (tmp_path / "lab/dcpipe.yaml").exists()
+    assert "lab is a project" in _run(installed, tmp_path, "dcpipe", "init", "lab")
+    assert not (tmp_path / "lab/.dcpipe/unfinished").exists()
+
+
 def test_an_update_refreshes_the_profiles_alone(installed: Path, project: Path, tmp_path: Path) -> None:
     lab = Path(shutil.copytree(project / "lab", tmp_path / "lab", symlinks=True))
     (lab / "profiles/default/config.yaml").write_text("cores: 1\n")

@@ -59,7 +59,13 @@ AnyExperiment = Annotated[
 
 
 def _name_of(context: typer.Context, experiment: str | None) -> str | None:
-    return experiment if experiment is None or context.resilient_parsing else graph_of(experiment, write=True)[1]
+    """An experiment's name, also if its path is given; the definitions of its file are in params/ afterwards."""
+    from dcpipe.params import experiment_file
+
+    if experiment is None or context.resilient_parsing:
+        return experiment
+    file = experiment_file.load(ROOT, experiment)
+    return graph_of(experiment, write=True)[1] if file.definitions else file.name
 
 
 NamedExperiment = Annotated[

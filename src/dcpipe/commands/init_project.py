@@ -13,7 +13,8 @@ from dcpipe.provenance.artifact import write_atomically
 EXAMPLES = ("digits", "folder")
 PHOTOGRAPHS = "digit-photographs"  # the folder of the example, and the names of what describes it
 
-PROJECT = """# This folder is a dcpipe project. The file's only use is to say so; see https://pypi.org/project/dcpipe
+UNFINISHED = ".dcpipe/unfinished"  # there from the first file to the last: such a folder may be begun again
+PROJECT = """# This folder is a dcpipe project; the file's only use is to say so.
 format: 1
 """
 SNAKEFILE = """# The workflow comes with dcpipe; add rules of your own below.
@@ -74,15 +75,16 @@ runs:
 def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
     """Make a project that runs: params/, Snakefile, profiles/, git and DVC; says what to do next.
 
-    Raises: UserError for an unknown example, or a folder that holds other things; DcpipeError if git or DVC fails.
+    One that was killed, or failed, goes on. Raises: UserError for an unknown example, or a folder that holds other
+    things; DcpipeError if git or DVC fails.
     """
     if example not in EXAMPLES:
         raise UserError(f"there is no example {example!r}", where="--example", remedy=f"choose {' or '.join(EXAMPLES)}")
     _refuse_other_content(folder)
     folder.mkdir(parents=True, exist_ok=True)
     experiment = PHOTOGRAPHS if example == "folder" else "digits"
+    write_atomically(folder / UNFINISHED, b"")
     files = {
-        shipped.MARKER: PROJECT,
         "Snakefile": SNAKEFILE.format(experiment=experiment),
         ".gitignore": IGNORED,
         ".dvcignore": DVC_IGNORED,
@@ -95,9 +97,10 @@ def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
     if example == "folder":
         _write_photographs(folder)
     _start_versioning(folder)
+    write_atomically(folder / shipped.MARKER, PROJECT.encode())
+    (folder / UNFINISHED).unlink()
     enter = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    say(f"{folder} is a project. Next: `{enter}snakemake --cores all` runs {experiment}, from images to a report;")
-    say("`dcpipe new PHOTOGRAPHS` writes an experiment for a folder of your own images.")
+    say(f"{folder} is a project. Next: `{enter}snakemake --cores all` runs {experiment}, from images to a report")
 
 
 def update(folder: Path, say: Callable[[str], None]) -> None:
@@ -126,6 +129,8 @@ def _refuse_other_content(folder: Path) -> None:
     if shipped.is_project(folder):
         remedy = "run in it, or `dcpipe init --update` it to refresh its profiles"
         raise UserError("is a project already", where=str(folder), remedy=remedy)
+    if (folder / UNFINISHED).is_file():
+        return
     known = {".git", ".gitignore", "README.md", "LICENSE"}
     others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     if others:
@@ -168,7 +173,9 @@ def _call(folder: Path, *command: str, check: bool = True) -> subprocess.Complet
         raise DcpipeError(f"{command[0]} cannot be started", remedy="install git, then start again") from error
     if check and done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        name = " ".join(["dvc" if part == "-m" else part for part in command if part not in {sys.executable, "dvc"}])
-        remedy = "install the engines: `pip install 'dcpipe[engines]'`"
+        is_dvc = command[0] == sys.executable
+        name = " ".join(command[2:] if is_dvc else command)
+        engines = "install the engines: `pip install 'dcpipe[engines]'`"
+        remedy = engines if is_dvc and "No module" in last else "mend that, then start the same command again"
         raise DcpipeError(f"`{name}` failed: {last}", where=str(folder), remedy=remedy)
     return done
