@@ -48,12 +48,12 @@ def kinds() -> dict[str, Any]:
 
 def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, int, dict[str, Matching]]:
     """MTT at one image a class, its inner steps, and its matching by each hypergradient, with the same draws."""
-    job = Graph(root).job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
+    job = Graph(root).make_job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
     method, inputs = job.section("method", Method), job.inputs
     assert isinstance(method.matching, Trajectory)
     device.prepare(method.compute.threads)
-    whitened_by = artifact.checked(root / job.input("whitening")) if "whitening" in inputs else None
-    train = store.load(artifact.checked(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
+    whitened_by = artifact.verified_entries(root / job.input("whitening")) if "whitening" in inputs else None
+    train = store.load(artifact.verified_entries(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
     stream = Stream.root(method.seed, "benchmark", dataset)
     found: dict[str, Matching] = {}
     for name, kind in kinds.items():
@@ -68,7 +68,7 @@ def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, 
             state=State(root / "state/none"),
             name=job.name,
             network=job.section("network", str),
-            trajectories=tuple(artifact.checked(root / path) for path in inputs["trajectories"]),
+            trajectories=tuple(artifact.verified_entries(root / path) for path in inputs["trajectories"]),
         )
         found[name] = changed.matching.build(setting)
     return job, method.matching.inner_steps, found
@@ -114,7 +114,9 @@ def against(found: Sequence[torch.Tensor], exact: Sequence[torch.Tensor]) -> dic
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("dataset", choices=resolve.available(Path(__file__).parents[1], "datasets"), metavar="DATASET")
+    parser.add_argument(
+        "dataset", choices=resolve.available_names(Path(__file__).parents[1], "datasets"), metavar="DATASET"
+    )
     parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--root", type=Path, default=Path())
     given = parser.parse_args()

@@ -27,7 +27,7 @@ def measure(root: Path, dataset: str, methods: list[str], radius: float, draws: 
     matching = found["exact"]
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for method in methods:
-        made = Graph(root).job("distill", dataset=dataset, method=method, ipc=1, set=0)
+        made = Graph(root).make_job("distill", dataset=dataset, method=method, ipc=1, set=0)
         for iteration, synthetic in synthetic_set.load_snapshots(root / made.outputs["snapshots"]):
             seen: dict[str, list[float]] = {"loss": [], "norm": [], "sharpness": []}
             for draw in range(draws):
@@ -47,9 +47,11 @@ def measure(root: Path, dataset: str, methods: list[str], radius: float, draws: 
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("dataset", choices=resolve.available(Path(__file__).parents[1], "datasets"), metavar="DATASET")
     parser.add_argument(
-        "methods", nargs="+", choices=resolve.available(Path(__file__).parents[1], "methods"), metavar="METHOD"
+        "dataset", choices=resolve.available_names(Path(__file__).parents[1], "datasets"), metavar="DATASET"
+    )
+    parser.add_argument(
+        "methods", nargs="+", choices=resolve.available_names(Path(__file__).parents[1], "methods"), metavar="METHOD"
     )
     parser.add_argument("--radius", type=float, default=0.1)
     parser.add_argument("--draws", type=int, default=24)

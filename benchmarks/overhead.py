@@ -59,7 +59,7 @@ def digests(root: Path) -> dict[str, str]:
 def turn(place: Path, experiment: str, cores: tuple[int, int]) -> dict[str, object]:
     """Both sides at once: by hand on the first core, by Snakemake on the second."""
     by_hand, by_engine = clone(place / "hand"), clone(place / "engine")
-    jobs = [job.command for job in Graph(by_hand).jobs(experiment)]
+    jobs = [job.command for job in Graph(by_hand).experiment_jobs(experiment)]
     engine = [f"snakemake --cores 1 --quiet all --config experiment={experiment}"]
     with ThreadPoolExecutor() as pool:
         hand = pool.submit(timed, by_hand, cores[0], jobs)
@@ -77,7 +77,7 @@ def turn(place: Path, experiment: str, cores: tuple[int, int]) -> dict[str, obje
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("experiment", choices=resolve.available(ROOT, "experiments"), metavar="EXPERIMENT")
+    parser.add_argument("experiment", choices=resolve.available_names(ROOT, "experiments"), metavar="EXPERIMENT")
     parser.add_argument("--turns", type=int, choices=(1, 2), default=2)
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]

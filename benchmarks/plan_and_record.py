@@ -48,9 +48,9 @@ def clone(place: Path, sets: int) -> None:
 
 def pretend(root: Path) -> int:
     """Publish a stand-in for every artifact; returns the number of jobs."""
-    jobs = [job for job in Graph(root).jobs("wide") if not job.is_view]
+    jobs = [job for job in Graph(root).experiment_jobs("wide") if not job.is_view]
     for job in jobs:
-        with artifact.drafting(root / job.folder) as draft:
+        with artifact.draft_artifact(root / job.folder) as draft:
             for name, path in job.outputs.items():
                 if name == "card":
                     continue
@@ -60,7 +60,7 @@ def pretend(root: Path) -> int:
                     place = place / "zarr.json"
                 place.write_text(job.name)
             draft.publish(card.identity(job, root))
-    for path in (p for job in Graph(root).jobs("wide") if job.is_view for p in job.outputs.values()):
+    for path in (p for job in Graph(root).experiment_jobs("wide") if job.is_view for p in job.outputs.values()):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("a stand-in")
     return len(jobs)
@@ -96,7 +96,7 @@ def timed(root: Path, *command: str, path: str = "") -> Took:
 
 def take_away(root: Path) -> None:
     """Move every job's outputs to a stock, and put a `dcpipe` into `stock/bin` that copies them back, job by job."""
-    for job in Graph(root).jobs("wide"):
+    for job in Graph(root).experiment_jobs("wide"):
         for path in job.outputs.values():
             place = root / "stock" / job.name / path
             place.parent.mkdir(parents=True, exist_ok=True)

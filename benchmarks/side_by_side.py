@@ -23,7 +23,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.evaluation import protocol, side_by_side
 from dcpipe.evaluation.protocol import Trained
 from dcpipe.models.build import build
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def measure(
     """Both ways at one size."""
     dataset, network, ipc, evaluation, passes = one
     channels, side = SHAPES[dataset]
-    what = replace(Library(ROOT).evaluation(evaluation, dataset, ipc)[1], epochs=passes - 1)
+    what = replace(ParamsLibrary(ROOT).evaluation(evaluation, dataset, ipc)[1], epochs=passes - 1)
     model = build(network, channels=channels, image_size=side, classes=10)
     images = torch.randn(10 * ipc, channels, side, side, generator=Stream.root(0, "images").generator())
     labels = torch.arange(10).repeat_interleave(ipc)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 
@@ -30,9 +30,9 @@ def root(tmp_path: Path) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with every artifact of the tiny experiment. Read only: what changes it takes `tiny`."""
     root = repository.copy_params(tmp_path_factory.mktemp("made"))
-    for job in Graph(root).jobs("tiny"):
+    for job in Graph(root).experiment_jobs("tiny"):
         if not job.is_view:
-            execute(job, root)
+            execute_job(job, root)
     return root
 
 

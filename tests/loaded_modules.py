@@ -34,14 +34,14 @@ def loaded(root: Path, name: str) -> dict[str, list[str]]:
 
     Planning loads modules too, which the job runs only if one of their functions is called.
     """
-    from dcpipe.workflow.execution import execute
+    from dcpipe.workflow.execution import execute_job
     from dcpipe.workflow.graph import Graph
 
     stage, words = JOBS[name]
-    job = Graph(root).job(stage, **words)
+    job = Graph(root).make_job(stage, **words)
     planned, run = set(sys.modules), set[str]()
     sys.setprofile(lambda frame, _event, _what: run.add(frame.f_globals.get("__name__", "")))
-    execute(job, root, folder=root / "beside" / name)
+    execute_job(job, root, folder=root / "beside" / name)
     sys.setprofile(None)
     found = {"loaded": set(sys.modules), "run": run | (set(sys.modules) - planned)}
     return {key: sorted(name for name in names if name.split(".")[0] == "dcpipe") for key, names in found.items()}

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from dcpipe import cli
-from dcpipe.params.strict_yaml import read
-from dcpipe.workflow.execution import execute
+from dcpipe.params.strict_yaml import read_yaml
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -34,7 +34,7 @@ def copy_params(to: Path) -> Path:
 
 def set_params(root: Path, file: str, values: Mapping[str, object]) -> None:
     """Give dotted keys of a file of params/ other values; the mappings on the way must be there."""
-    tree = read(root / "params" / file)
+    tree = read_yaml(root / "params" / file)
     for key, value in values.items():
         *parents, last = key.split(".")
         node = tree
@@ -46,20 +46,20 @@ def set_params(root: Path, file: str, values: Mapping[str, object]) -> None:
 
 def make(root: Path, stage: str, **wildcards: str | int) -> Job:
     """Plan one job and run it."""
-    job = Graph(root).job(stage, **wildcards)
-    execute(job, root)
+    job = Graph(root).make_job(stage, **wildcards)
+    execute_job(job, root)
     return job
 
 
 def make_inputs(root: Path, stage: str, **wildcards: str | int) -> Job:
     """Run everything below a job, but not the job."""
     graph = Graph(root)
-    job = graph.job(stage, **wildcards)
+    job = graph.make_job(stage, **wildcards)
     for path in (path for paths in job.inputs.values() for path in paths):
-        maker = graph.maker(path)
+        maker = graph.job_that_makes(path)
         make_inputs(root, maker.stage, **maker.wildcards)
         if not (root / maker.folder / "card.json").exists():
-            execute(maker, root)
+            execute_job(maker, root)
     return job
 
 

@@ -13,7 +13,7 @@ from dcpipe.errors import UserError
 from dcpipe.params import experiment_file
 from dcpipe.provenance import artifact
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.runner import Runner
+from dcpipe.workflow.runner import ExperimentRunner
 
 COLOURS = {"robin": (200, 60, 40), "wren": (60, 160, 200)}
 
@@ -46,9 +46,9 @@ def test_a_folder_of_odd_images_becomes_a_report_by_the_documented_file(
     _photographs(elsewhere / "birds")
     (elsewhere / "garden.yaml").write_text(_example())
     monkeypatch.setenv("DCPIPE_DATA", str(elsewhere))
-    file = experiment_file.load(root, str(elsewhere / "garden.yaml"))
+    file = experiment_file.load_experiment(root, str(elsewhere / "garden.yaml"))
     graph = Graph(root, file.extra)
-    outcomes = list(Runner(graph).run(file.name))
+    outcomes = list(ExperimentRunner(graph).run_experiment(file.name))
     assert {outcome.state for outcome in outcomes} == {"made"}
     assert outcomes[-1].job.stage == "report"
     assert "MTT" in outcomes[-1].text
@@ -60,7 +60,7 @@ def test_a_folder_of_odd_images_becomes_a_report_by_the_documented_file(
     assert "class 1, wren: " in page
     assert str(elsewhere) not in page
     shutil.rmtree(root / "artifacts/experts")
-    assert {o.job.stage: o.state for o in Runner(graph).run(file.name)}["experts"] == "made"
+    assert {o.job.stage: o.state for o in ExperimentRunner(graph).run_experiment(file.name)}["experts"] == "made"
 
 
 def test_what_is_brought_along_may_not_hide_what_is_there(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_is_brought_along_may_not_hide_what_is_there(tmp_path: Path) -> Non
         path = tmp_path / "mine.yaml"
         path.write_text(f"title: a\ndescription: b\n{section}: {{{name}: {{base: {name}}}}}\nruns: []\n")
         with pytest.raises(UserError) as caught:
-            experiment_file.load(repository.ROOT, str(path))
+            experiment_file.load_experiment(repository.ROOT, str(path))
         assert f"{section}.{name}: {name} has another definition in params/" in str(caught.value)
         assert "(base differs); choose another name, or make both definitions equal" in str(caught.value)
 
@@ -76,15 +76,15 @@ def test_what_is_brought_along_may_not_hide_what_is_there(tmp_path: Path) -> Non
 def test_values_brought_along_are_checked_as_any(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(_example().replace("batch: 8", "batch: 8, epoch: 3").replace("epochs: 4, ", ""))
-    file = experiment_file.load(repository.ROOT, str(path))
+    file = experiment_file.load_experiment(repository.ROOT, str(path))
     with pytest.raises(UserError, match=r"mine\.yaml: experts\.birds-plain: unknown key epoch; did you mean epochs"):
-        Graph(repository.ROOT, file.extra).jobs(file.name)
+        Graph(repository.ROOT, file.extra).experiment_jobs(file.name)
 
 
 def test_overrides_may_speak_of_a_dataset_that_is_brought_along(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     preset = "outer: {iterations: 10, snapshot_every: 5}"
     path.write_text(_example().replace(preset, "overrides: {birds: {ipc1: {outer: {iterations: 7}}}}"))
-    graph = Graph(repository.ROOT, experiment_file.load(repository.ROOT, str(path)).extra)
+    graph = Graph(repository.ROOT, experiment_file.load_experiment(repository.ROOT, str(path)).extra)
     assert graph.library.method("mtt-birds", "birds", 1)[1].outer.iterations == 7
     assert graph.library.method("mtt-birds", "birds", 2)[1].outer.iterations == 5000

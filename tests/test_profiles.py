@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.stages import STAGES
 
 PROFILES = sorted((repository.ROOT / "profiles").glob("*/config.yaml"))
@@ -25,7 +25,7 @@ def test_every_key_is_explained(file: Path) -> None:
 
 @pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.parent.name)
 def test_rules_and_groups_exist(file: Path) -> None:
-    profile = read(file)
+    profile = read_yaml(file)
     groups = dict(str(entry).split("=") for entry in profile.get("groups", []))
     sizes = dict(str(entry).split("=") for entry in profile.get("group-components", []))
     assert set(profile.get("set-resources", {})) | set(groups) <= set(STAGES)
@@ -35,5 +35,5 @@ def test_rules_and_groups_exist(file: Path) -> None:
 
 
 def test_the_two_cluster_profiles_agree() -> None:
-    slurm, generic = (read(repository.ROOT / f"profiles/{name}/config.yaml") for name in ("slurm", "cluster"))
+    slurm, generic = (read_yaml(repository.ROOT / f"profiles/{name}/config.yaml") for name in ("slurm", "cluster"))
     assert {key: slurm[key] for key in TOGETHER} == {key: generic[key] for key in TOGETHER}

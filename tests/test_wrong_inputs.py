@@ -17,7 +17,7 @@ import torch
 
 import repository
 from dcpipe.workflow import environment, execution
-from dcpipe.workflow.execution import execute, lock_file
+from dcpipe.workflow.execution import execute_job, lock_file
 from dcpipe.workflow.graph import Graph
 
 Edit = Callable[[Path], object]
@@ -76,8 +76,8 @@ def pickled_experts(root: Path) -> None:
 def experts_of_another_dataset(root: Path) -> None:
     (root / "params/datasets/fewer.yaml").write_text("base: tiny\ndescription: Fewer.\nsplit: {train_per_class: 8}\n")
     graph = Graph(root)
-    execute(graph.job("data", dataset="fewer"), root)
-    execute(graph.job("experts", dataset="fewer", experts="plain", shard=0), root)
+    execute_job(graph.make_job("data", dataset="fewer"), root)
+    execute_job(graph.make_job("experts", dataset="fewer", experts="plain", shard=0), root)
     shutil.rmtree(root / SHARD)
     shutil.copytree(root / "artifacts/experts/fewer/plain/shard0", root / SHARD)
 
@@ -390,7 +390,7 @@ def test_two_processes_on_one_job(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], tuple[int, str]]
 ) -> None:
     monkeypatch.setattr(execution, "WAIT_SECONDS", 0.3)
-    path = lock_file(Graph(tiny).job("distill", **repository.CELL), tiny)
+    path = lock_file(Graph(tiny).make_job("distill", **repository.CELL), tiny)
     path.write_text("4711")
     before = _below(tiny)
     with path.open("rb") as handle:

@@ -23,4 +23,4 @@ def load(folder: str | Path) -> "ReleasedSet":
     """
     from dcpipe.commands.release import read_release
 
-    return read_release.load(folder)
+    return read_release.load_release(folder)

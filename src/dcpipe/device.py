@@ -61,7 +61,7 @@ def _choose() -> torch.device:
         return torch.device(named)
     simulated = device_pool.simulated()
     if simulated:
-        device_pool.take(simulated, _give_up)
+        device_pool.take_device(simulated, _give_up)
         return torch.device("cpu")
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -69,7 +69,7 @@ def _choose() -> torch.device:
     if os.environ.get("SLURM_JOB_ID") and count == 1:
         return torch.device("cuda", 0)
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
-    return torch.device("cuda", device_pool.take(names, _give_up))
+    return torch.device("cuda", device_pool.take_device(names, _give_up))
 
 
 def _give_up() -> None:

@@ -34,7 +34,7 @@ def run(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int,
 def test_what_was_written_agrees_and_holds_payloads_alone(tiny: Path, run: Callable[..., tuple[int, str]]) -> None:
     assert run("reference", "tiny") == (0, "wrote benchmarks/results/tiny-digests.json: 12 jobs\n")
     file = tiny / "benchmarks/results/tiny-digests.json"
-    jobs = [job for job in Graph(tiny).jobs("tiny") if not job.is_view]
+    jobs = [job for job in Graph(tiny).experiment_jobs("tiny") if not job.is_view]
     paths = {path for job in jobs for name, path in job.outputs.items() if name != "card"}
     assert set(reference.read(file, "tiny").by_path) == paths
     code, text = run("verify", "tiny", "--reference", str(file))
@@ -44,12 +44,12 @@ def test_what_was_written_agrees_and_holds_payloads_alone(tiny: Path, run: Calla
 def test_other_bytes_are_named_and_another_card_is_not(tiny: Path, run: Callable[..., tuple[int, str]]) -> None:
     run("reference", "tiny", "--to", "mine.json")
     folder = tiny / SET
-    with artifact.drafting(folder) as draft:
+    with artifact.draft_artifact(folder) as draft:
         for name in ("synthetic.safetensors", "snapshots.safetensors", "history.csv", "preview.png"):
             draft.path(name).write_bytes((folder / name).read_bytes())
         draft.publish({"stage": "distill", "class": json.loads((folder / "card.json").read_text())["class"]})
     assert run("verify", "tiny", "--reference", "mine.json")[0] == 0
-    with artifact.drafting(folder) as draft:
+    with artifact.draft_artifact(folder) as draft:
         for name in ("synthetic.safetensors", "snapshots.safetensors", "history.csv", "preview.png"):
             draft.path(name).write_bytes((folder / name).read_bytes() + b" " * (name == "history.csv"))
         draft.publish({"stage": "distill"})
@@ -64,24 +64,24 @@ def test_other_bytes_are_named_and_another_card_is_not(tiny: Path, run: Callable
 def test_a_lock_gives_the_digests_that_the_artifacts_give(made: Path, tmp_path: Path) -> None:
     root = repository.copy_params(tmp_path)
     stages = {}
-    for job in Graph(made).jobs("tiny"):
+    for job in Graph(made).experiment_jobs("tiny"):
         if not job.is_view:
             outs = [{"path": path, "md5": reference.digest(made / path)} for path in job.outputs.values()]
             stages[job.name] = {"cmd": job.command, "outs": outs}
     (root / "dvc.yaml").write_text(json.dumps({"stages": {name: {"cmd": "x"} for name in stages}}))
     dvc_lock.write(root / "dvc.lock", stages)
-    told = [json.loads(reference.text(place, "tiny"))["digests"] for place in (root, made)]
+    told = [json.loads(reference.reference_text(place, "tiny"))["digests"] for place in (root, made)]
     assert told[0] == told[1]
     del stages["metrics_tiny"]
     dvc_lock.write(root / "dvc.lock", stages)
     with pytest.raises(RefusedError, match=r"has no artifact and no entry in dvc\.lock"):
-        reference.text(root, "tiny")
+        reference.reference_text(root, "tiny")
 
 
 def test_an_artifact_of_other_params_is_no_reference(tiny: Path) -> None:
     repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.optimiser.learning_rate": 51.0})
     with pytest.raises(RefusedError, match="was made with other params"):
-        reference.text(tiny, "tiny")
+        reference.reference_text(tiny, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_file_that_is_no_reference_is_refused(content: str | None, message: st
 @pytest.mark.parametrize("file", REFERENCES, ids=lambda file: file.stem)
 def test_a_committed_reference_names_the_jobs_of_its_experiment(file: Path) -> None:
     name = file.stem.removesuffix("-digests")
-    jobs = [job for job in Graph(repository.ROOT).jobs(name) if not job.is_view]
+    jobs = [job for job in Graph(repository.ROOT).experiment_jobs(name) if not job.is_view]
     paths = {path for job in jobs for output, path in job.outputs.items() if output != "card"}
     found = set(reference.read(file, name).by_path)
     assert len(found) > 10

@@ -220,7 +220,7 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
     )
     assert "distill tiny mtt ipc1 2 6 not tried: no room; make some" in " ".join(text.split())
     assert text.endswith("1 GB of artifacts at most\nwithout distill tiny mtt ipc1")
-    answer = json.loads(rehearsal_table.as_json(found, 10**9, (1, 8)))
+    answer = json.loads(rehearsal_table.rehearsal_json(found, 10**9, (1, 8)))
     assert set(answer["hours"]) == {"1", "8"}
     assert [replace(one) for one in found] == [Rehearsed(**one) for one in answer["kinds"]]
 

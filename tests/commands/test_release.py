@@ -25,7 +25,7 @@ from dcpipe.errors import CorruptArtifactError, RefusedError, UserError
 from dcpipe.models.build import build
 from dcpipe.provenance import artifact
 from dcpipe.random import Stream
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.task import Task
@@ -42,9 +42,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def released(root: Path, to: str = "released", **words: str | int) -> Path:
     """A release of a set of a root, all that it needs made first."""
     graph = Graph(root)
-    scored = graph.job("evaluate", **{**SCORED, **words})
+    scored = graph.make_job("evaluate", **{**SCORED, **words})
     repository.make_inputs(root, "evaluate", **{**SCORED, **words})
-    execute(scored, root)
+    execute_job(scored, root)
     make_release.release(graph, scored, root / to)
     return root / to
 
@@ -92,7 +92,7 @@ def test_the_plain_script_reaches_the_stated_accuracy_without_dcpipe(tiny: Path,
 def test_the_set_is_loaded_with_test_images_as_evaluation_saw_them(tiny: Path, dataset: str) -> None:
     whitened(tiny)
     folder = released(tiny, dataset=dataset, method="random")
-    job = Graph(tiny).job("evaluate", **{**SCORED, "dataset": dataset, "method": "random"})
+    job = Graph(tiny).make_job("evaluate", **{**SCORED, "dataset": dataset, "method": "random"})
     found, made = dcpipe.load(folder), synthetic_set.load(tiny / job.input("synthetic"))
     assert torch.equal(found.synthetic.images_NCHW, made.images_NCHW)
     assert torch.equal(found.synthetic.labels, made.labels)
@@ -114,14 +114,14 @@ def test_logits_are_released_and_the_script_trains_on_their_softmax(tiny: Path) 
     logits = 3.0 * torch.eye(10).roll(1, dims=0) + 2.0 * torch.eye(10)  # mostly the next class: what no hard label says
 
     def soft(task: Task) -> None:
-        found = synthetic_set.load(tiny / Graph(tiny).job("distill", **repository.CELL).outputs["synthetic"])
+        found = synthetic_set.load(tiny / Graph(tiny).make_job("distill", **repository.CELL).outputs["synthetic"])
         labelled = SyntheticSet(found.images_NCHW, logits, found.step_size)
         synthetic_set.save(task.output("synthetic"), labelled)
         synthetic_set.save_snapshots(task.output("snapshots"), [(1, labelled)])
         for name in ("history", "preview"):
             task.output(name).write_text("")
 
-    execute(Graph(tiny).job("distill", **repository.CELL), tiny, instead=soft)
+    execute_job(Graph(tiny).make_job("distill", **repository.CELL), tiny, instead=soft)
     folder = released(tiny)
     assert torch.equal(torch.stack([label for _, label in dcpipe.load(folder)]), logits)
     stated = json.loads((folder / "card.json").read_text())["expected"]
@@ -166,23 +166,27 @@ def test_a_release_is_refused_before_anything_is_written(tiny: Path) -> None:
     graph = Graph(tiny)
     (tiny / "there").mkdir()
     refusals: list[tuple[Job, str, str]] = [
-        (graph.job("evaluate", **SCORED), "there", "exists already"),
-        (graph.job("evaluate", **{**SCORED, "network": "mlp"}), "new", "cannot build mlp"),
-        (graph.job("evaluate", **{**SCORED, "evaluation": "digits-flat-minimum"}), "new", "only train by plain SGD"),
+        (graph.make_job("evaluate", **SCORED), "there", "exists already"),
+        (graph.make_job("evaluate", **{**SCORED, "network": "mlp"}), "new", "cannot build mlp"),
+        (
+            graph.make_job("evaluate", **{**SCORED, "evaluation": "digits-flat-minimum"}),
+            "new",
+            "only train by plain SGD",
+        ),
     ]
     for job, to, said in refusals:
         with pytest.raises(UserError, match=said):
             make_release.release(graph, job, tiny / to)
     repository.set_params(tiny, "evaluations/digits.yaml", {"overrides.tiny.epochs": 21})
     with pytest.raises(RefusedError, match=r"other params.*epochs.*dcpipe evaluate tiny mtt"):
-        make_release.release(Graph(tiny), Graph(tiny).job("evaluate", **SCORED), tiny / "new")
+        make_release.release(Graph(tiny), Graph(tiny).make_job("evaluate", **SCORED), tiny / "new")
     assert not (tiny / "new").exists()
     assert not list((tiny / "there").iterdir())
 
 
 def test_the_snapshot_that_was_scored_is_the_one_that_is_released(tiny: Path) -> None:
     folder = released(tiny, evaluation="digits-val-best")
-    job = Graph(tiny).job("evaluate", **{**SCORED, "evaluation": "digits-val-best"})
+    job = Graph(tiny).make_job("evaluate", **{**SCORED, "evaluation": "digits-val-best"})
     chosen = json.loads((tiny / job.outputs["scores"]).read_text())["iteration"]
     kept = dict(synthetic_set.load_snapshots(tiny / job.input("synthetic")))
     assert torch.equal(dcpipe.load(folder).synthetic.images_NCHW, kept[chosen].images_NCHW)

@@ -29,25 +29,25 @@ ROWS = {  # the dataset's variant, and the protocol
 
 
 def test_a_row_runs_on_the_datasets_variant_that_its_preset_names() -> None:
-    found = {name: rows.reproduction(ROOT, rows.find(ROOT, name), sets=1) for name in ROWS}
+    found = {name: rows.reproduction(ROOT, rows.find_row(ROOT, name), sets=1) for name in ROWS}
     assert {name: (one.dataset, one.protocol) for name, one in found.items()} == ROWS
 
 
 def test_a_row_that_no_table_prints_is_refused() -> None:
     with pytest.raises(UserError, match="no paper's table has a row"):
-        rows.find(ROOT, "dsa-svhn-ipc1")
+        rows.find_row(ROOT, "dsa-svhn-ipc1")
 
 
 def test_every_row_that_has_a_preset_plans_as_it_is_printed() -> None:
-    presets = resolve.available(ROOT, "methods")
+    presets = resolve.available_names(ROOT, "methods")
     known = {name: row for name, row in rows.rows().items() if row.method in presets and row.ipc in {None, 1}}
-    found = {name: rows.reproduction(ROOT, rows.find(ROOT, name), sets=2) for name in known}
+    found = {name: rows.reproduction(ROOT, rows.find_row(ROOT, name), sets=2) for name in known}
     assert len(found) > 30
     given = {name: one.extra["experiments"][name] for name, one in found.items()}
     graph = Graph(ROOT, {"experiments": given})
     for name, row in known.items():
-        metrics = graph.job("metrics", experiment=name)
-        scored = [graph.maker(path) for path in metrics.inputs["scores"]]
+        metrics = graph.make_job("metrics", experiment=name)
+        scored = [graph.job_that_makes(path) for path in metrics.inputs["scores"]]
         cell = {"dataset": found[name].dataset, "method": row.method, "ipc": str(row.ipc or 1)}
         assert all(cell.items() <= job.wildcards.items() for job in scored)
         assert len(scored) == (1 if row.ipc is None else 2)
@@ -72,8 +72,8 @@ def test_a_row_runs_as_any_experiment_and_shares_its_artifacts(tiny: Path) -> No
 def test_a_method_without_a_preset_and_absent_images_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "params/methods/ftd.yaml").unlink()
     with pytest.raises(UserError, match="method 'ftd' has no preset"):
-        rows.find(root, "ftd-cifar10-ipc1")
+        rows.find_row(root, "ftd-cifar10-ipc1")
     monkeypatch.setenv("DCPIPE_DATA", str(root / "nowhere"))
-    found = rows.reproduction(root, rows.find(root, "mtt-cifar10-ipc1"), sets=1)
+    found = rows.reproduction(root, rows.find_row(root, "mtt-cifar10-ipc1"), sets=1)
     with pytest.raises(UserError, match=r"nowhere/cifar10: the images of cifar10 are missing; put them there"):
         rows.refuse_absent_data(Graph(root, found.extra), found.dataset)

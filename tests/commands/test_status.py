@@ -19,7 +19,7 @@ HOLD = (
 
 
 def states(root: Path) -> dict[str, tuple[str, str]]:
-    return {one.job.name: (one.state, one.why) for one in status.of(Graph(root), "tiny")}
+    return {one.job.name: (one.state, one.why) for one in status.experiment_status(Graph(root), "tiny")}
 
 
 def test_everything_is_done_after_a_run_and_missing_before_one(made: Path, root: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_differs_from_the_params_is_stale_and_all_that_needs_it(tiny: Path)
 
 
 def test_a_job_runs_as_long_as_a_process_holds_its_lock(tiny: Path) -> None:
-    job = Graph(tiny).job("distill", **repository.CELL)
+    job = Graph(tiny).make_job("distill", **repository.CELL)
     path = lock_file(job, tiny)
     assert not status.is_running(job, tiny)
     with subprocess.Popen(
@@ -59,7 +59,7 @@ def test_a_job_runs_as_long_as_a_process_holds_its_lock(tiny: Path) -> None:
 
 
 def test_the_table_counts_every_job_once(tiny: Path) -> None:
-    found = status.of(Graph(tiny), "tiny")
+    found = status.experiment_status(Graph(tiny), "tiny")
     table = status.lines(found)
     jobs = [int(line.split()[1]) for line in table[1:]]
     assert sum(jobs[:-1]) == jobs[-1] == len(found)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from dcpipe.data import augment
-from dcpipe.data.augment import FAMILIES, DSADraw, DSAParams, Family
+from dcpipe.data.augment import FAMILIES, AugmentationFamily, DSADraw, DSAParams
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
 
@@ -26,7 +26,12 @@ def photos() -> Tensor:
 
 
 def draw(
-    family: Family, batch: int, *, siamese: bool = False, params: DSAParams = augment.PUBLISHED, seed: int = 0
+    family: AugmentationFamily,
+    batch: int,
+    *,
+    siamese: bool = False,
+    params: DSAParams = augment.PUBLISHED,
+    seed: int = 0,
 ) -> DSADraw:
     generator = Stream.root(seed, "augment", family).generator()
     size = {"height": HEIGHT, "width": WIDTH}
@@ -58,7 +63,9 @@ def test_the_empty_strategy_is_the_identity(photos: Tensor) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_augmented_images_are_new_and_of_the_same_kind(photos: Tensor, family: Family, dtype: torch.dtype) -> None:
+def test_augmented_images_are_new_and_of_the_same_kind(
+    photos: Tensor, family: AugmentationFamily, dtype: torch.dtype
+) -> None:
     x = photos.to(dtype)
     before = x.clone()
     out = augment.apply(x, draw(family, len(x)))
@@ -79,13 +86,13 @@ def test_augmented_images_are_new_and_of_the_same_kind(photos: Tensor, family: F
     ],
 )
 def test_at_zero_strength_a_geometric_family_is_the_identity_bit_for_bit(
-    photos: Tensor, family: Family, params: DSAParams
+    photos: Tensor, family: AugmentationFamily, params: DSAParams
 ) -> None:
     assert torch.equal(augment.apply(photos, draw(family, len(photos), params=params)), photos)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_draw_depends_on_its_stream_alone(photos: Tensor, family: Family) -> None:
+def test_a_draw_depends_on_its_stream_alone(photos: Tensor, family: AugmentationFamily) -> None:
     torch.manual_seed(1)
     state = torch.get_rng_state()
     first, again, other = draw(family, 9), draw(family, 9), draw(family, 9, seed=1)
@@ -106,7 +113,7 @@ def test_families_are_drawn_equally_often_and_one_a_call() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_draw_takes_the_same_from_the_generator_whatever_the_family(family: Family) -> None:
+def test_a_draw_takes_the_same_from_the_generator_whatever_the_family(family: AugmentationFamily) -> None:
     generator = Stream.root(0, "state").generator()
     augment.draw((family,), batch=5, height=8, width=8, generator=generator, siamese=False)
     reference = Stream.root(0, "state").generator()
@@ -115,7 +122,7 @@ def test_a_draw_takes_the_same_from_the_generator_whatever_the_family(family: Fa
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_siamese_images_share_their_parameters_and_others_do_not(photos: Tensor, family: Family) -> None:
+def test_siamese_images_share_their_parameters_and_others_do_not(photos: Tensor, family: AugmentationFamily) -> None:
     same = photos[:1].expand(20, -1, -1, -1)
     shared = augment.apply(same, draw(family, 20, siamese=True))
     apart = augment.apply(same, draw(family, 20))
@@ -124,14 +131,16 @@ def test_siamese_images_share_their_parameters_and_others_do_not(photos: Tensor,
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_siamese_draw_fits_batches_of_any_size(photos: Tensor, family: Family) -> None:
+def test_a_siamese_draw_fits_batches_of_any_size(photos: Tensor, family: AugmentationFamily) -> None:
     drawn = draw(family, 3, siamese=True)
     assert torch.equal(augment.apply(photos, drawn)[:3], augment.apply(photos[:3], drawn))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("siamese", [False, True])
-def test_micro_batches_of_a_draw_add_up_to_the_whole_bit_for_bit(photos: Tensor, family: Family, siamese: bool) -> None:
+def test_micro_batches_of_a_draw_add_up_to_the_whole_bit_for_bit(
+    photos: Tensor, family: AugmentationFamily, siamese: bool
+) -> None:
     drawn = draw(family, len(photos), siamese=siamese)
     order = torch.randperm(len(photos), generator=Stream.root(0, "order").generator())
     parts = [augment.apply(photos[rows], drawn.rows(rows)) for rows in order.split(7)]
@@ -151,7 +160,7 @@ def test_a_draw_refuses_images_it_was_not_made_for(photos: Tensor) -> None:
 @pytest.mark.parametrize("family", ["scale", "rotate"])
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (WIDTH, HEIGHT), (1, WIDTH), (HEIGHT, 1), (2, 3)])
 def test_the_sampler_and_its_gradient_are_those_of_grid_sample(
-    photos: Tensor, family: Family, shape: tuple[int, int]
+    photos: Tensor, family: AugmentationFamily, shape: tuple[int, int]
 ) -> None:
     x = photos.reshape(24, 3, -1)[:, :, : shape[0] * shape[1]].reshape(24, 3, *shape).requires_grad_()
     # four times the published strength, so that plenty of pixels come from outside
@@ -280,7 +289,7 @@ def test_on_gray_images_saturation_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_is_affine_in_the_pixels(photos: Tensor, family: Family) -> None:
+def test_every_family_is_affine_in_the_pixels(photos: Tensor, family: AugmentationFamily) -> None:
     drawn = draw(family, 12)
     one, two = photos[:12], photos[12:]
     mixed = augment.apply(0.3 * one + 0.7 * two, drawn)
@@ -290,7 +299,7 @@ def test_every_family_is_affine_in_the_pixels(photos: Tensor, family: Family) ->
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_first_and_second_derivatives_equal_central_differences(photos: Tensor, family: Family) -> None:
+def test_first_and_second_derivatives_equal_central_differences(photos: Tensor, family: AugmentationFamily) -> None:
     drawn = draw(family, 4)
 
     def energy(x: Tensor) -> Tensor:
@@ -309,7 +318,7 @@ def test_first_and_second_derivatives_equal_central_differences(photos: Tensor, 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_on_a_gpu_the_backward_pass_repeats_its_bits_and_is_the_cpus(
-    photos: Tensor, family: Family, monkeypatch: pytest.MonkeyPatch
+    photos: Tensor, family: AugmentationFamily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     drawn = draw(family, len(photos))

@@ -9,7 +9,7 @@ import torch
 import repository
 from dcpipe.data import digits, store
 from dcpipe.errors import UserError
-from dcpipe.params.resolve import available
+from dcpipe.params.resolve import available_names
 from dcpipe.workflow.graph import Graph
 
 
@@ -79,9 +79,9 @@ def test_a_part_that_a_dataset_lacks_is_refused_by_name(written: Path) -> None:
 
 def test_test_images_are_an_input_of_evaluations_alone(subtests: pytest.Subtests) -> None:
     graph = Graph(repository.ROOT)
-    for experiment in available(repository.ROOT, "experiments"):
+    for experiment in available_names(repository.ROOT, "experiments"):
         with subtests.test(experiment=experiment):
-            jobs = graph.jobs(experiment)
+            jobs = graph.experiment_jobs(experiment)
             test_stores = {job.outputs["test"] for job in jobs if job.stage == "data"}
             readers = {job.stage for job in jobs for paths in job.inputs.values() if test_stores & set(paths)}
             assert readers == {"evaluate"}

@@ -41,7 +41,7 @@ def test_every_shipped_dataset_plans_without_looking_for_data(
 ) -> None:
     monkeypatch.delenv("DCPIPE_DATA")
     cell = {"method": "random", "ipc": 1, "set": 0, "evaluation": "quick", "network": "native"}
-    for name in resolve.available(REPOSITORY, "datasets"):
+    for name in resolve.available_names(REPOSITORY, "datasets"):
         with subtests.test(dataset=name):
             job = shop.job("evaluate", dataset=name, **cell)
             assert job.inputs["test"] == (f"artifacts/data/{name}/test.zarr",)

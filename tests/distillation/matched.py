@@ -44,7 +44,7 @@ def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **chang
 
     With fewer `classes` than ten the training part has only the first ones.
     """
-    job = Graph(root).job("distill", dataset="tiny", method=method, ipc=ipc, set=0)
+    job = Graph(root).make_job("distill", dataset="tiny", method=method, ipc=ipc, set=0)
     preset = job.sections["method"]
     assert isinstance(preset, Method)
     preset = replace(preset, matching=replace(preset.matching, **changes))

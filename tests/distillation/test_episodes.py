@@ -22,10 +22,10 @@ from dcpipe.distillation.updates.updates_config import FixedUpdates, UntilSettle
 from dcpipe.errors import Interrupted, NonFiniteError
 from dcpipe.models.convnet import ConvNet
 from dcpipe.models.convnet_network import ConvNetName
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.provenance.checkpoint import State
 from dcpipe.random import Stream
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.task import ask_to_stop
@@ -36,7 +36,7 @@ ONCE = FixedEpochs(kind="epochs", count=1, batch=256)
 
 def _epochs(method: str, ipc: int) -> int:
     """How often a preset's network passes over the set in one episode on CIFAR-10."""
-    matching = Library(repository.ROOT).method(method, "cifar10", ipc)[1].matching
+    matching = ParamsLibrary(repository.ROOT).method(method, "cifar10", ipc)[1].matching
     assert isinstance(matching, Gradient)
     assert isinstance(matching.updates, FixedUpdates)
     what, updates = matching.training, range(matching.updates.count - 1)
@@ -252,7 +252,7 @@ def _long(root: Path, method: str) -> Job:
     """Four iterations of three updates, with a momentum that reaches over all of them."""
     outer = {"overrides.tiny.outer": {"iterations": 4, "snapshot_every": 3, "images": {"optimiser": {"momentum": 0.9}}}}
     repository.set_params(root, "methods/dc.yaml", {**outer, "overrides.tiny.matching.updates": {"count": 3}})
-    return Graph(root).job("distill", dataset="tiny", method=method, ipc=1, set=0)
+    return Graph(root).make_job("distill", dataset="tiny", method=method, ipc=1, set=0)
 
 
 @pytest.mark.parametrize("saves", [1, 3])
@@ -261,15 +261,15 @@ def test_a_run_that_is_killed_between_episodes_goes_on_to_the_same_bytes(
     method: str, saves: int, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = _long(tiny, method)
-    execute(job, tiny, folder=tmp_path / "whole", keep_state=False)
+    execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     real, number = State.save, count(1)
     with monkeypatch.context() as patch:
         patch.setattr(State, "due", lambda _: True)
         patch.setattr(State, "save", lambda self, *what: real(self, *what) if next(number) <= saves else None)
         patch.setattr(State, "clear", lambda _: None)
-        execute(job, tiny, folder=tmp_path / "killed")
+        execute_job(job, tiny, folder=tmp_path / "killed")
     assert _reached(tiny) == saves
-    execute(job, tiny)
+    execute_job(job, tiny)
     assert repository.bytes_below(tiny / job.folder) == repository.bytes_below(tmp_path / "whole")
 
 
@@ -286,7 +286,7 @@ def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = _long(tiny, "dsa")
-    execute(job, tiny, folder=tmp_path / "whole", keep_state=False)
+    execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     real, number = NetworkTrainer.train, count(1)
 
     def train(self: NetworkTrainer, *what: Any) -> Network:
@@ -297,9 +297,9 @@ def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(NetworkTrainer, "train", train)
         with pytest.raises(Interrupted):
-            execute(job, tiny)
+            execute_job(job, tiny)
     assert _reached(tiny) == 1
-    execute(job, tiny)
+    execute_job(job, tiny)
     assert repository.bytes_below(tiny / job.folder) == repository.bytes_below(tmp_path / "whole")
 
 
@@ -310,9 +310,9 @@ def test_an_episode_that_fails_leaves_set_and_optimiser_as_before(tiny: Path) ->
         "methods/dc.yaml",
         {"overrides.tiny.outer": {"iterations": 4, "images": {"optimiser": {"learning_rate": 1e30}}}},
     )
-    job = Graph(tiny).job("distill", dataset="tiny", method="dc", ipc=1, set=0)
+    job = Graph(tiny).make_job("distill", dataset="tiny", method="dc", ipc=1, set=0)
     with pytest.raises(NonFiniteError, match=r"^iteration 0: "):
-        execute(job, tiny)
+        execute_job(job, tiny)
     (path,) = (tiny / "state").glob("*/distill.state")
     tensors, meta = State(path.parent).load("distill") or ({}, None)
     assert meta == {"iteration": 0, "snapshots": [], "history": []}

@@ -23,7 +23,7 @@ from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 
@@ -40,7 +40,7 @@ class Run:
     """What a distillation left."""
 
     def __init__(self, root: Path, method: str, ipc: int) -> None:
-        folder = root / Graph(root).job("distill", dataset="tiny", method=method, ipc=ipc, set=0).folder
+        folder = root / Graph(root).make_job("distill", dataset="tiny", method=method, ipc=ipc, set=0).folder
         self.synthetic = synthetic_set.load(folder / "synthetic.safetensors")
         self.snapshots = dict(synthetic_set.load_snapshots(folder / "snapshots.safetensors"))
         with (folder / "history.csv").open() as rows:
@@ -157,7 +157,7 @@ def test_datm_with_frozen_one_hot_labels_and_a_fixed_range_is_mtt(again: Path) -
 def test_networks_trained_on_one_class_logits_are_those_of_hard_labels(taught: Path) -> None:
     hard = Run(taught, "mtt", 1).synthetic
     soft = SyntheticSet(hard.images_NCHW, 200.0 * functional.one_hot(hard.labels, 10).float(), hard.step_size)
-    what, stream = Library(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
+    what, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
     thetas = [protocol.train(MODEL, one, what, float(hard.step_size), stream).theta_P for one in (hard, soft)]
     torch.testing.assert_close(thetas[1], thetas[0], rtol=1e-4, atol=1e-5)
 
@@ -166,7 +166,7 @@ def test_soft_labels_are_scored_and_selected_as_they_are(taught: Path) -> None:
     """Networks trained on the soft set differ from those of its classes, and snapshots are scored too."""
     soft = Run(taught, "datm", 1).synthetic
     hard = SyntheticSet(soft.images_NCHW, soft.classes, soft.step_size)
-    what, stream = Library(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
+    what, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
     thetas = [protocol.train(MODEL, one, what, float(soft.step_size), stream).theta_P for one in (hard, soft)]
     assert not torch.allclose(thetas[0], thetas[1], rtol=1e-2, atol=1e-3)
     words = {"dataset": "tiny", "method": "datm", "ipc": 1, "set": 0, "network": "native"}
@@ -241,7 +241,7 @@ def test_an_iteration_left_out_leaves_set_and_momentum_as_they_were(again: Path)
 
 
 def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
-    outer = Library(repository.ROOT).method("datm", "tiny", 1)[1].outer
+    outer = ParamsLibrary(repository.ROOT).method("datm", "tiny", 1)[1].outer
     assert outer is not None
     assert isinstance(outer.labels, LearnedLabels)
     sgd = outer.labels.optimiser

@@ -31,7 +31,7 @@ Snapshots = list[tuple[int, SyntheticSet]]
 
 
 def _folder(root: Path, **words: str | int) -> Path:
-    return root / Graph(root).job("distill", **{**repository.CELL, **words}).folder
+    return root / Graph(root).make_job("distill", **{**repository.CELL, **words}).folder
 
 
 def _distil(root: Path, **values: object) -> tuple[SyntheticSet, Snapshots, list[dict[str, str]]]:

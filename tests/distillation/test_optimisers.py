@@ -78,10 +78,10 @@ def test_every_sharpness_rule_and_matching_takes_adam(preset: str, tiny: Path) -
     _set_up(tiny, preset, growing)
     words = {**repository.CELL, "method": "adaptive"}
     job = repository.make_inputs(tiny, "distill", **words)
-    repository.execute(job, tiny)
+    repository.execute_job(job, tiny)
     first = repository.bytes_below(tiny / job.folder)
     assert "dcpipe.distillation.optimisers.adam_optimiser" in job.modules
     shutil.rmtree(tiny / job.folder)
-    repository.execute(Graph(tiny).job("distill", **words), tiny)
+    repository.execute_job(Graph(tiny).make_job("distill", **words), tiny)
     again = repository.bytes_below(tiny / job.folder)
     assert {name for name in first if first[name] != again[name]} <= {"card.json"}

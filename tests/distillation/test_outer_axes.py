@@ -122,5 +122,5 @@ def test_what_cannot_be_or_would_have_no_effect_is_refused(
 ) -> None:
     repository.set_params(root, f"methods/{method}.yaml", values)
     with pytest.raises(UserError) as caught:
-        Graph(root).job("distill", dataset="tiny", method=method, ipc=1, set=0)
+        Graph(root).make_job("distill", dataset="tiny", method=method, ipc=1, set=0)
     assert str(caught.value) == f"params/methods/{method}.yaml: {told}"

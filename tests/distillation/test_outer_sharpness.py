@@ -240,7 +240,7 @@ def test_noise_is_in_the_unit_that_is_named():
     images = digits(10)[0]
     norms = images.flatten(1).norm(dim=1)
     for unit, expected in {"rms": 0.2 * norms / 8, "norm": 0.2 * norms, "variance": (0.2 * norms).sqrt()}.items():
-        found_N = satm.deviations(images, Smoothing(scale=0.2, unit=unit, kept=False)).flatten()
+        found_N = satm.weight_deviations(images, Smoothing(scale=0.2, unit=unit, kept=False)).flatten()
         torch.testing.assert_close(found_N, expected, rtol=1e-12, atol=0)
 
 

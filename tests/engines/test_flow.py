@@ -7,7 +7,7 @@ import pytest
 
 import repository
 from dcpipe.engines import snakemake
-from dcpipe.engines.snakemake import Flow
+from dcpipe.engines.snakemake import SnakemakeFlow
 from dcpipe.errors import UserError
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -20,14 +20,17 @@ def of_rule(stage: str, wildcards: dict[str, str]) -> dict[str, str]:
     return {} if stage == "report" else wildcards
 
 
-def given(flow: Flow, job: Job) -> set[str | None]:
+def given(flow: SnakemakeFlow, job: Job) -> set[str | None]:
     """What Snakemake compares with its record: the set of a job's params."""
     wildcards = of_rule(job.stage, dict(job.wildcards))
     return {flow.command(job.stage)(wildcards), *(ask(wildcards) for ask in flow.values(job.stage))}
 
 
 def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:
-    flow, jobs = Flow({"experiment": "digits-all"}, repository.ROOT), Graph(repository.ROOT).jobs("digits-all")
+    flow, jobs = (
+        SnakemakeFlow({"experiment": "digits-all"}, repository.ROOT),
+        Graph(repository.ROOT).experiment_jobs("digits-all"),
+    )
     for job in jobs:
         values = {
             f"{file}: {key} = {json.dumps(value)}" for file, own in job.params.items() for key, value in own.items()
@@ -38,27 +41,27 @@ def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:
 @pytest.mark.parametrize("most", [1, 2, 10, 200])
 def test_however_many_values_are_told_one_by_one_none_is_lost(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(snakemake, "MOST_VALUES", most)
-    job = Graph(repository.ROOT).job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
-    whole = given(Flow(EXPERIMENT, repository.ROOT), job)
-    assert given(Flow(EXPERIMENT, repository.ROOT, whole=False), job) == whole
+    job = Graph(repository.ROOT).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
+    whole = given(SnakemakeFlow(EXPERIMENT, repository.ROOT), job)
+    assert given(SnakemakeFlow(EXPERIMENT, repository.ROOT, whole=False), job) == whole
     assert len(whole) <= most + 2
     text = "; ".join(filter(None, whole))
     assert all(f"{file}: {key} = " in text for file, values in job.params.items() for key in values)
 
 
 def test_a_process_of_one_job_is_told_the_same_of_each() -> None:
-    whole, jobs = Flow(EXPERIMENT, repository.ROOT), Graph(repository.ROOT).jobs("tiny")
+    whole, jobs = SnakemakeFlow(EXPERIMENT, repository.ROOT), Graph(repository.ROOT).experiment_jobs("tiny")
     assert {job.stage for job in jobs} == {"data", "experts", "distill", "evaluate", "metrics", "report"}
     for job in jobs:
         wildcards = of_rule(job.stage, dict(job.wildcards))
-        alone = Flow(EXPERIMENT, repository.ROOT, whole=False)
+        alone = SnakemakeFlow(EXPERIMENT, repository.ROOT, whole=False)
         for asked in (whole, alone):
             assert asked.job(job.stage, wildcards) == job
             assert given(asked, job) == given(whole, job)
 
 
 def test_a_process_of_one_job_makes_the_jobs_below_it_and_no_others() -> None:
-    alone = Flow(EXPERIMENT, repository.ROOT, whole=False)
+    alone = SnakemakeFlow(EXPERIMENT, repository.ROOT, whole=False)
     assert alone._graph._jobs == {}
     alone.job("experts", {"dataset": "tiny", "experts": "plain", "shard": "1"})
     assert {stage for stage, _ in alone._graph._jobs} == {"data", "experts"}
@@ -71,24 +74,27 @@ def test_only_the_first_process_brings_code_identity_up_to_date(tmp_path: Path) 
     stale = right.replace(b" sgd: h", b" sgd: hff")
     assert stale != right
     file.write_bytes(stale)
-    Flow(EXPERIMENT, root, whole=False)
+    SnakemakeFlow(EXPERIMENT, root, whole=False)
     assert file.read_bytes() == stale
-    Flow(EXPERIMENT, root)
+    SnakemakeFlow(EXPERIMENT, root)
     assert file.read_bytes() == right
 
 
 def test_the_first_process_refuses_a_job_of_another_experiment() -> None:
     words = {"dataset": "digits", "method": "random", "ipc": "1", "set": "0"}
     with pytest.raises(UserError, match="no such job"):
-        Flow(EXPERIMENT, repository.ROOT).job("distill", words)
+        SnakemakeFlow(EXPERIMENT, repository.ROOT).job("distill", words)
 
 
 def test_a_job_of_two_experiments_has_the_same_params_in_both() -> None:
     graph = Graph(repository.ROOT)
-    one, other = ({job.name: job for job in graph.jobs(name)} for name in ("digits", "digits-all"))
+    one, other = ({job.name: job for job in graph.experiment_jobs(name)} for name in ("digits", "digits-all"))
     shared = [name for name in one if name in other]
     assert len(shared) > 80
-    flows = Flow({"experiment": "digits"}, repository.ROOT), Flow({"experiment": "digits-all"}, repository.ROOT)
+    flows = (
+        SnakemakeFlow({"experiment": "digits"}, repository.ROOT),
+        SnakemakeFlow({"experiment": "digits-all"}, repository.ROOT),
+    )
     for name in shared:
         assert given(flows[0], one[name]) == given(flows[1], other[name])
 
@@ -103,7 +109,7 @@ def test_a_job_of_two_experiments_has_the_same_params_in_both() -> None:
 )
 def test_what_is_only_shown_alters_the_report_alone(tmp_path: Path, file: str, key: str, expected: list[str]) -> None:
     root = repository.copy_params(tmp_path)
-    before = {job.name: job.params for job in Graph(root).jobs("tiny")}
+    before = {job.name: job.params for job in Graph(root).experiment_jobs("tiny")}
     repository.set_params(root, file, {key: "Something else"})
-    after = {job.name: job.params for job in Graph(root).jobs("tiny")}
+    after = {job.name: job.params for job in Graph(root).experiment_jobs("tiny")}
     assert [name for name in before if after[name] != before[name]] == expected

@@ -9,7 +9,7 @@ import pytest
 import repository
 from clone import Clone
 from dcpipe.engines import dvc_private, snakemake_private
-from dcpipe.engines.tested_version import Engine, installed
+from dcpipe.engines.tested_version import TestedEngine, installed
 
 ENGINES = {"dvc": dvc_private.ENGINE, "snakemake": snakemake_private.ENGINE}
 
@@ -45,11 +45,11 @@ def test_a_series_holds_its_own_versions_alone(
 ) -> None:
     pretend(tmp_path, "dvc", "3.67.1")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert (Engine("DVC", "dvc", series).problem() is None) == fits
+    assert (TestedEngine("DVC", "dvc", series).problem() is None) == fits
 
 
 def test_an_engine_that_is_not_installed_is_asked_for() -> None:
-    problem = Engine("Nothing", "dcpipe-has-no-such-engine", "1").problem()
+    problem = TestedEngine("Nothing", "dcpipe-has-no-such-engine", "1").problem()
     assert problem == "Nothing is not installed here; pip install 'dcpipe[engines]'"
 
 

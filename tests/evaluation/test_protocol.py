@@ -20,7 +20,7 @@ from dcpipe.evaluation.rate_config import FixedRate
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 
@@ -30,7 +30,7 @@ STREAM = Stream.root(0, "evaluate", "test")
 @pytest.fixture(scope="module")
 def distilled(made: Path) -> SyntheticSet:
     """The tiny experiment's set of two images a class."""
-    job = Graph(made).job("distill", **{**repository.CELL, "ipc": 2})
+    job = Graph(made).make_job("distill", **{**repository.CELL, "ipc": 2})
     return synthetic_set.load(made / job.outputs["synthetic"])
 
 
@@ -44,7 +44,7 @@ def _model() -> FlatModel:
 
 
 def _protocol(**values: object) -> Evaluation:
-    return replace(Library(repository.ROOT).evaluation("digits", "tiny", 2)[1], **values)
+    return replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], **values)
 
 
 def _plain_module() -> nn.Sequential:

@@ -59,10 +59,10 @@ def test_a_search_and_a_choice_of_snapshots_are_one_search_over_both(tiny: Path)
 
 
 def test_a_search_needs_validation_images(root: Path) -> None:
-    Graph(root).job("evaluate", **CELL)
+    Graph(root).make_job("evaluate", **CELL)
     repository.set_params(root, "datasets/tiny.yaml", {"split.validation_per_class": 0})
     with pytest.raises(UserError) as caught:
-        Graph(root).job("evaluate", **CELL)
+        Graph(root).make_job("evaluate", **CELL)
     assert str(caught.value) == (
         "params/evaluations/digits-searched.yaml: learning_rate.kind: searched needs validation images and the "
         "dataset has none; use a dataset variant with split.validation_per_class above 0"
@@ -73,4 +73,4 @@ def test_a_search_needs_validation_images(root: Path) -> None:
 def test_a_list_that_is_no_choice_is_refused(values: list[float], root: Path) -> None:
     repository.set_params(root, FILE, {"learning_rate.values": values})
     with pytest.raises(UserError, match=r"^params/evaluations/digits-searched\.yaml: learning_rate"):
-        Graph(root).job("evaluate", **CELL)
+        Graph(root).make_job("evaluate", **CELL)

@@ -10,7 +10,7 @@ import pytest
 import repository
 from dcpipe.data import arrays, store
 from dcpipe.evaluation import selection
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.provenance import artifact
 
 Scores = dict[str, object]
@@ -27,7 +27,7 @@ def _with_other_test_labels(root: Path) -> None:
     folder = root / "artifacts/data/tiny"
     card = artifact.read_card(folder / "test.zarr")
     pixels, labels = (arrays.read(folder / "test.zarr/test", name) for name in ("images", "labels"))
-    with artifact.drafting(folder) as draft:
+    with artifact.draft_artifact(folder) as draft:
         shutil.copytree(folder / "train.zarr", draft.path("train.zarr"))
         there = draft.path("test.zarr")
         store.write(there, "test", (labels + 1) % 10, pixels.shape[1:], lambda a, b: pixels[a:b])
@@ -124,7 +124,7 @@ def test_metrics_pool_every_network_of_every_set_of_a_cell(tiny: Path) -> None:
     repository.set_params(
         tiny,
         "experiments/tiny.yaml",
-        {"runs": [{**Library(tiny).experiment("tiny")[0].tree()["runs"][0], "sets": 2, "methods": ["random"]}]},
+        {"runs": [{**ParamsLibrary(tiny).experiment("tiny")[0].tree()["runs"][0], "sets": 2, "methods": ["random"]}]},
     )
     job = repository.make_inputs(tiny, "metrics", experiment="tiny")
     repository.make(tiny, "metrics", experiment="tiny")

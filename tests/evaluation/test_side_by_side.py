@@ -17,9 +17,9 @@ from dcpipe.experts.flatness_config import GsamSteps, PlainSteps
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 STREAMS = [Stream.root(0, "evaluate", "test", "network", index) for index in range(3)]
@@ -30,7 +30,7 @@ DSA = "color_crop_cutout_flip_scale_rotate"
 @pytest.fixture(scope="module")
 def distilled(made: Path) -> SyntheticSet:
     """The tiny experiment's set of two images a class, in double precision: tolerances can be tight."""
-    job = Graph(made).job("distill", **{**repository.CELL, "ipc": 2})
+    job = Graph(made).make_job("distill", **{**repository.CELL, "ipc": 2})
     found = synthetic_set.load(made / job.outputs["synthetic"])
     return SyntheticSet(found.images_NCHW.double(), found.labels, found.step_size)
 
@@ -48,7 +48,7 @@ def _model(name: str) -> FlatModel:
 
 
 def _what(**values: object) -> Evaluation:
-    return replace(Library(repository.ROOT).evaluation("digits", "tiny", 2)[1], **values)
+    return replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], **values)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_scores_have_an_accuracy_for_each_network_and_groups_may_be_short(tiny: 
 def test_more_side_by_side_than_there_are_is_refused(root: Path) -> None:
     repository.set_params(root, "evaluations/digits.yaml", {"side_by_side": 3})
     with pytest.raises(UserError) as caught:
-        Graph(root).job("evaluate", **repository.CELL, evaluation="digits", network="native")
+        Graph(root).make_job("evaluate", **repository.CELL, evaluation="digits", network="native")
     assert str(caught.value) == (
         "params/evaluations/digits.yaml: side_by_side: 3 side by side are more networks than there are; write at most 2"
     )
@@ -131,6 +131,6 @@ def test_a_group_is_trained_whole_whatever_is_known_of_it(tiny: Path, monkeypatc
     train = Measurer._train
     monkeypatch.setattr(Measurer, "_train", lambda *given: groups.append(given[3]) or train(*given))
     repository.set_params(tiny, "evaluations/digits.yaml", {"overrides.tiny.networks": 3, "side_by_side": 2})
-    job = Graph(tiny).job("evaluate", **repository.CELL, evaluation="digits", network="native")
-    execute(job, tiny)
+    job = Graph(tiny).make_job("evaluate", **repository.CELL, evaluation="digits", network="native")
+    execute_job(job, tiny)
     assert groups == [range(2), range(2, 3)]

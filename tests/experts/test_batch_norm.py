@@ -29,7 +29,7 @@ from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
 from dcpipe.models.flat import blended
 from dcpipe.models.sgd import SGD
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.network_name import parse
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
@@ -132,10 +132,10 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
 
 @pytest.mark.parametrize("batch", [256, 8])
 def test_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: int, made: Path) -> None:
-    job = Graph(made).job("distill", **{**repository.CELL, "ipc": 2})
+    job = Graph(made).make_job("distill", **{**repository.CELL, "ipc": 2})
     distilled = synthetic_set.load(made / job.outputs["synthetic"])
     test = store.load(made / "artifacts/data/tiny/test.zarr", "test")
-    what = replace(Library(repository.ROOT).evaluation("digits", "tiny", 2)[1], epochs=6, batch=batch)
+    what = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], epochs=6, batch=batch)
     stream = Stream.root(0, "evaluate", "test")
     ours = protocol.train(MODEL, distilled, what, 0.05, stream)
     module, order_of = Module(MODEL.initial(stream.child("initial").generator())), stream.child("order").generator()
@@ -219,7 +219,7 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
     root = Path(shutil.copytree(normed, tmp_path / "root"))
     repository.set_params(root, "methods/mtt.yaml", {"matching.hypergradient.micro_batch": 3})
     with pytest.raises(UserError) as caught:
-        Graph(root).job("distill", **repository.CELL)
+        Graph(root).make_job("distill", **repository.CELL)
     assert str(caught.value) == (
         "params/methods/mtt.yaml: matching.hypergradient.micro_batch: convnet2-w8-batch has batch norm: the images of "
         "a batch influence each other and cannot be cut apart; write null"
@@ -227,7 +227,7 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
     origin = {"kind": "imported", "digest": f"sha256:{0:064d}"}
     repository.set_params(root, "experts/plain.yaml", {"origin": origin})
     with pytest.raises(UserError) as caught:
-        Graph(root).job("distill", **{**repository.CELL, "method": "herding"})
+        Graph(root).make_job("distill", **{**repository.CELL, "method": "herding"})
     assert str(caught.value) == (
         "params/methods/herding.yaml: matching.selection.experts: published experts hold no running statistics, which "
         "the features of convnet2-w8-batch need; name experts that are trained here, or of a network without batch norm"

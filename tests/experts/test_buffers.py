@@ -22,7 +22,7 @@ from dcpipe.models import convnet
 from dcpipe.models.build import build
 from dcpipe.models.convnet_network import ConvNetName
 from dcpipe.provenance import staleness
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -54,9 +54,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     shutil.copytree(REPOSITORY / "params", root / "params")
     shutil.copy2(REPOSITORY / "constraints.txt", root)
-    for job in Graph(root).jobs("tiny"):
+    for job in Graph(root).experiment_jobs("tiny"):
         if job.stage in {"data", "experts"}:
-            execute(job, root)
+            execute_job(job, root)
     return root
 
 
@@ -92,7 +92,7 @@ def _import(root: Path, files: list[Path], rest: str = "") -> dict[str, str]:
 
 
 def _shard(root: Path, number: int) -> Job:
-    return Graph(root).job("experts", dataset="tiny", experts="public", shard=number)
+    return Graph(root).make_job("experts", dataset="tiny", experts="public", shard=number)
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_imported_and_trained_experts_give_the_same_distilled_bytes(imported: Pa
     for experts in ("plain", "public"):
         path = imported / "params/methods/mtt.yaml"
         path.write_text(path.read_text().replace("experts: plain", f"experts: {experts}"))
-        job = Graph(imported).job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
-        execute(job, imported)
+        job = Graph(imported).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
+        execute_job(job, imported)
         made.append((imported / job.outputs["synthetic"]).read_bytes())
         assert job.inputs["trajectories"][0].startswith(f"artifacts/experts/tiny/{experts}/")
     assert made[0] == made[1]
@@ -151,21 +151,21 @@ def test_a_present_shard_is_left_alone_and_a_missing_one_comes_back(imported: Pa
 def test_imported_and_trained_are_never_taken_for_each_other(imported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCPIPE_DATA", str(imported / "nothing"))
     job = _shard(imported, 0)
-    assert staleness.problem(job, imported) is None
+    assert staleness.staleness_problem(job, imported) is None
     card = (imported / job.folder / "card.json").read_text()
     assert "replay_buffer_2.pt" in card
     assert str(imported) not in card
     assert not (imported / job.costs).exists(), "what training cost is not known"
-    for act in (lambda: execute(job, imported), lambda: verify.rebuild(job, imported)):
+    for act in (lambda: execute_job(job, imported), lambda: verify.rebuild(job, imported)):
         with pytest.raises(
             UserError, match=r"nothing/buffers/tiny/public: these experts are imported, and there is no "
         ):
             act()
     assert verify.verify(job, imported, {}).problem is None
     _pin(imported, NOTHING)
-    assert "params/experts/public.yaml origin.digest" in str(staleness.problem(_shard(imported, 0), imported))
+    assert "params/experts/public.yaml origin.digest" in str(staleness.staleness_problem(_shard(imported, 0), imported))
     (imported / "params/experts/public.yaml").write_text("base: plain\n")
-    assert "other params" in str(staleness.problem(_shard(imported, 0), imported))
+    assert "other params" in str(staleness.staleness_problem(_shard(imported, 0), imported))
     with pytest.raises(UserError, match=r"^params/experts/plain\.yaml: origin\.kind: is not `imported`"):
         list(import_files(Graph(imported), "tiny", "public", sorted((imported / "files").iterdir())))
 
@@ -280,7 +280,7 @@ def test_values_that_are_not_finite_end_the_import_at_their_shard(root: Path, re
     path = _save(root / "files", "replay_buffer_0.pt", _with(recorded, 2, 0, lambda tensor: tensor * torch.inf))
     with pytest.raises(UserError, match=r"^replay_buffer_0\.pt: expert 1, checkpoint 2: has values that are not fin"):
         _import(root, [path])
-    assert staleness.problem(_shard(root, 0), root) is None, "the first shard is whole"
+    assert staleness.staleness_problem(_shard(root, 0), root) is None, "the first shard is whole"
     assert not list((root / _shard(root, 1).folder).glob("*"))
 
 
@@ -320,7 +320,7 @@ def test_the_code_that_counts_for_imported_experts_is_the_importer(root: Path) -
     _pin(root)
     graph = Graph(root)
     imported = set(_shard(root, 0).modules)
-    trained = set(graph.job("experts", dataset="tiny", experts="plain", shard=0).modules)
+    trained = set(graph.make_job("experts", dataset="tiny", experts="plain", shard=0).modules)
     assert "dcpipe.experts.buffers" in imported - trained
     assert {"dcpipe.experts.train", "dcpipe.experts.step"} <= trained - imported
 
@@ -335,12 +335,12 @@ def test_the_stage_takes_the_files_from_the_data_root_to_the_same_bytes(
     monkeypatch.setenv("DCPIPE_DATA", str(imported / "data"))
     shutil.rmtree(imported / "artifacts/experts/tiny/public")
     for shard in range(2):
-        execute(_shard(imported, shard), imported)
+        execute_job(_shard(imported, shard), imported)
         assert verify.rebuild(_shard(imported, shard), imported).problem is None
     assert [_bytes(imported, shard) for shard in range(2)] == before
     (place / "replay_buffer_10.pt").unlink()
     with pytest.raises(UserError, match=r"buffers/tiny/public: the files have the digest sha256:\w+; params state"):
-        execute(_shard(imported, 0), imported)
+        execute_job(_shard(imported, 0), imported)
 
 
 def _bytes(root: Path, shard: int) -> dict[str, bytes]:
@@ -361,4 +361,4 @@ def test_a_shard_beyond_what_the_files_hold_is_refused(
     with pytest.raises(
         UserError, match="the files contain 0 of the 1 experts of this shard; pass all files, or lower count"
     ):
-        execute(_shard(root, 3), root)
+        execute_job(_shard(root, 3), root)

@@ -77,7 +77,7 @@ def test_at_the_anchors_the_point_is_the_recorded_checkpoint_bit_for_bit(
 ) -> None:
     signed = recorded.clone()
     signed[:, 0] = -0.0
-    kept = convex.anchors(signed, waypoints)
+    kept = convex.anchor_checkpoints(signed, waypoints)
     beta = convex.progress(signed, LAYOUT)
     assert kept.epochs == (0, *waypoints, EPOCHS)
     for epoch in kept.epochs:
@@ -86,7 +86,7 @@ def test_at_the_anchors_the_point_is_the_recorded_checkpoint_bit_for_bit(
 
 
 def test_a_point_shares_no_memory_with_the_anchors(recorded: Tensor) -> None:
-    kept, beta = convex.anchors(recorded, WAYPOINTS), convex.progress(recorded, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(recorded, WAYPOINTS), convex.progress(recorded, LAYOUT)
     for time in (0.0, 2.0, 4.5, 12.0):
         convex.point(kept, beta, LAYOUT, time).zero_()
     assert torch.equal(kept.theta_AP, recorded[[0, 2, 7, 12]])
@@ -95,7 +95,7 @@ def test_a_point_shares_no_memory_with_the_anchors(recorded: Tensor) -> None:
 
 def test_without_waypoints_points_are_the_papers_formula(recorded: Tensor) -> None:
     x = recorded.double()
-    kept, beta = convex.anchors(x, ()), convex.progress(x, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(x, ()), convex.progress(x, LAYOUT)
     for time in TIMES:
         low, high, part = int(time), min(int(time) + 1, EPOCHS), time - int(time)
         share = (1 - part) * beta[low] + part * beta[high]
@@ -106,17 +106,17 @@ def test_without_waypoints_points_are_the_papers_formula(recorded: Tensor) -> No
 
 def test_between_waypoints_the_path_is_that_of_the_interval_on_its_own(recorded: Tensor) -> None:
     x = recorded.double()
-    kept, beta = convex.anchors(x, WAYPOINTS), convex.progress(x, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(x, WAYPOINTS), convex.progress(x, LAYOUT)
     for first, last in ((0, 2), (2, 7), (7, 12)):
         alone = x[first : last + 1]
-        kept_alone, beta_alone = convex.anchors(alone, ()), convex.progress(alone, LAYOUT)
+        kept_alone, beta_alone = convex.anchor_checkpoints(alone, ()), convex.progress(alone, LAYOUT)
         for time in (time for time in TIMES if first <= time <= last):
             expected = convex.point(kept_alone, beta_alone, LAYOUT, time - first)
             torch.testing.assert_close(convex.point(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-14)
 
 
 def test_every_epoch_a_waypoint_passes_through_every_checkpoint(recorded: Tensor) -> None:
-    kept, beta = convex.anchors(recorded, range(1, EPOCHS)), convex.progress(recorded, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(recorded, range(1, EPOCHS)), convex.progress(recorded, LAYOUT)
     for time in TIMES:
         expected = torch.lerp(recorded[int(time)], recorded[min(int(time) + 1, EPOCHS)], time - int(time))
         torch.testing.assert_close(convex.point(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-6)
@@ -124,7 +124,7 @@ def test_every_epoch_a_waypoint_passes_through_every_checkpoint(recorded: Tensor
 
 def test_in_an_interval_each_tensor_keeps_direction_and_lengths_add_up(recorded: Tensor) -> None:
     x = recorded.double()
-    kept, beta = convex.anchors(x, WAYPOINTS), convex.progress(x, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(x, WAYPOINTS), convex.progress(x, LAYOUT)
     for index, (first, last) in enumerate(((0, 2), (2, 7), (7, 12))):
         chord = (kept.theta_AP[index + 1] - kept.theta_AP[index]).split(SIZES)
         for start, span in ((first, 0.75), (first + 0.3, 1.4), (last - 1.1, 1.1)):
@@ -138,7 +138,7 @@ def test_in_an_interval_each_tensor_keeps_direction_and_lengths_add_up(recorded:
 
 def test_the_path_is_continuous_in_time_across_epochs_and_anchors(recorded: Tensor) -> None:
     x = recorded.double()
-    kept, beta = convex.anchors(x, WAYPOINTS), convex.progress(x, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(x, WAYPOINTS), convex.progress(x, LAYOUT)
     for epoch in range(1, EPOCHS):
         here = convex.point(kept, beta, LAYOUT, float(epoch))
         for beside in (epoch - 1e-9, epoch + 1e-9):
@@ -147,7 +147,7 @@ def test_the_path_is_continuous_in_time_across_epochs_and_anchors(recorded: Tens
 
 def test_a_tensor_that_stands_still_stays_put_and_progresses_with_time(recorded: Tensor) -> None:
     copy = stalled(recorded)
-    kept, beta = convex.anchors(copy, WAYPOINTS), convex.progress(copy, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(copy, WAYPOINTS), convex.progress(copy, LAYOUT)
     assert torch.equal(beta[:, 1], torch.arange(EPOCHS + 1).double() / EPOCHS)
     assert torch.equal(beta[1:, 3], torch.ones(EPOCHS).double())
     for time in TIMES:
@@ -168,7 +168,7 @@ def test_a_checkpoint_that_is_not_finite_is_not_taken_for_a_still_one(recorded: 
 
 def test_points_have_the_dtype_of_the_anchors_and_agree_across_dtypes(recorded: Tensor) -> None:
     beta = convex.progress(recorded, LAYOUT)
-    kept, wide = convex.anchors(recorded, WAYPOINTS), convex.anchors(recorded.double(), WAYPOINTS)
+    kept, wide = convex.anchor_checkpoints(recorded, WAYPOINTS), convex.anchor_checkpoints(recorded.double(), WAYPOINTS)
     for time in TIMES:
         theta = convex.point(kept, beta, LAYOUT, time)
         assert theta.dtype == torch.float32
@@ -179,7 +179,7 @@ def test_points_have_the_dtype_of_the_anchors_and_agree_across_dtypes(recorded: 
 def test_the_convex_path_of_a_real_expert_ends_as_good_and_gets_there(recorded: Tensor) -> None:
     data = load_digits()
     x, y = torch.tensor(data.data[:1000] / 16).float(), torch.tensor(data.target[:1000])
-    kept, beta = convex.anchors(recorded, WAYPOINTS), convex.progress(recorded, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(recorded, WAYPOINTS), convex.progress(recorded, LAYOUT)
     losses = [
         cross_entropy(logits(convex.point(kept, beta, LAYOUT, time), x), y).item()
         for time in (0.0, 1.0, 2.0, 4.5, 7.0, 9.5, 12.0)
@@ -192,12 +192,12 @@ def test_waypoints_that_are_no_epochs_in_between_are_the_users_mistake(
     recorded: Tensor, waypoints: tuple[int, ...]
 ) -> None:
     with pytest.raises(UserError, match=r"waypoints.*epoch 12"):
-        convex.anchors(recorded, waypoints)
+        convex.anchor_checkpoints(recorded, waypoints)
 
 
 @pytest.mark.parametrize("time", [-0.1, 12.001, float("nan")])
 def test_a_time_outside_the_trajectory_is_the_users_mistake(recorded: Tensor, time: float) -> None:
-    kept, beta = convex.anchors(recorded, ()), convex.progress(recorded, LAYOUT)
+    kept, beta = convex.anchor_checkpoints(recorded, ()), convex.progress(recorded, LAYOUT)
     with pytest.raises(UserError, match="outside the trajectory"):
         convex.point(kept, beta, LAYOUT, time)
 

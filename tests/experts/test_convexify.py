@@ -13,8 +13,8 @@ from dcpipe.errors import UserError
 from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
-from dcpipe.provenance.artifact import files_of
-from dcpipe.workflow.execution import execute
+from dcpipe.provenance.artifact import payload_files
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 WORDS: dict[str, str | int] = {"dataset": "tiny", "experts": "plain", "waypoints": "2"}
@@ -87,7 +87,7 @@ def test_without_the_recorded_store_the_distilled_bytes_are_the_same(convex: Pat
     first = repository.make(root, "distill", **words)
     before = repository.bytes_below(root / first.folder)
     shutil.rmtree(root / "artifacts/experts")
-    execute(Graph(root).job("distill", **words), root)
+    execute_job(Graph(root).make_job("distill", **words), root)
     assert repository.bytes_below(root / first.folder) == before
 
 
@@ -97,7 +97,7 @@ def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path
     recorded = repository.make(tiny, "experts", dataset="tiny", experts="plain", shard=0)
     path = repository.make(tiny, "convexify", dataset="tiny", experts="plain", waypoints="6-25", shard=0)
     sizes = [
-        sum(file.stat().st_size for file in files_of(tiny / job.outputs[name]))
+        sum(file.stat().st_size for file in payload_files(tiny / job.outputs[name]))
         for job, name in ((recorded, "trajectory"), (path, "path"))
     ]
     assert sizes[1] < 0.1 * sizes[0]
@@ -108,4 +108,4 @@ def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path
 )
 def test_impossible_waypoints_are_refused_at_planning(waypoints: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        Graph(repository.ROOT).job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=0)
+        Graph(repository.ROOT).make_job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=0)

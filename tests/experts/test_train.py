@@ -123,9 +123,9 @@ def test_a_shard_of_two_experts_is_two_shards_of_one(root: Path, made: Path) -> 
 
 def test_more_experts_leave_those_that_exist_alone(tiny: Path, made: Path) -> None:
     repository.set_params(tiny, "experts/plain.yaml", {"overrides.tiny.count": 3})
-    jobs = [Graph(root).job("experts", **WORDS, shard=0) for root in (tiny, made)]
+    jobs = [Graph(root).make_job("experts", **WORDS, shard=0) for root in (tiny, made)]
     assert jobs[0].params == jobs[1].params
-    assert Graph(tiny).job("experts", **WORDS, shard=2).inputs == jobs[0].inputs
+    assert Graph(tiny).make_job("experts", **WORDS, shard=2).inputs == jobs[0].inputs
 
 
 def test_epochs_not_kept_are_refused_and_the_kept_ones_are_the_same(root: Path, made: Path) -> None:

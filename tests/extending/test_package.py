@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import repository
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 
 LABELS = Path(__file__).parent / "added/labels/src/dcpipe/distillation/labels"
 PYPROJECT = """
@@ -162,8 +162,11 @@ def test_its_modules_count_where_they_are_reached(lab: Lab) -> None:
     assert mine <= lab.code("own-smoothed")
     assert not [key for key in lab.code("own-smoothed") if key.endswith("_config")]
     assert not [key for key in lab.code("mtt") if "packages" in key]
-    assert set(read(lab.root / "code_identity.yaml")["modules"]["packages"]["soft_lab"]) >= {"smoothed", "rounding"}
-    assert "packages" not in read(repository.ROOT / "code_identity.yaml")["modules"]
+    assert set(read_yaml(lab.root / "code_identity.yaml")["modules"]["packages"]["soft_lab"]) >= {
+        "smoothed",
+        "rounding",
+    }
+    assert "packages" not in read_yaml(repository.ROOT / "code_identity.yaml")["modules"]
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_classic_names_stand_for_themselves() -> None:
 def test_the_code_of_a_network_starts_at_its_family_and_holds_its_layers() -> None:
     assert module_of("convnet4-w64-batch-swish-maxpool") == "dcpipe.models.convnet_network"
     for name, family in (("convnet3", "convnet"), ("resnet18-ap", "classic")):
-        reached = code_identity.reached([module_of(name)])
+        reached = code_identity.reached_modules([module_of(name)])
         assert {f"dcpipe.models.{family}_network", f"dcpipe.models.{family}"} <= set(reached)
         assert not {"dcpipe.models.classic", "dcpipe.models.convnet"} - {f"dcpipe.models.{family}"} & set(reached)
 

@@ -72,7 +72,7 @@ IMPOSSIBLE = {
 
 def _refusal(root: Path, stage: str, **words: str | int) -> str:
     with pytest.raises(UserError) as caught:
-        Graph(root).job(stage, **words)
+        Graph(root).make_job(stage, **words)
     return str(caught.value)
 
 
@@ -82,14 +82,14 @@ def test_what_cannot_work_is_refused_when_it_is_planned(name: str, root: Path) -
     for file, values in edits.items():
         repository.set_params(root, file, values)
     with pytest.raises(UserError) as caught:
-        Graph(root).jobs("tiny")
+        Graph(root).experiment_jobs("tiny")
     assert str(caught.value) == told
 
 
 @pytest.mark.parametrize("method", ["random", "mtt"])
 def test_more_images_a_class_than_the_training_part_has_are_refused(method: str, root: Path) -> None:
     cell = {**repository.CELL, "method": method}
-    Graph(root).job("distill", **{**cell, "ipc": 16})
+    Graph(root).make_job("distill", **{**cell, "ipc": 16})
     told = _refusal(root, "distill", **{**cell, "ipc": 17})
     assert told == (
         f"params/methods/{method}.yaml: 17 images a class are more than the training part has; ask for at most 16"
@@ -98,13 +98,13 @@ def test_more_images_a_class_than_the_training_part_has_are_refused(method: str,
 
 def test_the_training_part_is_what_test_and_validation_leave(root: Path) -> None:
     cell = {**repository.CELL, "method": "random", "dataset": "digits-val"}
-    Graph(root).job("distill", **{**cell, "ipc": 174 - 80 - 16})
+    Graph(root).make_job("distill", **{**cell, "ipc": 174 - 80 - 16})
     assert "ask for at most 78" in _refusal(root, "distill", **{**cell, "ipc": 79})
 
 
 def test_selection_on_validation_needs_validation_images(root: Path) -> None:
     protocol = {"evaluation": "digits-val-best", "network": "native"}
-    Graph(root).job("evaluate", **repository.CELL, **protocol)
+    Graph(root).make_job("evaluate", **repository.CELL, **protocol)
     repository.set_params(root, TINY, {"split.validation_per_class": 0})
     assert _refusal(root, "evaluate", **repository.CELL, **protocol) == (
         "params/evaluations/digits-val-best.yaml: selection: val-best needs validation images and the dataset has "
@@ -118,7 +118,7 @@ def test_an_evaluation_network_must_take_the_images(root: Path) -> None:
 
 
 def test_a_shard_beyond_the_last_is_refused(root: Path) -> None:
-    Graph(root).job("experts", dataset="tiny", experts="plain", shard=1)
+    Graph(root).make_job("experts", dataset="tiny", experts="plain", shard=1)
     told = _refusal(root, "experts", dataset="tiny", experts="plain", shard=2)
     assert told.endswith("overrides.tiny.count: there is no shard 2: 2 are asked for; name a shard from 0 to 1")
 
@@ -132,7 +132,7 @@ def test_experts_of_which_nothing_is_kept_are_refused(root: Path) -> None:
 def test_an_experiment_is_checked_whole_before_its_first_job(root: Path) -> None:
     repository.set_params(root, MTT, {"overrides.tiny.ipc2": {"matching": {"segment": {"span_epochs": 4}}}})
     with pytest.raises(UserError, match="segments end at epoch 5"):
-        Graph(root).jobs("tiny")
+        Graph(root).experiment_jobs("tiny")
 
 
 def test_images_that_would_not_move_are_refused_before_their_momentum(root: Path) -> None:

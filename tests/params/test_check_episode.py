@@ -94,19 +94,19 @@ def test_what_cannot_work_or_would_do_nothing_is_refused_when_planned(name: str,
     method, values, told = REFUSED[name]
     repository.set_params(root, f"methods/{method}.yaml", values)
     with pytest.raises(UserError) as caught:
-        Graph(root).job("distill", **{**repository.CELL, "method": method})
+        Graph(root).make_job("distill", **{**repository.CELL, "method": method})
     assert str(caught.value).startswith(f"params/methods/{method}.yaml: {told}")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("method", ["dc", "gm-mdo", "dm", "cafe"])
 def test_no_experts_are_trained_for_a_method_that_draws_its_own_networks(method: str, root: Path) -> None:
-    job = Graph(root).job("distill", **{**repository.CELL, "method": method})
+    job = Graph(root).make_job("distill", **{**repository.CELL, "method": method})
     assert set(job.inputs) == {"train"}
     assert "params/experts/plain.yaml" not in job.params
     assert job.params["params/datasets/tiny.yaml"] == {"network": "convnet2-w32"}
     repository.set_params(root, f"methods/{method}.yaml", {"matching.network": "convnet2-w16"})
-    other = Graph(root).job("distill", **{**repository.CELL, "method": method})
+    other = Graph(root).make_job("distill", **{**repository.CELL, "method": method})
     assert "params/datasets/tiny.yaml" not in other.params, "the dataset's own network does not matter any more"
     assert other.sections["network"] == "convnet2-w16"
 
@@ -115,7 +115,7 @@ def test_editing_one_matching_reruns_no_other(root: Path) -> None:
     methods = {"mtt": "trajectory", "dc": "gradient", "dm": "distribution", "cafe": "features"}
     names = {kind: f"dcpipe.distillation.matching.{kind.removesuffix('s')}_matching" for kind in methods.values()}
     for method, kind in methods.items():
-        job = Graph(root).job("distill", **{**repository.CELL, "method": method})
+        job = Graph(root).make_job("distill", **{**repository.CELL, "method": method})
         assert {own for own, module in names.items() if module in job.modules} == {kind}
         is_trajectory = isinstance(getattr(job.sections["method"], "matching", None), Trajectory)
         assert ("dcpipe.distillation.matching.network_matching" in job.modules) != is_trajectory

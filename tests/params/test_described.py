@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 import repository
 from dcpipe.params.axis import AXES, AxisValue, load_values
 from dcpipe.params.described import TYPED, descriptions, knobs, schema
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 
 load_values()
 VALUES = {(axis, kind): value for axis, base in AXES.items() for kind, value in base.registry.items()}
@@ -47,7 +47,7 @@ def test_the_schema_describes_every_knob(section: str) -> None:
 
 
 def test_the_schema_accepts_what_the_loader_accepts() -> None:
-    library = Library(repository.ROOT)
+    library = ParamsLibrary(repository.ROOT)
     for resolved, section in (
         (library.method("satm-da", "tiny", 1)[0], "methods"),
         (library.dataset("tiny")[0], "datasets"),
@@ -72,7 +72,7 @@ def test_show_describes_values_below_them() -> None:
 
 
 def test_every_leaf_of_a_preset_is_described() -> None:
-    resolved, config = Library(repository.ROOT).method("satm-da", "tiny", 1)
+    resolved, config = ParamsLibrary(repository.ROOT).method("satm-da", "tiny", 1)
     assert set(resolved.leaves) <= set(knobs(config))
 
 

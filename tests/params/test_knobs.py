@@ -11,17 +11,17 @@ import pytest
 import repository
 from dcpipe.errors import UserError
 from dcpipe.params import schema
-from dcpipe.params.axis import AxisValue, values_in
-from dcpipe.params.library import Library
+from dcpipe.params.axis import AxisValue, axis_values_in
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import Leaf, Resolved, available
-from dcpipe.workflow.execution import execute
+from dcpipe.params.resolve import ResolvedSection, ResolvedValue, available_names
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
-LIBRARY = Library(repository.ROOT)
+LIBRARY = ParamsLibrary(repository.ROOT)
 PRESETS = {
     name: LIBRARY.method(name, "tiny", 1)[0]
-    for name in available(repository.ROOT, "methods")
+    for name in available_names(repository.ROOT, "methods")
     if LIBRARY.method(name, "tiny", 1)[1].outer
 }
 
@@ -60,7 +60,7 @@ ALTERNATIVES: dict[str, object] = {  # by key, or by preset and key
 
 def _value_at(preset: str, key: str) -> AxisValue:
     """The value on an axis that stands at a dotted key of a preset."""
-    return dict(values_in(LIBRARY.method(preset, "tiny", 1)[1]))[key]
+    return dict(axis_values_in(LIBRARY.method(preset, "tiny", 1)[1]))[key]
 
 
 def _other_kinds(preset: str, section: str, place: str) -> list[dict[str, object]]:
@@ -78,7 +78,7 @@ def _is_elsewhere(key: str, change: dict[str, object]) -> bool:
 
 def _changed_by_value(preset: str, key: str) -> list[object]:
     """What the value that a knob belongs to would have it changed to."""
-    for section, value in values_in(LIBRARY.method(preset, "tiny", 1)[1]):
+    for section, value in axis_values_in(LIBRARY.method(preset, "tiny", 1)[1]):
         changes = type(value).examples()[value.kind].changes
         if key.removeprefix(f"{section}.") in changes and key.startswith(f"{section}."):
             return [changes[key.removeprefix(f"{section}.")]]
@@ -89,9 +89,9 @@ def _other_texts(preset: str, key: str) -> list[str]:
     """What else a knob may say, as the refusal of a word that means nothing tells it."""
     resolved = PRESETS[preset]
     leaf = resolved.leaves[key]
-    wrong = {**resolved.leaves, key: Leaf("zzz", leaf.origin, None)}
+    wrong = {**resolved.leaves, key: ResolvedValue("zzz", leaf.origin, None)}
     with pytest.raises(UserError) as caught:
-        schema.validate(Resolved(wrong, resolved.file), Method)
+        schema.validate(ResolvedSection(wrong, resolved.file), Method)
     legal = re.findall(r"'([^']+)'", str(caught.value))
     assert leaf.value in legal
     return [value for value in legal if value != leaf.value]
@@ -106,7 +106,7 @@ def _changes(preset: str, key: str) -> list[dict[str, object]]:
     elif key.endswith(".kind"):
         section, place = key.removesuffix(".kind"), leaf.origin.key.removesuffix(".kind")
         return _other_kinds(preset, section, place)
-    elif key in dict(values_in(LIBRARY.method(preset, "tiny", 1)[1])):  # a value that is written in short
+    elif key in dict(axis_values_in(LIBRARY.method(preset, "tiny", 1)[1])):  # a value that is written in short
         return [change for change in _other_kinds(preset, key, leaf.origin.key) if not _is_elsewhere(key, change)]
     elif key in ALTERNATIVES:
         values = [ALTERNATIVES.get(f"{preset} {key}", ALTERNATIVES[key])]
@@ -150,7 +150,7 @@ def short(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _made(root: Path, preset: str, to: Path) -> dict[str, bytes]:
     words = {**repository.CELL, "method": preset}
-    execute(repository.make_inputs(root, "distill", **words), root, folder=to)
+    execute_job(repository.make_inputs(root, "distill", **words), root, folder=to)
     return {name: (to / name).read_bytes() for name in ("synthetic.safetensors", "snapshots.safetensors")}
 
 
@@ -260,7 +260,7 @@ WORDS: dict[str, dict[str, str | int]] = {
 def test_nor_is_a_knob_of_data_experts_or_evaluations(
     file: str, stage: str, payload: str, key: str, value: object, tiny: Path
 ) -> None:
-    job = Graph(tiny).job(stage, **WORDS[stage])
+    job = Graph(tiny).make_job(stage, **WORDS[stage])
     before = repository.bytes_below(tiny / job.folder)
     repository.set_params(tiny, file, {key: value})
     repository.make(tiny, stage, **WORDS[stage])
@@ -312,7 +312,7 @@ def test_what_would_have_no_effect_is_refused(
     repository.set_params(root, file, {key: value})
     words = {**WORDS, "distill": {**repository.CELL, "method": Path(file).stem}}[stage]
     with pytest.raises(UserError) as caught:
-        Graph(root).job(stage, **words)
+        Graph(root).make_job(stage, **words)
     told = told if told.startswith(f"{key}.") else f"{key}: {told}"
     assert str(caught.value) == f"params/{file}: {told}"
 
@@ -321,6 +321,6 @@ def test_a_micro_batch_is_measured_by_the_inner_batch(root: Path) -> None:
     smaller = {"matching.inner_batch": 4, "matching.hypergradient.micro_batch": 4}
     repository.set_params(root, "methods/mtt.yaml", smaller)
     with pytest.raises(UserError, match="an inner step's batch has 4 images; write null, or a smaller"):
-        Graph(root).job("distill", **repository.CELL)
+        Graph(root).make_job("distill", **repository.CELL)
     repository.set_params(root, "methods/mtt.yaml", {"matching.hypergradient.micro_batch": 3})
-    assert Graph(root).job("distill", **repository.CELL)
+    assert Graph(root).make_job("distill", **repository.CELL)

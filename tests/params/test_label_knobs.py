@@ -8,9 +8,9 @@ import yaml
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.params.library import Library
-from dcpipe.params.strict_yaml import read
-from dcpipe.workflow.execution import execute
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.strict_yaml import read_yaml
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 LABELS, INITIAL, IMAGES, SEGMENT = "outer.labels", "outer.labels.initial", "outer.images.initial", "matching.segment"
@@ -51,7 +51,7 @@ OF_OTHER_KINDS = {IMAGES, f"{INITIAL}.expert", f"{INITIAL}.logit", f"{TEACHER}.e
 def _say(root: Path, preset: str, values: Values) -> None:
     """The committed preset, saying other things for tiny, where it makes only three iterations."""
     path = root / f"params/methods/{preset}.yaml"
-    tree = read(repository.ROOT / f"params/methods/{preset}.yaml")
+    tree = read_yaml(repository.ROOT / f"params/methods/{preset}.yaml")
     for key, value in {"outer.iterations": 3, **values}.items():
         *parents, last = f"overrides.tiny.{key}".split(".")
         node = tree
@@ -62,7 +62,7 @@ def _say(root: Path, preset: str, values: Values) -> None:
 
 
 def _job(root: Path, preset: str) -> object:
-    return Graph(root).job("distill", dataset="tiny", method=preset, ipc=1, set=0)
+    return Graph(root).make_job("distill", dataset="tiny", method=preset, ipc=1, set=0)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def learnt(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _made(root: Path, preset: str, values: Values, to: Path) -> bytes:
     _say(root, preset, values)
-    execute(_job(root, preset), root, folder=to)
+    execute_job(_job(root, preset), root, folder=to)
     return (to / "synthetic.safetensors").read_bytes()
 
 
@@ -87,7 +87,7 @@ def known() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("preset", ["datm", "tesla-soft"])
 def test_every_kind_of_label_that_a_preset_names_is_tried_against_another(preset: str) -> None:
-    leaves = Library(repository.ROOT).method(preset, "tiny", 1)[0].leaves
+    leaves = ParamsLibrary(repository.ROOT).method(preset, "tiny", 1)[0].leaves
     there = {key for key in leaves if key.startswith(LABELS) and key.endswith(".kind") and "optimiser" not in key}
     assert there == {key for name, key, _, _ in KNOBS if name == preset} - OF_OTHER_KINDS
 

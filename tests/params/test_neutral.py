@@ -11,10 +11,10 @@ from pydantic.dataclasses import dataclass
 from dcpipe.errors import UserError
 from dcpipe.params import neutral, resolve, schema
 from dcpipe.params.neutral import AsBefore
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count
-from dcpipe.params.values import keys, merge
-from dcpipe.params.values import neutral as stated
+from dcpipe.params.values import keys, merge_values
+from dcpipe.params.values import neutral_values as stated
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -36,15 +36,15 @@ class Section:
     optimiser: Annotated[Sgd | Adam, Field(discriminator="kind"), AsBefore(Sgd(kind="sgd"))]
 
 
-def read(root: Path, name: str) -> tuple[Resolved, Section]:
+def read(root: Path, name: str) -> tuple[ResolvedSection, Section]:
     """A file of these sections, as the library reads one."""
-    resolved = resolve.resolve(root, "methods", name, later=neutral.later(Section))
+    resolved = resolve.resolve_section(root, "methods", name, later=neutral.optional_knobs(Section))
     section = schema.validate(resolved, Section)
-    return neutral.completed(resolved, section), section
+    return neutral.with_neutral_values(resolved, section), section
 
 
 def write(root: Path, name: str, tree: dict[str, object]) -> None:
-    file = root / resolve.section_file("methods", name)
+    file = root / resolve.section_file_path("methods", name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(tree))
 
@@ -81,7 +81,7 @@ def test_only_what_differs_from_before_is_part_of_the_identity(name: str, tmp_pa
     write(tmp_path, "x", {"rate": 0.5, **tree})
     resolved, section = read(tmp_path, "x")
     file = "params/methods/x.yaml"
-    assert merge([keys(resolved)]) == {file: {"rate": 0.5, **identity}}
+    assert merge_values([keys(resolved)]) == {file: {"rate": 0.5, **identity}}
     assert stated([keys(resolved)]) == ({file: listed} if listed else {})
     assert schema.validate(resolved, Section) == section, "what is shown is the whole section"
 
@@ -91,9 +91,9 @@ def test_a_variant_may_state_what_its_base_leaves_out(tmp_path: Path) -> None:
     write(tmp_path, "x", {"base": "base", "warm": 7})
     resolved, section = read(tmp_path, "x")
     assert section.warm == 7
-    assert merge([keys(resolved)])["params/methods/x.yaml"] == {"base": "base", "warm": 7}
+    assert merge_values([keys(resolved)])["params/methods/x.yaml"] == {"base": "base", "warm": 7}
     write(tmp_path, "y", {"base": "x", "warm": 3})
-    assert "warm" not in str(merge([keys(read(tmp_path, "y")[0])]))
+    assert "warm" not in str(merge_values([keys(read(tmp_path, "y")[0])]))
     write(tmp_path, "z", {"base": "base", "warn": 7})
     with pytest.raises(UserError, match=r"z\.yaml: unknown key warn"):
         read(tmp_path, "z")

@@ -6,26 +6,26 @@ import pytest
 
 import repository
 from dcpipe.params import show
-from dcpipe.params.library import Library
-from dcpipe.params.resolve import Resolved, available, lineage, resolve
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.resolve import ResolvedSection, available_names, base_chain, resolve
+from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.graph import Graph
 
 ROOT = repository.ROOT
 SOURCED = ("methods", "experts", "evaluations")
-FILES = [(section, name) for section in SOURCED for name in available(ROOT, section)]
+FILES = [(section, name) for section in SOURCED for name in available_names(ROOT, section)]
 
 
 def _contexts(section: str, name: str) -> list[tuple[str, int]]:
     """Every dataset, and every ipc that some override of the file or of its bases speaks of."""
     ipcs = {1}
-    for file in lineage(ROOT, section, name):
-        overrides = read(ROOT / f"params/{section}/{file}.yaml").get("overrides") or {}
+    for file in base_chain(ROOT, section, name):
+        overrides = read_yaml(ROOT / f"params/{section}/{file}.yaml").get("overrides") or {}
         ipcs |= {int(key[3:]) for values in overrides.values() for key in values if key.startswith("ipc")}
-    return [(dataset, ipc) for dataset in available(ROOT, "datasets") for ipc in sorted(ipcs)]
+    return [(dataset, ipc) for dataset in available_names(ROOT, "datasets") for ipc in sorted(ipcs)]
 
 
-def _resolved(library: Library, section: str, name: str, dataset: str, ipc: int) -> Resolved:
+def _resolved(library: ParamsLibrary, section: str, name: str, dataset: str, ipc: int) -> ResolvedSection:
     if section == "experts":
         return library.experts(name, dataset)[0]
     ask = {"methods": library.method, "evaluations": library.evaluation}[section]
@@ -33,17 +33,17 @@ def _resolved(library: Library, section: str, name: str, dataset: str, ipc: int)
 
 
 def test_every_experiment_resolves(subtests: pytest.Subtests) -> None:
-    for experiment in available(ROOT, "experiments"):
+    for experiment in available_names(ROOT, "experiments"):
         with subtests.test(experiment=experiment):
             graph = Graph(ROOT)
-            jobs = graph.jobs(experiment)
+            jobs = graph.experiment_jobs(experiment)
             assert {"data", "distill", "evaluate", "metrics", "report"} <= {job.stage for job in jobs}
             assert len(list(show.lines(graph, experiment))) > len(jobs)
 
 
 def test_every_file_resolves_everywhere_and_every_value_has_a_source(subtests: pytest.Subtests) -> None:
     """For every dataset, and for each ipc that the file speaks of."""
-    library = Library(ROOT)
+    library = ParamsLibrary(ROOT)
     for section, name in FILES:
         with subtests.test(section=section, name=name):
             for dataset, ipc in _contexts(section, name):
@@ -58,24 +58,24 @@ def test_every_file_resolves_everywhere_and_every_value_has_a_source(subtests: p
 def test_every_cell_that_a_method_has_values_for_can_be_planned(subtests: pytest.Subtests) -> None:
     """In range: segments within the experts' epochs, batches within the set, passes within the inner steps."""
     graph = Graph(ROOT)
-    for name in available(ROOT, "methods"):
+    for name in available_names(ROOT, "methods"):
         with subtests.test(method=name):
-            for dataset, values in (read(ROOT / f"params/methods/{name}.yaml").get("overrides") or {}).items():
+            for dataset, values in (read_yaml(ROOT / f"params/methods/{name}.yaml").get("overrides") or {}).items():
                 for ipc in {1, *(int(key[3:]) for key in values if key.startswith("ipc"))}:
-                    assert graph.job("distill", dataset=dataset, method=name, ipc=ipc, set=0).outputs
+                    assert graph.make_job("distill", dataset=dataset, method=name, ipc=ipc, set=0).outputs
 
 
 def test_every_dataset_can_be_planned(subtests: pytest.Subtests) -> None:
     graph = Graph(ROOT)
-    for name in available(ROOT, "datasets"):
+    for name in available_names(ROOT, "datasets"):
         with subtests.test(dataset=name):
-            assert graph.job("data", dataset=name).outputs
+            assert graph.make_job("data", dataset=name).outputs
 
 
 def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -> None:
     for section, name in FILES:
         with subtests.test(section=section, name=name):
-            tree = read(ROOT / f"params/{section}/{name}.yaml")
+            tree = read_yaml(ROOT / f"params/{section}/{name}.yaml")
             keys = {leaf.origin.key for leaf in resolve(ROOT, section, name).leaves.values()}
             overrides = tree.get("overrides") or {}
             places = [dataset for dataset in overrides]

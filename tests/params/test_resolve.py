@@ -7,8 +7,8 @@ import yaml
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.params.library import Library
-from dcpipe.params.resolve import Origin, Resolved, lineage, resolve
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.resolve import ResolvedSection, ValueOrigin, base_chain, resolve
 
 LAYERS = [  # from the weakest to the strongest: a file, and where in it the value stands
     (file, place)
@@ -24,7 +24,7 @@ def _write(root: Path, file: str, text: str, section: str = "methods") -> None:
     path.write_text(text)
 
 
-def _found(root: Path, text: str, context: tuple[str, ...] = ()) -> Resolved:
+def _found(root: Path, text: str, context: tuple[str, ...] = ()) -> ResolvedSection:
     _write(root, "x.yaml", text)
     return resolve(root, "methods", "x", context=context)
 
@@ -49,7 +49,7 @@ def test_base_yields_to_dataset_yields_to_ipc_yields_to_variant(root: Path, subt
                 _write(root, f"{file}.yaml", yaml.safe_dump(tree))
             found = resolve(root, "methods", "variant", context=CONTEXT).leaves["rate"]
             assert found.value == f"{strongest} {place}"
-            assert found.origin == Origin(f"params/methods/{strongest}.yaml", place)
+            assert found.origin == ValueOrigin(f"params/methods/{strongest}.yaml", place)
 
 
 def test_an_override_for_another_dataset_or_ipc_changes_nothing(root: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_variant_names_the_files_it_was_read_from(root: Path) -> None:
     _write(root, "base.yaml", "rate: 1")
     found = _found(root, "base: base")
     assert found.files == ("params/methods/x.yaml", "params/methods/base.yaml")
-    assert lineage(root, "datasets", "small") == ("digits", "small")
+    assert base_chain(root, "datasets", "small") == ("digits", "small")
 
 
 REFUSED = {
@@ -147,7 +147,7 @@ def test_a_value_in_short_and_one_in_full_replace_each_other(tmp_path: Path) -> 
         (params / f"params/methods/{name}.yaml").write_text(text)
     kinds = {}
     for name in ("mtt", "in-full", "in-short"):
-        outer = Library(params).method(name, "tiny", 1)[1].outer
+        outer = ParamsLibrary(params).method(name, "tiny", 1)[1].outer
         assert outer is not None
         kinds[name] = outer.images.initial.kind
     assert kinds == {"mtt": "real", "in-full": "noise", "in-short": "real"}

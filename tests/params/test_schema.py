@@ -12,15 +12,15 @@ from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.experts import Experts
-from dcpipe.params.library import Library
+from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import Leaf, Origin, Resolved
+from dcpipe.params.resolve import ResolvedSection, ResolvedValue, ValueOrigin
 
-Section = tuple[Resolved, type]
+Section = tuple[ResolvedSection, type]
 
 
 def _sections() -> dict[str, Section]:
-    library = Library(repository.ROOT)
+    library = ParamsLibrary(repository.ROOT)
     return {
         "dataset": (library.dataset("tiny")[0], Dataset),
         "experts": (library.experts("plain", "tiny")[0], Experts),
@@ -35,12 +35,12 @@ SECTIONS = _sections()
 LEAVES = [(name, key) for name, (resolved, _) in SECTIONS.items() for key in resolved.leaves]
 
 
-def _with(resolved: Resolved, leaves: Mapping[str, Leaf | None]) -> Resolved:
+def _with(resolved: ResolvedSection, leaves: Mapping[str, ResolvedValue | None]) -> ResolvedSection:
     merged = {**resolved.leaves, **leaves}
-    return Resolved({key: leaf for key, leaf in merged.items() if leaf is not None}, resolved.file)
+    return ResolvedSection({key: leaf for key, leaf in merged.items() if leaf is not None}, resolved.file)
 
 
-def _refusal(resolved: Resolved, kind: type) -> str:
+def _refusal(resolved: ResolvedSection, kind: type) -> str:
     with pytest.raises(UserError) as caught:
         schema.validate(resolved, kind)
     return str(caught.value)
@@ -60,9 +60,9 @@ def test_a_value_of_another_type_is_refused_where_it_stands(subtests: pytest.Sub
     for section, key in LEAVES:
         with subtests.test(section=section, key=key):
             resolved, kind = SECTIONS[section]
-            origin = Origin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
+            origin = ValueOrigin("params/methods/elsewhere.yaml", f"overrides.tiny.{key}")
             wrong = [] if not isinstance(resolved.leaves[key].value, list) else "text"
-            line = _refusal(_with(resolved, {key: Leaf(wrong, origin, None)}), kind)
+            line = _refusal(_with(resolved, {key: ResolvedValue(wrong, origin, None)}), kind)
             assert line.startswith(f"params/methods/elsewhere.yaml: overrides.tiny.{key}: ")
 
 
@@ -71,7 +71,9 @@ def test_an_unknown_key_is_refused_beside_every_known_one(subtests: pytest.Subte
         with subtests.test(section=section, key=key):
             resolved, kind = SECTIONS[section]
             unknown = f"{key.rpartition('.')[0]}.zzz".lstrip(".")
-            line = _refusal(_with(resolved, {unknown: Leaf(1, Origin(resolved.file, unknown), None)}), kind)
+            line = _refusal(
+                _with(resolved, {unknown: ResolvedValue(1, ValueOrigin(resolved.file, unknown), None)}), kind
+            )
             assert line == f"{resolved.file}: {unknown}: unknown key; remove it"
 
 
@@ -80,7 +82,7 @@ def test_a_misspelt_key_is_answered_with_the_right_one(subtests: pytest.Subtests
         with subtests.test(section=section, key=key):
             resolved, kind = SECTIONS[section]
             misspelt = f"{key}s"
-            moved = Leaf(resolved.leaves[key].value, Origin(resolved.file, misspelt), None)
+            moved = ResolvedValue(resolved.leaves[key].value, ValueOrigin(resolved.file, misspelt), None)
             line = _refusal(_with(resolved, {key: None, misspelt: moved}), kind)
             if key.endswith(".kind"):  # which keys there are follows from the kind: it comes first
                 assert line.startswith(f"{resolved.file}: {key}: ") or "unknown key" in line
@@ -131,7 +133,9 @@ def test_a_bad_value_is_refused_in_these_words(subtests: pytest.Subtests) -> Non
         with subtests.test(section=section, key=key, value=value):
             resolved, kind = SECTIONS[section]
             inside = {name: None for name in resolved.leaves if name.startswith(f"{key}.")}
-            line = _refusal(_with(resolved, {**inside, key: Leaf(value, Origin("f.yaml", key), None)}), kind)
+            line = _refusal(
+                _with(resolved, {**inside, key: ResolvedValue(value, ValueOrigin("f.yaml", key), None)}), kind
+            )
             assert line in (f"f.yaml: {expected}", f"{resolved.file}: {expected}")
 
 
@@ -140,6 +144,6 @@ def test_an_element_of_a_list_is_named_where_the_list_stands(root: Path) -> None
         root, "datasets/digits.yaml", {"standardise": {"kind": "constants", "mean": [0.1], "std": [0.0]}}
     )
     with pytest.raises(UserError) as caught:
-        Library(root).dataset("tiny")
+        ParamsLibrary(root).dataset("tiny")
     told = "params/datasets/digits.yaml: standardise.std.0: input should be greater than 0 (it is 0.0)"
     assert str(caught.value) == told

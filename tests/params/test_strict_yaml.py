@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.params.library import Library
-from dcpipe.params.strict_yaml import parse, read
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.strict_yaml import parse_yaml, read_yaml
 
 FLOATS = {
     "1e-5": 1e-5, "1E-5": 1e-5, "1.e-5": 1e-5, "1.0e-5": 1e-5, "+1.0e-05": 1e-5, "2e-05": 2e-5, "-1e3": -1e3,
@@ -20,7 +20,7 @@ TEXTS = ["no", "off", "yes", "on", "y", "NO", "1:30", "0x10", "0o17", "1_000", "
 
 
 def test_every_way_of_writing_a_float_is_that_float() -> None:
-    found = {written: parse(f"x: {written}", "here")["x"] for written in FLOATS}
+    found = {written: parse_yaml(f"x: {written}", "here")["x"] for written in FLOATS}
     assert found == FLOATS
     assert {type(value) for value in found.values()} == {float}
 
@@ -30,7 +30,7 @@ def test_every_way_of_writing_a_float_reaches_a_float_field(root: Path) -> None:
     shipped, found = path.read_text(), {}
     for written in (all_of_them := ("1e-5", "1E-5", "1.e-5", ".5", "5", "+1.0e-05", "2e-05")):
         path.write_text(shipped.replace("learning_rate: 50.0", f"learning_rate: {written}"))
-        _, method = Library(root).method("mtt", "tiny", 1)
+        _, method = ParamsLibrary(root).method("mtt", "tiny", 1)
         assert method.outer is not None
         found[written] = method.outer.images.optimiser.learning_rate
     assert found == {written: float(written) for written in all_of_them}
@@ -40,16 +40,16 @@ def test_every_way_of_writing_a_float_reaches_a_float_field(root: Path) -> None:
 @settings(derandomize=True)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_is_read_back_as_python_and_pyyaml_write_it(value: float) -> None:
-    assert parse(f"x: {value!r}", "here")["x"] == value
-    assert parse(yaml.safe_dump({"x": value}), "here")["x"] == value
+    assert parse_yaml(f"x: {value!r}", "here")["x"] == value
+    assert parse_yaml(yaml.safe_dump({"x": value}), "here")["x"] == value
 
 
 def test_what_only_looks_like_a_value_stays_text() -> None:
-    assert [parse(f"x: {written}", "here")["x"] for written in TEXTS] == TEXTS
+    assert [parse_yaml(f"x: {written}", "here")["x"] for written in TEXTS] == TEXTS
 
 
 def test_only_true_and_false_are_booleans_and_integers_stay_integers() -> None:
-    tree = parse("a: true\nb: False\nc: 010\nd: -3\ne: null\nf: ~\ng:\nh: 'true'\ni: '1e-5'", "here")
+    tree = parse_yaml("a: true\nb: False\nc: 010\nd: -3\ne: null\nf: ~\ng:\nh: 'true'\ni: '1e-5'", "here")
     assert list(tree.values()) == [True, False, 10, -3, None, None, None, "true", "1e-5"]
     assert [type(value) for value in tree.values()][:4] == [bool, bool, int, int]
 
@@ -86,7 +86,7 @@ def test_what_is_not_plain_yaml_is_refused_with_its_file_and_line(subtests: pyte
     for text, line in REFUSED.items():
         with subtests.test(text=text[:40]):
             with pytest.raises(UserError) as caught:
-                parse(text, "params/x.yaml")
+                parse_yaml(text, "params/x.yaml")
             assert str(caught.value) == f"params/x.yaml: not valid YAML: {line}; correct the file"
 
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_mapping_is_refused(subtests: pytest.Subtests) -> None
             subtests.test(text=text),
             pytest.raises(UserError, match=r"^params/x\.yaml: is not a mapping of keys to values; "),
         ):
-            parse(text, "params/x.yaml")
+            parse_yaml(text, "params/x.yaml")
 
 
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     latin.write_bytes("a: \u00fc".encode("latin-1"))
     for path, reason in ((tmp_path / "none.yaml", "No such file or directory"), (latin, "not UTF-8 text")):
         with pytest.raises(UserError) as caught:
-            read(path)
+            read_yaml(path)
         assert str(caught.value) == f"{path}: cannot be read ({reason}); check the name"
 
 
@@ -115,7 +115,7 @@ def _floats_that_pyyaml_reads_as_text(text: str) -> list[str]:
         if not isinstance(node, yaml.ScalarNode):
             nodes += [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
         elif node.style is None and node.tag == "tag:yaml.org,2002:str" and ":" not in node.value:
-            found += [node.value] if isinstance(parse(f"x: {node.value}", "here")["x"], float) else []
+            found += [node.value] if isinstance(parse_yaml(f"x: {node.value}", "here")["x"], float) else []
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from clone import BIN, ROOT
 from dcpipe.params import shipped
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("projects")]
 SHIPPED = ("Snakefile", "constraints.txt", "params", "profiles", "workflow")
@@ -42,7 +42,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_wheel_and_a_source_tree_find_the_same_files(installed: Path) -> None:
-    assert shipped.folder() == ROOT
+    assert shipped.shipped_folder() == ROOT
     assert _files(installed / "dcpipe/shipped") == _files(ROOT)
 
 
@@ -76,7 +76,7 @@ def test_a_project_records_a_file_in_both_engines(installed: Path, project: Path
     printed = _run(installed, lab, "dcpipe", "repro", "../hot.yaml")
     assert "Data and pipelines are up to date." in printed
     assert "adopted 6 jobs of hot: Snakemake has nothing to do" in printed
-    locked = read(lab / "experiments/hot/dvc.lock")["stages"]
+    locked = read_yaml(lab / "experiments/hot/dvc.lock")["stages"]
     (distilled,) = [stage for name, stage in locked.items() if name.startswith("distill")]
     assert {"params/methods/mtt-hot.yaml", "params/methods/mtt.yaml"} <= distilled["params"].keys()
     assert (lab / "results/hot/report.html").is_file()

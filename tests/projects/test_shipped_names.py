@@ -7,8 +7,8 @@ import pytest
 import repository
 from dcpipe.errors import UserError
 from dcpipe.params import resolve, shipped, shipped_copies
-from dcpipe.params.library import Library
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.graph import Graph
 
 MTT, DIGITS = "params/methods/mtt.yaml", "params/datasets/digits.yaml"
@@ -23,22 +23,27 @@ def project(tmp_path: Path) -> Path:
 
 
 def _momentum(root: Path) -> tuple[object, str]:
-    leaf = resolve.resolve(root, "methods", "mtt", context=("digits", "digits.ipc1")).leaves[
+    leaf = resolve.resolve_section(root, "methods", "mtt", context=("digits", "digits.ipc1")).leaves[
         "outer.images.optimiser.momentum"
     ]
     return leaf.value, leaf.origin.file
 
 
 def test_a_project_plans_what_the_source_tree_plans(project: Path) -> None:
-    here = {job.name: (job.params, job.command, job.inputs) for job in Graph(project).jobs("tiny")}
-    assert here == {job.name: (job.params, job.command, job.inputs) for job in Graph(repository.ROOT).jobs("tiny")}
+    here = {job.name: (job.params, job.command, job.inputs) for job in Graph(project).experiment_jobs("tiny")}
+    assert here == {
+        job.name: (job.params, job.command, job.inputs) for job in Graph(repository.ROOT).experiment_jobs("tiny")
+    }
 
 
 def test_shipped_names_are_listed_beside_a_projects_own(project: Path) -> None:
     (project / "params/methods/mine.yaml").write_text("base: mtt\n")
-    assert set(resolve.available(project, "methods")) == {"mine", *resolve.available(repository.ROOT, "methods")}
+    assert set(resolve.available_names(project, "methods")) == {
+        "mine",
+        *resolve.available_names(repository.ROOT, "methods"),
+    }
     (project / shipped.MARKER).unlink()
-    assert resolve.available(project, "methods") == ["mine"]
+    assert resolve.available_names(project, "methods") == ["mine"]
 
 
 def test_a_shipped_name_is_replaced_on_purpose_only(project: Path) -> None:
@@ -58,17 +63,17 @@ def test_a_shipped_name_is_replaced_on_purpose_only(project: Path) -> None:
 def test_replacing_what_is_not_shipped_is_refused(name: str, value: str, project: Path) -> None:
     (project / f"params/methods/{name}.yaml").write_text(f"base: mtt\nreplaces: {value}\n")
     with pytest.raises(UserError, match=rf"methods/{name}.yaml: replaces: '{value}' is not possible here"):
-        resolve.resolve(project, "methods", name)
+        resolve.resolve_section(project, "methods", name)
 
 
 def test_a_variant_may_have_the_name_of_what_it_varies(project: Path) -> None:
     (project / MTT).write_text("base: mtt\nouter: {images: {optimiser: {momentum: 0.25}}}\n")
     assert _momentum(project) == (0.25, MTT)
-    leaves = resolve.resolve(project, "methods", "mtt").leaves
+    leaves = resolve.resolve_section(project, "methods", "mtt").leaves
     assert leaves["matching.kind"].origin.file == "params/shipped/methods/mtt.yaml"
     (project / DIGITS).write_text("base: digits\nsplit: {seed: 7}\n")
-    assert Library(project).method("mtt", "digits", 1)[0].leaves["outer.images.optimiser.momentum"].value == 0.25
-    assert resolve.lineage(project, "datasets", "digits") == ("digits",)
+    assert ParamsLibrary(project).method("mtt", "digits", 1)[0].leaves["outer.images.optimiser.momentum"].value == 0.25
+    assert resolve.base_chain(project, "datasets", "digits") == ("digits",)
 
 
 def test_dvc_gets_copies_which_a_newer_version_replaces(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +86,10 @@ def test_dvc_gets_copies_which_a_newer_version_replaces(project: Path, monkeypat
     monkeypatch.setattr(shipped, "folder", lambda: newer)
     assert (
         _momentum(project)[0]
-        == resolve.resolve(newer, "methods", "mtt").leaves["outer.images.optimiser.momentum"].value
+        == resolve.resolve_section(newer, "methods", "mtt").leaves["outer.images.optimiser.momentum"].value
     )
     assert shipped_copies.write(project, [MTT]) == [MTT]
-    assert read(project / MTT) == read(newer / MTT)
+    assert read_yaml(project / MTT) == read_yaml(newer / MTT)
 
 
 def test_a_copy_that_was_edited_is_the_projects_own(project: Path) -> None:

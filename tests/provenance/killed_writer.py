@@ -24,7 +24,7 @@ VERSIONS = {  # the same names and sizes, so that nothing but content tells them
 
 def publish(folder: Path, version: str) -> None:
     """Write a version as a stage does."""
-    with artifact.drafting(folder) as draft:
+    with artifact.draft_artifact(folder) as draft:
         for name, content in VERSIONS[version].items():
             payload, _, inner = name.partition("/")
             path = draft.path(payload) / inner if inner else draft.path(payload)

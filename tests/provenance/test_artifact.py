@@ -22,7 +22,7 @@ def _version_there(folder: Path) -> str | None:
     """Which version the folder verifies as; None if it is refused."""
     try:
         for payload in ("t.zarr", "s.json"):
-            artifact.checked(folder / payload)
+            artifact.verified_entries(folder / payload)
     except (CorruptArtifactError, UserError):
         return None
     found = {name: content for name, content in repository.bytes_below(folder).items() if name != "card.json"}
@@ -68,7 +68,7 @@ def test_a_draft_that_fails_leaves_the_older_artifact_and_nothing_else(tmp_path:
     before = repository.bytes_below(tmp_path)
 
     def fail_half_way() -> None:
-        with artifact.drafting(tmp_path) as draft:
+        with artifact.draft_artifact(tmp_path) as draft:
             draft.path("s.json").write_text("half")
             draft.path("never written")
             draft.publish({})
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> N
 
 def test_bytes_and_card_do_not_depend_on_the_order_of_payloads(tmp_path: Path) -> None:
     for folder, names in (("a", ["x", "y"]), ("b", ["y", "x"])):
-        with artifact.drafting(tmp_path / folder) as draft:
+        with artifact.draft_artifact(tmp_path / folder) as draft:
             for name in names:
                 draft.path(name).write_text(name)
             draft.publish({"k": 1})
@@ -145,7 +145,7 @@ DAMAGE = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_is_refused_by_name_and_the_next_stage_makes_nothing_of_it(name: str, tiny: Path) -> None:
     damage, told = DAMAGE[name]
-    job = Graph(tiny).job("distill", **repository.CELL)
+    job = Graph(tiny).make_job("distill", **repository.CELL)
     shutil.rmtree(tiny / job.folder)
     damage(tiny / SHARD)
     with pytest.raises(CorruptArtifactError, match=told) as caught:
@@ -157,14 +157,14 @@ def test_damage_is_refused_by_name_and_the_next_stage_makes_nothing_of_it(name: 
 
 def test_the_card_of_another_shard_is_refused_by_whose_it_is(tiny: Path) -> None:
     shutil.copy((tiny / SHARD).parent / "shard1/card.json", tiny / SHARD / "card.json")
-    shutil.rmtree(tiny / Graph(tiny).job("distill", **repository.CELL).folder)
+    shutil.rmtree(tiny / Graph(tiny).make_job("distill", **repository.CELL).folder)
     with pytest.raises(UserError, match=r"shard0/trajectory.zarr: is the experts artifact of tiny plain 1; restore"):
         repository.make(tiny, "distill", **repository.CELL)
 
 
 @pytest.mark.parametrize("damage", [_cut("synthetic.safetensors"), _flip("synthetic.safetensors", 0.9)])
 def test_a_damaged_synthetic_set_is_never_evaluated(damage: Callable[[Path], None], tiny: Path) -> None:
-    folder = tiny / Graph(tiny).job("distill", **repository.CELL).folder
+    folder = tiny / Graph(tiny).make_job("distill", **repository.CELL).folder
     damage(folder)
     with pytest.raises(CorruptArtifactError, match=re.escape(str(folder / "synthetic.safetensors"))):
         repository.make(tiny, "evaluate", **repository.CELL, evaluation="digits", network="native")
@@ -179,30 +179,30 @@ def test_a_job_run_again_over_damage_restores_every_byte(tiny: Path, made: Path)
 
 def test_whole_verification_finds_a_stale_card_that_fits_in_sizes(tmp_path: Path) -> None:
     killed_writer.publish(tmp_path / "old", "old")
-    with artifact.drafting(tmp_path / "new") as draft:
+    with artifact.draft_artifact(tmp_path / "new") as draft:
         shutil.copytree(tmp_path / "old/t.zarr", draft.path("t.zarr"))
         (draft.path("t.zarr") / "a/c/0").write_bytes(b"new " * 64)
         draft.publish({})
     shutil.copy(tmp_path / "old/card.json", tmp_path / "new/card.json")
     with pytest.raises(CorruptArtifactError, match=r"new/t\.zarr/a/c/0: was changed after it was written"):
-        artifact.checked(tmp_path / "new/t.zarr", whole=True)
+        artifact.verified_entries(tmp_path / "new/t.zarr", whole=True)
 
 
 def test_marks_that_snakemake_leaves_are_no_part_of_an_artifact(tiny: Path) -> None:
     before = artifact.payload_digest(tiny / SHARD / "trajectory.zarr")
     for folder in ("trajectory.zarr", "trajectory.zarr/theta"):
         (tiny / SHARD / folder / ".snakemake_timestamp").touch()
-    assert artifact.checked(tiny / SHARD / "trajectory.zarr", whole=True)
+    assert artifact.verified_entries(tiny / SHARD / "trajectory.zarr", whole=True)
     assert artifact.payload_digest(tiny / SHARD / "trajectory.zarr") == before
     repository.make(tiny, "distill", **repository.CELL)
 
 
 def test_every_artifact_of_an_experiment_verifies_whole(made: Path) -> None:
-    jobs = [job for job in Graph(made).jobs("tiny") if not job.is_view]
+    jobs = [job for job in Graph(made).experiment_jobs("tiny") if not job.is_view]
     for job in jobs:
         for name, path in job.outputs.items():
             if name != "card":
-                assert artifact.checked(made / path, whole=True)
+                assert artifact.verified_entries(made / path, whole=True)
         left = {path.name for path in (made / job.folder).iterdir()}
         assert left == {Path(path).name for path in job.outputs.values()}
     assert len(jobs) == 12

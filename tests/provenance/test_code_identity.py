@@ -9,9 +9,9 @@ import yaml
 
 import loaded_modules
 import repository
-from dcpipe.params.strict_yaml import parse
+from dcpipe.params.strict_yaml import parse_yaml
 from dcpipe.provenance import code_identity
-from dcpipe.provenance.code_identity import digest, is_neutral, reached
+from dcpipe.provenance.code_identity import digest, is_neutral, reached_modules
 from dcpipe.workflow.graph import Graph
 
 pytestmark = pytest.mark.xdist_group("identity")  # one worker makes the module's fixture
@@ -89,7 +89,7 @@ def test_no_yaml_reader_takes_a_digest_for_a_number() -> None:
     found = code_identity.flat(code_identity.content(repository.ROOT))
     assert len(found) > 60
     for name, value in found.items():
-        for readers in (yaml.safe_load(f"x: {value}"), parse(f"x: {value}", "here")):
+        for readers in (yaml.safe_load(f"x: {value}"), parse_yaml(f"x: {value}", "here")):
             assert isinstance(readers["x"], str), name
     hexadecimal = ["0e12345678901234", "1234567890123456", "12e4567890123456", "0x12", "1_000"]
     assert all(isinstance(yaml.safe_load(f"x: h{text}")["x"], str) for text in hexadecimal)
@@ -97,20 +97,22 @@ def test_no_yaml_reader_takes_a_digest_for_a_number() -> None:
 
 def test_pins_are_those_of_the_constraints(tmp_path: Path) -> None:
     (tmp_path / "constraints.txt").write_text("torch==2.99.0\n# numpy==1\nzarr==3.0; python_version>'3'\npytest==9\n")
-    assert code_identity.pins(tmp_path) == "torch 2.99.0, zarr 3.0"
-    assert [text.split()[0] for text in code_identity.pins(repository.ROOT).split(", ")] == list(code_identity.PINNED)
+    assert code_identity.pinned_versions(tmp_path) == "torch 2.99.0, zarr 3.0"
+    assert [text.split()[0] for text in code_identity.pinned_versions(repository.ROOT).split(", ")] == list(
+        code_identity.PINNED
+    )
 
 
 def test_a_stale_file_is_told_key_by_key_and_refreshed(tmp_path: Path) -> None:
     (tmp_path / "constraints.txt").write_text("torch==1.0\n")
-    assert "modules.data.arrays" in code_identity.refresh(tmp_path)
-    assert code_identity.stale(tmp_path) == []
+    assert "modules.data.arrays" in code_identity.update_file(tmp_path)
+    assert code_identity.outdated_keys(tmp_path) == []
     (tmp_path / "constraints.txt").write_text("torch==2.0\n")
     text = (tmp_path / code_identity.FILE).read_text()
     (tmp_path / code_identity.FILE).write_text(text.replace("  arrays: h", "  arrays: habc"))
-    assert code_identity.stale(tmp_path) == ["modules.data.arrays", "pins"]
-    assert code_identity.refresh(tmp_path) == ["modules.data.arrays", "pins"]
-    assert code_identity.refresh(tmp_path) == []
+    assert code_identity.outdated_keys(tmp_path) == ["modules.data.arrays", "pins"]
+    assert code_identity.update_file(tmp_path) == ["modules.data.arrays", "pins"]
+    assert code_identity.update_file(tmp_path) == []
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_a_job_names_every_module_that_it_runs(
 ) -> None:
     for name, (stage, words) in loaded_modules.JOBS.items():
         with subtests.test(name=name):
-            job = Graph(repository.ROOT).job(stage, **words)
+            job = Graph(repository.ROOT).make_job(stage, **words)
             ran = {module for module in loaded[name]["run"] if not is_neutral(module)}
             really = {module for module in ran if not code_identity.is_empty(module)}
             assert any(module.endswith("_stage") for module in really)
@@ -140,12 +142,12 @@ def test_a_job_names_every_module_that_it_runs(
 def test_a_job_names_little_that_it_does_not_load(loaded: dict[str, dict[str, list[str]]]) -> None:
     """Otherwise an edit would rerun what it cannot reach."""
     for name, (stage, words) in loaded_modules.JOBS.items():
-        job = Graph(repository.ROOT).job(stage, **words)
+        job = Graph(repository.ROOT).make_job(stage, **words)
         assert set(job.modules) - set(loaded[name]["loaded"]) == set(), name
 
 
 def _modules(stage: str, **words: str | int) -> set[str]:
-    return set(Graph(repository.ROOT).job(stage, **words).modules)
+    return set(Graph(repository.ROOT).make_job(stage, **words).modules)
 
 
 def test_a_job_reaches_only_what_its_resolved_composition_chooses(root: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_job_reaches_only_what_its_resolved_composition_chooses(root: Path) ->
     assert unrolled not in mtt, "editing the unrolled reference must not rerun mtt"
     assert not {name for name in _modules("distill", **{**repository.CELL, "method": "random"}) if "gradient" in name}
     repository.set_params(root, "methods/mtt.yaml", {"matching.hypergradient": {"kind": "unrolled"}})
-    job = Graph(root).job("distill", **repository.CELL)
+    job = Graph(root).make_job("distill", **repository.CELL)
     assert unrolled in job.modules
     assert exact not in job.modules
 
@@ -170,7 +172,7 @@ def test_networks_and_sources_are_counted_only_where_they_are_used() -> None:
 
 
 def test_what_only_watches_or_plans_is_in_no_identity() -> None:
-    jobs = Graph(repository.ROOT).jobs("tiny")
+    jobs = Graph(repository.ROOT).experiment_jobs("tiny")
     assert not [name for job in jobs for name in job.modules if is_neutral(name)]
     assert {"dcpipe.cli", "dcpipe.report.report_stage", "dcpipe.params.check"} <= {
         name
@@ -187,4 +189,4 @@ def test_every_module_that_is_not_neutral_has_its_place_in_the_file() -> None:
     names = {name.removesuffix(".__init__") for name in names}
     keys = {code_identity.key(name) for name in names if not is_neutral(name)}
     assert keys == {name for name in flat if name.startswith("modules.")}
-    assert reached(("dcpipe.models.sgd",)) == ("dcpipe.models.sgd",)
+    assert reached_modules(("dcpipe.models.sgd",)) == ("dcpipe.models.sgd",)

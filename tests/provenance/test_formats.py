@@ -27,19 +27,19 @@ def edit_card(root: Path, folder: Path, **values: object) -> dict[str, object]:
 
 
 def test_a_number_is_read_or_refused_in_one_line() -> None:
-    assert [formats.checked(found, newest=2, where="x") for found in (1, 2)] == [1, 2]
+    assert [formats.checked_format(found, newest=2, where="x") for found in (1, 2)] == [1, 2]
     with pytest.raises(NewerFormatError) as newer:
-        formats.checked(3, newest=2, where="x")
+        formats.checked_format(3, newest=2, where="x")
     assert str(newer.value) == "x: was written by a newer dcpipe (format 3; this one reads 1 to 2); upgrade dcpipe"
     with pytest.raises(UserError, match="was written by an older dcpipe"):
-        formats.checked(1, oldest=2, newest=3, where="x")
+        formats.checked_format(1, oldest=2, newest=3, where="x")
     for wrong in (True, "1", 0, None, 1.0):
         with pytest.raises(UserError, match="format must be a whole number"):
-            formats.checked(wrong, newest=2, where="x")
+            formats.checked_format(wrong, newest=2, where="x")
 
 
 def test_cards_state_their_format_and_older_ones_are_read(tiny: Path) -> None:
-    job = Graph(tiny).job("distill", **repository.CELL)
+    job = Graph(tiny).make_job("distill", **repository.CELL)
     assert edit_card(tiny, job.folder)["format"] == artifact.FORMAT == 2
     edit_card(tiny, job.folder, format=None)
     assert problem(job, tiny) is None
@@ -48,7 +48,7 @@ def test_cards_state_their_format_and_older_ones_are_read(tiny: Path) -> None:
 
 
 def test_an_older_card_names_a_files_presets_after_the_file(tiny: Path) -> None:
-    job = Graph(tiny).job("distill", **repository.CELL)
+    job = Graph(tiny).make_job("distill", **repository.CELL)
     older = {"animals.yaml#presets.mtt-long": {"seed": 0}, "animals.yaml": {"runs": []}, "published.yaml#mtt-x": {}}
     edit_card(tiny, job.folder, format=None, params={**older, "params/methods/mtt.yaml": {"seed": 1}})
     found = artifact.read_card(tiny / job.outputs["card"])["params"]
@@ -61,7 +61,7 @@ def test_an_older_card_names_a_files_presets_after_the_file(tiny: Path) -> None:
 
 
 def test_what_a_newer_dcpipe_made_is_not_made_again(tiny: Path) -> None:
-    job = Graph(tiny).job("distill", **repository.CELL)
+    job = Graph(tiny).make_job("distill", **repository.CELL)
     edit_card(tiny, job.folder, format=3)
     before = repository.bytes_below(tiny / job.folder)
     with pytest.raises(NewerFormatError, match=r"card\.json: was written by a newer dcpipe \(format 3"):
@@ -88,20 +88,20 @@ def test_saved_states_of_older_formats_go_on_and_newer_do_not(tmp_path: Path) ->
 
 
 def test_params_files_may_state_their_format(root: Path) -> None:
-    before = {job.name: job.params for job in Graph(root).jobs("tiny")}
+    before = {job.name: job.params for job in Graph(root).experiment_jobs("tiny")}
     file = root / "params/methods/mtt.yaml"
     text = file.read_text()
     file.write_text(f"format: 1\n{text}")
-    assert {job.name: job.params for job in Graph(root).jobs("tiny")} == before
+    assert {job.name: job.params for job in Graph(root).experiment_jobs("tiny")} == before
     file.write_text(f"format: 2\n{text}")
     with pytest.raises(NewerFormatError, match=r"^params/methods/mtt\.yaml: was written by a newer dcpipe \(format 2"):
-        Graph(root).jobs("tiny")
+        Graph(root).experiment_jobs("tiny")
 
 
 def test_equivalences_of_a_newer_format_are_refused(root: Path) -> None:
     file = root / equivalences.FILE
     file.write_text("format: 1\nmodules: []\nkinds: []\n")
-    assert Graph(root).jobs("tiny")
+    assert Graph(root).experiment_jobs("tiny")
     file.write_text("format: 2\nmodules: []\nkinds: []\n")
     with pytest.raises(NewerFormatError, match=r"equivalences\.yaml: was written by a newer dcpipe"):
         Graph(root)

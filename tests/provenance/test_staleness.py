@@ -12,11 +12,11 @@ from dcpipe.workflow.job import Job
 
 
 def _distill(root: Path) -> Job:
-    return Graph(root).job("distill", **repository.CELL)
+    return Graph(root).make_job("distill", **repository.CELL)
 
 
 def test_every_artifact_of_a_run_is_its_jobs(made: Path) -> None:
-    for job in Graph(made).jobs("tiny"):
+    for job in Graph(made).experiment_jobs("tiny"):
         if not job.is_view:
             assert problem(job, made) is None
 

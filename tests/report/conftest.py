@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dcpipe.report import report_stage
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,10 +31,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(REPOSITORY / "constraints.txt", root)
     (root / "params/experiments/two.yaml").write_text(EXPERIMENT)
     graph = Graph(root)
-    for job in graph.jobs("two"):
+    for job in graph.experiment_jobs("two"):
         if not job.is_view:
-            execute(job, root)
-    report_stage.run(graph.job("report", experiment="two"), root)
+            execute_job(job, root)
+    report_stage.run(graph.make_job("report", experiment="two"), root)
     return root
 
 

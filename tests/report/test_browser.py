@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.params.library import Library
-from dcpipe.params.resolve import available
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.resolve import available_names
 from dcpipe.report import charts
 from dcpipe.report.cells import Cell, EvaluatedSet
 from dcpipe.workflow.graph import Graph
@@ -102,12 +102,12 @@ def test_the_page_works_and_nothing_complains(made: Path, tmp_path: Path, width:
 
 
 def test_the_name_of_every_preset_is_whole_and_inside_its_chart(tmp_path: Path) -> None:
-    presets = available(repository.ROOT, "methods")
-    labels = [Library(repository.ROOT).method(name, "digits", 1)[1].label for name in presets]
+    presets = available_names(repository.ROOT, "methods")
+    labels = [ParamsLibrary(repository.ROOT).method(name, "digits", 1)[1].label for name in presets]
     wildcards: dict[str, str | int] = {"dataset": "tiny", "method": "random", "ipc": 1, "set": 0}
     graph = Graph(repository.ROOT)
-    scored = graph.job("evaluate", **wildcards, evaluation="digits", network="native")
-    one = EvaluatedSet(0, (60.0, 70.0), scored, graph.job("distill", **wildcards), digest="", cost=None)
+    scored = graph.make_job("evaluate", **wildcards, evaluation="digits", network="native")
+    one = EvaluatedSet(0, (60.0, 70.0), scored, graph.make_job("distill", **wildcards), digest="", cost=None)
     hard = ["M" * 18, "MTT, ZCA WHITENED WWW", "\u8ed2" * 21, "@%" * 9, "$a$ <b> & {c}"]
     drawn = [
         charts.networks(

@@ -28,7 +28,7 @@ def axes() -> Axes:
 @pytest.fixture(scope="module")
 def pair(made: Path) -> list[Cell]:
     """Random and MTT under the first protocol."""
-    gathered = cells.gather(Graph(made).job("report", experiment="two"), made)
+    gathered = cells.gather(Graph(made).make_job("report", experiment="two"), made)
     return [cell for cell in gathered if cell.protocol == "digits"]
 
 

@@ -1,8 +1,8 @@
 """Names of classes: as many as the dataset has, in the order of the labels, or none."""
 
 import repository
-from dcpipe.params.library import Library
-from dcpipe.params.resolve import available
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.resolve import available_names
 from dcpipe.report.class_names import class_names, published_names
 from dcpipe.workflow.graph import Graph
 
@@ -12,8 +12,8 @@ UNNAMED = {"tiny-imagenet", "imagenet-1k"}  # known by wnids alone
 
 
 def test_every_published_dataset_has_a_name_for_each_class_or_none() -> None:
-    library = Library(repository.ROOT)
-    for name in available(repository.ROOT, "datasets"):
+    library = ParamsLibrary(repository.ROOT)
+    for name in available_names(repository.ROOT, "datasets"):
         dataset = library.dataset(name)[1]
         names, kind = published_names(dataset), dataset.source.kind
         is_named = kind not in DIGITS | BY_CARD and not {name, kind} & UNNAMED
@@ -22,7 +22,7 @@ def test_every_published_dataset_has_a_name_for_each_class_or_none() -> None:
 
 
 def test_places_in_the_list_are_the_publishers() -> None:
-    library = Library(repository.ROOT)
+    library = ParamsLibrary(repository.ROOT)
     cifar10, cifar100, meow = (published_names(library.dataset(n)[1]) for n in ("cifar10-zca", "cifar100", "imagemeow"))
     assert (cifar10[2], cifar10[7]) == ("bird", "horse")
     assert list(cifar100) == sorted(cifar100)
@@ -30,6 +30,6 @@ def test_places_in_the_list_are_the_publishers() -> None:
 
 
 def test_a_card_goes_before_the_table() -> None:
-    job = Graph(repository.ROOT).job("data", dataset="cifar10")
+    job = Graph(repository.ROOT).make_job("data", dataset="cifar10")
     assert class_names(job, {"facts": {"classes": ["robin", "wren"]}}) == ("robin", "wren")
     assert class_names(job, {"facts": {}})[0] == class_names(job, None)[0] == "airplane"

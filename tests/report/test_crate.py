@@ -61,7 +61,7 @@ def test_every_view_is_described_and_nothing_dangles(entities: dict[str, Entity]
 
 
 def test_every_job_is_an_action_and_its_artifacts_have_their_digests(entities: dict[str, Entity], made: Path) -> None:
-    jobs = {f"#job/{job.name}": job for job in Graph(made).jobs("two") if not job.is_view}
+    jobs = {f"#job/{job.name}": job for job in Graph(made).experiment_jobs("two") if not job.is_view}
     actions = {name for name, entity in entities.items() if entity["@type"] == "CreateAction"}
     assert actions == jobs.keys() == set(references(entities["./"]["mentions"]))
     for name, job in jobs.items():
@@ -82,7 +82,7 @@ def test_it_is_the_same_in_another_place(made: Path, tmp_path: Path, monkeypatch
     texts = []
     for place in (tmp_path / "one", tmp_path / "another"):
         root = shutil.copytree(made, place)
-        report_stage.run(Graph(root).job("report", experiment="two"), root)
+        report_stage.run(Graph(root).make_job("report", experiment="two"), root)
         texts.append((root / "results/two" / crate.FILE).read_text())
     assert texts[0] == texts[1]
     assert '"datePublished": "2023-11-14"' in texts[0]

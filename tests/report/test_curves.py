@@ -12,7 +12,7 @@ import pytest
 from dcpipe.report import curves, report_stage
 from dcpipe.report.cells import Cell, gather
 from dcpipe.workflow import costs
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 EXPERIMENT = """
@@ -34,16 +34,16 @@ def along(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(shutil.copytree(made, tmp_path_factory.mktemp("along") / "root"))
     (root / "params/experiments/along.yaml").write_text(EXPERIMENT)
     graph = Graph(root)
-    for job in graph.jobs("along"):
+    for job in graph.experiment_jobs("along"):
         if not job.is_view and not all((root / path).exists() for path in job.outputs.values()):
-            execute(job, root)
-    report_stage.run(graph.job("report", experiment="along"), root)
+            execute_job(job, root)
+    report_stage.run(graph.make_job("report", experiment="along"), root)
     return root
 
 
 @pytest.fixture
 def cells(along: Path) -> dict[str, Cell]:
-    return {cell.method: cell for cell in gather(Graph(along).job("report", experiment="along"), along)}
+    return {cell.method: cell for cell in gather(Graph(along).make_job("report", experiment="along"), along)}
 
 
 def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, cells: dict[str, Cell]) -> None:
@@ -56,7 +56,7 @@ def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, c
 
 
 def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[str, Cell]) -> None:
-    noted = [costs.read(along / one.distillation.costs) or {} for one in cells["mtt"].sets]
+    noted = [costs.read_costs(along / one.distillation.costs) or {} for one in cells["mtt"].sets]
     whole = fmean(float(str(one["seconds"])) for one in noted)
     found = {step.iteration: step.seconds for step in curves.steps(cells["mtt"])}
     assert found == pytest.approx({0: 0.0, 2: whole / 3, 4: whole * 2 / 3, 6: whole}, abs=1e-3)
@@ -79,12 +79,12 @@ def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
 
 def test_without_every_cost_there_is_no_chart_by_seconds(cells: dict[str, Cell], along: Path) -> None:
     (along / cells["mtt"].sets[0].distillation.costs).unlink()
-    (charts,) = curves.accuracy_charts(gather(Graph(along).job("report", experiment="along"), along))
+    (charts,) = curves.accuracy_charts(gather(Graph(along).make_job("report", experiment="along"), along))
     assert charts.by_seconds is None
     assert re.findall(r"(\w+): from", charts.by_iteration.description) == ["Random", "MTT"]
 
 
 def test_an_experiment_whose_snapshots_are_not_tested_has_no_curves(made: Path) -> None:
-    found = gather(Graph(made).job("report", experiment="two"), made)
+    found = gather(Graph(made).make_job("report", experiment="two"), made)
     assert curves.accuracy_charts(found) == []
     assert curves.table(found) is None

@@ -16,7 +16,7 @@ from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.report import pictures, report_stage
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 
@@ -124,16 +124,16 @@ def test_params_that_changed_since_a_set_was_made_are_listed(root: Path) -> None
     head, _, tiny = text.rpartition("  tiny:")
     path.write_text(f"{head}  tiny:{re.sub('iterations: [0-9]+', 'iterations: 99', tiny, count=1)}")
     assert path.read_text() != text
-    report_stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).make_job("report", experiment="two"), root)
     html = (root / "results/two/report.html").read_text()
-    sets = [Graph(root).job("distill", dataset="tiny", method="mtt", ipc=1, set=index).name for index in range(2)]
+    sets = [Graph(root).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=index).name for index in range(2)]
     listed = html[html.index("Made with other params") : html.index("Selected on test data</h3>")]
     changed = "other params (params/methods/mtt.yaml: overrides.tiny.outer.iterations)."
     assert re.findall("<li>(.*?)</li>", listed) == [f"{', '.join(sets)}: {changed}"]
 
 
 def test_the_terminal_table_fits_and_ends_with_the_path(made: Path) -> None:
-    *lines, last = report_stage.run(Graph(made).job("report", experiment="two"), made).splitlines()
+    *lines, last = report_stage.run(Graph(made).make_job("report", experiment="two"), made).splitlines()
     assert max(map(len, lines)) <= 100
     assert last == str(made / "results/two/report.html")
     assert sum(" ± " in line for line in lines) == 4
@@ -145,12 +145,12 @@ def test_the_protocol_says_which_rates_were_searched_and_chosen(made: Path, root
     (root / "params/experiments/two.yaml").write_text(experiment.replace("digits, digits-legacy-max", name))
     graph = Graph(root)
     chosen = set()
-    for job in graph.jobs("two"):
+    for job in graph.experiment_jobs("two"):
         if job.stage in {"evaluate", "metrics"}:
-            execute(job, root)
+            execute_job(job, root)
             scores = json.loads((root / job.outputs["scores"]).read_text()) if job.stage == "evaluate" else {}
             chosen |= {scores["learning_rate"]} if scores else set()
-    report_stage.run(graph.job("report", experiment="two"), root)
+    report_stage.run(graph.make_job("report", experiment="two"), root)
     page = (root / "results/two/report.html").read_text()
     assert "the rate of 0.001, 0.005, 0.01, 0.05, 0.1 that does best on validation images" in page
     assert f"Learning rates chosen on validation images: {', '.join(f'{rate:g}' for rate in sorted(chosen))}." in page

@@ -7,7 +7,7 @@ from statistics import fmean, pstdev
 import pytest
 
 from dcpipe.report import report_stage, stability
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 
@@ -38,12 +38,12 @@ def test_a_row_says_what_the_histories_say(root: Path) -> None:
         path.read_text().replace("[random, mtt]", "[random, mtt, mtt-sam, dm]").replace(", digits-legacy-max", "")
     )
     graph = Graph(root)
-    for job in graph.jobs("two"):
+    for job in graph.experiment_jobs("two"):
         if not job.is_view and not (root / job.folder / "card.json").exists():
-            execute(job, root)
-    execute(graph.job("metrics", experiment="two"), root)
-    report_stage.run(graph.job("report", experiment="two"), root)
-    page = root / graph.job("report", experiment="two").outputs["page"]
+            execute_job(job, root)
+    execute_job(graph.make_job("metrics", experiment="two"), root)
+    report_stage.run(graph.make_job("report", experiment="two"), root)
+    page = root / graph.make_job("report", experiment="two").outputs["page"]
     mtt, sam, dm = csv.DictReader((page.parent / "tables/gradients.csv").open())
     histories = [
         list(csv.DictReader((root / f"artifacts/synthetic/tiny/mtt-sam/ipc1/set{index}/history.csv").open()))

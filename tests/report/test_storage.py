@@ -14,10 +14,10 @@ from dcpipe.workflow.graph import Graph
 def _spent(root: Path) -> tuple[list[StageCost], Origins]:
     graph = Graph(root)
     sources = Origins(root, graph)
-    jobs = [graph.job("data", dataset="tiny")]
-    jobs += [graph.job("experts", dataset="tiny", experts="plain", shard=shard) for shard in range(2)]
+    jobs = [graph.make_job("data", dataset="tiny")]
+    jobs += [graph.make_job("experts", dataset="tiny", experts="plain", shard=shard) for shard in range(2)]
     jobs += [
-        graph.job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=shard)
+        graph.make_job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=shard)
         for waypoints in ("none", "1-2")
         for shard in range(2)
     ]
@@ -69,15 +69,15 @@ def test_a_store_that_is_not_here_has_no_share(convex: Path) -> None:
 
 
 def test_preparing_shows_what_was_noted(root: Path) -> None:
-    noted = json.loads((root / Graph(root).job("data", dataset="tiny").costs).read_text())
-    table = storage.preparing(_spent(root)[0])
+    noted = json.loads((root / Graph(root).make_job("data", dataset="tiny").costs).read_text())
+    table = storage.preparation_table(_spent(root)[0])
     assert table.rows[0][:4] == ("tiny", "data", noted["peak_bytes"], noted["seconds"])
-    (root / Graph(root).job("data", dataset="tiny").costs).unlink()
-    assert "not measured" in storage.preparing(_spent(root)[0]).latex()
+    (root / Graph(root).make_job("data", dataset="tiny").costs).unlink()
+    assert "not measured" in storage.preparation_table(_spent(root)[0]).latex()
 
 
 def test_the_page_and_its_files_have_both_tables(root: Path) -> None:
-    report_stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).make_job("report", experiment="two"), root)
     page = (root / "results/two/report.html").read_text()
     assert "Trajectories: recorded against convex" in page
     assert "Preparing data" in page

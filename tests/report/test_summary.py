@@ -22,11 +22,11 @@ def rows(root: Path) -> list[dict[str, str]]:
 
 
 def cost_of_set(root: Path, index: int) -> Path:
-    return root / Graph(root).job("distill", dataset="tiny", method="mtt", ipc=1, set=index).costs
+    return root / Graph(root).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=index).costs
 
 
 def again(root: Path) -> None:
-    report_stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).make_job("report", experiment="two"), root)
 
 
 def test_columns_are_those_agreed_and_rows_follow_the_experiment(made: Path) -> None:

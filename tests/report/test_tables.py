@@ -13,13 +13,13 @@ import pytest
 from dcpipe.report import cells, tables
 from dcpipe.report.cells import Cell
 from dcpipe.report.table import Column, Table
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
 
 @pytest.fixture(scope="module")
 def found(made: Path) -> list[Cell]:
-    return cells.gather(Graph(made).job("report", experiment="two"), made)
+    return cells.gather(Graph(made).make_job("report", experiment="two"), made)
 
 
 def of(cell: Cell, *accuracies: tuple[float, ...], **changes: object) -> Cell:
@@ -145,10 +145,10 @@ def test_a_search_shows_what_its_choice_scored_on_validation_images(root: Path) 
     path = root / "params/experiments/two.yaml"
     path.write_text(path.read_text().replace("[digits, digits-legacy-max]", "[digits, digits-searched]"))
     graph = Graph(root)
-    for job in graph.jobs("two"):
+    for job in graph.experiment_jobs("two"):
         if "digits-searched" in job.name:
-            execute(job, root)
-    found = cells.gather(graph.job("report", experiment="two"), root)
+            execute_job(job, root)
+    found = cells.gather(graph.make_job("report", experiment="two"), root)
     title = [column.title for column in tables.every_cell(found).columns].index("validation")
     for row, cell in zip(tables.every_cell(found).rows, found, strict=True):
         scores = [json.loads((root / one.evaluation.outputs["scores"]).read_text()) for one in cell.sets]

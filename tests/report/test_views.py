@@ -40,7 +40,7 @@ def test_something_in_the_way_of_one_figure_leaves_the_whole_report_alone(root: 
     figure.mkdir()
     before = content(root / "results")
     with pytest.raises(UserError, match=rf"{figure.name}: cannot be written \(Is a directory\)"):
-        report_stage.run(Graph(root).job("report", experiment="two"), root)
+        report_stage.run(Graph(root).make_job("report", experiment="two"), root)
     assert content(root / "results") == before
 
 
@@ -51,7 +51,7 @@ def test_files_of_an_earlier_report_go_and_a_users_own_stay(root: Path) -> None:
     experiment = root / "params/experiments/two.yaml"
     experiment.write_text(experiment.read_text().replace("[digits, digits-legacy-max]", "[digits]"))
     repository.make(root, "metrics", experiment="two")
-    report_stage.run(Graph(root).job("report", experiment="two"), root)
+    report_stage.run(Graph(root).make_job("report", experiment="two"), root)
     names = {path.relative_to(folder).as_posix() for path in content(folder)}
     assert not [name for name in names if "legacy-max" in name]
     document = json.loads((folder / crate.FILE).read_text())
@@ -71,7 +71,7 @@ def test_a_list_that_points_elsewhere_deletes_nothing(tmp_path: Path) -> None:
 
 def test_two_reports_have_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    job = Graph(root).job("report", experiment="two")
+    job = Graph(root).make_job("report", experiment="two")
     report_stage.run(job, root)
     before = content(root / "results")
     report_stage.run(job, root)

@@ -15,7 +15,7 @@ import repository
 from dcpipe.errors import JobBusyError, UserError
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow import execution
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -65,12 +65,12 @@ class Interrupted:
         return meta.get("iteration", meta.get("epoch", len(meta)))
 
     def finish(self) -> dict[str, bytes]:
-        execute(self.job, self.root)
+        execute_job(self.job, self.root)
         return repository.bytes_below(self.root / self.job.folder)
 
 
 def _interrupt(made: Path, to: Path, cases: list[tuple[str, int, list[str], int | None]]) -> list[Interrupted]:
-    jobs = [Graph(made).job(case[2][0], **WORDS[case[2][0]]) for case in cases]
+    jobs = [Graph(made).make_job(case[2][0], **WORDS[case[2][0]]) for case in cases]
     roots = [Path(shutil.copytree(made, to / str(number))) for number in range(len(cases))]
     for root, job in zip(roots, jobs, strict=True):
         shutil.rmtree(root / job.folder)
@@ -112,7 +112,7 @@ def _stop_after(root: Path, job: Job, saves: int) -> Interrupted:
         patch.setattr(State, "due", lambda _: True)
         patch.setattr(State, "save", save_at_first)
         patch.setattr(State, "clear", lambda _: None)
-        execute(job, root)
+        execute_job(job, root)
     shutil.rmtree(root / job.folder)
     return Interrupted(root, job, 0, saves)
 
@@ -120,7 +120,7 @@ def _stop_after(root: Path, job: Job, saves: int) -> Interrupted:
 @pytest.fixture
 def stopped(tiny: Path) -> Interrupted:
     """A distillation that was interrupted after three of six iterations."""
-    return _stop_after(tiny, Graph(tiny).job("distill", **repository.CELL), 3)
+    return _stop_after(tiny, Graph(tiny).make_job("distill", **repository.CELL), 3)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_a_shard_goes_on_in_the_middle_of_any_of_its_experts(
     values = {"momentum": 0.9, "overrides.tiny.shard_experts": 2, "overrides.tiny.kept_epochs": "3-4"}
     values |= {"network": network}
     repository.set_params(tiny, "experts/plain.yaml", values)
-    job = Graph(tiny).job("experts", **WORDS["experts"])
-    execute(job, tiny, folder=tmp_path / "whole", keep_state=False)
+    job = Graph(tiny).make_job("experts", **WORDS["experts"])
+    execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     stopped = _stop_after(tiny, job, saves)
     assert len(stopped.states) == (saves + 3) // 4
     assert stopped.finish() == repository.bytes_below(tmp_path / "whole")
@@ -152,8 +152,8 @@ REMEMBERING = {
 @pytest.mark.parametrize("kind", REMEMBERING)
 def test_an_outer_optimiser_goes_on_with_what_it_remembers(kind: str, tiny: Path, tmp_path: Path) -> None:
     repository.set_params(tiny, "methods/mtt.yaml", {"outer.sharpness": REMEMBERING[kind]})
-    job = Graph(tiny).job("distill", **repository.CELL)
-    execute(job, tiny, folder=tmp_path / "whole", keep_state=False)
+    job = Graph(tiny).make_job("distill", **repository.CELL)
+    execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     stopped = _stop_after(tiny, job, 3)
     state = State(stopped.states[0].parent)
     tensors, meta = state.load("distill") or ({}, None)
@@ -162,7 +162,7 @@ def test_an_outer_optimiser_goes_on_with_what_it_remembers(kind: str, tiny: Path
     whole = repository.bytes_below(tmp_path / "whole")
     if kind == "vasso":  # and what it remembers matters
         state.save("distill", {**tensors, "memory": torch.roll(tensors["memory"], 1, 0)}, meta)
-        execute(job, tiny, folder=tmp_path / "other")
+        execute_job(job, tiny, folder=tmp_path / "other")
         name = "synthetic.safetensors"
         assert (tmp_path / "other" / name).read_bytes() != whole[name]
         state.save("distill", tensors, meta)
@@ -220,15 +220,15 @@ def test_state_of_another_identity_is_never_taken_up(file: str, key: str, value:
 
 
 def test_a_job_that_is_running_is_not_run_twice(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Graph(made).job("metrics", experiment="tiny")
+    job = Graph(made).make_job("metrics", experiment="tiny")
     monkeypatch.setattr(execution, "WAIT_SECONDS", 0.3)
     with (made / "state/locks/metrics_tiny.lock").open("w") as held:
         held.write("4711")
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(JobBusyError, match="metrics_tiny: process 4711 is working on this job; wait until"):
-            execute(job, made, folder=tmp_path)
-    execute(job, made, folder=tmp_path)
+            execute_job(job, made, folder=tmp_path)
+    execute_job(job, made, folder=tmp_path)
 
 
 def test_a_job_without_its_inputs_says_how_to_make_them(root: Path) -> None:
@@ -243,9 +243,9 @@ def test_a_job_without_its_inputs_says_how_to_make_them(root: Path) -> None:
 
 def test_a_rebuild_beside_an_artifact_gives_its_bytes_and_leaves_it_alone(made: Path, tmp_path: Path) -> None:
     for stage, words in WORDS.items():
-        job = Graph(made).job(stage, **words)
+        job = Graph(made).make_job(stage, **words)
         before = repository.bytes_below(made / job.folder)
-        execute(job, made, folder=tmp_path / stage, keep_state=False)
+        execute_job(job, made, folder=tmp_path / stage, keep_state=False)
         assert repository.bytes_below(tmp_path / stage) == before == repository.bytes_below(made / job.folder)
 
 
@@ -261,7 +261,7 @@ def test_bytes_do_not_depend_on_process_place_time_zone_or_locale(
     environment: dict[str, str], made: Path, tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(made, tmp_path / "another folder" / "näher" / "x"))
-    job = Graph(root).job("distill", **repository.CELL)
+    job = Graph(root).make_job("distill", **repository.CELL)
     shutil.rmtree(root / job.folder)
     done = repository.child(root, "-m", "dcpipe", *DISTILL, **environment)
     assert done.returncode == 0, done.stderr
@@ -274,17 +274,17 @@ def test_jobs_do_not_depend_on_what_ran_before_them_in_the_process(made: Path, t
     torch.manual_seed(7)
     torch.rand(11)
     graph = Graph(made)
-    for job in reversed(graph.jobs("tiny")):
+    for job in reversed(graph.experiment_jobs("tiny")):
         if not job.is_view:
-            execute(job, made, folder=tmp_path / job.name)
+            execute_job(job, made, folder=tmp_path / job.name)
             assert repository.bytes_below(tmp_path / job.name) == repository.bytes_below(made / job.folder)
 
 
 @pytest.mark.parametrize("method", ["datm", "tesla-soft"])
 def test_a_distillation_with_soft_labels_goes_on_to_the_same_bits(method: str, tiny: Path, tmp_path: Path) -> None:
     """Logits, their velocity and the snapshots' labels are part of the state."""
-    job = Graph(tiny).job("distill", **{**repository.CELL, "method": method})
-    execute(job, tiny, folder=tmp_path / "whole")
+    job = Graph(tiny).make_job("distill", **{**repository.CELL, "method": method})
+    execute_job(job, tiny, folder=tmp_path / "whole")
     run = _stop_after(tiny, job, 3)
     assert run.saved == 3
     assert run.finish() == repository.bytes_below(tmp_path / "whole")

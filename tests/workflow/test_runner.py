@@ -23,9 +23,9 @@ from dcpipe.errors import UserError
 from dcpipe.params import experiment_file, resolve
 from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow import costs
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.runner import Outcome, Runner, Tally, stages_of
+from dcpipe.workflow.runner import ExperimentRunner, Outcome, OutcomeSummary, parse_stage_names
 from dcpipe.workflow.task import ask_to_stop, stop_asked, stopping_on_signals
 
 pytestmark = pytest.mark.xdist_group("runner")  # one worker makes the module's fixture
@@ -89,14 +89,14 @@ def _states(outcomes: list[Outcome]) -> dict[str, set[str]]:
 
 def _run(root: Path, stages: str = ARTIFACTS) -> dict[str, set[str]]:
     """Run tiny in this process: the names of the jobs by what became of them."""
-    return _states(list(Runner(Graph(root), stages_of(stages)).run("tiny")))
+    return _states(list(ExperimentRunner(Graph(root), parse_stage_names(stages)).run("tiny")))
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with the images of tiny and an .npz of one's own, and no other artifact. Read only."""
     root = _new_root(tmp_path_factory.mktemp("prepared"))
-    execute(Graph(root).job("data", dataset="tiny"), root)
+    execute_job(Graph(root).make_job("data", dataset="tiny"), root)
     images, labels = load_digits(return_X_y=True)
     (root / "own").mkdir()
     np.savez(root / "own/own.npz", images=(images.reshape(-1, 8, 8) * 15).astype(np.uint8), labels=labels)
@@ -135,7 +135,7 @@ def test_everything_but_the_report_runs_on_the_core_dependencies(core: tuple[Pat
 @pytest.mark.slow
 def test_by_hand_without_the_engines_is_the_same_bit_for_bit(core: tuple[Path, list[int], str], tmp_path: Path) -> None:
     root = _new_root(tmp_path)
-    commands = [job.command for job in Graph(root).jobs("tiny")]
+    commands = [job.command for job in Graph(root).experiment_jobs("tiny")]
     assert {command.split()[1] for command in commands} == {
         "data", "experts", "distill", "evaluate", "metrics", "report",
     }  # fmt: skip
@@ -210,14 +210,14 @@ def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> Non
     shutil.rmtree(tiny / "artifacts/synthetic")
     shutil.rmtree(tiny / "artifacts/experts/tiny/plain/shard1")
     (tiny / "artifacts/experts/tiny/plain/shard1").write_text("in the way")
-    outcomes = list(Runner(Graph(tiny)).run("tiny"))
+    outcomes = list(ExperimentRunner(Graph(tiny)).run("tiny"))
     states = _states(outcomes)
     assert states["failed"] == {"experts_tiny_plain_shard1"}
     assert states["made"] == {"distill_tiny_random_ipc1_set0", "distill_tiny_random_ipc2_set0"}
     assert states["blocked"] == MTT | {"metrics_tiny", "report_tiny"}
     (failed,) = (outcome for outcome in outcomes if outcome.error)
     assert "artifacts/experts/tiny/plain/shard1: cannot be written (" in str(failed.error)
-    tally = Tally()
+    tally = OutcomeSummary()
     lines = [tally.line(outcome) for outcome in outcomes]
     assert "distill_tiny_mtt_ipc1_set0: not made; needs experts_tiny_plain_shard1" in lines
     assert tally.exit_code == 1
@@ -225,7 +225,7 @@ def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> Non
 
 def test_stages_run_alone_and_name_the_one_they_lack(prepared: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(prepared, tmp_path / "root"))
-    outcomes = list(Runner(Graph(root), stages_of("distill")).run("tiny"))
+    outcomes = list(ExperimentRunner(Graph(root), parse_stage_names("distill")).run("tiny"))
     assert Counter(outcome.state for outcome in outcomes) == {"made": 2, "blocked": 2}
     told = "needs experts_tiny_plain_shard0, which is not current: add experts to --stages"
     assert {outcome.text for outcome in outcomes if outcome.state == "blocked"} == {told}
@@ -233,7 +233,7 @@ def test_stages_run_alone_and_name_the_one_they_lack(prepared: Path, tmp_path: P
         "experts_tiny_plain_shard0", "experts_tiny_plain_shard1", *(name for name in MTT if name.startswith("distill")),
     }  # fmt: skip
     with pytest.raises(UserError, match="there is no stage 'distil'; did you mean distill"):
-        stages_of("experts,distil")
+        parse_stage_names("experts,distil")
 
 
 def _write(to: Path, text: str) -> str:
@@ -243,14 +243,14 @@ def _write(to: Path, text: str) -> str:
 
 
 def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path, tmp_path: Path) -> None:
-    experiments = resolve.available(tiny, "experiments")
-    compiled = dvc_yaml.texts(Graph(tiny), experiments)
-    file = experiment_file.load(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
+    experiments = resolve.available_names(tiny, "experiments")
+    compiled = dvc_yaml.expected_texts(Graph(tiny), experiments)
+    file = experiment_file.load_experiment(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
     graph = Graph(tiny, file.extra)
-    states = _states(list(Runner(graph).run(file.name)))
+    states = _states(list(ExperimentRunner(graph).run_experiment(file.name)))
     assert {"metrics_mine", "report_mine", "distill_tiny_mtt-hot_ipc1_set0"} <= states["made"]
     assert "dcpipe distill tiny mtt-hot" in (tiny / "results/mine/report.html").read_text()
-    assert dvc_yaml.texts(Graph(tiny), experiments) == compiled, "nothing is written before it is asked for"
+    assert dvc_yaml.expected_texts(Graph(tiny), experiments) == compiled, "nothing is written before it is asked for"
     found = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert not any(str(tmp_path).encode() in content for content in found.values())
     for method, text in (
@@ -260,35 +260,35 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
         _write(tiny / f"params/methods/{method}.yaml", text + "\n")
     rate = "overrides: {tiny: {ipc1: {outer: {images: {optimiser: {learning_rate: 80.0}}}}}}\n"
     _write(tiny / "params/methods/mtt-hotter.yaml", "base: mtt-hot\n" + rate)
-    execute(Graph(tiny).job("distill", dataset="tiny", method="mtt-hotter", ipc=1, set=0), tiny)
+    execute_job(Graph(tiny).make_job("distill", dataset="tiny", method="mtt-hotter", ipc=1, set=0), tiny)
     after = _artifacts(tiny, "artifacts/synthetic/tiny/mtt-hotter")
     assert after == found, "a preset that moves into params/ is the same preset"
 
 
 @pytest.mark.parametrize("to", ["b/mine.yaml", "a/renamed.yaml"])
 def test_copying_or_renaming_an_experiment_makes_nothing_stale(to: str, tiny: Path, tmp_path: Path) -> None:
-    file = experiment_file.load(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
+    file = experiment_file.load_experiment(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
     assert file.name == "of-mine"
-    list(Runner(Graph(tiny, file.extra), ("distill", "evaluate", "metrics")).run(file.name))
-    file = experiment_file.load(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))
+    list(ExperimentRunner(Graph(tiny, file.extra), ("distill", "evaluate", "metrics")).run(file.name))
+    file = experiment_file.load_experiment(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))
     assert file.name == "of-mine"
-    assert {one.state for one in status.of(Graph(tiny, file.extra), file.name)} == {"done"}
+    assert {one.state for one in status.experiment_status(Graph(tiny, file.extra), file.name)} == {"done"}
 
 
 def test_a_definition_that_is_in_params_too_is_one_if_it_is_equal(tiny: Path, tmp_path: Path) -> None:
     path = _write(tmp_path / "mine.yaml", ELSEWHERE)
-    file = experiment_file.load(tiny, path)
-    before = {job.name: job.params for job in Graph(tiny, file.extra).jobs(file.name)}
+    file = experiment_file.load_experiment(tiny, path)
+    before = {job.name: job.params for job in Graph(tiny, file.extra).experiment_jobs(file.name)}
     hot = "base: mtt\ndescription: A test.\nlabel: Hot\nouter: {images: {optimiser: {momentum: 0.75}}}\n"
     _write(tiny / "params/methods/mtt-hot.yaml", f"format: 1\n{hot}")
-    file = experiment_file.load(tiny, path)
+    file = experiment_file.load_experiment(tiny, path)
     assert set(file.extra["methods"]) == {"mtt-hotter"}
-    assert {job.name: job.params for job in Graph(tiny, file.extra).jobs(file.name)} == before
+    assert {job.name: job.params for job in Graph(tiny, file.extra).experiment_jobs(file.name)} == before
     _write(tiny / "params/methods/mtt-hot.yaml", hot.replace("0.75", "0.5"))
     with pytest.raises(
         UserError, match=r"mine\.yaml: presets\.mtt-hot: mtt-hot has another definition in params/methods/mtt"
     ):
-        experiment_file.load(tiny, path)
+        experiment_file.load_experiment(tiny, path)
 
 
 REFUSED = {
@@ -323,8 +323,8 @@ REFUSED = {
 
 
 def _plan(path: str) -> None:
-    file = experiment_file.load(REPOSITORY, path)
-    Graph(REPOSITORY, file.extra).jobs(file.name)
+    file = experiment_file.load_experiment(REPOSITORY, path)
+    Graph(REPOSITORY, file.extra).experiment_jobs(file.name)
 
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)
@@ -336,8 +336,8 @@ def test_an_experiment_from_elsewhere_is_refused_with_file_and_key(name: str, te
 
 
 def test_a_path_into_the_params_is_the_name_and_a_name_is_itself() -> None:
-    by_path = experiment_file.load(REPOSITORY, str(REPOSITORY / "params/experiments/tiny.yaml"))
-    assert by_path == experiment_file.load(REPOSITORY, "tiny")
+    by_path = experiment_file.load_experiment(REPOSITORY, str(REPOSITORY / "params/experiments/tiny.yaml"))
+    assert by_path == experiment_file.load_experiment(REPOSITORY, "tiny")
     assert (by_path.name, by_path.definitions) == ("tiny", ())
 
 
@@ -346,7 +346,7 @@ def test_memory_of_an_earlier_job_is_not_the_cost_of_the_next(tiny: Path) -> Non
     with mmap.mmap(-1, 2**29) as held:
         held.write(bytes(2**29))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    job = Graph(tiny).job("metrics", experiment="tiny")
-    execute(job, tiny)
-    noted = costs.read(tiny / job.costs) or {}
+    job = Graph(tiny).make_job("metrics", experiment="tiny")
+    execute_job(job, tiny)
+    noted = costs.read_costs(tiny / job.costs) or {}
     assert int(str(noted["peak_bytes"])) < most - 2**28

@@ -12,9 +12,9 @@ from clone import Clone
 from dcpipe.data import arrays
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.params.dataset import Dataset
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.stages import DATASET, IPC, STAGES, Payload, Plan, Registry, Stage, match, wildcards
+from dcpipe.workflow.stages import DATASET, IPC, STAGES, Payload, Plan, Registry, Stage, match_stage, wildcards
 
 PLAN = '''
 """The plan of the count stage: how many images each class has."""
@@ -33,7 +33,7 @@ class CountStage(Stage):
     reads = ("data",)
 
     def plan(self, graph, words):
-        return Plan(inputs={"train": (graph.job("data", **words).outputs["train"],)}, sections={"first": 0})
+        return Plan(inputs={"train": (graph.make_job("data", **words).outputs["train"],)}, sections={"first": 0})
 
     def wanted(self, graph, experiment):
         names = {name for run in graph.library.experiment(experiment)[1].runs for name in run.datasets}
@@ -109,7 +109,7 @@ def test_both_engines_have_the_stage_of_another_package(tmp_path: Path, packages
     place = tmp_path / "clone"
     clone = Clone.make(place, {"PYTHONPATH": f"{place / 'src'}:{packages}"})
     clone.dcpipe("graph", "export", "tiny")
-    stages = read(place / "experiments/tiny/dvc.yaml")["stages"]
+    stages = read_yaml(place / "experiments/tiny/dvc.yaml")["stages"]
     assert stages["count_tiny"]["cmd"] == "dcpipe make artifacts/counts/tiny --log logs/count/count_tiny.log"
     assert stages["count_tiny"]["metrics"] == ["artifacts/counts/tiny/counts.json"]
     clone.snakemake("--cores", "1", "--", "artifacts/counts/tiny/counts.json")
@@ -118,7 +118,7 @@ def test_both_engines_have_the_stage_of_another_package(tmp_path: Path, packages
     words = {tuple(line.split()) for line in listed.stdout.splitlines()}
     assert ("distill", "4") in words
     assert not any(line[:1] == ("count",) for line in words)
-    clone.edit("src/dcpipe/data/arrays.py", "def read(", "UNUSED = 1\n\n\ndef read(")
+    clone.edit("src/dcpipe/data/arrays.py", "def read_yaml(", "UNUSED = 1\n\n\ndef read_yaml(")
     assert "modules.data.arrays" in clone.snakemake("--dry-run", "--", "artifacts/counts/tiny/counts.json").stdout
 
 
@@ -143,7 +143,7 @@ class Own(Stage):
     reads: tuple[str, ...] = ()
 
     def plan(self, graph: Graph, words: Mapping[str, str]) -> Plan:
-        return Plan(inputs={"train": (graph.job("data", **words).outputs["train"],)})
+        return Plan(inputs={"train": (graph.make_job("data", **words).outputs["train"],)})
 
 
 def own(name: str, *reads: str) -> Own:
@@ -185,7 +185,7 @@ def test_a_job_reads_only_artifacts_of_stages_that_its_stage_names() -> None:
     try:
         STAGES._ordered = {**STAGES, "own": stage}
         with pytest.raises(RefusedError, match="add data to the reads of Own"):
-            graph.job("own", dataset="tiny")
+            graph.make_job("own", dataset="tiny")
     finally:
         del STAGES._registered["own"], STAGES._ordered["own"]
 
@@ -193,11 +193,11 @@ def test_a_job_reads_only_artifacts_of_stages_that_its_stage_names() -> None:
 @pytest.mark.parametrize("words", [{}, {"dataset": "tiny", "experts": "plain"}])
 def test_a_job_with_other_wildcards_is_refused(words: dict[str, str]) -> None:
     with pytest.raises(UserError, match="its wildcards are dataset"):
-        Graph(repository.ROOT).job("data", **words)
+        Graph(repository.ROOT).make_job("data", **words)
 
 
 def test_a_section_of_another_type_than_asked_for_is_refused() -> None:
-    job = Graph(repository.ROOT).job("data", dataset="tiny")
+    job = Graph(repository.ROOT).make_job("data", dataset="tiny")
     assert job.section("dataset", Dataset).network
     with pytest.raises(TypeError, match="the section dataset of data_tiny is Dataset, not int"):
         job.section("dataset", int)
@@ -206,10 +206,10 @@ def test_a_section_of_another_type_than_asked_for_is_refused() -> None:
 
 
 def test_every_output_is_matched_to_its_job_and_nothing_else_is() -> None:
-    for job in Graph(repository.ROOT).jobs("digits-all"):
+    for job in Graph(repository.ROOT).experiment_jobs("digits-all"):
         for path in (*job.outputs.values(), str(job.folder), f"{job.folder}/"):
-            assert match(path) == (None if job.is_view else (job.stage, job.wildcards))
-    assert match("artifacts/synthetic/tiny/mtt/ipc0/set0") is None
+            assert match_stage(path) == (None if job.is_view else (job.stage, job.wildcards))
+    assert match_stage("artifacts/synthetic/tiny/mtt/ipc0/set0") is None
     assert wildcards()[IPC.name] == IPC.regex
 
 

@@ -33,7 +33,7 @@ def _names(section: str) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
         from dcpipe.params import resolve
 
-        return [name for name in resolve.available(ROOT, section) if name.startswith(incomplete)]
+        return [name for name in resolve.available_names(ROOT, section) if name.startswith(incomplete)]
 
     return complete
 
@@ -64,8 +64,8 @@ def _name_of(context: typer.Context, experiment: str | None) -> str | None:
 
     if experiment is None or context.resilient_parsing:
         return experiment
-    file = experiment_file.load(ROOT, experiment)
-    return graph_of(experiment, write=True)[1] if file.definitions else file.name
+    file = experiment_file.load_experiment(ROOT, experiment)
+    return load_graph(experiment, write=True)[1] if file.definitions else file.name
 
 
 NamedExperiment = Annotated[
@@ -89,7 +89,7 @@ _debug = False
 
 def _say_version(asked: bool) -> None:
     if asked:
-        say_lines([f"dcpipe {__version__}"])
+        print_lines([f"dcpipe {__version__}"])
         raise typer.Exit
 
 
@@ -105,7 +105,7 @@ def _common(
     environment.refuse_torch()
 
 
-def graph_of(experiment: str, *, write: bool = False) -> "tuple[Graph, str]":
+def load_graph(experiment: str, *, write: bool = False) -> "tuple[Graph, str]":
     """The graph of an experiment, of params/experiments or of another file, and the experiment's name.
 
     With `write`, what such a file brings along is checked and then written into params/.
@@ -113,11 +113,11 @@ def graph_of(experiment: str, *, write: bool = False) -> "tuple[Graph, str]":
     from dcpipe.params import experiment_file
     from dcpipe.workflow.graph import Graph
 
-    file = experiment_file.load(ROOT, experiment)
+    file = experiment_file.load_experiment(ROOT, experiment)
     graph = Graph(ROOT, file.extra)
     if write and file.definitions:
-        graph.jobs(file.name)
-        say_written(file.write_definitions())
+        graph.experiment_jobs(file.name)
+        print_written(file.write_definitions())
         graph = Graph(ROOT)
     return graph, file.name
 
@@ -127,7 +127,7 @@ def debugging() -> bool:
     return _debug
 
 
-def log_to(path: Path | None) -> None:
+def send_log_to(path: Path | None) -> None:
     """Send the package's log to a file, and draw no bars; to standard error without one."""
     log = logging.getLogger("dcpipe")
     log.setLevel(logging.INFO)
@@ -157,7 +157,7 @@ def main() -> NoReturn:
             raise
         message, code = explained(error)
         if message:
-            say(message)
+            print_to_stderr(message)
         sys.exit(code)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -183,7 +183,7 @@ def explained(error: BaseException) -> tuple[str | None, int]:
     return message
 
 
-def say(message: str) -> None:
+def print_to_stderr(message: str) -> None:
     """One line on standard error, and in the log file if there is one."""
     sys.stderr.write(f"dcpipe: {message}\n")
     log = logging.getLogger("dcpipe")
@@ -191,13 +191,13 @@ def say(message: str) -> None:
         log.error(message)
 
 
-def say_written(paths: list[str]) -> None:
+def print_written(paths: list[str]) -> None:
     """What was written into params/, in one line; nothing if nothing was."""
     if paths:
-        say(f"wrote {', '.join(paths)}")
+        print_to_stderr(f"wrote {', '.join(paths)}")
 
 
-def say_lines(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Lines on standard output, also where the terminal cannot write every letter."""
     from dcpipe.report.report_stage import write_out
 

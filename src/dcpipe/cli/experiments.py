@@ -14,10 +14,10 @@ from dcpipe.cli.app import (
     app,
     debugging,
     explained,
-    graph_of,
-    log_to,
-    say,
-    say_lines,
+    load_graph,
+    print_lines,
+    print_to_stderr,
+    send_log_to,
 )
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
@@ -41,26 +41,26 @@ def run(
 
     Example: dcpipe run digits --budget 30
     """
-    log_to(log)
-    graph, name = graph_of(experiment, write=True)
+    send_log_to(log)
+    graph, name = load_graph(experiment, write=True)
     sys.exit(_run(graph, name, stages, budget, log))
 
 
 def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, log: Path | None) -> int:
     """The exit code."""
     from dcpipe.commands import plan as planning
-    from dcpipe.workflow.runner import Runner, Tally, stages_of
+    from dcpipe.workflow.runner import ExperimentRunner, OutcomeSummary, parse_stage_names
 
-    runner, tally = Runner(graph, stages_of(stages)), Tally()
+    runner, tally = ExperimentRunner(graph, parse_stage_names(stages)), OutcomeSummary()
     planning.refuse_full_disk(planning.rows(graph, name), ROOT)
-    for outcome in runner.run(name, None if budget is None else 60 * budget):
+    for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):
         line = tally.line(outcome)
         if line:
             typer.echo(line)
         if outcome.error:
             if debugging():
                 raise outcome.error
-            say(f"{outcome.job.name} failed: {explained(outcome.error)[0]}")
+            print_to_stderr(f"{outcome.job.name} failed: {explained(outcome.error)[0]}")
         elif outcome.job.is_view and outcome.state == "made" and log is None:
             from dcpipe.report import report_stage
 
@@ -92,18 +92,18 @@ def reproduce(
     from dcpipe.workflow.graph import Graph
 
     if rows or row is None:
-        say_lines(printed.lines(ROOT))
+        print_lines(printed.lines(ROOT))
         return
-    log_to(log)
-    reproduction = printed.reproduction(ROOT, printed.find(ROOT, row), sets=sets, protocol=protocol)
+    send_log_to(log)
+    reproduction = printed.reproduction(ROOT, printed.find_row(ROOT, row), sets=sets, protocol=protocol)
     graph = Graph(ROOT, reproduction.extra)
-    say_lines([f"{row}: {reproduction.description}", *planning.lines(planning.rows(graph, row), ROOT)])
+    print_lines([f"{row}: {reproduction.description}", *planning.lines(planning.rows(graph, row), ROOT)])
     if plan:
         return
     printed.refuse_absent_data(graph, reproduction.dataset)
     code = _run(graph, row, None, budget, log)
     if code == 0:
-        say_lines(printed.comparison(graph, reproduction))
+        print_lines(printed.comparison(graph, reproduction))
     sys.exit(code)
 
 
@@ -121,6 +121,6 @@ def import_buffers(
     from dcpipe.experts import buffers
     from dcpipe.workflow.graph import Graph
 
-    log_to(log)
+    send_log_to(log)
     for job, state in buffers.import_files(Graph(ROOT), dataset, experts, files):
         typer.echo(f"{job.name}: {state}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcpipe.cli.app import ROOT, AnyExperiment, NamedExperiment, app, graph_of, say_lines
+from dcpipe.cli.app import ROOT, AnyExperiment, NamedExperiment, app, load_graph, print_lines
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Questions"
@@ -33,7 +33,7 @@ def show(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     from dcpipe.report import report_stage
     from dcpipe.workflow.graph import Graph
 
-    report_stage.write_out(report_stage.table(Graph(ROOT).job("report", experiment=experiment), ROOT))
+    report_stage.write_out(report_stage.table(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -44,7 +44,7 @@ def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
     """
     from dcpipe.commands import plan as planning
 
-    say_lines(planning.lines(planning.rows(*graph_of(experiment)), ROOT))
+    print_lines(planning.lines(planning.rows(*load_graph(experiment)), ROOT))
 
 
 @app.command("rehearse", rich_help_panel=PANEL)
@@ -62,16 +62,18 @@ def rehearse_(
     from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
 
     counts = rehearsal_table.counts_of(devices)
-    graph, name = graph_of(experiment)
+    graph, name = load_graph(experiment)
     kinds = shapes.kinds(graph, name)
-    disk = planning.disk_bytes(graph, graph.jobs(name))
+    disk = planning.disk_bytes(graph, graph.experiment_jobs(name))
     results = []
     typer.echo(rehearsal_table.head(kinds), err=as_json)
     for one in rehearse.run(graph, kinds, steps=steps):
         results.append(one)
         typer.echo(rehearsal_table.row(one, kinds), err=as_json)
-    say_lines(
-        [rehearsal_table.as_json(results, disk, counts)] if as_json else rehearsal_table.total(results, disk, counts)
+    print_lines(
+        [rehearsal_table.rehearsal_json(results, disk, counts)]
+        if as_json
+        else rehearsal_table.total(results, disk, counts)
     )
 
 
@@ -86,7 +88,7 @@ def status(
     """
     from dcpipe.commands import status as states
 
-    say_lines(states.lines(states.of(*graph_of(experiment)), every_job=jobs))
+    print_lines(states.lines(states.experiment_status(*load_graph(experiment)), every_job=jobs))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -100,7 +102,7 @@ def where(
     from dcpipe.commands import lookup
 
     for match in lookup.find(ROOT, artifact):
-        say_lines(lookup.lines(ROOT, match))
+        print_lines(lookup.lines(ROOT, match))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -111,7 +113,7 @@ def methods() -> None:
     """
     from dcpipe.report import presets
 
-    say_lines(presets.lines(ROOT))
+    print_lines(presets.preset_lines(ROOT))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -148,7 +150,7 @@ def params_show(
     """
     from dcpipe.params.show import lines
 
-    for line in lines(*graph_of(experiment), describe=describe):
+    for line in lines(*load_graph(experiment), describe=describe):
         typer.echo(line)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcpipe.cli.app import ROOT, NamedExperiment, OptionalExperiment, app, say
+from dcpipe.cli.app import ROOT, NamedExperiment, OptionalExperiment, app, print_to_stderr
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Snakemake and DVC"
@@ -26,11 +26,11 @@ def record(
     from dcpipe.errors import RefusedError
 
     try:
-        count = guard.record(ROOT, experiment)
+        count = guard.record_run(ROOT, experiment)
     except RefusedError as error:
         if not after_run:
             raise
-        say(f"not recorded: {error}")
+        print_to_stderr(f"not recorded: {error}")
         return
     typer.echo(f"recorded {count} jobs of {experiment} in DVC")
 
@@ -44,10 +44,10 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     from dcpipe.engines import dvc, dvc_yaml, guard
     from dcpipe.provenance import code_identity
 
-    code_identity.refresh(ROOT)
-    dvc_yaml.export(ROOT, experiment)
+    code_identity.update_file(ROOT)
+    dvc_yaml.export_dvc_yaml(ROOT, experiment)
     dvc.reproduce(ROOT, experiment)
-    typer.echo(f"adopted {guard.adopt(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
+    typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -68,7 +68,7 @@ def adopt(
         count, left = guard.adopt_finished(ROOT, experiment)
         typer.echo(f"adopted {count} finished jobs of {experiment}; {left} left to run")
         return
-    count = guard.adopt(ROOT, experiment)
+    count = guard.adopt_artifacts(ROOT, experiment)
     typer.echo(f"adopted {count} jobs of {experiment}: Snakemake has nothing to do")
 
 
@@ -94,12 +94,12 @@ def verify(
         raise UserError("--rebuild and --reference exclude each other", where="dcpipe verify", remedy="use one of them")
     graph = Graph(ROOT)
     if rebuild is not None:
-        findings = [verifying.rebuild(graph.maker(rebuild), ROOT)]
+        findings = [verifying.rebuild(graph.job_that_makes(rebuild), ROOT)]
     elif reference is not None:
         findings = references.compare(graph, references.read(reference, experiment), str(reference))
     else:
         locked = verifying.locked_digests(ROOT)
-        jobs = [job for job in graph.jobs(experiment) if not job.is_view]
+        jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
         findings = [verifying.verify(job, ROOT, locked) for job in jobs]
     wrong = [finding for finding in findings if finding.problem]
     shown = findings if reference is None else [*wrong[:1], *(one for one in findings if not one.problem)]
@@ -156,8 +156,8 @@ def graph_export(
     from dcpipe.engines import dvc_yaml
     from dcpipe.provenance import code_identity
 
-    changed = [code_identity.FILE] if code_identity.refresh(ROOT) else []
-    for path in [*changed, *dvc_yaml.export(ROOT, experiment)]:
+    changed = [code_identity.FILE] if code_identity.update_file(ROOT) else []
+    for path in [*changed, *dvc_yaml.export_dvc_yaml(ROOT, experiment)]:
         typer.echo(f"wrote {path}" if (ROOT / path).exists() else f"removed {path}")
 
 

@@ -36,7 +36,7 @@ def release(
     wildcards: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
     folder = to or Path("releases", f"{dataset}-{method}-ipc{ipc}-set{set_}")
     expected = make_release.release(
-        graph, graph.job("evaluate", **wildcards, evaluation=protocol, network=network), folder
+        graph, graph.make_job("evaluate", **wildcards, evaluation=protocol, network=network), folder
     )
     typer.echo(f"{folder}: networks trained on it are expected to reach {expected}")
 

@@ -19,7 +19,7 @@ from dcpipe.cli.app import (
     Set,
     Shard,
     app,
-    log_to,
+    send_log_to,
 )
 
 if TYPE_CHECKING:
@@ -32,22 +32,22 @@ PANEL = "Stages"
 def _run(stage: str, log: Path | None, **wildcards: str | int) -> None:
     from dcpipe.workflow.graph import Graph
 
-    log_to(log)
+    send_log_to(log)
     graph = Graph(ROOT)
-    _execute(graph, graph.job(stage, **wildcards))
+    _execute(graph, graph.make_job(stage, **wildcards))
 
 
 def _execute(graph: "Graph", job: "Job") -> None:
     from dcpipe.provenance import code_identity
 
-    stale = code_identity.stale(ROOT)
+    stale = code_identity.outdated_keys(ROOT)
     if stale:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
         logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
     _refuse_other_inputs(graph, job)
     from dcpipe.workflow import execution  # imports torch, so only after the arguments are checked
 
-    card = execution.execute(job, ROOT)
+    card = execution.execute_job(job, ROOT)
     logging.getLogger("dcpipe").info("%s: done, digest %s", job.folder, str(card["digest"])[:16])
 
 
@@ -56,7 +56,7 @@ def _refuse_other_inputs(graph: "Graph", job: "Job") -> None:
     from dcpipe.errors import UserError
     from dcpipe.provenance import staleness
 
-    makers = [graph.maker(path) for paths in job.inputs.values() for path in paths]
+    makers = [graph.job_that_makes(path) for paths in job.inputs.values() for path in paths]
     for maker in {maker.name: maker for maker in makers}.values():
         if (ROOT / maker.folder / "card.json").is_file():
             problem = staleness.other_params(maker, ROOT)
@@ -154,9 +154,9 @@ def make(
     """
     from dcpipe.workflow.graph import Graph
 
-    log_to(log)
+    send_log_to(log)
     graph = Graph(ROOT)
-    _execute(graph, graph.maker(path))
+    _execute(graph, graph.job_that_makes(path))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -168,7 +168,7 @@ def report(experiment: NamedExperiment, log: Log = None) -> None:
     from dcpipe.report import report_stage
     from dcpipe.workflow.graph import Graph
 
-    log_to(log)
-    table = report_stage.run(Graph(ROOT).job("report", experiment=experiment), ROOT)
+    send_log_to(log)
+    table = report_stage.run(Graph(ROOT).make_job("report", experiment=experiment), ROOT)
     if log is None:  # under an engine, other jobs write to the same terminal
         report_stage.write_out(table)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from dcpipe.commands.trial import Answer, Question, Request, planned
+from dcpipe.commands.trial import TrialOptions, TrialOutcome, TrialRequest, trial_plan
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import DcpipeError, RefusedError, UserError
 from dcpipe.params import resolve
@@ -131,13 +131,13 @@ def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tu
     """The kinds whose code differs, and the digests that the commit's identity file has."""
     graph, identity = Graph(root), Identity.now(root)
     made = {
-        name: [job for job in graph.jobs(name) if not job.is_view and (experiments or _is_here(job, root))]
-        for name in experiments or resolve.available(root, "experiments")
+        name: [job for job in graph.experiment_jobs(name) if not job.is_view and (experiments or _is_here(job, root))]
+        for name in experiments or resolve.available_names(root, "experiments")
     }
     jobs = {job.name: job for members in made.values() for job in members}
-    there = resolve.available(old, "experiments")
+    there = resolve.available_names(old, "experiments")
     names = list(experiments) or [name for name in there if made.get(name)]
-    answer = _ask(old, old / "answer.json", Question(experiments=names))
+    answer = _ask(old, old / "answer.json", TrialOptions(experiments=names))
     if answer.problem:
         what = f"the code of {commit[:12]} could not plan: {answer.problem}"
         raise RefusedError(what, remedy="name another commit")
@@ -147,7 +147,7 @@ def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tu
     found: dict[str, list[Kind]] = {}
     for job in jobs.values():
         was = answer.jobs.get(job.name)
-        if was is None or was.params != planned(job).params:
+        if was is None or was.params != trial_plan(job).params:
             continue  # other params: the job is stale, whatever the code
         code, running = code_identity.named(was.code), identity.code(job.modules)
         if code == identity.known.oldest(running) or not (experiments or _made_by(job, root, was.code)):
@@ -187,12 +187,12 @@ def _composition(value: object) -> object:
     return value if value is None or isinstance(value, str | bool) else "a number"
 
 
-def _ask(cwd: Path, answer: Path, question: Question) -> Answer:
+def _ask(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
     """The answer of the code that lies in `cwd`, from a process of its own."""
     module = cwd / "src" / "dcpipe" / "commands" / "trial.py"
     own = ["-m", "dcpipe.commands.trial"] if module.is_file() else ["-P", str(Path(__file__).with_name("trial.py"))]
     done = subprocess.run(
-        [sys.executable, *own, str(answer), TypeAdapter(Question).dump_json(question).decode()],
+        [sys.executable, *own, str(answer), TypeAdapter(TrialOptions).dump_json(question).decode()],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str((cwd / "src").resolve())},
         capture_output=True,
@@ -200,10 +200,10 @@ def _ask(cwd: Path, answer: Path, question: Question) -> Answer:
         check=False,
     )
     try:
-        return TypeAdapter(Answer).validate_json(answer.read_bytes())
+        return TypeAdapter(TrialOutcome).validate_json(answer.read_bytes())
     except (OSError, ValidationError):
         said = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-        return Answer(problem=said[-1])
+        return TrialOutcome(problem=said[-1])
 
 
 def _tried(kind: Kind, root: Path, old: Path, commit: str, place: Path, *, whole: bool) -> Tried:
@@ -216,8 +216,8 @@ def _tried(kind: Kind, root: Path, old: Path, commit: str, place: Path, *, whole
     inputs, steps = str(place / "inputs" if made_up else root.resolve()), None if whole else STEPS
     answers = []
     for name, side in (("new", root.resolve()), ("old", old)):
-        request = Request(job.stage, dict(job.wildcards), inputs, str(place / name), steps, made_up)
-        answer = _ask(side, place / f"{name}.json", Question(run=request))
+        request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, made_up)
+        answer = _ask(side, place / f"{name}.json", TrialOptions(run=request))
         if answer.problem:
             return Tried(kind, None, f"could not be tried: the {name} code says: {answer.problem}")
         answers.append(answer)
@@ -259,8 +259,8 @@ def _record(root: Path, tried: Sequence[Tried], kept: Mapping[str, str]) -> None
             if change.old is not None:
                 modules[name] = ModuleChange(module=name, old=kept.get(name, change.old), new=change.new)
     more = Equivalences(format=equivalences.FORMAT, modules=list(modules.values()), kinds=list(records.values()))
-    known = equivalences.own(root).with_more(more)
+    known = equivalences.recorded_equivalences(root).with_more(more)
     Identity(Identity.now(root).running, equivalences.read(root).with_more(more)).tree()  # or it is refused here
     equivalences.write(root, known)
-    code_identity.refresh(root)
-    dvc_yaml.export(root)
+    code_identity.update_file(root)
+    dvc_yaml.export_dvc_yaml(root)

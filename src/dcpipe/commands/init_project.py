@@ -114,8 +114,8 @@ def update(folder: Path, say: Callable[[str], None]) -> None:
 def copy_profiles(folder: Path) -> list[str]:
     """Copy the shipped profiles; returns the paths that changed."""
     changed = []
-    for source in sorted(path for path in (shipped.folder() / "profiles").rglob("*") if path.is_file()):
-        path = folder / source.relative_to(shipped.folder())
+    for source in sorted(path for path in (shipped.shipped_folder() / "profiles").rglob("*") if path.is_file()):
+        path = folder / source.relative_to(shipped.shipped_folder())
         if not path.is_file() or path.read_bytes() != source.read_bytes():
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, path)

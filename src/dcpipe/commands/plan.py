@@ -35,7 +35,7 @@ def rows(graph: Graph, experiment: str) -> list[Row]:
 
     Seconds come from what the same jobs, or others of the stage, cost here before; None if none was measured.
     """
-    statuses, table = status.of(graph, experiment), list[Row]()
+    statuses, table = status.experiment_status(graph, experiment), list[Row]()
     for stage in STAGES:
         members = [one.job for one in statuses if one.job.stage == stage]
         if members:
@@ -94,12 +94,12 @@ def disk_bytes(graph: Graph, jobs: Iterable[Job]) -> int:
 
 
 def _memory(root: Path, members: list[Job]) -> tuple[int, bool]:
-    peaks = [int(str(cost["peak_bytes"])) for job in members if (cost := costs.read(root / job.costs))]
+    peaks = [int(str(cost["peak_bytes"])) for job in members if (cost := costs.read_costs(root / job.costs))]
     return (max(peaks), True) if peaks else (max(job.resources.mem_mb for job in members) * 10**6, False)
 
 
 def _seconds(root: Path, members: list[Job], waiting: list[Job]) -> float | None:
-    known = {job.name: cost["seconds"] for job in members if (cost := costs.read(root / job.costs))}
+    known = {job.name: cost["seconds"] for job in members if (cost := costs.read_costs(root / job.costs))}
     numbers = [float(str(value)) for value in known.values()]
     if not waiting:
         return 0.0

@@ -46,15 +46,15 @@ def text(root: Path, experiment: str, note: str = "") -> str:
     locked = locked_digests(root)
     digests: dict[str, dict[str, str]] = {}
     classes: dict[str, object] = {}
-    for job in Graph(root).jobs(experiment):
+    for job in Graph(root).experiment_jobs(experiment):
         if job.is_view:
             continue
         paths = {name: path for name, path in job.outputs.items() if name != "card"}
         if (root / job.folder / artifact.CARD).is_file():
-            problem = staleness.problem(job, root)
+            problem = staleness.staleness_problem(job, root)
             if problem:
                 raise RefusedError(problem, remedy=f"run `snakemake --config experiment={experiment}` first")
-            md5s = {path: digest(artifact.checked(root / path, whole=True)) for path in paths.values()}
+            md5s = {path: digest(artifact.verified_entries(root / path, whole=True)) for path in paths.values()}
             made_on = artifact.read_card(root / job.outputs["card"]).get("class")
             classes[json.dumps(made_on, sort_keys=True)] = made_on
         else:
@@ -102,7 +102,7 @@ def compare(graph: Graph, reference: Reference, where: str) -> list[Finding]:
     A job that only one of the two has is a note: there is nothing to compare it with.
     """
     recorded, jobs = reference.by_path, {}
-    for job in graph.jobs(reference.experiment):
+    for job in graph.experiment_jobs(reference.experiment):
         if not job.is_view:
             jobs[str(job.folder)] = job
     findings: list[Finding] = []

@@ -28,7 +28,7 @@ class Status:
     why: str = ""
 
 
-def of(graph: Graph, experiment: str) -> list[Status]:
+def experiment_status(graph: Graph, experiment: str) -> list[Status]:
     """The state of every job, views left out.
 
     `stale` is an artifact that exists, but was made by other params, code or inputs, or whose inputs will be made
@@ -36,9 +36,9 @@ def of(graph: Graph, experiment: str) -> list[Status]:
     Raises: UserError for an unknown experiment or bad params.
     """
     statuses: dict[str, Status] = {}
-    for job in graph.jobs(experiment):
+    for job in graph.experiment_jobs(experiment):
         if not job.is_view:
-            makers = (graph.maker(path).name for paths in job.inputs.values() for path in paths)
+            makers = (graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths)
             waits_for = next((name for name in makers if statuses[name].state != "done"), None)
             statuses[job.name] = _of(job, graph.root, waits_for)
     return list(statuses.values())
@@ -49,7 +49,7 @@ def _of(job: Job, root: Path, waits_for: str | None) -> Status:
         return Status(job, "running")
     if not (root / job.folder / artifact.CARD).is_file():
         return Status(job, "missing", f"waits for {waits_for}" if waits_for else "can be made now")
-    problem = staleness.problem(job, root)
+    problem = staleness.staleness_problem(job, root)
     if waits_for or problem:
         return Status(job, "stale", f"waits for {waits_for}" if waits_for else str(problem))
     return Status(job, "done")

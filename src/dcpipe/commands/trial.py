@@ -17,13 +17,13 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from dcpipe import progress
-from dcpipe.commands.rehearsal.made_up import World
-from dcpipe.commands.rehearsal.shapes import cut
+from dcpipe.commands.rehearsal.made_up import SyntheticInputs
+from dcpipe.commands.rehearsal.shapes import shorten_job
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.provenance import artifact, card, code_identity
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -31,7 +31,7 @@ PER_CLASS, TESTED = 8, 40  # made-up images, where the real ones are not here
 
 
 @dataclass(frozen=True)
-class Request:
+class TrialRequest:
     """A job to run: its artifact goes to `folder`, and its inputs lie below `inputs`.
 
     `steps` None is the whole job; `made_up` says that inputs are made up where they are missing.
@@ -46,15 +46,15 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Question:
+class TrialOptions:
     """Of which experiments to list the jobs, or which job to run."""
 
     experiments: list[str] = field(default_factory=list)
-    run: Request | None = None
+    run: TrialRequest | None = None
 
 
 @dataclass(frozen=True)
-class Planned:
+class TrialPlan:
     """A job's param values, as one text, and what it names of the identity file."""
 
     params: str
@@ -62,7 +62,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrialOutcome:
     """What was asked for, or the `problem` that came up.
 
     `recorded` is what the identity file says, `now` what it should say; `files` are size and SHA-256 by path, of the
@@ -70,7 +70,7 @@ class Answer:
     """
 
     problem: str | None = None
-    jobs: dict[str, Planned] = field(default_factory=dict)
+    jobs: dict[str, TrialPlan] = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
     now: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -78,38 +78,38 @@ class Answer:
     machine: dict[str, str] = field(default_factory=dict)
 
 
-def planned(job: Job) -> Planned:
+def trial_plan(job: Job) -> TrialPlan:
     """What a version has to say of a job."""
     params = {file: dict(values) for file, values in job.params.items() if file != card.CODE_FILE}
     code = {name: str(value) for name, value in job.params[card.CODE_FILE].items()}
-    return Planned(json.dumps(params, sort_keys=True), code)
+    return TrialPlan(json.dumps(params, sort_keys=True), code)
 
 
-def _plan(experiments: list[str]) -> Answer:
+def _plan(experiments: list[str]) -> TrialOutcome:
     graph, found = Graph(Path()), dict[str, Job]()
     for name in experiments:
-        found |= {job.name: job for job in graph.jobs(name) if not job.is_view}
+        found |= {job.name: job for job in graph.experiment_jobs(name) if not job.is_view}
     path = Path(code_identity.FILE)
-    recorded = code_identity.flat(read(path)) if path.is_file() else {}
+    recorded = code_identity.flat(read_yaml(path)) if path.is_file() else {}
     now = code_identity.flat(code_identity.content(Path()))
-    return Answer(
-        jobs={name: planned(job) for name, job in found.items()},
+    return TrialOutcome(
+        jobs={name: trial_plan(job) for name, job in found.items()},
         recorded={name: str(value) for name, value in recorded.items()},
         now={name: str(value) for name, value in now.items()},
     )
 
 
-def _run(request: Request) -> Answer:
+def _run(request: TrialRequest) -> TrialOutcome:
     graph, root = Graph(Path()), Path(request.inputs)
-    job = graph.job(request.stage, **request.wildcards)
+    job = graph.make_job(request.stage, **request.wildcards)
     if request.made_up:
-        job = World(graph, root, PER_CLASS, TESTED).provide(job)
+        job = SyntheticInputs(graph, root, PER_CLASS, TESTED).provide(job)
     sections = {} if request.steps is None else _shorter(job, request.steps, made_up=request.made_up)
     short = replace(job, sections={**job.sections, **sections})
-    made = execute(short, root, folder=Path(request.folder), keep_state=False)
+    made = execute_job(short, root, folder=Path(request.folder), keep_state=False)
     files = {entry.path: (entry.size, entry.sha256) for entry in artifact.entries_of(made)}
     machine = {key: str(value) for key, value in card.software(job).items()}
-    return Answer(files=files, whole=not sections, machine=machine)
+    return TrialOutcome(files=files, whole=not sections, machine=machine)
 
 
 def _shorter(job: Job, steps: int, *, made_up: bool) -> Mapping[str, object]:
@@ -118,7 +118,7 @@ def _shorter(job: Job, steps: int, *, made_up: bool) -> Mapping[str, object]:
     sections: Mapping[str, object] = {}
     if job.stage == "distill" and isinstance(method, Method) and method.outer:
         outer = replace(method.outer, iterations=steps, snapshot_every=1)
-        rehearsed = cut(job, steps)["method"]
+        rehearsed = shorten_job(job, steps)["method"]
         if made_up and isinstance(rehearsed, Method) and rehearsed.outer:
             images = replace(outer.images, initial=rehearsed.outer.images.initial)
             outer = replace(outer, images=images, labels=rehearsed.outer.labels)
@@ -127,7 +127,7 @@ def _shorter(job: Job, steps: int, *, made_up: bool) -> Mapping[str, object]:
         few = min(evaluation.networks, evaluation.side_by_side)
         sections = {"evaluation": replace(evaluation, networks=few, epochs=steps)}
     elif job.stage in {"experts", "evaluate"}:
-        sections = cut(job, steps)
+        sections = shorten_job(job, steps)
     return sections
 
 
@@ -135,11 +135,11 @@ def main(answer: str, question: str) -> None:
     """Answer a question in a file; whatever goes wrong is the answer too."""
     progress.be_quiet()
     try:
-        asked = TypeAdapter(Question).validate_json(question)
+        asked = TypeAdapter(TrialOptions).validate_json(question)
         found = _run(asked.run) if asked.run else _plan(asked.experiments)
     except Exception as error:
-        found = Answer(problem=str(error).partition("\n")[0] or type(error).__name__)
-    Path(answer).write_bytes(TypeAdapter(Answer).dump_json(found))
+        found = TrialOutcome(problem=str(error).partition("\n")[0] or type(error).__name__)
+    Path(answer).write_bytes(TypeAdapter(TrialOutcome).dump_json(found))
 
 
 if __name__ == "__main__":

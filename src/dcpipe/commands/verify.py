@@ -10,7 +10,7 @@ from pathlib import Path
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import artifact, card
-from dcpipe.provenance.artifact import files_of
+from dcpipe.provenance.artifact import payload_files
 from dcpipe.workflow.job import Job
 
 
@@ -28,7 +28,7 @@ def verify(job: Job, root: Path, recorded: Mapping[str, str], where: str = "dvc.
     try:
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.checked(root / path, whole=True)
+                artifact.verified_entries(root / path, whole=True)
         for path in job.outputs.values():
             if path in recorded and digest(root / path) != recorded[path]:
                 return Finding(job.name, f"{path}: differs from the digest in {where}", _class_note(job, root))
@@ -48,7 +48,7 @@ def rebuild(job: Job, root: Path) -> Finding:
     place = root / "state" / "rebuild" / job.name
     shutil.rmtree(place, ignore_errors=True)
     try:
-        again = execution.execute(job, root, folder=place, keep_state=False)
+        again = execution.execute_job(job, root, folder=place, keep_state=False)
         old = {entry.path: entry.sha256 for entry in artifact.entries_of(existing)}
         new = {entry.path: entry.sha256 for entry in artifact.entries_of(again)}
         different = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
@@ -70,7 +70,7 @@ def locked_digests(root: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     for lock in [root / "dvc.lock", *sorted(root.glob("experiments/*/dvc.lock"))]:
         try:
-            outs = (out for stage in dvc_lock.current(lock).values() for out in stage.get("outs", []))
+            outs = (out for stage in dvc_lock.current_entry(lock).values() for out in stage.get("outs", []))
             digests |= {out["path"]: out["md5"] for out in outs}
         except (AttributeError, KeyError, TypeError) as error:
             remedy = "restore it with `git checkout`"
@@ -91,7 +91,7 @@ def digest(path: Path) -> str:
     """The MD5 that DVC records: for a file its own, for a folder that of its sorted list of files."""
     if path.is_file():
         return _file_md5(path)
-    rows = [{"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files_of(path)]
+    rows = [{"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in payload_files(path)]
     rows.sort(key=lambda row: row["relpath"])
     return hashlib.md5(json.dumps(rows, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 

@@ -29,8 +29,8 @@ from torch import Tensor
 
 from dcpipe.errors import UserError
 
-Family = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]
-FAMILIES: tuple[Family, ...] = get_args(Family)
+AugmentationFamily = Literal["color", "crop", "cutout", "flip", "scale", "rotate"]
+FAMILIES: tuple[AugmentationFamily, ...] = get_args(AugmentationFamily)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class DSADraw:
     The family is None when the strategy is empty: the identity.
     """
 
-    family: Family | None
+    family: AugmentationFamily | None
     values_NQ: Tensor
     height: int
     width: int
@@ -76,14 +76,14 @@ class DSADraw:
         return replace(self, values_NQ=self.values_NQ.to(device))
 
 
-def parse(strategy: str) -> tuple[Family, ...]:
+def parse(strategy: str) -> tuple[AugmentationFamily, ...]:
     """The families of a strategy written as the papers do: `color_crop_flip`; `none` is the empty one.
 
     Raises: UserError for an unknown family, or one that is named twice (it would be drawn twice as often).
     """
     if strategy == "none":
         return ()
-    known: dict[str, Family] = {family: family for family in FAMILIES}
+    known: dict[str, AugmentationFamily] = {family: family for family in FAMILIES}
     names = strategy.split("_")
     for name in names:
         if name not in known or names.count(name) > 1:
@@ -97,7 +97,7 @@ def parse(strategy: str) -> tuple[Family, ...]:
 
 
 def draw(
-    strategy: tuple[Family, ...],
+    strategy: tuple[AugmentationFamily, ...],
     *,
     batch: int,
     height: int,
@@ -141,7 +141,7 @@ def apply(x_NCHW: Tensor, drawn: DSADraw) -> Tensor:
     return _OPERATIONS[drawn.family](x_NCHW.to(dtype), values_NQ).to(x_NCHW.dtype)
 
 
-def _values(family: Family, uniform_N3: Tensor, size: tuple[int, int], params: DSAParams) -> Tensor:
+def _values(family: AugmentationFamily, uniform_N3: Tensor, size: tuple[int, int], params: DSAParams) -> Tensor:
     """Turn uniform numbers into the parameters of a family; trigonometry stays on the CPU with the draw."""
     u, v, w = uniform_N3.unbind(1)
     zero = torch.zeros_like(u)
@@ -249,7 +249,7 @@ def _pixels(x_NCHW: Tensor, row_NHW: Tensor, column_NHW: Tensor) -> Tensor:
     return picked_NCHW.masked_fill(~inside_NHW[:, None], 0.0)
 
 
-_OPERATIONS: dict[Family, Callable[[Tensor, Tensor], Tensor]] = {
+_OPERATIONS: dict[AugmentationFamily, Callable[[Tensor, Tensor], Tensor]] = {
     "color": _color,
     "crop": _crop,
     "cutout": _cutout,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from dcpipe.params import check
 from dcpipe.params.facts import Facts
 from dcpipe.params.values import keys
-from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register
+from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
 
 
-@register
+@register_stage
 class DataStage(Stage):
     """Reads a source, and nothing that dcpipe made."""
 
@@ -38,11 +38,11 @@ class DataStage(Stage):
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Every image, a byte a value."""
-        facts = facts_of(graph, job)
+        facts = dataset_facts(graph, job)
         return (facts.smallest_class or 0) * facts.classes * pixels(facts)
 
 
-def facts_of(graph: "Graph", job: "Job") -> Facts:
+def dataset_facts(graph: "Graph", job: "Job") -> Facts:
     """Classes, channels, image size and so on of the dataset of a job."""
     return graph.library.dataset(job.wildcards["dataset"])[1].facts
 

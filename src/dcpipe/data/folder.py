@@ -177,5 +177,5 @@ class Arrays:
         block = np.zeros((len(rows), channels, size, size), dtype=np.uint8)
         for place, row in enumerate(rows):
             image = Image.fromarray(np.ascontiguousarray(pixels[row], dtype=np.uint8))
-            block[place] = image_files.fit(image, channels, size, self._counts)
+            block[place] = image_files.fit_image(image, channels, size, self._counts)
         return block

@@ -109,7 +109,7 @@ def of_names(folders: Sequence[Path], classes: Sequence[str], names: Sequence[li
     return Listing(tuple(folders), tuple(classes), [name for members in names for name in members], labels_N)
 
 
-def fit(image: Image.Image, channels: int, size: int, counts: Counts) -> Pixels:
+def fit_image(image: Image.Image, channels: int, size: int, counts: Counts) -> Pixels:
     """One decoded image as C x H x W: converted to `channels` and resized to `size` x `size` pixels.
 
     Bilinear with Pillow's antialiasing; the aspect ratio is not kept, as in the published ImageNet pipeline.
@@ -165,7 +165,7 @@ class ImageFiles:
                         pixels = "x".join(map(str, image.size))
                         self._problems.add(path, f"has {pixels} pixels: less than half of image_size {self._size}")
                         continue
-                    block[place] = fit(image, self._channels, self._size, self._counts)
+                    block[place] = fit_image(image, self._channels, self._size, self._counts)
             except _BROKEN as error:  # go on: one pass over a large tree should report every bad file
                 self._problems.add(path, f"cannot be read as an image ({_first_line(error)})")
         return block

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcpipe.errors import UserError
-from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 
 VARIABLE = "DCPIPE_DATA"
 FILE = "local.yaml"
@@ -48,7 +48,7 @@ def _local(root: Path) -> _Local:
     path = root / FILE
     if not path.is_file():
         return _Local()
-    tree = read(path)
+    tree = read_yaml(path)
     for key in tree:
         if key not in {"data_root", "roots"}:
             raise UserError(f"unknown key {key}", where=FILE, remedy="use data_root and roots only")

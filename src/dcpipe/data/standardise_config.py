@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, Example
+from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.dataset import DatasetContext, StandardiseConfig
 from dcpipe.params.schema import STRICT, FiniteFloat, PositiveFloat
 
@@ -63,7 +63,7 @@ class Constants(StandardiseConfig):
     mean: list[FiniteFloat] = Field(description="mean of each channel")
     std: list[PositiveFloat] = Field(description="standard deviation of each channel")
 
-    def check(self, at: At, context: DatasetContext) -> None:
+    def check(self, at: ValueLocation, context: DatasetContext) -> None:
         """One number a channel."""
         channels = context.facts.channels
         for key, values in (("mean", self.mean), ("std", self.std)):

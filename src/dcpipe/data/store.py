@@ -28,7 +28,7 @@ SHARD_BYTES = 2**26
 BLOCK_ROWS = 1024  # standardised at a time
 
 Part = Literal["train", "val", "test"]
-Read = Callable[[int, int], NDArray[np.uint8]]
+ReadImages = Callable[[int, int], NDArray[np.uint8]]
 """(first row, row after the last) of a part -> images (n x C x H x W)."""
 
 
@@ -164,7 +164,7 @@ def write(
     part: Part,
     labels_N: NDArray[np.int64],
     shape_CHW: tuple[int, int, int],
-    read: Read,
+    read: ReadImages,
     *,
     shard_bytes: int = SHARD_BYTES,
 ) -> Moments:

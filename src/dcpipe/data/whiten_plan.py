@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import facts_of, pixels
+from dcpipe.data.data_plan import dataset_facts, pixels
 from dcpipe.errors import UserError
 from dcpipe.params.values import keys
-from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register
+from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
 
 
-@register
+@register_stage
 class WhitenStage(Stage):
     """Reads the training images."""
 
@@ -35,7 +35,7 @@ class WhitenStage(Stage):
             remedy = "choose a dataset with whitening.kind: zca"
             raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return Plan(
-            inputs={"train": (graph.job("data", dataset=wildcards["dataset"]).outputs["train"],)},
+            inputs={"train": (graph.make_job("data", dataset=wildcards["dataset"]).outputs["train"],)},
             values=[keys(resolved, only=("whitening",))],
             roots=dataset.whitening.implementation,
             sections={"dataset": dataset},
@@ -44,12 +44,12 @@ class WhitenStage(Stage):
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """A matrix and its inverse in float64."""
-        return 2 * 8 * pixels(facts_of(graph, job)) ** 2
+        return 2 * 8 * pixels(dataset_facts(graph, job)) ** 2
 
 
 def image_inputs(graph: "Graph", dataset: str) -> dict[str, tuple[str, ...]]:
     """The inputs of a job that reads images: the training store, and the whitening where the dataset has one."""
-    inputs: dict[str, tuple[str, ...]] = {"train": (graph.job("data", dataset=dataset).outputs["train"],)}
+    inputs: dict[str, tuple[str, ...]] = {"train": (graph.make_job("data", dataset=dataset).outputs["train"],)}
     if graph.library.dataset(dataset)[1].whitening.fit_threads is not None:
-        inputs["whitening"] = (graph.job("whiten", dataset=dataset).outputs["whitening"],)
+        inputs["whitening"] = (graph.make_job("whiten", dataset=dataset).outputs["whitening"],)
     return inputs

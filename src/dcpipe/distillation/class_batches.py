@@ -16,7 +16,7 @@ from dcpipe.random import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class ClassDraw:
+class ClassSample:
     """For one class: which real images (rows of the training part, int64, CPU), and how both sides are augmented."""
 
     label: int
@@ -44,10 +44,10 @@ class ClassBatches:
         """Every real image (N x C x H x W)."""
         return self._train.images_NCHW
 
-    def draw(self, count: int, stream: Stream) -> tuple[ClassDraw, ...]:
+    def draw(self, count: int, stream: Stream) -> tuple[ClassSample, ...]:
         """For each class `count` real images and one augmentation, by draws named after the class."""
         return tuple(
-            ClassDraw(
+            ClassSample(
                 label,
                 class_rows(self._labels_N, label, count, stream.child("real")),
                 self._augmentation(stream.child("augmentation", label)),
@@ -61,7 +61,7 @@ class ClassBatches:
         size, generator = self._train.size, stream.generator()
         return augment.draw(self.strategy, batch=1, height=size, width=size, generator=generator, siamese=True)
 
-    def real(self, draw: ClassDraw) -> Tensor:
+    def real(self, draw: ClassSample) -> Tensor:
         """The real images of a draw as the network sees them (n x C x H x W)."""
         return draw.augmented(self._train.images_NCHW[draw.real_rows.to(self._train.images_NCHW.device)])
 

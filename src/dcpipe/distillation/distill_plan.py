@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import facts_of, pixels
+from dcpipe.data.data_plan import dataset_facts, pixels
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
 from dcpipe.params.values import keys, native
-from dcpipe.workflow.stages import DATASET, IPC, METHOD, SET, Payload, Plan, Resources, Shown, Stage, register
+from dcpipe.workflow.stages import DATASET, IPC, METHOD, SET, Payload, Plan, Resources, Shown, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -25,7 +25,7 @@ PREVIEW = Shown(
 )
 
 
-@register
+@register_stage
 class DistillStage(Stage):
     """Reads training images, and the trajectories of experts where the method matches them."""
 
@@ -66,7 +66,7 @@ class DistillStage(Stage):
         matching, resolved_dataset = context.method.matching, graph.library.dataset(dataset)[0]
         if matching.experts_name:
             resolved, experts = graph.library.experts(matching.experts_name, dataset)
-            shard = graph.job("experts", dataset=dataset, experts=matching.experts_name, shard=0)
+            shard = graph.make_job("experts", dataset=dataset, experts=matching.experts_name, shard=0)
             network = shard.section("network", str)
             # before the stores that a refused path would ask for
             check.method(replace(context, network=network, experts=experts, resolved_experts=resolved))
@@ -83,7 +83,7 @@ class DistillStage(Stage):
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """The set, each snapshot, and the preview, as if all were float32."""
-        outer, facts = job.section("method", Method).outer, facts_of(graph, job)
+        outer, facts = job.section("method", Method).outer, dataset_facts(graph, job)
         copies = 2 + (outer.iterations // outer.snapshot_every + 1 if outer else 1)
         return copies * facts.classes * int(job.wildcards["ipc"]) * pixels(facts) * 4
 
@@ -93,6 +93,6 @@ def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, shards
     wildcards: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
     convex = matching.convex_name
     if convex is not None:
-        jobs = [graph.job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in range(shards)]
+        jobs = [graph.make_job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in range(shards)]
         return tuple(job.outputs["path"] for job in jobs)
-    return tuple(graph.job("experts", **wildcards, shard=shard).outputs["trajectory"] for shard in range(shards))
+    return tuple(graph.make_job("experts", **wildcards, shard=shard).outputs["trajectory"] for shard in range(shards))

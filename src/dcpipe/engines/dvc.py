@@ -23,7 +23,7 @@ def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def status(root: Path, experiment: str) -> str:
     """What DVC says differs from dvc.lock in an experiment and its dependencies; empty when it is clean."""
-    done = command(root, "status", "--with-deps", dvc_yaml.file_of(experiment))
+    done = command(root, "status", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
     text = done.stdout.strip()
     if done.returncode:
         raise DcpipeError(f"dvc status failed: {_last_line(done.stderr)}", remedy="run it to see more")
@@ -35,7 +35,7 @@ def reproduce(root: Path, experiment: str) -> None:
 
     Raises: DcpipeError if a job failed, or DVC cannot be started.
     """
-    file = dvc_yaml.file_of(experiment)
+    file = dvc_yaml.experiment_dvc_yaml(experiment)
     code = subprocess.run([sys.executable, "-m", "dvc", "repro", file], cwd=root, check=False).returncode
     if code:
         raise DcpipeError(f"dvc repro stopped with exit code {code}", where=file, remedy="see the lines above")

@@ -30,7 +30,7 @@ def _float(dumper: Any, value: float) -> Any:
 _Dumper.add_representer(float, _float)
 
 
-def stages_of(path: Path) -> dict[str, Any]:
+def lock_stages(path: Path) -> dict[str, Any]:
     """The stages of a dvc.yaml or dvc.lock by name; none if there is no file.
 
     Raises: UserError if it is neither.
@@ -45,10 +45,10 @@ def stages_of(path: Path) -> dict[str, Any]:
         raise UserError(f"is not a {path.name}", where=str(path), remedy=remedy) from error
 
 
-def current(path: Path) -> dict[str, Any]:
+def current_entry(path: Path) -> dict[str, Any]:
     """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
-    named = stages_of(path.with_suffix(".yaml"))
-    return {name: stage for name, stage in stages_of(path).items() if name in named}
+    named = lock_stages(path.with_suffix(".yaml"))
+    return {name: stage for name, stage in lock_stages(path).items() if name in named}
 
 
 def write(path: Path, stages: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ def write(path: Path, stages: Mapping[str, Any]) -> None:
 
 def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object]]]) -> bool:
     """Give stages the values of params (by stage, file and key) that they do not have yet; whether that changes any."""
-    stages, changed = stages_of(path) if values else {}, False
+    stages, changed = lock_stages(path) if values else {}, False
     for name in stages.keys() & values.keys():
         for file, own in values[name].items():
             there = stages[name].setdefault("params", {}).setdefault(file, {})

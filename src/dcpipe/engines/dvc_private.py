@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dcpipe.engines import dvc_lock
-from dcpipe.engines.tested_version import Engine
+from dcpipe.engines.tested_version import TestedEngine
 from dcpipe.errors import DcpipeError
 from dcpipe.workflow.job import Job
 
-ENGINE = Engine("DVC", "dvc", "3.67")
+ENGINE = TestedEngine("DVC", "dvc", "3.67")
 
 
 def commit(root: Path, jobs: list[Job]) -> None:
@@ -42,7 +42,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
         remedy = "take it out of .gitignore or .dvcignore, then run `dcpipe record`"
         raise DcpipeError("DVC ignores the dvc.yaml that holds this job", where=min(missing), remedy=remedy)
     for path, stages in saved.items():
-        dvc_lock.write(path, dvc_lock.current(path) | stages)
+        dvc_lock.write(path, dvc_lock.current_entry(path) | stages)
 
 
 @contextmanager

@@ -29,32 +29,32 @@ WDIR = "../.."  # the root, as a file in experiments/<name>/ names it
 Stages = Mapping[str, object]
 
 
-def file_of(experiment: str) -> str:
+def experiment_dvc_yaml(experiment: str) -> str:
     """The dvc.yaml that names an experiment; with its dependencies it is the whole experiment."""
     return ROOT_FILE if experiment == DEFAULT_EXPERIMENT else f"experiments/{experiment}/dvc.yaml"
 
 
-def known(root: Path) -> list[str]:
+def exported_experiments(root: Path) -> list[str]:
     """The default experiment (in a project, if it was run), and every other one whose dvc.yaml is there."""
     there = {path.parent.name for path in root.glob("experiments/*/dvc.yaml")}
     has_default = (root / ROOT_FILE).is_file() or not shipped.is_project(root)
-    others = sorted(there & set(resolve.available(root, "experiments")) - {DEFAULT_EXPERIMENT})
+    others = sorted(there & set(resolve.available_names(root, "experiments")) - {DEFAULT_EXPERIMENT})
     return [DEFAULT_EXPERIMENT, *others] if has_default else others
 
 
-def texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
+def expected_texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
     """What the files of these experiments must say, and other files that hold a job of theirs otherwise, by path.
 
     Raises: UserError for bad params, or a file that is no dvc.yaml.
     """
-    jobs = {name: {job.name: job for job in graph.jobs(name) if not job.is_view} for name in experiments}
+    jobs = {name: {job.name: job for job in graph.experiment_jobs(name) if not job.is_view} for name in experiments}
     held = _held(graph.root)
     for name, own in jobs.items():
-        path = file_of(name)
+        path = experiment_dvc_yaml(name)
         held[path] = {job: stage for job, stage in held.get(path, {}).items() if job in own}
     found: dict[str, str] = {}
     for name in sorted(jobs, key=lambda name: (name != DEFAULT_EXPERIMENT, name)):
-        path = file_of(name)
+        path = experiment_dvc_yaml(name)
         elsewhere = {job for other, stages in held.items() if other != path for job in stages}
         if name == DEFAULT_EXPERIMENT:
             elsewhere = set()
@@ -68,23 +68,26 @@ def texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def stale(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
-    """The files of `texts` that are missing or say something else, with what they must say."""
-    wanted = texts(graph, experiments)
+def outdated_files(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
+    """The files of `expected_texts` that are missing or say something else, with what they must say."""
+    wanted = expected_texts(graph, experiments)
     differ = (path for path in wanted if not _is(graph.root / path, wanted[path]))
     return {path: wanted[path] for path in sorted(differ)}
 
 
-def export(root: Path, experiment: str | None = None) -> list[str]:
-    """Write the dvc.yaml of an experiment; of the default, or of none named, those of all that are `known`.
+def export_dvc_yaml(root: Path, experiment: str | None = None) -> list[str]:
+    """Write the dvc.yaml of an experiment; of the default, or of none, those of all `exported_experiments`.
 
     With the latter, files of experiments that are no more are removed; their dvc.lock stays. Returns the paths that
     changed.
     """
     every = experiment in {None, DEFAULT_EXPERIMENT}
     experiments = [experiment] if experiment else []
-    graph, experiments = Graph(root), list(dict.fromkeys([*experiments, *(known(root) if every else ())]))
-    changed = stale(graph, experiments)
+    graph, experiments = (
+        Graph(root),
+        list(dict.fromkeys([*experiments, *(exported_experiments(root) if every else ())])),
+    )
+    changed = outdated_files(graph, experiments)
     written = _write(graph, experiments, changed)
     gone = _of_no_experiment(root) if every else []
     for path in gone:
@@ -95,10 +98,10 @@ def export(root: Path, experiment: str | None = None) -> list[str]:
 def export_untracked(graph: Graph, experiment: str) -> list[str]:
     """Write the dvc.yaml files that hold an experiment's jobs; returns the paths that changed.
 
-    In a source tree the root's dvc.yaml is in git, and is written by `export` alone: when somebody asks for it.
+    In a source tree the root's dvc.yaml is in git, and only `export_dvc_yaml` writes it: when somebody asks.
     """
     in_git = set() if shipped.is_project(graph.root) else {ROOT_FILE}
-    changed = {path: text for path, text in stale(graph, [experiment]).items() if path not in in_git}
+    changed = {path: text for path, text in outdated_files(graph, [experiment]).items() if path not in in_git}
     return _write(graph, [experiment], changed)
 
 
@@ -107,7 +110,7 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
 
     Raises: RefusedError if the root's dvc.yaml holds a job of the experiment, and differs from params and graph.
     """
-    changed = stale(graph, [experiment])
+    changed = outdated_files(graph, [experiment])
     if ROOT_FILE in changed and not shipped.is_project(graph.root):
         raise _not_current([ROOT_FILE])
     _write(graph, [experiment], changed)
@@ -115,7 +118,7 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
 
 def check(root: Path) -> None:
     """Raises: RefusedError if the root's dvc.yaml, or another one that is there, differs from params and graph."""
-    paths = list(stale(Graph(root), known(root)))
+    paths = list(outdated_files(Graph(root), exported_experiments(root)))
     if paths:
         raise _not_current(paths)
     gone = _of_no_experiment(root)
@@ -123,7 +126,7 @@ def check(root: Path) -> None:
         raise RefusedError("belongs to no experiment", where=", ".join(gone), remedy="run `dcpipe graph export`")
 
 
-def holding(root: Path, jobs: Iterable[Job]) -> list[str]:
+def experiments_with(root: Path, jobs: Iterable[Job]) -> list[str]:
     """The files that hold any of these jobs."""
     names = {job.name for job in jobs}
     return sorted(path for path, stages in _held(root).items() if not names.isdisjoint(stages))
@@ -141,7 +144,7 @@ def _write(graph: Graph, experiments: Iterable[str], changed: Mapping[str, str])
     """
     for path, text in changed.items():
         write_atomically(graph.root / path, text.encode())
-    jobs = [job for name in experiments for job in graph.jobs(name)]
+    jobs = [job for name in experiments for job in graph.experiment_jobs(name)]
     copies = shipped_copies.write(graph.root, {file for job in jobs for file in (*job.params, *job.neutral)})
     return [*changed, *copies, *_add_neutral(graph, experiments)]
 
@@ -149,7 +152,7 @@ def _write(graph: Graph, experiments: Iterable[str], changed: Mapping[str, str])
 def _of_no_experiment(root: Path) -> list[str]:
     """Files that this module wrote for experiments that are no more."""
     paths = [str(path.relative_to(root)) for path in sorted(root.glob("experiments/*/dvc.yaml"))]
-    wanted = {file_of(name) for name in known(root)}
+    wanted = {experiment_dvc_yaml(name) for name in exported_experiments(root)}
     return [path for path in paths if path not in wanted and (root / path).read_text().startswith(HEAD)]
 
 
@@ -158,7 +161,7 @@ def _held(root: Path) -> dict[str, dict[str, object]]:
     gone = set(_of_no_experiment(root))
     files = [file for file in (root / ROOT_FILE, *sorted(root.glob("experiments/*/dvc.yaml"))) if file.is_file()]
     paths = [str(file.relative_to(root)) for file in files]
-    return {path: dvc_lock.stages_of(root / path) for path in paths if path not in gone}
+    return {path: dvc_lock.lock_stages(root / path) for path in paths if path not in gone}
 
 
 def _is(file: Path, text: str) -> bool:
@@ -204,7 +207,7 @@ def _add_neutral(graph: Graph, experiments: Iterable[str]) -> list[str]:
 
     Returns the paths that changed.
     """
-    neutral = {job.name: job.neutral for name in experiments for job in graph.jobs(name) if job.neutral}
+    neutral = {job.name: job.neutral for name in experiments for job in graph.experiment_jobs(name) if job.neutral}
     changed = []
     for path, stages in _held(graph.root).items() if neutral else ():
         lock = Path(path).with_suffix(".lock")

@@ -16,30 +16,30 @@ from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, results_folder
 
 
-def record(root: Path, experiment: str) -> int:
+def record_run(root: Path, experiment: str) -> int:
     """Record a complete run in DVC; returns how many jobs it holds.
 
     Raises: RefusedError, with the first reason, if anything could make the record false.
     """
     dvc_private.ENGINE.require()
     graph = _current_graph(root, experiment)
-    jobs = [job for job in graph.jobs(experiment) if not job.is_view]
+    jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
     dvc_private.commit(root, jobs)
     return len(jobs)
 
 
-def adopt(root: Path, experiment: str) -> int:
+def adopt_artifacts(root: Path, experiment: str) -> int:
     """Take what DVC put into the workspace as current for Snakemake, and make the views; returns how many jobs.
 
     Raises: RefusedError unless DVC is clean and every artifact's card is that of its job.
     """
     graph = _current_graph(root, experiment)
-    jobs = [job for job in graph.jobs(experiment) if not job.is_view]
+    jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     left = dvc.status(root, experiment)
     if left:
-        file = dvc_yaml.file_of(experiment)
+        file = dvc_yaml.experiment_dvc_yaml(experiment)
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, experiment, jobs)
@@ -48,7 +48,7 @@ def adopt(root: Path, experiment: str) -> int:
     last = [path for job in jobs if read.isdisjoint(job.outputs.values()) for path in job.outputs.values()]
     _snakemake(root, experiment, "--touch", "--forceall", "--", *last)
     _snakemake(root, experiment, "--forcerun", *(stage.name for stage in STAGES.values() if stage.is_view))
-    stale = [plan.label for plan in snakemake_private.planned(root, experiment) if plan.needs_run]
+    stale = [plan.label for plan in snakemake_private.planned_jobs(root, experiment) if plan.needs_run]
     if stale:
         raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=results_folder(experiment))
     return len(jobs)
@@ -62,17 +62,19 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     all jobs above it.
     """
     graph = _current_graph(root, experiment)
-    jobs = [job for job in graph.jobs(experiment) if not job.is_view]
+    jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     right: dict[str, Job] = {}
     for job in jobs:
-        above = {graph.maker(path).name for paths in job.inputs.values() for path in paths}
-        if above <= right.keys() and not staleness.problem(job, root) and not verify(job, root, {}).problem:
+        above = {graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths}
+        if above <= right.keys() and not staleness.staleness_problem(job, root) and not verify(job, root, {}).problem:
             right[job.name] = job
     if right:
         paths = [path for job in right.values() for path in job.outputs.values()]
         _snakemake(root, experiment, "--touch", "--forceall", "--", *paths)
     stale = [
-        plan.label for plan in snakemake_private.planned(root, experiment) if plan.needs_run and plan.label in right
+        plan.label
+        for plan in snakemake_private.planned_jobs(root, experiment)
+        if plan.needs_run and plan.label in right
     ]
     if stale:
         raise DcpipeError(f"Snakemake still wants to run {stale[0]}", where=experiment)
@@ -80,13 +82,13 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
 
 
 def settle_locks(root: Path, jobs: list[Job]) -> None:
-    """Put the dvc.lock files of these jobs into the order and writing that `record` gives them; jobs that are gone
+    """Put the dvc.lock files of these jobs into the order and writing that `record_run` gives them; jobs that are gone
     leave.
     """
-    for path in dvc_yaml.holding(root, jobs):
+    for path in dvc_yaml.experiments_with(root, jobs):
         file = (root / path).with_suffix(".lock")
         if file.is_file():
-            dvc_lock.write(file, dvc_lock.current(file))
+            dvc_lock.write(file, dvc_lock.current_entry(file))
 
 
 def _current_graph(root: Path, experiment: str) -> Graph:
@@ -98,7 +100,7 @@ def _current_graph(root: Path, experiment: str) -> Graph:
 
 
 def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
-    plan = {entry.label: entry for entry in snakemake_private.planned(root, experiment)}
+    plan = {entry.label: entry for entry in snakemake_private.planned_jobs(root, experiment)}
     stale = [job.name for job in jobs if job.name not in plan or plan[job.name].needs_run]
     if stale:
         remedy = f"run `snakemake --config experiment={experiment}` to the end"
@@ -111,7 +113,7 @@ def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
 
 def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
     for job in jobs:
-        problem = staleness.problem(job, root)
+        problem = staleness.staleness_problem(job, root)
         if problem:
             command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
             raise RefusedError(problem, remedy=f"make it again: `{command}`")

@@ -21,7 +21,7 @@ NO_RECORD = "DCPIPE_NO_RECORD"
 MOST_VALUES = 200  # of a job that Snakemake is told one by one
 
 
-class Flow:
+class SnakemakeFlow:
     """What the rules of one experiment need; made once when the Snakefile is parsed.
 
     Snakemake reads its rules again in every process that it starts for a job. Such a process is not `whole`: it makes
@@ -38,25 +38,25 @@ class Flow:
             remedy = "the only key is experiment: a name, or the path of an experiment's YAML file"
             raise UserError(f"unknown key {unknown[0]}", where="--config", remedy=remedy)
         self.root = root
-        changed = code_identity.refresh(root) if whole else []
+        changed = code_identity.update_file(root) if whole else []
         if changed:
             names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
             sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
         self._values: dict[str, tuple[str, ...]] = {}
         self._graph = Graph(root, file.extra)
-        self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)} if whole else None
+        self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)} if whole else None
         written = file.write_definitions() if whole else []
         if written:
             sys.stderr.write(f"dcpipe: wrote {', '.join(written)}\n")
             self._graph = Graph(root)
-            self._jobs = {job.name: job for job in self._graph.jobs(self.experiment)}
+            self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)}
 
     @staticmethod
     def _experiment_file(root: Path, text: str, *, whole: bool) -> ExperimentFile:
         """The experiment that is asked for; processes of single jobs find it written already."""
         if whole:
-            return experiment_file.load(root, text)
-        return ExperimentFile(root, experiment_file.name_of(text))
+            return experiment_file.load_experiment(root, text)
+        return ExperimentFile(root, experiment_file.experiment_name(text))
 
     @property
     def stages(self) -> list[Stage]:
@@ -88,7 +88,7 @@ class Flow:
         """
         all_wildcards = self._wildcards(stage) | dict(wildcards.items())
         if self._jobs is None:
-            return self._graph.job(stage, **all_wildcards)
+            return self._graph.make_job(stage, **all_wildcards)
         label = STAGES[stage].label.format(**all_wildcards)
         if label not in self._jobs:
             remedy = f"the experiment is {self.experiment}; choose another with --config experiment=NAME"

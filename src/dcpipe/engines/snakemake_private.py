@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dcpipe.engines.tested_version import Engine
+from dcpipe.engines.tested_version import TestedEngine
 from dcpipe.workflow.stages import STAGES
 
-ENGINE = Engine("Snakemake", "snakemake", "9.27")
+ENGINE = TestedEngine("Snakemake", "snakemake", "9.27")
 
 
 class Workflow(Protocol):
@@ -35,7 +35,7 @@ class Planned:
     has_metadata: bool
 
 
-def planned(root: Path, experiment: str) -> list[Planned]:
+def planned_jobs(root: Path, experiment: str) -> list[Planned]:
     """Snakemake's own list of an experiment's jobs with what it would run, without running anything.
 
     The calls are those that Snakemake's own subcommands make; a test compares the answer with the graph and with

@@ -7,7 +7,7 @@ from dcpipe.errors import DcpipeError
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class TestedEngine:
     """An engine's name, its package, and the series of versions that was tested: 3.67 stands for 3.67.0, 3.67.1, ..."""
 
     name: str

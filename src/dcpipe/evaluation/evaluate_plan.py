@@ -18,7 +18,7 @@ from dcpipe.workflow.stages import (
     Plan,
     Resources,
     Stage,
-    register,
+    register_stage,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CELL = (DATASET, METHOD, IPC, SET)
 
 
-@register
+@register_stage
 class EvaluateStage(Stage):
     """Reads a set, the test images, and the training images for what is chosen on validation images."""
 
@@ -50,13 +50,13 @@ class EvaluateStage(Stage):
         resolved, evaluation = graph.library.evaluation(wildcards["evaluation"], dataset, int(wildcards["ipc"]))
         check.evaluation(resolved, evaluation, data, network)
         real = data.network if network == "native" else network
-        made = graph.job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
+        made = graph.make_job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
         source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
         return Plan(
             inputs={
                 "synthetic": (made.outputs[source],),
                 **image_inputs(graph, dataset),
-                "test": (graph.job("data", dataset=dataset).outputs["test"],),
+                "test": (graph.make_job("data", dataset=dataset).outputs["test"],),
             },
             values=[keys(resolved, without=("description",)), native(resolved_dataset, network)],
             roots=(*implementations(evaluation), network_name.module_of(real)),
@@ -79,6 +79,6 @@ def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:
         for cell in cells:
             for evaluation in run.evaluations:
                 for network in run.networks:
-                    job = graph.job("evaluate", **cell, evaluation=evaluation, network=network)
+                    job = graph.make_job("evaluate", **cell, evaluation=evaluation, network=network)
                     jobs.setdefault(job.name, job)
     return tuple(jobs.values())

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from dcpipe.evaluation.evaluate_plan import scores
 from dcpipe.params.values import keys
-from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Stage, register
+from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
 
 
-@register
+@register_stage
 class MetricsStage(Stage):
     """Reads every score of an experiment."""
 

@@ -76,7 +76,7 @@ Rates = Callable[[SyntheticSet], tuple[float, ...]]
 """A set -> the candidate rates of the first half, ascending."""
 
 
-def own_rate(synthetic: SyntheticSet) -> tuple[float, ...]:
+def own_learning_rate(synthetic: SyntheticSet) -> tuple[float, ...]:
     """The set's own step size."""
     return (float(synthetic.step_size),)
 

@@ -33,7 +33,7 @@ class OwnRate(RateConfig):
         """The set's."""
         from dcpipe.evaluation import protocol
 
-        return protocol.own_rate
+        return protocol.own_learning_rate
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

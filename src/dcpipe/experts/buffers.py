@@ -30,11 +30,11 @@ from dcpipe.models.flat import FlatModel
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.facts import Facts
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.progress import track
 from dcpipe.provenance import artifact, card, staleness
 from dcpipe.provenance.artifact import Entry
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.task import Task, stop, stop_asked
@@ -54,7 +54,7 @@ class Expert:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExpectedTrajectories:
     """What params say of the experts: their config and their network."""
 
     params: Experts
@@ -62,7 +62,7 @@ class Wanted:
     model: FlatModel
 
     @classmethod
-    def of(cls, job: Job) -> "Wanted":
+    def of(cls, job: Job) -> "ExpectedTrajectories":
         """What a job's params say."""
         params, known = job.section("experts", Experts), job.section("facts", Facts)
         network = job.section("network", str)
@@ -86,19 +86,19 @@ def import_files(
     the experts are trained, or have another digest.
     """
     resolved, config = graph.library.experts(experts, dataset)
-    jobs = [graph.job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
+    jobs = [graph.make_job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
     card.identity(jobs[0], graph.root)  # raises where the dataset is not prepared, before anything is read
     files = _ordered(files)
     entries = _entries(files)
     _refuse_origin(resolved, config, _digest(entries))
-    wanted = Wanted.of(jobs[0])
+    wanted = ExpectedTrajectories.of(jobs[0])
     _refuse_few(resolved, config, sum(_count_experts(files, wanted)))
-    missing = {number for number, job in enumerate(jobs) if staleness.problem(job, graph.root)}
+    missing = {number for number, job in enumerate(jobs) if staleness.staleness_problem(job, graph.root)}
     size = config.shard_experts
     recordings = _recordings(files, wanted, {shard * size + row for shard in missing for row in range(size)})
     for number, job in enumerate(jobs):
         if number in missing:
-            execute(job, graph.root, instead=lambda task: _write(task, wanted, islice(recordings, size), entries))
+            execute_job(job, graph.root, instead=lambda task: _write(task, wanted, islice(recordings, size), entries))
         yield job, "imported" if number in missing else "current"
 
 
@@ -125,7 +125,7 @@ def run(task: Task) -> None:
         raise UserError(
             problem, where=str(place), remedy="set origin.digest to that of these files, or put the other files there"
         )
-    wanted, first = Wanted.of(task.job), int(wildcards["shard"]) * config.shard_experts
+    wanted, first = ExpectedTrajectories.of(task.job), int(wildcards["shard"]) * config.shard_experts
     _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries)
 
 
@@ -137,7 +137,7 @@ def _digest(entries: list[Entry]) -> str:
     return f"sha256:{artifact.digest_of(entries)}"
 
 
-def read_file(path: Path, wanted: Wanted) -> Iterator[Expert]:
+def read_file(path: Path, wanted: ExpectedTrajectories) -> Iterator[Expert]:
     """The experts of a file, each checked before it is yielded.
 
     Raises: UserError if the file is not a list of experts of this network, or first and last checkpoints are equal.
@@ -164,7 +164,7 @@ def _ordered(files: Sequence[Path]) -> list[Path]:
     return sorted(files, key=parts)
 
 
-def _refuse_origin(resolved: Resolved, config: Experts, digest: str) -> None:
+def _refuse_origin(resolved: ResolvedSection, config: Experts, digest: str) -> None:
     pinned = config.origin.pinned_digest
     if pinned is None:
         where = _place(resolved, "origin.kind")
@@ -175,13 +175,13 @@ def _refuse_origin(resolved: Resolved, config: Experts, digest: str) -> None:
         raise UserError(problem, where=_place(resolved, "origin.digest"), remedy=remedy)
 
 
-def _refuse_few(resolved: Resolved, config: Experts, available: int) -> None:
+def _refuse_few(resolved: ResolvedSection, config: Experts, available: int) -> None:
     if available < config.count:
         problem, remedy = f"is {config.count}; the files contain {available} experts", "pass all files, or lower it"
         raise UserError(problem, where=_place(resolved, "count"), remedy=remedy)
 
 
-def _place(resolved: Resolved, key: str) -> str:
+def _place(resolved: ResolvedSection, key: str) -> str:
     return resolved.place(key)
 
 
@@ -198,13 +198,13 @@ def _load(path: Path) -> object:
         raise UserError(problem, where=str(path), remedy="download the publisher's file again") from error
 
 
-def _count_experts(files: Iterable[Path], wanted: Wanted) -> Iterator[int]:
+def _count_experts(files: Iterable[Path], wanted: ExpectedTrajectories) -> Iterator[int]:
     """How many experts each file contains; all of them are checked."""
     for path in track(list(files), "files"):
         yield sum(1 for _ in read_file(path, wanted))
 
 
-def _checked(expert: Expert, wanted: Wanted) -> Expert:
+def _checked(expert: Expert, wanted: ExpectedTrajectories) -> Expert:
     where, last = f"{expert.file}: expert {expert.index}", wanted.params.epochs
     if not isinstance(expert.checkpoints, list | tuple):
         raise UserError("is not a list of checkpoints", where=where, remedy=OTHER_FILES)
@@ -223,7 +223,7 @@ def _checked(expert: Expert, wanted: Wanted) -> Expert:
     return Expert(expert.file, expert.index, expert.checkpoints[: last + 1])
 
 
-def _refuse_tensors(tensors: object, wanted: Wanted, where: str) -> None:
+def _refuse_tensors(tensors: object, wanted: ExpectedTrajectories, where: str) -> None:
     layout = wanted.model.layout
     if not isinstance(tensors, list | tuple):
         raise UserError("is not a list of tensors", where=where, remedy=OTHER_FILES)
@@ -242,7 +242,9 @@ def _refuse_tensors(tensors: object, wanted: Wanted, where: str) -> None:
             raise UserError(problem, where=place, remedy="convert them to float32")
 
 
-def _recordings(files: Sequence[Path], wanted: Wanted, numbers: set[int]) -> Iterator[tuple[Expert, Recording]]:
+def _recordings(
+    files: Sequence[Path], wanted: ExpectedTrajectories, numbers: set[int]
+) -> Iterator[tuple[Expert, Recording]]:
     """The experts of these numbers, in order, copied out of their files; one file is open at a time."""
     number = 0
     for path in files:
@@ -255,7 +257,7 @@ def _recordings(files: Sequence[Path], wanted: Wanted, numbers: set[int]) -> Ite
         del expert  # or this file stays open while the next one is read
 
 
-def _recording(expert: Expert, wanted: Wanted) -> Recording:
+def _recording(expert: Expert, wanted: ExpectedTrajectories) -> Recording:
     epochs, tiles = wanted.params.epochs, [(spec.offset, spec.size) for spec in wanted.model.layout]
     flat = [wanted.model.flatten([t.detach() for t in checkpoint]) for checkpoint in expert.checkpoints[: epochs + 1]]
     for epoch, theta_P in enumerate(flat):  # those that are not kept, too: their steps' lengths are
@@ -267,7 +269,9 @@ def _recording(expert: Expert, wanted: Wanted) -> Recording:
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)
 
 
-def _write(task: Task, wanted: Wanted, experts: Iterable[tuple[Expert, Recording]], entries: Sequence[Entry]) -> None:
+def _write(
+    task: Task, wanted: ExpectedTrajectories, experts: Iterable[tuple[Expert, Recording]], entries: Sequence[Entry]
+) -> None:
     """One shard, in the place of the experts stage."""
     sources, recordings = [], []
     for expert, recording in experts:

@@ -35,7 +35,7 @@ class Anchors:
     theta_AP: Tensor
 
 
-def anchors(checkpoints_EP: Tensor, waypoints: Sequence[int]) -> Anchors:
+def anchor_checkpoints(checkpoints_EP: Tensor, waypoints: Sequence[int]) -> Anchors:
     """The checkpoints to keep: first, waypoints, last.
 
     Raises: UserError if the waypoints are not increasing epochs strictly between the first and the last.

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dcpipe.data.whiten_plan import image_inputs
-from dcpipe.experts.experts_plan import kept_of
+from dcpipe.experts.experts_plan import kept_checkpoints
 from dcpipe.params import check, network_name
 from dcpipe.params.values import keys, native
-from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register
+from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
 
 
-@register
+@register_stage
 class ConvexifyStage(Stage):
     """Reads recorded trajectories, and images to say how well the points of a path do."""
 
@@ -33,7 +33,7 @@ class ConvexifyStage(Stage):
         dataset, name = wildcards["dataset"], wildcards["experts"]
         resolved, experts = graph.library.experts(name, dataset)
         check.refuse_bad_waypoints(resolved, experts, wildcards["waypoints"])
-        made = graph.job("experts", dataset=dataset, experts=name, shard=wildcards["shard"])
+        made = graph.make_job("experts", dataset=dataset, experts=name, shard=wildcards["shard"])
         network = made.section("network", str)
         return Plan(
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
@@ -46,5 +46,5 @@ class ConvexifyStage(Stage):
         """Both ends and the waypoints."""
         waypoints = job.wildcards["waypoints"]
         anchors = 2 + (0 if waypoints == "none" else 1 + waypoints.count("-"))
-        made = graph.maker(job.input("trajectory"))
-        return anchors * STAGES[made.stage].disk_bytes(graph, made) // kept_of(made)
+        made = graph.job_that_makes(job.input("trajectory"))
+        return anchors * STAGES[made.stage].disk_bytes(graph, made) // kept_checkpoints(made)

@@ -3,21 +3,21 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import facts_of
+from dcpipe.data.data_plan import dataset_facts
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.values import keys, native
-from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register
+from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
 
 
-@register
+@register_stage
 class ExpertsStage(Stage):
     """Reads training images; imported experts must fit them."""
 
@@ -50,12 +50,12 @@ class ExpertsStage(Stage):
         """Every kept checkpoint of the shard in float32."""
         from dcpipe.models.build import build
 
-        facts, network = facts_of(graph, job), job.section("network", str)
+        facts, network = dataset_facts(graph, job), job.section("network", str)
         model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
-        return job.section("experts", Experts).shard_experts * kept_of(job) * 4 * model.num_parameters
+        return job.section("experts", Experts).shard_experts * kept_checkpoints(job) * 4 * model.num_parameters
 
 
-def kept_of(job: "Job") -> int:
+def kept_checkpoints(job: "Job") -> int:
     """How many checkpoints of each expert a job keeps."""
     experts = job.section("experts", Experts)
     return len(tuple(kept_epochs(experts.kept_epochs, experts.epochs)))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import augment
-from dcpipe.data.augment import Family
+from dcpipe.data.augment import AugmentationFamily
 from dcpipe.experts.sharpness import DirectionRule
 from dcpipe.models.flat import FlatModel, Statistics
 
@@ -34,7 +34,7 @@ class Step:
     """How a network is trained: its augmentation and its sharpness-aware rule, if any."""
 
     model: FlatModel
-    strategy: tuple[Family, ...]
+    strategy: tuple[AugmentationFamily, ...]
     rule: DirectionRule
     run_pass: Callable[[FlatModel, Tensor, Tensor, Tensor], Passed] = one_pass
 

@@ -37,7 +37,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from dcpipe.errors import UserError
 from dcpipe.params import plugins
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -69,10 +69,10 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class ValueLocation:
     """The place of a value in a resolved section, from which it names its keys in a refusal."""
 
-    resolved: Resolved
+    resolved: ResolvedSection
     key: str
 
     def error(self, knob: str, problem: str, remedy: str | None = None) -> UserError:
@@ -188,27 +188,27 @@ def is_config(module: str) -> bool:
 Section = TypeVar("Section", bound="DataclassInstance")
 
 
-def values_in(section: "DataclassInstance", prefix: str = "") -> Iterator[tuple[str, AxisValue]]:
+def axis_values_in(section: "DataclassInstance", prefix: str = "") -> Iterator[tuple[str, AxisValue]]:
     """Every value in a typed section with its dotted key, outer ones before those inside them."""
     for each in fields(section):
         inner, key = getattr(section, each.name), f"{prefix}{each.name}"
         if isinstance(inner, AxisValue):
             yield key, inner
         if is_dataclass(inner) and not isinstance(inner, type):
-            yield from values_in(inner, f"{key}.")
+            yield from axis_values_in(inner, f"{key}.")
 
 
-def rehearsed(section: Section) -> Section:
+def rehearsal_tree(section: Section) -> Section:
     """The section with every value as it is rehearsed."""
     changes: dict[str, object] = {}
     for each in fields(section):
         inner = getattr(section, each.name)
         if is_dataclass(inner) and not isinstance(inner, type):
-            changed = rehearsed(inner)
+            changed = rehearsal_tree(inner)
             changes[each.name] = changed.for_rehearsal() if isinstance(changed, AxisValue) else changed
     return replace(section, **changes)
 
 
 def implementations(section: "DataclassInstance") -> tuple[str, ...]:
     """The modules that the values of a section are implemented by, each once."""
-    return tuple(dict.fromkeys(name for _, value in values_in(section) for name in value.implementation))
+    return tuple(dict.fromkeys(name for _, value in axis_values_in(section) for name in value.implementation))

@@ -1,7 +1,7 @@
 """Impossible combinations, refused before anything is spent: each value's checks, and what no value sees alone."""
 
 from dcpipe.errors import UserError
-from dcpipe.params.axis import At, AxisValue, Need, values_in
+from dcpipe.params.axis import AxisValue, Need, ValueLocation, axis_values_in
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset, DatasetContext, DatasetValue
 from dcpipe.params.epochs import kept_epochs
@@ -10,13 +10,13 @@ from dcpipe.params.experts import Experts, ExpertsContext, ExpertsValue
 from dcpipe.params.facts import Facts
 from dcpipe.params.method_axes import MethodContext, MethodValue
 from dcpipe.params.network_name import parse, refuse_size_at
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.waypoints import refuse_bad_waypoints
 
 __all__ = ["dataset", "evaluation", "experts", "method", "refuse_bad_waypoints"]
 
 
-def dataset(resolved: Resolved, config: Dataset) -> None:
+def dataset(resolved: ResolvedSection, config: Dataset) -> None:
     """A test part must come from somewhere, splits must leave training images, constants must fit the channels."""
     known, split = config.facts, config.split
     _refuse_test_part(resolved, config)
@@ -27,13 +27,13 @@ def dataset(resolved: Resolved, config: Dataset) -> None:
         where = resolved.place(_first_count(resolved, config))
         raise UserError(problem, where=where, remedy="lower a count of the split")
     context = DatasetContext(resolved, config, known)
-    for key, value in values_in(config):
+    for key, value in axis_values_in(config):
         if isinstance(value, DatasetValue):
-            value.check(At(resolved, key), context)
+            value.check(ValueLocation(resolved, key), context)
     _refuse_size(config.network, known, resolved.place("network"))
 
 
-def _first_count(resolved: Resolved, config: Dataset) -> str:
+def _first_count(resolved: ResolvedSection, config: Dataset) -> str:
     """The key to look at: a variant's own count rather than its base's."""
     counts = ("test_per_class", "validation_per_class", "train_per_class")
     stated = [f"split.{name}" for name in counts if getattr(config.split, name)]
@@ -41,7 +41,7 @@ def _first_count(resolved: Resolved, config: Dataset) -> str:
     return (own or stated)[0]
 
 
-def _refuse_test_part(resolved: Resolved, config: Dataset) -> None:
+def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
     test_per_class, where = config.split.test_per_class, resolved.place("split.test_per_class")
     if config.facts.own_test and test_per_class is not None:
         raise UserError("this source comes with a test part, and all of it is used", where=where, remedy="write null")
@@ -50,7 +50,7 @@ def _refuse_test_part(resolved: Resolved, config: Dataset) -> None:
         raise UserError("this source has no test part of its own", where=where, remedy=remedy)
 
 
-def experts(resolved: Resolved, config: Experts, facts: Facts, shard: int) -> None:
+def experts(resolved: ResolvedSection, config: Experts, facts: Facts, shard: int) -> None:
     """Shards must be whole, so that asking for more experts leaves those that exist alone; kept epochs are reached."""
     where = resolved.place("count")
     if config.count % config.shard_experts:
@@ -73,16 +73,16 @@ def experts(resolved: Resolved, config: Experts, facts: Facts, shard: int) -> No
         problem = f"epoch {beyond[0]} is never reached: there are {config.epochs}"
         raise UserError(problem, where=where, remedy="keep epochs that are reached")
     context = ExpertsContext(resolved, config)
-    for key, value in values_in(config):
+    for key, value in axis_values_in(config):
         if isinstance(value, ExpertsValue):
-            value.check(At(resolved, key), context)
+            value.check(ValueLocation(resolved, key), context)
 
 
 def method(context: MethodContext) -> None:
     """Every value's needs and checks; a set takes its first images from the training part."""
     _refuse_idle_optimisers(context)
-    for key, value in values_in(context.method):
-        at = At(context.resolved, key)
+    for key, value in axis_values_in(context.method):
+        at = ValueLocation(context.resolved, key)
         for need in sorted(value.needs - context.method.matching.offers, key=lambda need: need.value):
             _refuse_need(at, value, need, context.method.matching.kind)
         if isinstance(value, MethodValue):
@@ -107,12 +107,12 @@ def _refuse_idle_optimisers(context: MethodContext) -> None:
         raise UserError("a learning rate of 0 learns nothing", where=where, remedy=remedy)
 
 
-def _refuse_need(at: At, value: AxisValue, need: Need, matching: str) -> None:
+def _refuse_need(at: ValueLocation, value: AxisValue, need: Need, matching: str) -> None:
     problem = f"{value.kind} has no effect here: it needs {need.value}, which {matching} matching does not have"
     raise at.error("kind", problem, "choose another kind")
 
 
-def evaluation(resolved: Resolved, config: Evaluation, data: Dataset, network: str) -> None:
+def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, network: str) -> None:
     """The network must take the images, and selection on validation images needs some."""
     _refuse_compiled(resolved, config.compute, "an evaluation")
     if network != "native":
@@ -122,16 +122,16 @@ def evaluation(resolved: Resolved, config: Evaluation, data: Dataset, network: s
         where = resolved.place("side_by_side")
         raise UserError(problem, where=where, remedy=f"write at most {config.networks}")
     context = EvaluationContext(resolved, config, data)
-    for key, value in values_in(config):
+    for key, value in axis_values_in(config):
         if isinstance(value, EvaluationValue):
-            value.check(At(resolved, key), context)
+            value.check(ValueLocation(resolved, key), context)
 
 
 def _refuse_size(network: str, facts: Facts, where: str) -> None:
     refuse_size_at(parse(network), facts.image_size, where)
 
 
-def _refuse_compiled(resolved: Resolved, compute: Compute, stage: str) -> None:
+def _refuse_compiled(resolved: ResolvedSection, compute: Compute, stage: str) -> None:
     """Where nothing is ever compiled, asking for it must not pass in silence."""
     if compute.backend == "compiled":
         where = resolved.place("compute.backend")

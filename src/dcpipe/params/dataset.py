@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, AxisValue
+from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.facts import Facts
 from dcpipe.params.network_name import check_network
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Index
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 class DatasetContext:
     """What the values of a dataset are checked against."""
 
-    resolved: Resolved
+    resolved: ResolvedSection
     dataset: "Dataset"
     facts: Facts
 
@@ -35,7 +35,7 @@ class DatasetContext:
 class DatasetValue(AxisValue, axis="any value of a dataset"):
     """A value on an axis of a dataset."""
 
-    def check(self, at: At, context: DatasetContext) -> None:
+    def check(self, at: ValueLocation, context: DatasetContext) -> None:
         """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 from filelock import FileLock
 
-from dcpipe.params.resolve import section_file
+from dcpipe.params.resolve import section_file_path
 from dcpipe.params.source_index import INDEX, SHIPPED, Written, definition_values, digest, read_index, write_index
-from dcpipe.params.strict_yaml import Tree, read
+from dcpipe.params.strict_yaml import Tree, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Definition:
     @property
     def file(self) -> str:
         """Its path in params/, relative to the project."""
-        return section_file(self.section, self.name)
+        return section_file_path(self.section, self.name)
 
 
 def conflict(root: Path, one: Definition, said_by: Callable[[str], Tree | None]) -> str | None:
@@ -40,7 +40,7 @@ def conflict(root: Path, one: Definition, said_by: Callable[[str], Tree | None])
     path = root / one.file
     if not path.is_file():
         return None
-    there = read(path)
+    there = read_yaml(path)
     key = difference(one.tree, there)
     if key is None:
         return None
@@ -64,7 +64,7 @@ def write(root: Path, definitions: Iterable[Definition]) -> list[str]:
         before = dict(index)
         for one in definitions:
             path, entry = root / one.file, index.get(one.file)
-            is_there = path.is_file() and difference(read(path), one.tree) is None
+            is_there = path.is_file() and difference(read_yaml(path), one.tree) is None
             if is_there and (entry is None or _exists(root, entry.source)):
                 continue
             if not is_there:

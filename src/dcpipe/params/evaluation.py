@@ -8,11 +8,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
-from dcpipe.params.axis import At, AxisValue
+from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.flatness import FlatnessConfig
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class EvaluationContext:
     """What the values of a protocol are checked against."""
 
-    resolved: Resolved
+    resolved: ResolvedSection
     evaluation: "Evaluation"
     dataset: Dataset
 
@@ -34,7 +34,7 @@ class EvaluationValue(AxisValue, axis="any value of a protocol"):
 
     needs_validation: ClassVar[bool] = False  # whether it looks at validation images
 
-    def check(self, at: At, context: EvaluationContext) -> None:
+    def check(self, at: ValueLocation, context: EvaluationContext) -> None:
         """Refuse a protocol that looks at validation images where there are none. Raises: UserError."""
         if self.needs_validation and context.dataset.split.validation_per_class == 0:
             problem = f"{self.kind} needs validation images and the dataset has none"

@@ -28,8 +28,8 @@ from pathlib import Path
 from dcpipe.errors import UserError
 from dcpipe.params import definitions, resolve, shipped
 from dcpipe.params.definitions import Definition
-from dcpipe.params.resolve import BROUGHT, Extra, Supplied
-from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.params.resolve import INLINE_SECTIONS, InlineParams, InlineSections
+from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 from dcpipe.workflow.stages import NAME
 
 
@@ -42,12 +42,11 @@ class ExperimentFile:
     definitions: tuple[Definition, ...] = ()
 
     @property
-    def extra(self) -> Extra:
-        """The definitions, to plan with before anything is written."""
-        extra: dict[str, dict[str, Supplied]] = {}
+    def extra(self) -> InlineSections:
+        """The definitions, to plan with before anything is written; errors name where a person changes them."""
+        extra: dict[str, dict[str, InlineParams]] = {}
         for one in self.definitions:
-            if not _is_in_params(self.root, one):
-                extra.setdefault(one.section, {})[one.name] = Supplied(one.place, one.tree)
+            extra.setdefault(one.section, {})[one.name] = InlineParams(one.place, one.tree)
         return extra
 
     def write_definitions(self) -> list[str]:
@@ -55,7 +54,7 @@ class ExperimentFile:
         return definitions.write(self.root, self.definitions) if self.definitions else []
 
 
-def load(root: Path, text: str) -> ExperimentFile:
+def load_experiment(root: Path, text: str) -> ExperimentFile:
     """The experiment that a text means: a path if it ends in .yaml, else a name in params/experiments.
 
     Writes nothing. Raises: UserError if there is no such file, it is no experiment, or params/, or another file that
@@ -63,13 +62,13 @@ def load(root: Path, text: str) -> ExperimentFile:
     """
     path = Path(text).expanduser()
     if path.suffix not in {".yaml", ".yml"}:
-        path = root / resolve.section_file("experiments", text)
-        if not path.is_file() or BROUGHT.keys().isdisjoint(read(path)):
+        path = root / resolve.section_file_path("experiments", text)
+        if not path.is_file() or INLINE_SECTIONS.keys().isdisjoint(read_yaml(path)):
             return ExperimentFile(root, text)
-        text = resolve.section_file("experiments", text)
+        text = resolve.section_file_path("experiments", text)
     shipped.require_project(root)
     inside = path.resolve().parent == (root / "params" / "experiments").resolve()
-    if inside and BROUGHT.keys().isdisjoint(read(path)):
+    if inside and INLINE_SECTIONS.keys().isdisjoint(read_yaml(path)):
         return ExperimentFile(root, path.stem)
     name, found = _definitions_of(root, path, text)
     if inside:
@@ -77,12 +76,12 @@ def load(root: Path, text: str) -> ExperimentFile:
     return ExperimentFile(root, name, tuple(one for one in found if not _is_shipped(root, one)))
 
 
-def name_of(text: str) -> str:
+def experiment_name(text: str) -> str:
     """The name of the experiment that a text means, without a look at what its file brings along. Raises: UserError."""
     path = Path(text).expanduser()
     if path.suffix not in {".yaml", ".yml"}:
         return text
-    return str(read(path).get("name", path.stem))
+    return str(read_yaml(path).get("name", path.stem))
 
 
 def _is_shipped(root: Path, one: Definition) -> bool:
@@ -104,12 +103,12 @@ def _is_shipped(root: Path, one: Definition) -> bool:
 
 def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Definition]]:
     """The name of a file's experiment, and every definition in the file."""
-    tree = read(path)
-    if "runs" not in tree and tree.get("base") not in resolve.available(root, "experiments"):
+    tree = read_yaml(path)
+    if "runs" not in tree and tree.get("base") not in resolve.available_names(root, "experiments"):
         remedy = "write runs, and put a method's values under presets: NAME:"
         raise UserError("is no experiment: it has no runs", where=text, remedy=remedy)
     source, brought = _source(root, path), list[Definition]()
-    for key, section in BROUGHT.items():
+    for key, section in INLINE_SECTIONS.items():
         for word, values in _brought(key, tree.pop(key, {}), text).items():
             brought.append(Definition(section, word, values, source, f"{text}: {key}.{word}"))
     name = tree.pop("name", path.stem)
@@ -131,10 +130,6 @@ def _said_by(root: Path, source: str, one: Definition) -> Tree | None:
     except UserError:
         return None
     return next((other.tree for other in others if (other.section, other.name) == (one.section, one.name)), None)
-
-
-def _is_in_params(root: Path, one: Definition) -> bool:
-    return (root / one.file).is_file() and definitions.difference(one.tree, read(root / one.file)) is None
 
 
 def _brought(key: str, files: Value, where: str) -> Mapping[str, Tree]:

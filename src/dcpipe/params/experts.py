@@ -9,11 +9,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
-from dcpipe.params.axis import At, AxisValue
+from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.flatness import FlatnessConfig
 from dcpipe.params.network_name import NetworkOrNative
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class ExpertsContext:
     """What the values of an experts file are checked against."""
 
-    resolved: Resolved
+    resolved: ResolvedSection
     experts: "Experts"
 
 
 class ExpertsValue(AxisValue, axis="any value of experts"):
     """A value on an axis of experts."""
 
-    def check(self, at: At, context: ExpertsContext) -> None:
+    def check(self, at: ValueLocation, context: ExpertsContext) -> None:
         """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 

@@ -8,7 +8,7 @@ states in `provenance.checkpoint`, equivalences in `provenance.equivalences`, re
 from dcpipe.errors import NewerFormatError, UserError
 
 
-def checked(number: object, *, newest: int, where: str, oldest: int = 1) -> int:
+def checked_format(number: object, *, newest: int, where: str, oldest: int = 1) -> int:
     """The number that a file states.
 
     Raises: UserError if it is none, or too old for this version; NewerFormatError if it is too new.

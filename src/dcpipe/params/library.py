@@ -10,7 +10,7 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import Extra, Resolved
+from dcpipe.params.resolve import InlineSections, ResolvedSection
 from dcpipe.params.schema import Section
 
 
@@ -20,15 +20,17 @@ class _Files(Generic[Section]):
 
     section: str
     kind: type[Section]
-    read: dict[tuple[str, tuple[str, ...]], tuple[Resolved, Section]] = field(default_factory=dict)
+    read: dict[tuple[str, tuple[str, ...]], tuple[ResolvedSection, Section]] = field(default_factory=dict)
 
-    def get(self, root: Path, extra: Extra, name: str, context: tuple[str, ...] = ()) -> tuple[Resolved, Section]:
+    def get(
+        self, root: Path, extra: InlineSections, name: str, context: tuple[str, ...] = ()
+    ) -> tuple[ResolvedSection, Section]:
         key = (name, context)
         if key not in self.read:
-            later = neutral.later(self.kind)
-            resolved = resolve.resolve(root, self.section, name, context=context, extra=extra, later=later)
+            later = neutral.optional_knobs(self.kind)
+            resolved = resolve.resolve_section(root, self.section, name, context=context, extra=extra, later=later)
             checked = schema.validate(resolved, self.kind)
-            self.read[key] = (neutral.completed(resolved, checked), checked)
+            self.read[key] = (neutral.with_neutral_values(resolved, checked), checked)
         return self.read[key]
 
     @property
@@ -37,11 +39,11 @@ class _Files(Generic[Section]):
 
 
 @dataclass
-class Library:
+class ParamsLibrary:
     """Reads params below a root, and those in `extra`. Make a new one to see an edit."""
 
     root: Path
-    extra: Extra = field(default_factory=dict)
+    extra: InlineSections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._datasets = _Files("datasets", Dataset)
@@ -51,23 +53,23 @@ class Library:
         self._experiments = _Files("experiments", Experiment)
         self._chains: dict[str, tuple[str, ...]] = {}
 
-    def dataset(self, name: str) -> tuple[Resolved, Dataset]:
+    def dataset(self, name: str) -> tuple[ResolvedSection, Dataset]:
         """A dataset."""
         return self._datasets.get(self.root, self.extra, name)
 
-    def experts(self, name: str, dataset: str) -> tuple[Resolved, Experts]:
+    def experts(self, name: str, dataset: str) -> tuple[ResolvedSection, Experts]:
         """An experts file as resolved for a dataset."""
         return self._experts.get(self.root, self.extra, name, self._context(dataset))
 
-    def method(self, name: str, dataset: str, ipc: int) -> tuple[Resolved, Method]:
+    def method(self, name: str, dataset: str, ipc: int) -> tuple[ResolvedSection, Method]:
         """A preset as resolved for a dataset and ipc."""
         return self._methods.get(self.root, self.extra, name, self._context(dataset, ipc))
 
-    def evaluation(self, name: str, dataset: str, ipc: int) -> tuple[Resolved, Evaluation]:
+    def evaluation(self, name: str, dataset: str, ipc: int) -> tuple[ResolvedSection, Evaluation]:
         """A protocol as resolved for a dataset and ipc."""
         return self._evaluations.get(self.root, self.extra, name, self._context(dataset, ipc))
 
-    def experiment(self, name: str) -> tuple[Resolved, Experiment]:
+    def experiment(self, name: str) -> tuple[ResolvedSection, Experiment]:
         """An experiment."""
         return self._experiments.get(self.root, self.extra, name)
 
@@ -80,6 +82,6 @@ class Library:
     def _context(self, dataset: str, ipc: int | None = None) -> tuple[str, ...]:
         """The override keys that apply, general to special: first those of a variant's base, then its own."""
         if dataset not in self._chains:
-            self._chains[dataset] = resolve.lineage(self.root, "datasets", dataset, self.extra)
+            self._chains[dataset] = resolve.base_chain(self.root, "datasets", dataset, self.extra)
         chain = self._chains[dataset]
         return tuple(part for name in chain for part in ((name,) if ipc is None else (name, f"{name}.ipc{ipc}")))

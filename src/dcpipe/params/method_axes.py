@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from dcpipe.errors import UserError
-from dcpipe.params.axis import At, AxisValue, Need
+from dcpipe.params.axis import AxisValue, Need, ValueLocation
 from dcpipe.params.facts import Facts
 from dcpipe.params.network_name import has_running_statistics
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 
 if TYPE_CHECKING:
     from dcpipe.distillation.distances.row_distances import RowDistance
@@ -37,27 +37,27 @@ class MethodContext:
     that the method reads, `resolved_experts` the values of their file.
     """
 
-    resolved: Resolved
+    resolved: ResolvedSection
     method: "Method"
     dataset: "Dataset"
     facts: Facts
     ipc: int
     network: str | None
     experts: "Experts | None" = None
-    resolved_experts: Resolved | None = None
+    resolved_experts: ResolvedSection | None = None
 
     @property
     def images(self) -> int:
         """How many images the synthetic set holds."""
         return self.ipc * self.facts.classes
 
-    def refuse_batch_norm(self, at: At) -> None:
+    def refuse_batch_norm(self, at: ValueLocation) -> None:
         """Experts without batch norm can look at images one by one. Raises: UserError for others."""
         if self.network and has_running_statistics(self.network):
             problem = f"{self.network} has batch norm, and segments hold no running statistics to look at images with"
             raise at.error("kind", problem, "take experts without batch norm")
 
-    def refuse_unknown_expert(self, at: At, knob: str, expert: int) -> None:
+    def refuse_unknown_expert(self, at: ValueLocation, knob: str, expert: int) -> None:
         """Raises: UserError if there is no expert of this number."""
         if self.experts and expert >= self.experts.count:
             problem = f"there is no expert {expert}: there are {self.experts.count}, counted from 0"
@@ -80,7 +80,7 @@ class InnerLoop:
 class MethodValue(AxisValue, axis="any value of a method"):
     """A value on an axis of a method."""
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 

@@ -13,7 +13,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from dcpipe.params.resolve import DEFAULT, Leaf, Origin, Resolved
+from dcpipe.params.resolve import DEFAULT, ResolvedSection, ResolvedValue, ValueOrigin
 from dcpipe.params.strict_yaml import Value
 from dcpipe.params.trees import flatten
 
@@ -45,7 +45,7 @@ def marked(section: object, prefix: str = "") -> Iterator[tuple[str, object, AsB
 _LATER: dict[type[object], frozenset[str]] = {}  # by section: its schema takes long to make
 
 
-def later(kind: type[object]) -> frozenset[str]:
+def optional_knobs(kind: type[object]) -> frozenset[str]:
     """The dotted keys of a typed section that a file may leave out: those of marked fields; no other has a default."""
     if kind not in _LATER:
         _LATER[kind] = frozenset(_optional(TypeAdapter(kind).json_schema()))
@@ -72,13 +72,13 @@ def _optional(schema: JsonSchemaValue) -> set[str]:
     return found
 
 
-def completed(resolved: Resolved, section: object) -> Resolved:
+def with_neutral_values(resolved: ResolvedSection, section: object) -> ResolvedSection:
     """The resolved values with those that no file states (their origin is `default`) and the keys at "as before"."""
     leaves, neutral = dict(resolved.leaves), set[str]()
     for key, value, mark in marked(section):
         own = [one for one in leaves if one == key or one.startswith(f"{key}.")]
         if not own:
-            found = {one: Leaf(plain, Origin(DEFAULT, one), None) for one, plain in _leaves(key, value)}
+            found = {one: ResolvedValue(plain, ValueOrigin(DEFAULT, one), None) for one, plain in _leaves(key, value)}
             leaves |= found
             own = list(found)
         if value == mark.value:

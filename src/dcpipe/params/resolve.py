@@ -29,7 +29,7 @@ from types import MappingProxyType
 
 from dcpipe.errors import UserError
 from dcpipe.params import formats, shipped
-from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 from dcpipe.params.trees import flatten, nested, replaced_sections
 
 OWN_KEYS = ("base", "overrides", "sources", "format", "name", "replaces")
@@ -37,12 +37,17 @@ FORMAT = 1  # of params files
 SHIPPED_FOLDER = "params/shipped"  # of the shipped files that a project varies under their own name
 DEFAULT = "default"  # the origin of what no file states
 SECTIONS = ("datasets", "experts", "methods", "evaluations", "experiments")
-BROUGHT = {"presets": "methods", "datasets": "datasets", "experts": "experts", "evaluations": "evaluations"}  # sections
+INLINE_SECTIONS = {
+    "presets": "methods",
+    "datasets": "datasets",
+    "experts": "experts",
+    "evaluations": "evaluations",
+}  # sections
 OVERRIDABLE = {"experts": False, "methods": True, "evaluations": True}  # and whether also for some ipc
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ValueOrigin:
     """Where a value stands.
 
     `file` (params/<section>/<name>.yaml) and `key` are its identity: section, name and dotted key. `place` is what a
@@ -58,24 +63,24 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class ResolvedValue:
     """One resolved value, where it stands and what it is taken from."""
 
     value: Value
-    origin: Origin
+    origin: ValueOrigin
     source: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedSection:
     """A section's values: leaves by dotted key. `bases` are the links from a variant to what it varies.
 
     `file` is the place that a person opens; `neutral` are the keys whose value means "as before the knob existed".
     """
 
-    leaves: Mapping[str, Leaf]
+    leaves: Mapping[str, ResolvedValue]
     file: str
-    bases: tuple[Leaf, ...] = ()
+    bases: tuple[ResolvedValue, ...] = ()
     base_files: tuple[str, ...] = ()
     neutral: frozenset[str] = frozenset()
 
@@ -90,7 +95,7 @@ class Resolved:
 
     def owns(self, key: str) -> bool:
         """Whether a value stands in this file itself, and not in one that it is a variant of."""
-        return str(self.leaves[key].origin).startswith(at(self.file, ""))
+        return str(self.leaves[key].origin).startswith(location_text(self.file, ""))
 
     def tree(self) -> Tree:
         """The nested mapping of plain values."""
@@ -98,7 +103,7 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class Supplied:
+class InlineParams:
     """What stands for a params file without being one: the place that errors name, its values, and the command that
     brings it along, if it is never written into params/."""
 
@@ -107,26 +112,33 @@ class Supplied:
     command: str = ""
 
 
-Extra = Mapping[str, Mapping[str, Supplied]]
+InlineSections = Mapping[str, Mapping[str, InlineParams]]
 """Section -> name -> what is read in the place of params/<section>/<name>.yaml."""
-NO_EXTRA: Extra = MappingProxyType({})
+NO_INLINE_SECTIONS: InlineSections = MappingProxyType({})
 
 
-def section_file(section: str, name: str) -> str:
+def section_file_path(section: str, name: str) -> str:
     """The path, relative to the root, of a named params file."""
     return f"params/{section}/{name}.yaml"
 
 
-def available(root: Path, section: str) -> list[str]:
+def available_names(root: Path, section: str) -> list[str]:
     """The names that a section has files for, in a project also the shipped ones."""
-    folders = (root, shipped.params_of(root))
-    return sorted({path.stem for at in folders if at for path in (at / "params" / section).glob("*.yaml")})
+    folders = (root, shipped.shipped_params(root))
+    return sorted(
+        {
+            path.stem
+            for location_text in folders
+            if location_text
+            for path in (location_text / "params" / section).glob("*.yaml")
+        }
+    )
 
 
 def file_path(root: Path, section: str, name: str) -> Path:
     """The file that a name is read from: the project's, or else the shipped one; it need not exist."""
-    file = section_file(section, name)
-    place = shipped.params_of(root)
+    file = section_file_path(section, name)
+    place = shipped.shipped_params(root)
     if place and (place / file).is_file() and (not (root / file).is_file() or shipped.is_copy(root, file)):
         return place / file
     return root / file
@@ -134,68 +146,68 @@ def file_path(root: Path, section: str, name: str) -> Path:
 
 def shipped_tree(root: Path, section: str, name: str) -> Tree | None:
     """What the package says of a name, where `root` is a project and the name is shipped."""
-    place = shipped.params_of(root)
-    path = place / section_file(section, name) if place else None
-    return read(path) if path and path.is_file() else None
+    place = shipped.shipped_params(root)
+    path = place / section_file_path(section, name) if place else None
+    return read_yaml(path) if path and path.is_file() else None
 
 
-def resolve(
+def resolve_section(
     root: Path,
     section: str,
     name: str,
     *,
     context: Sequence[str] = (),
-    extra: Extra = NO_EXTRA,
+    extra: InlineSections = NO_INLINE_SECTIONS,
     later: frozenset[str] = frozenset(),
-) -> Resolved:
+) -> ResolvedSection:
     """All values of one params file for a context: override keys from general to special.
 
     Args: `context` is a chain such as ("digits", "digits.ipc1", "tiny", "tiny.ipc1"); names in `extra` are read
     from there; `later` are keys of knobs that a base may leave out, and a variant or an override state.
     Raises: UserError naming file and key: no such file, a circular base, a misplaced override.
     """
-    return _resolve(_Files(root, extra, later), section, name, context, seen=())
+    return _resolve_source(_ParamsSource(root, extra, later), section, name, context, seen=())
 
 
-def lineage(root: Path, section: str, name: str, extra: Extra = NO_EXTRA) -> tuple[str, ...]:
+def base_chain(root: Path, section: str, name: str, extra: InlineSections = NO_INLINE_SECTIONS) -> tuple[str, ...]:
     """A file's name and those of the files it is a variant of, the most general first."""
     names: list[str] = [name]
-    files = _Files(root, extra)
-    while isinstance(base := _load(files, section, names[0]).tree.get("base"), str):
+    files = _ParamsSource(root, extra)
+    while isinstance(base := _load_params(files, section, names[0]).tree.get("base"), str):
         files, same = files.of_base(names[0], base), base == names[0]
         if base in names and not (same and files.folder == SHIPPED_FOLDER):
-            raise UserError(f"base: {base} leads back to this file", where=section_file(section, name))
+            raise UserError(f"base: {base} leads back to this file", where=section_file_path(section, name))
         names = names if same else [base, *names]
     return tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
+class _ParamsSource:
     """Where params are looked up: files below a root, what is given beside them, and which keys they may leave out.
 
     `folder` begins the identity of their values.
     """
 
     root: Path
-    extra: Extra
+    extra: InlineSections
     later: frozenset[str] = frozenset()
     folder: str = "params"
 
-    def of_base(self, name: str, base: str) -> "_Files":
+    def of_base(self, name: str, base: str) -> "_ParamsSource":
         """Where the base of a file is looked up: a project's file that varies its own name has the shipped one."""
-        place = shipped.params_of(self.root)
+        place = shipped.shipped_params(self.root)
         if base != name or place is None or self.folder == SHIPPED_FOLDER:
             return self
-        return replace(self, root=place, extra=NO_EXTRA, folder=SHIPPED_FOLDER)
+        return replace(self, root=place, extra=NO_INLINE_SECTIONS, folder=SHIPPED_FOLDER)
 
     def names(self, section: str) -> list[str]:
-        return sorted({*available(self.root, section), *self.extra.get(section, ())})
+        return sorted({*available_names(self.root, section), *self.extra.get(section, ())})
 
 
-def _load(files: _Files, section: str, name: str) -> Supplied:
+def _load_params(files: _ParamsSource, section: str, name: str) -> InlineParams:
     if name in files.extra.get(section, ()):
         return files.extra[section][name]
-    file, path = section_file(section, name), file_path(files.root, section, name)
+    file, path = section_file_path(section, name), file_path(files.root, section, name)
     if not path.is_file():
         names = files.names(section)
         near = get_close_matches(name, names, n=1)
@@ -203,19 +215,19 @@ def _load(files: _Files, section: str, name: str) -> Supplied:
         if not names:
             hint = "there are none: call dcpipe from a project; `dcpipe init FOLDER` makes one"
         raise UserError(f"there is no {section} file named {name!r}", where=file, remedy=hint)
-    tree = read(path)
+    tree = read_yaml(path)
     _refuse_silent_replacement(files.root, section, name, tree)
     if section == "experiments":
-        tree = {key: value for key, value in tree.items() if key not in BROUGHT}
+        tree = {key: value for key, value in tree.items() if key not in INLINE_SECTIONS}
     if section == "experiments" and tree.get("name", name) != name:
         remedy = f"write name: {name}, or name the file after the experiment"
         raise UserError(f"name: {tree['name']} is not the file's", where=file, remedy=remedy)
-    return Supplied(file, tree)
+    return InlineParams(file, tree)
 
 
 def _refuse_silent_replacement(root: Path, section: str, name: str, tree: Tree) -> None:
     """Raises: UserError if a project's file and the shipped one of its name differ, and not on purpose."""
-    place, file = shipped_tree(root, section, name), section_file(section, name)
+    place, file = shipped_tree(root, section, name), section_file_path(section, name)
     on_purpose = tree.get("base") == name or tree.get("replaces") == "shipped"
     if place is None or on_purpose or place == tree:
         if tree.get("replaces") not in {None, "shipped"} or ("replaces" in tree and place is None):
@@ -226,23 +238,25 @@ def _refuse_silent_replacement(root: Path, section: str, name: str, tree: Tree) 
     raise UserError(f"{name} is also shipped, with other values", where=file, remedy=remedy)
 
 
-def _resolve(files: _Files, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]) -> Resolved:
-    found = _load(files, section, name)
+def _resolve_source(
+    files: _ParamsSource, section: str, name: str, context: Sequence[str], seen: tuple[str, ...]
+) -> ResolvedSection:
+    found = _load_params(files, section, name)
     file, tree = found.place, found.tree
-    formats.checked(tree.get("format", FORMAT), newest=FORMAT, where=file)
+    formats.checked_format(tree.get("format", FORMAT), newest=FORMAT, where=file)
     if "name" in tree and section != "experiments":
         raise UserError("unknown key name", where=file, remedy="only experiments have one: remove it")
     if f"{files.folder}/{name}" in seen:
         raise UserError(f"base: {name} leads back to itself", where=file, remedy="break the circle")
-    leaves: dict[str, Leaf] = {}
-    bases: tuple[Leaf, ...] = ()
+    leaves: dict[str, ResolvedValue] = {}
+    bases: tuple[ResolvedValue, ...] = ()
     base_files: tuple[str, ...] = ()
     base = tree.get("base")
     if base is not None:
         if not isinstance(base, str):
             raise UserError("base must be the name of a file", where=file)
-        below = _resolve(files.of_base(name, base), section, base, context, (*seen, f"{files.folder}/{name}"))
-        link = Leaf(base, _origin(files, section, name, "base", file), None)
+        below = _resolve_source(files.of_base(name, base), section, base, context, (*seen, f"{files.folder}/{name}"))
+        link = ResolvedValue(base, _origin(files, section, name, "base", file), None)
         leaves, bases = dict(below.leaves), (link, *below.bases)
         base_files = below.files
     sources = _sources(tree, file)
@@ -261,10 +275,10 @@ def _resolve(files: _Files, section: str, name: str, context: Sequence[str], see
         node = _dig(tree.get("overrides"), part, file)
         values = {key: value for key, value in node.items() if not key.startswith("ipc")} if node else {}
         put(values, prefix=f"overrides.{part}.", only_known=True)
-    return Resolved(leaves, file, bases, base_files)
+    return ResolvedSection(leaves, file, bases, base_files)
 
 
-def _check_override_names(files: _Files, tree: Tree, file: str, section: str) -> None:
+def _check_override_names(files: _ParamsSource, tree: Tree, file: str, section: str) -> None:
     overrides = tree.get("overrides") or {}
     if not isinstance(overrides, dict):
         raise UserError("overrides must be a mapping of datasets", where=file)
@@ -305,21 +319,23 @@ def _dig(overrides: Value, part: str, file: str) -> Tree | None:
     return node
 
 
-def at(place: str, key: str) -> str:
+def location_text(place: str, key: str) -> str:
     """A key of a file, or of a part of one."""
     return f"{place}.{key}" if ": " in place else f"{place}: {key}"
 
 
-def _origin(files: _Files, section: str, name: str, key: str, file: str) -> Origin:
-    return Origin(section_file(section, name).replace("params", files.folder, 1), key, at(file, key))
+def _origin(files: _ParamsSource, section: str, name: str, key: str, file: str) -> ValueOrigin:
+    return ValueOrigin(
+        section_file_path(section, name).replace("params", files.folder, 1), key, location_text(file, key)
+    )
 
 
 def _overlay(
-    leaves: dict[str, Leaf],
+    leaves: dict[str, ResolvedValue],
     tree: Tree,
     *,
     file: str,
-    origin: Callable[[str], Origin],
+    origin: Callable[[str], ValueOrigin],
     prefix: str,
     sources: dict[str, str],
     only_known: bool,
@@ -343,7 +359,7 @@ def _overlay(
             hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"
             raise UserError(f"unknown key {prefix}{key}", where=file, remedy=hint)
         source = _source_of(f"{prefix}{key}", sources)
-        leaves[key] = Leaf(value, origin(f"{prefix}{key}"), source)
+        leaves[key] = ResolvedValue(value, origin(f"{prefix}{key}"), source)
 
 
 def _source_of(key: str, sources: dict[str, str]) -> str | None:

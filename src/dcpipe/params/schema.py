@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dcpipe.errors import UserError
-from dcpipe.params.resolve import Resolved, at
+from dcpipe.params.resolve import ResolvedSection, location_text
 from dcpipe.params.strict_yaml import Value
 
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)  # axes know their values when they are first used
@@ -29,7 +29,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Section = TypeVar("Section")
 
 
-def validate(resolved: Resolved, section: type[Section]) -> Section:
+def validate(resolved: ResolvedSection, section: type[Section]) -> Section:
     """The typed section.
 
     Raises: UserError naming the file and key of the first thing that is wrong, and how many more there are.
@@ -40,7 +40,7 @@ def validate(resolved: Resolved, section: type[Section]) -> Section:
         raise _explain(error, resolved) from error
 
 
-def _explain(error: ValidationError, resolved: Resolved) -> UserError:
+def _explain(error: ValidationError, resolved: ResolvedSection) -> UserError:
     errors = error.errors(include_url=False)
     # an unknown key is the likeliest cause of a missing one: say it first
     errors.sort(key=lambda item: item["type"] not in {"unexpected_keyword_argument", "extra_forbidden"})
@@ -56,7 +56,7 @@ def _explain(error: ValidationError, resolved: Resolved) -> UserError:
     return UserError(f"{problem}{more}", where=where, remedy=remedy)
 
 
-def _where(key: str, resolved: Resolved) -> str:
+def _where(key: str, resolved: ResolvedSection) -> str:
     """File and key of a value; an element of a list stands where its list does."""
     head, index = key, ""
     while head:
@@ -65,7 +65,7 @@ def _where(key: str, resolved: Resolved) -> str:
             return f"{leaf.origin}{index}"
         head, _, last = head.rpartition(".")
         index = f".{last}{index}"
-    return at(resolved.file, key) if key else resolved.file
+    return location_text(resolved.file, key) if key else resolved.file
 
 
 def _problem(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.schema import STRICT
 
-ALL = "1/1"
+ALL_STEPS = "1/1"
 
 
 def _at_most_all(text: str) -> str:

@@ -8,7 +8,7 @@ from dcpipe.params import source_index
 MARKER = "dcpipe.yaml"  # the file that makes a folder a project
 
 
-def folder() -> Path:
+def shipped_folder() -> Path:
     """The folder that holds params/, workflow/, profiles/, Snakefile and constraints.txt of this installation."""
     package = Path(__file__).parents[1]
     inside = package / "shipped"
@@ -20,9 +20,9 @@ def is_project(root: Path) -> bool:
     return (root / MARKER).is_file()
 
 
-def params_of(root: Path) -> Path | None:
+def shipped_params(root: Path) -> Path | None:
     """The folder whose params/ a project finds beside its own; None for any other folder, which has its own only."""
-    return folder() if is_project(root) else None
+    return shipped_folder() if is_project(root) else None
 
 
 def is_copy(root: Path, file: str) -> bool:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from dcpipe.params import shipped
 from dcpipe.params.resolve import SHIPPED_FOLDER
 from dcpipe.params.source_index import INDEX, SHIPPED, Written, digest, read_index, write_index
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 
 
 def write(root: Path, files: Iterable[str]) -> list[str]:
@@ -26,11 +26,11 @@ def write(root: Path, files: Iterable[str]) -> list[str]:
     with FileLock(root / f"{INDEX}.lock"):
         index = read_index(root)
         for file in sorted(set(files)):
-            source = shipped.folder() / file.replace(SHIPPED_FOLDER, "params", 1)
+            source = shipped.shipped_folder() / file.replace(SHIPPED_FOLDER, "params", 1)
             is_own = (root / file).is_file() and not shipped.is_copy(root, file)
             if is_own or not file.startswith("params/") or not source.is_file():
                 continue
-            entry = Written(SHIPPED, digest(read(source)))
+            entry = Written(SHIPPED, digest(read_yaml(source)))
             if index.get(file) != entry or not (root / file).is_file():
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, root / file)

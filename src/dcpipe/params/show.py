@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dcpipe.params.described import knobs
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,14 +17,14 @@ def lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterato
     """One block a section as it is resolved for the experiment, one line a value, below it what the knob is."""
     library = graph.library
     yield from _block(f"experiment {experiment}", *library.experiment(experiment), describe)
-    jobs = graph.jobs(experiment)
+    jobs = graph.experiment_jobs(experiment)
     seen: set[str] = set()
     for job in jobs:
         wildcards = job.wildcards
         dataset, ipc = wildcards.get("dataset", ""), int(wildcards.get("ipc", 0))
         if job.stage == "data":
             title = f"dataset {dataset}"
-            section: tuple[Resolved, DataclassInstance] = library.dataset(dataset)
+            section: tuple[ResolvedSection, DataclassInstance] = library.dataset(dataset)
         elif job.stage == "experts":
             title = f"experts {wildcards['experts']} for {dataset}"
             section = library.experts(wildcards["experts"], dataset)
@@ -42,7 +42,7 @@ def lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterato
             yield from _block(title, *section, describe)
 
 
-def _block(title: str, resolved: Resolved, config: "DataclassInstance", describe: bool) -> Iterator[str]:
+def _block(title: str, resolved: ResolvedSection, config: "DataclassInstance", describe: bool) -> Iterator[str]:
     yield title
     described = knobs(config) if describe else {}
     width = max(len(key) for key in resolved.leaves)

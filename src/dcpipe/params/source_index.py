@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe.errors import UserError
-from dcpipe.params.strict_yaml import Tree, read
+from dcpipe.params.strict_yaml import Tree, read_yaml
 
 INDEX = ".dcpipe/sources.json"
 SHIPPED = "shipped"  # the source of what came with the package
@@ -53,4 +53,4 @@ def write_index(root: Path, index: Mapping[str, Written]) -> None:
 def is_unedited_copy(root: Path, file: str, source: str) -> bool:
     """Whether a file of params/ is what was written there from a source, and nobody has edited it since."""
     entry = read_index(root).get(file)
-    return entry is not None and entry.source == source and entry.digest == digest(read(root / file))
+    return entry is not None and entry.source == source and entry.digest == digest(read_yaml(root / file))

@@ -85,7 +85,7 @@ def _loaded(text: str) -> object:
     return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
 
 
-def parse(text: str, where: str) -> Tree:
+def parse_yaml(text: str, where: str) -> Tree:
     """The mapping in a YAML text.
 
     Raises: UserError naming `where` (and the line) if it does not parse, has a duplicate key or is no mapping.
@@ -107,14 +107,14 @@ def _is_tree(loaded: object) -> TypeGuard[Tree]:
     return isinstance(loaded, dict)
 
 
-def read(path: Path) -> Tree:
+def read_yaml(path: Path) -> Tree:
     """The mapping in a YAML file.
 
-    Raises: UserError if the file cannot be read, and as `parse`.
+    Raises: UserError if the file cannot be read, and as `parse_yaml`.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"cannot be read ({reason})", where=str(path), remedy="check the name") from error
-    return parse(text, str(path))
+    return parse_yaml(text, str(path))

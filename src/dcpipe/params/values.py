@@ -7,7 +7,7 @@ where a file states it, because DVC does not see a change of a key that it did n
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dcpipe.params.resolve import DEFAULT, Resolved
+from dcpipe.params.resolve import DEFAULT, ResolvedSection
 from dcpipe.params.strict_yaml import Value
 
 
@@ -22,12 +22,12 @@ Values = dict[str, dict[str, Value | Neutral]]
 Plain = dict[str, dict[str, Value]]
 
 
-def native(dataset: Resolved, network: str) -> Values:
+def native(dataset: ResolvedSection, network: str) -> Values:
     """The dataset's own network matters only to a job that says `native`."""
     return keys(dataset, only=("network",)) if network == "native" else {}
 
 
-def keys(resolved: Resolved, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> Values:
+def keys(resolved: ResolvedSection, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> Values:
     """The values of a section, by the file (params/<section>/<name>.yaml) and key that are their identity."""
     values_by_file: Values = {}
     for key, leaf in resolved.leaves.items():
@@ -40,12 +40,12 @@ def keys(resolved: Resolved, *, only: tuple[str, ...] | None = None, without: tu
     return values_by_file
 
 
-def merge(parts: Iterable[Values]) -> Plain:
+def merge_values(parts: Iterable[Values]) -> Plain:
     """All of them in one, files and keys sorted; without those that mean "as before"."""
     return _gathered((file, key, value) for file, key, value in _each(parts) if not isinstance(value, Neutral))
 
 
-def neutral(parts: Iterable[Values]) -> Plain:
+def neutral_values(parts: Iterable[Values]) -> Plain:
     """Only those that mean "as before", files and keys sorted."""
     return _gathered((file, key, value.value) for file, key, value in _each(parts) if isinstance(value, Neutral))
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 from dcpipe.errors import UserError
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 
 
-def refuse_bad_waypoints(resolved: Resolved, experts: Experts, name: str) -> None:
+def refuse_bad_waypoints(resolved: ResolvedSection, experts: Experts, name: str) -> None:
     """The epochs must increase between the first and the last, and be kept. `name` is as in 6-25, or none.
 
     Raises: UserError.

@@ -66,7 +66,7 @@ class Draft:
 
 
 @contextmanager
-def drafting(folder: Path) -> Iterator[Draft]:
+def draft_artifact(folder: Path) -> Iterator[Draft]:
     """A fresh draft of a job's folder; whatever was left by a killed run, or by this one failing, is removed.
 
     Raises: UserError if the folder cannot be written.
@@ -101,7 +101,7 @@ def write_json(path: Path, value: object) -> None:
 def flush(path: Path) -> None:
     """Make sure that a file, or every file of a folder, has reached the disk. Raises: FileNotFoundError."""
     path.stat()  # a payload that was never written must not cost the older artifact
-    for file in [*files_of(path), *([path] if path.is_dir() else [])]:
+    for file in [*payload_files(path), *([path] if path.is_dir() else [])]:
         _flush_one(file)
 
 
@@ -113,7 +113,7 @@ def _flush_one(path: Path) -> None:
         os.close(handle)
 
 
-def files_of(path: Path) -> list[Path]:
+def payload_files(path: Path) -> list[Path]:
     """A file itself, or all files below a folder in the order of their names; foreign marks left out."""
     if path.is_file():
         return [path]
@@ -122,7 +122,7 @@ def files_of(path: Path) -> list[Path]:
 
 def _measure(path: Path, name: str) -> list[Entry]:
     entries = []
-    for file in files_of(path):
+    for file in payload_files(path):
         inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
         entries.append(Entry(inner, file.stat().st_size, sha256(file)))
     return entries
@@ -176,7 +176,7 @@ def read_card(payload: Path) -> dict[str, object]:
         raise _corrupt(path, "is not a readable card") from error
     if not isinstance(card, dict):
         raise _corrupt(path, "is not a card")
-    found = formats.checked(card.get("format", 1), newest=FORMAT, where=str(path))
+    found = formats.checked_format(card.get("format", 1), newest=FORMAT, where=str(path))
     try:
         whole = card["digest"] == digest_of(entries_of(card))
     except (TypeError, KeyError, ValueError) as error:
@@ -200,7 +200,7 @@ def payload_digest(payload: Path) -> str:
     return digest_of(entries_of(read_card(payload), payload.name))
 
 
-def checked(payload: Path, *, whole: bool = False) -> Path:
+def verified_entries(payload: Path, *, whole: bool = False) -> Path:
     """The payload, after comparing what is there with its card.
 
     Every file must be there with its size, nothing else may be, and files that no inner checksum protects
@@ -221,7 +221,7 @@ def checked(payload: Path, *, whole: bool = False) -> Path:
         if (whole or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
             raise _corrupt(file, "was changed after it was written (its SHA-256 differs from the card's)")
     known = {payload.parent / entry.path for entry in entries}
-    for file in files_of(payload):
+    for file in payload_files(payload):
         if file not in known:
             raise _corrupt(file, "does not belong there")
     return payload

@@ -71,7 +71,7 @@ class State:
         except SafetensorError:
             return None
         found = int(tensors.pop(_FORMAT, torch.tensor(1)))
-        formats.checked(found, newest=FORMAT, where=str(self._path(name)))
+        formats.checked_format(found, newest=FORMAT, where=str(self._path(name)))
         meta = json.loads(tensors.pop(_META).numpy().tobytes())
         return tensors, meta
 

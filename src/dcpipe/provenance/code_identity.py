@@ -28,7 +28,7 @@ import yaml
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.params import plugins, shipped
 from dcpipe.params.axis import is_config
-from dcpipe.params.strict_yaml import Tree, Value, read
+from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 from dcpipe.provenance import equivalences
 from dcpipe.provenance.equivalences import PINS, Equivalences
 
@@ -152,7 +152,7 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def reached(roots: Iterable[str]) -> tuple[str, ...]:
+def reached_modules(roots: Iterable[str]) -> tuple[str, ...]:
     """The modules that code starting at `roots` can run: the closure of imports, neutral modules left out."""
     todo, seen = list(roots), set[str]()
     while todo:
@@ -184,13 +184,13 @@ def key(module: str) -> str:
     return f"modules.{inner}.__init__" if is_package else f"modules.{inner}"
 
 
-def pins(root: Path) -> str:
+def pinned_versions(root: Path) -> str:
     """The versions that constraints.txt pins for the libraries that write bytes, as one text; a project without that
     file has the shipped one's.
     """
     path = root / "constraints.txt"
     if shipped.is_project(root) and not path.is_file():
-        path = shipped.folder() / "constraints.txt"
+        path = shipped.shipped_folder() / "constraints.txt"
     text = path.read_text() if path.is_file() else ""
     found = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, flags=re.MULTILINE))
     return ", ".join(f"{name} {found[name]}" for name in PINNED if name in found)
@@ -210,7 +210,7 @@ class Identity:
         Raises: UserError if the file of equivalences is not readable.
         """
         running = {key(name).removeprefix("modules."): value for name, value in current().items()}
-        return cls({**running, PINS: pins(root)}, equivalences.read(root))
+        return cls({**running, PINS: pinned_versions(root)}, equivalences.read(root))
 
     def code(self, modules: Iterable[str]) -> dict[str, str]:
         """What a job that reaches these modules runs."""
@@ -268,19 +268,19 @@ def content(root: Path) -> Tree:
     return Identity.now(root).tree()
 
 
-def stale(root: Path) -> list[str]:
+def outdated_keys(root: Path) -> list[str]:
     """The keys whose value in the file is not what the code is now; empty when the file is current."""
     path = root / FILE
-    recorded = flat(read(path)) if path.is_file() else {}
+    recorded = flat(read_yaml(path)) if path.is_file() else {}
     now = flat(content(root))
     return sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
 
 
-def refresh(root: Path) -> list[str]:
+def update_file(root: Path) -> list[str]:
     """Bring the file up to date. Returns the keys that changed."""
     from dcpipe.provenance.artifact import write_atomically
 
-    changed = stale(root)
+    changed = outdated_keys(root)
     if changed:
         head = "# One digest a module, and pinned versions: written by `dcpipe graph export`, not by hand.\n"
         text = yaml.safe_dump(content(root), sort_keys=True, default_flow_style=False)
@@ -290,7 +290,7 @@ def refresh(root: Path) -> list[str]:
 
 def refuse_stale(root: Path) -> None:
     """Raises: RefusedError if the file does not describe the code as it is now."""
-    changed = stale(root)
+    changed = outdated_keys(root)
     if changed:
         names = ", ".join(name.removeprefix("modules.") for name in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.errors import UserError
 from dcpipe.params import formats
 from dcpipe.params.schema import STRICT
-from dcpipe.params.strict_yaml import read as read_yaml
+from dcpipe.params.strict_yaml import read_yaml
 
 FILE = "equivalences.yaml"
 RELEASED = Path(__file__).with_name("released_equivalences.yaml")
@@ -133,7 +133,7 @@ def read(root: Path) -> Equivalences:
     return _of(RELEASED).with_more(_of(root / FILE))
 
 
-def own(root: Path) -> Equivalences:
+def recorded_equivalences(root: Path) -> Equivalences:
     """What the project recorded."""
     return _of(root / FILE)
 
@@ -142,7 +142,7 @@ def _of(path: Path) -> Equivalences:
     if not path.is_file():
         return NONE
     tree = read_yaml(path)
-    formats.checked(tree.get("format"), newest=FORMAT, where=str(path))
+    formats.checked_format(tree.get("format"), newest=FORMAT, where=str(path))
     try:
         return TypeAdapter(Equivalences).validate_json(json.dumps(tree))
     except ValidationError as error:

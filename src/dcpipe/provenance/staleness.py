@@ -10,7 +10,7 @@ from dcpipe.provenance import artifact, card
 from dcpipe.workflow.job import Job
 
 
-def problem(job: Job, root: Path) -> str | None:
+def staleness_problem(job: Job, root: Path) -> str | None:
     """Why the artifact at a job's place is not this job's; None if it is.
 
     Compares the card's stage, param values, code identity and input digests with the job's, and the files'
@@ -25,7 +25,7 @@ def problem(job: Job, root: Path) -> str | None:
                 return f"{job.folder}: was made with other {part}{_first_difference(found.get(part), wanted[part])}"
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.checked(root / path)
+                artifact.verified_entries(root / path)
     except NewerFormatError:
         raise
     except DcpipeError as error:

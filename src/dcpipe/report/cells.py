@@ -176,7 +176,7 @@ def gather(job: Job, root: Path) -> list[Cell]:
                 accuracies=tuple(scores["accuracies"].numbers()),
                 evaluation=one,
                 distillation=made,
-                digest=artifact.payload_digest(artifact.checked(root / made.outputs["synthetic"])),
+                digest=artifact.payload_digest(artifact.verified_entries(root / made.outputs["synthetic"])),
                 cost=cost_of(made, root),
                 searched_rate=scores["learning_rate"].number() if scores.get("searched") else None,
                 validation=_validation(scores),
@@ -189,7 +189,7 @@ def gather(job: Job, root: Path) -> list[Cell]:
 
 
 def _scores(path: Path) -> JsonValue:
-    return JsonValue(json.loads(artifact.checked(path).read_text()), str(path))
+    return JsonValue(json.loads(artifact.verified_entries(path).read_text()), str(path))
 
 
 def _curve(scores: JsonValue) -> tuple[tuple[int, tuple[float, ...]], ...]:
@@ -210,7 +210,7 @@ def _validation(scores: JsonValue) -> float | None:
 
 def cost_of(job: Job, root: Path) -> Cost | None:
     """Time, memory and device of a job; None: not measured."""
-    noted = costs.read(root / job.costs) or {}
+    noted = costs.read_costs(root / job.costs) or {}
     seconds, peak, device = noted.get("seconds"), noted.get("peak_bytes"), noted.get("device")
     if not isinstance(seconds, int | float) or not isinstance(peak, int):
         return None

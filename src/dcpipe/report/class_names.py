@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.data.source_config import ImageNet
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.schema import STRICT
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.provenance import card_fields
 from dcpipe.provenance.card_fields import Card
 from dcpipe.workflow.job import Job
@@ -45,4 +45,4 @@ def published_names(dataset: Dataset) -> tuple[str, ...]:
 
 @cache
 def _names() -> _Names:
-    return TypeAdapter(_Names).validate_json(json.dumps(read(FILE)))
+    return TypeAdapter(_Names).validate_json(json.dumps(read_yaml(FILE)))

@@ -33,7 +33,7 @@ TYPES = {
 Entity = dict[str, object]
 
 
-def metadata(report: Job, root: Path, chain: Iterable[Job], views: Mapping[Path, bytes]) -> str:
+def crate_metadata(report: Job, root: Path, chain: Iterable[Job], views: Mapping[Path, bytes]) -> str:
     """The text of ro-crate-metadata.json. `chain` is every job behind the report, `views` the files beside it."""
     known: dict[str, Entity] = {}
     actions = [_action(job, root, known) for job in chain]
@@ -45,7 +45,7 @@ def metadata(report: Job, root: Path, chain: Iterable[Job], views: Mapping[Path,
         "@type": "Dataset",
         "name": experiment.title,
         "description": experiment.description,
-        "datePublished": published(root),
+        "datePublished": publication_date(root),
         "license": {"@id": LICENSE},
         "hasPart": _references(parts),
         "mentions": _references(actions),
@@ -66,7 +66,7 @@ def metadata(report: Job, root: Path, chain: Iterable[Job], views: Mapping[Path,
     return json.dumps({"@context": f"{VERSION}/context", "@graph": graph}, indent=1, ensure_ascii=False) + "\n"
 
 
-def published(root: Path) -> str:
+def publication_date(root: Path) -> str:
     """The date of SOURCE_DATE_EPOCH where it is set, else of the commit that is checked out, else today's."""
     seconds = os.environ.get("SOURCE_DATE_EPOCH")
     if seconds is None:

@@ -66,7 +66,7 @@ class Origins:
         def visit(job: Job) -> None:
             if job.name not in ordered:
                 for path in (path for paths in job.inputs.values() for path in paths):
-                    visit(self.graph.maker(path))
+                    visit(self.graph.job_that_makes(path))
                 ordered[job.name] = job
 
         for job in jobs:

@@ -75,7 +75,10 @@ def render(
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
     """
     experiment = job.section("experiment", Experiment)
-    heads, chain = headlines(cells), sources.chain([sources.graph.maker(path) for path in job.inputs["metrics"]])
+    heads, chain = (
+        headlines(cells),
+        sources.chain([sources.graph.job_that_makes(path) for path in job.inputs["metrics"]]),
+    )
     networks = [(head, _network_charts(head)) for head in heads]
     galleries, accuracies = _galleries(cells, sources), curves.accuracy_charts(cells)
     experts = paths.path_charts(costs, sources)
@@ -185,13 +188,15 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
         path, picture = one.distillation.outputs["synthetic"], None
         if position < SETS:
             train, whitening = one.distillation.input("train"), one.distillation.inputs.get("whitening")
-            whitened_by = artifact.checked(sources.root / whitening[0]) if whitening else None
-            transform = store.transform(artifact.checked(sources.root / train), whitened_by)
-            prepared = sources.graph.maker(train)
+            whitened_by = artifact.verified_entries(sources.root / whitening[0]) if whitening else None
+            transform = store.transform(artifact.verified_entries(sources.root / train), whitened_by)
+            prepared = sources.graph.job_that_makes(train)
             names = class_names(prepared, sources.card(prepared))
             picture = pictures.picture(sources.root / path, transform, budget if position == 0 else budget // 4, names)
         shown.append(SetView(one.index, path, picture))
-        recorded[one.index] = histories.read(artifact.checked(sources.root / one.distillation.outputs["history"]))
+        recorded[one.index] = histories.read(
+            artifact.verified_entries(sources.root / one.distillation.outputs["history"])
+        )
     return Gallery(cell, tuple(shown), histories.history_charts(cell, recorded))
 
 

@@ -39,7 +39,7 @@ def _recorded(one: StageCost, sources: Origins) -> Points:
     rows = [
         [float(value) for value in row]
         for job in one.jobs
-        for row in arrays.read(artifact.checked(sources.root / job.outputs["trajectory"]), "accuracies")
+        for row in arrays.read(artifact.verified_entries(sources.root / job.outputs["trajectory"]), "accuracies")
     ]
     return [(float(epoch), fmean(values)) for epoch, values in enumerate(zip(*rows, strict=True))]
 
@@ -48,7 +48,7 @@ def _convex(one: StageCost, sources: Origins) -> Points:
     epochs: dict[int, list[float]] = {}
     try:
         for job in one.jobs:
-            path = artifact.checked(sources.root / job.outputs["accuracies"])
+            path = artifact.verified_entries(sources.root / job.outputs["accuracies"])
             for row in csv.DictReader(path.read_text().splitlines()):
                 epochs.setdefault(int(row["epoch"]), []).append(float(row["accuracy"]))
     except DcpipeError:

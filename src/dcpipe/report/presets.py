@@ -3,20 +3,20 @@
 from pathlib import Path
 
 from dcpipe.params import resolve
-from dcpipe.params.resolve import Resolved
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.report.rows import rows
 
 RECONSTRUCTION = "reconstruction"
 
 
-def lines(root: Path) -> list[str]:
+def preset_lines(root: Path) -> list[str]:
     """A block of lines a preset.
 
     Raises: UserError if a preset is not readable.
     """
     blocks: list[str] = []
-    for name in resolve.available(root, "methods"):
-        resolved = resolve.resolve(root, "methods", name)
+    for name in resolve.available_names(root, "methods"):
+        resolved = resolve.resolve_section(root, "methods", name)
         label, description = (str(resolved.leaves[key].value) for key in ("label", "description"))
         mark = " [reconstruction]" if RECONSTRUCTION in f"{label}{description}" else ""
         base = next((f"; {link.value} otherwise" for link in resolved.bases), "")
@@ -29,7 +29,7 @@ def lines(root: Path) -> list[str]:
     return blocks
 
 
-def _axes(resolved: Resolved) -> str:
+def _axes(resolved: ResolvedSection) -> str:
     """Every axis with a value but `none`; of a variant those that it sets itself."""
     own = {
         key: leaf.value
@@ -46,7 +46,7 @@ def _axes(resolved: Resolved) -> str:
     return ", ".join(settings) or "nothing else"
 
 
-def _source(resolved: Resolved) -> str:
+def _source(resolved: ResolvedSection) -> str:
     leaves = [resolved.leaves.get(key) for key in ("matching.kind", "label", "description")]
     own = [leaf.source for leaf in resolved.leaves.values() if leaf.origin.file == resolved.file and leaf.source]
     first = next((leaf.source for leaf in leaves if leaf and leaf.source and leaf.origin.file == resolved.file), None)

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import TypeAdapter
 
 from dcpipe.params.schema import STRICT
-from dcpipe.params.strict_yaml import read
+from dcpipe.params.strict_yaml import read_yaml
 
 FILE = Path(__file__).with_name("published.yaml")
 WHOLE = "whole"  # trained on all real images: its number has no ipc
@@ -81,7 +81,7 @@ def references() -> dict[str, str]:
 
 @cache
 def _file() -> _Published:
-    return TypeAdapter(_Published).validate_json(json.dumps(read(FILE)))
+    return TypeAdapter(_Published).validate_json(json.dumps(read_yaml(FILE)))
 
 
 @cache

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from dcpipe.evaluation.evaluate_plan import scores
 from dcpipe.params.values import Values, keys
-from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Shown, Stage, register, results_folder
+from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Shown, Stage, register_stage, results_folder
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
 
 
-@register
+@register_stage
 class ReportStage(Stage):
     """Reads the metrics, every score, and what is shown of the sets."""
 
@@ -41,9 +41,9 @@ class ReportStage(Stage):
         """Its values are those that it shows and no artifact has: titles, descriptions and labels."""
         resolved, experiment = graph.library.experiment(wildcards["experiment"])
         jobs = scores(graph, wildcards["experiment"])
-        made = [graph.maker(job.input("synthetic")) for job in jobs]
+        made = [graph.job_that_makes(job.input("synthetic")) for job in jobs]
         sets = tuple({job.name: job for job in made}.values())
-        metrics = graph.job("metrics", experiment=wildcards["experiment"])
+        metrics = graph.make_job("metrics", experiment=wildcards["experiment"])
         return Plan(
             inputs={
                 "metrics": (metrics.outputs["metrics"],),

@@ -27,13 +27,13 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     figures.refuse_missing()
     for paths in job.inputs.values():
         for path in paths:
-            artifact.checked(root / path)
+            artifact.verified_entries(root / path)
     cells = gather(job, root)
     sources = Origins(root, graph or Graph(root))
-    chain = sources.chain([sources.graph.maker(job.input("metrics"))])
+    chain = sources.chain([sources.graph.job_that_makes(job.input("metrics"))])
     costs = sources.costs(chain)
     offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(costs)]
-    offered += [storage.trajectories(costs, sources), storage.preparing(costs)]
+    offered += [storage.trajectories(costs, sources), storage.preparation_table(costs)]
     offered += [table for table in (curves.table(cells), stability.table(cells, sources)) if table]
     rendered = page.render(job, cells, offered, costs, sources)
     place = root / job.outputs["page"]
@@ -45,7 +45,7 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
         files |= {place.parent / figures.FOLDER / name: content for name, content in chart.files.items()}
     provenance = place.parent / crate.FILE
     outdated = views.listed(provenance) - files.keys()
-    views.write({**files, provenance: crate.metadata(job, root, chain, files).encode()})
+    views.write({**files, provenance: crate.crate_metadata(job, root, chain, files).encode()})
     views.remove(outdated)
     return f"{tables.terminal(cells)}\n\n{place}\n"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from dcpipe.data import location
 from dcpipe.errors import UserError
 from dcpipe.params import resolve
-from dcpipe.params.library import Library
-from dcpipe.params.resolve import Extra, Supplied
-from dcpipe.params.strict_yaml import Tree, read
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.resolve import InlineParams, InlineSections
+from dcpipe.params.strict_yaml import Tree, read_yaml
 from dcpipe.provenance import artifact, staleness
 from dcpipe.report.published import WHOLE, Published, printed_cells, published
 from dcpipe.workflow.graph import Graph
@@ -46,7 +46,7 @@ class Reproduction:
     row: Row
     dataset: str
     protocol: str
-    extra: Extra
+    extra: InlineSections
 
     @property
     def description(self) -> str:
@@ -60,7 +60,7 @@ def rows() -> dict[str, Row]:
     return {row.name: row for row in sorted(printed, key=lambda row: (row.dataset, row.method, row.ipc or 0))}
 
 
-def find(root: Path, name: str) -> Row:
+def find_row(root: Path, name: str) -> Row:
     """The row of a name.
 
     Raises: UserError if no table prints it, or there is no preset of its method.
@@ -70,7 +70,7 @@ def find(root: Path, name: str) -> Row:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "choose a row of `dcpipe reproduce --list`"
         raise UserError(f"no paper's table has a row {name!r}", where="reproduce", remedy=hint)
-    methods = resolve.available(root, "methods")
+    methods = resolve.available_names(root, "methods")
     if known[name].method not in methods:
         problem, remedy = f"method {known[name].method!r} has no preset", f"choose one of: {', '.join(methods)}"
         raise UserError(problem, where=f"reproduce {name}", remedy=remedy)
@@ -79,7 +79,7 @@ def find(root: Path, name: str) -> Row:
 
 def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None) -> Reproduction:
     """The experiment of a row, `sets` synthetic sets of it."""
-    library = Library(root)
+    library = ParamsLibrary(root)
     dataset = variant(root, row)
     data = library.dataset(dataset)[1]
     protocol = protocol or _protocol(library, row, dataset)
@@ -93,13 +93,13 @@ def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None
         "networks": ["native" if network == data.network else network],
     }
     tree: Tree = {"title": row.name, "description": _description(row), "runs": [run]}
-    definition = Supplied(f"dcpipe reproduce {row.name}", tree, f"dcpipe reproduce {row.name}")
+    definition = InlineParams(f"dcpipe reproduce {row.name}", tree, f"dcpipe reproduce {row.name}")
     return Reproduction(row, dataset, protocol, {"experiments": {row.name: definition}})
 
 
 def lines(root: Path) -> list[str]:
     """Every row, its printed numbers, and whether it can be run: a table for a terminal."""
-    presets = set(resolve.available(root, "methods"))
+    presets = set(resolve.available_names(root, "methods"))
     table = [f"{'row':<32}{'printed %':<26}in"]
     for name, row in rows().items():
         numbers = row.printed.numbers if row.printed else ()
@@ -111,7 +111,7 @@ def lines(root: Path) -> list[str]:
 def comparison(graph: Graph, reproduction: Reproduction) -> list[str]:
     """Our number, and how far it is from each number that papers print."""
     row = reproduction.row
-    path = artifact.checked(graph.root / graph.job("metrics", experiment=row.name).outputs["metrics"])
+    path = artifact.verified_entries(graph.root / graph.make_job("metrics", experiment=row.name).outputs["metrics"])
     (ours,) = json.loads(path.read_text()).values()
     head = (
         f"{row.name}: here {ours['mean']:.1f} ± {ours['std']:.1f} (n = {ours['n']} networks, {reproduction.protocol})"
@@ -130,9 +130,9 @@ def variant(root: Path, row: Row) -> str:
 
     The preset comes before those it is a variant of.
     """
-    family = [name for name in resolve.available(root, "datasets") if _is_of(root, name, row.dataset)]
-    for method in reversed(resolve.lineage(root, "methods", row.method)):
-        overrides = read(resolve.file_path(root, "methods", method)).get("overrides") or {}
+    family = [name for name in resolve.available_names(root, "datasets") if _is_of(root, name, row.dataset)]
+    for method in reversed(resolve.base_chain(root, "methods", row.method)):
+        overrides = read_yaml(resolve.file_path(root, "methods", method)).get("overrides") or {}
         own = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
         for chosen in (
             [name for name, values in own.items() if isinstance(values, dict) and f"ipc{row.ipc}" in values],
@@ -144,12 +144,12 @@ def variant(root: Path, row: Row) -> str:
 
 
 def _is_of(root: Path, name: str, dataset: str) -> bool:
-    lineage = resolve.lineage(root, "datasets", name)
-    whole = read(resolve.file_path(root, "datasets", name)).get("split") is None  # a part of it is another dataset
+    lineage = resolve.base_chain(root, "datasets", name)
+    whole = read_yaml(resolve.file_path(root, "datasets", name)).get("split") is None  # a part of it is another dataset
     return name == dataset or (dataset in lineage and whole)
 
 
-def _protocol(library: Library, row: Row, dataset: str) -> str:
+def _protocol(library: ParamsLibrary, row: Row, dataset: str) -> str:
     """The literature's protocol: the trajectory family has its own, augmented methods DSA's, all others DC's."""
     matching = library.method(row.method, dataset, row.ipc or 1)[1].matching
     kind: str = matching.kind
@@ -161,7 +161,7 @@ def _protocol(library: Library, row: Row, dataset: str) -> str:
 
 def refuse_absent_data(graph: Graph, dataset: str) -> None:
     """Raises: UserError if the dataset is neither prepared nor where this machine keeps its sources."""
-    if staleness.problem(graph.job("data", dataset=dataset), graph.root) is None:
+    if staleness.staleness_problem(graph.make_job("data", dataset=dataset), graph.root) is None:
         return
     name = graph.library.dataset(dataset)[1].source.folder
     if name is None:

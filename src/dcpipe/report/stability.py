@@ -48,7 +48,9 @@ def table(cells: Sequence[Cell], sources: Origins) -> Table | None:
 
 
 def _row(cell: Cell, sources: Origins) -> Iterator[tuple[Value, ...]]:
-    histories = [read(artifact.checked(sources.root / one.distillation.outputs["history"])) for one in cell.sets]
+    histories = [
+        read(artifact.verified_entries(sources.root / one.distillation.outputs["history"])) for one in cell.sets
+    ]
     norms = [_finite(one.get("first_gradient_norm", one.get("image_gradient_norm", ()))) for one in histories]
     norms = [values for values in norms if values]
     if norms:

@@ -64,7 +64,7 @@ def _percent(part: int | None, whole: int | None) -> float | None:
     return 100 * part / whole if part is not None and whole else None
 
 
-def preparing(costs: Sequence[StageCost]) -> Table:
+def preparation_table(costs: Sequence[StageCost]) -> Table:
     """One row a dataset and stage: memory, time and disk."""
     rows = [
         (one.jobs[0].wildcards["dataset"], one.stage, one.peak_bytes, one.seconds, one.bytes or "not here")

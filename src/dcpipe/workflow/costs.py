@@ -6,12 +6,12 @@ from pathlib import Path
 from dcpipe.provenance.artifact import write_json
 
 
-def write(path: Path, *, seconds: float, peak_bytes: int, device: str) -> None:
+def write_costs(path: Path, *, seconds: float, peak_bytes: int, device: str) -> None:
     """Note what a job cost."""
     write_json(path, {"seconds": round(seconds, 3), "peak_bytes": peak_bytes, "device": device})
 
 
-def read(path: Path) -> dict[str, object] | None:
+def read_costs(path: Path) -> dict[str, object] | None:
     """What was noted; None (``not measured``) if nothing readable is there."""
     try:
         costs = json.loads(path.read_text())

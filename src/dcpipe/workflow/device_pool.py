@@ -37,7 +37,7 @@ def simulated() -> tuple[str, ...]:
     return tuple(f"simulated-{index}" for index in range(int(text)))
 
 
-def take(devices: Sequence[str], between: Callable[[], None] = lambda: None) -> int:
+def take_device(devices: Sequence[str], between: Callable[[], None] = lambda: None) -> int:
     """Wait for the first free device, hold it until this process ends, and return its place in `devices`.
 
     The same again for a process that holds one. `between` is called while waiting and may raise to give up.

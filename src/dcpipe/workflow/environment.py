@@ -29,7 +29,7 @@ def refuse_torch() -> None:
         raise UserError(f"torch {version} is too old", remedy=f"pip install 'torch>={oldest}'")
 
 
-def refuse(job: Job) -> None:
+def refuse_environment(job: Job) -> None:
     """Raises: UserError if a device is asked for that is not here, or a compiler is needed that is not."""
     _refuse_device()
     for section in job.sections.values():

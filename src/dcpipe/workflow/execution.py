@@ -17,7 +17,7 @@ from dcpipe.provenance import artifact, card
 from dcpipe.provenance.checkpoint import State, state_root
 from dcpipe.workflow import costs, environment
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.stages import STAGES, match
+from dcpipe.workflow.stages import STAGES, match_stage
 from dcpipe.workflow.task import Task, stopping_on_signals
 
 WAIT_SECONDS = 20.0
@@ -25,7 +25,7 @@ WAIT_SECONDS = 20.0
 log = logging.getLogger("dcpipe")
 
 
-def execute(
+def execute_job(
     job: Job,
     root: Path,
     *,
@@ -42,7 +42,7 @@ def execute(
     """
     started = time.monotonic()
     _require_inputs(job, root)
-    environment.refuse(job)
+    environment.refuse_environment(job)
     _forget_peak()
     identity = card.identity(job, root)
     hardware = card.software(job)
@@ -59,7 +59,7 @@ def execute(
         _full_disk_named(place, root),
         _alone(job, root),
         _leaving_no_empty_folder(place),
-        artifact.drafting(place) as draft,
+        artifact.draft_artifact(place) as draft,
         stopping_on_signals(),
     ):
         task = Task(job, root, draft, State(state_folder))
@@ -93,7 +93,7 @@ def _require_own(root: Path, path: str) -> None:
 
     Raises: UserError naming the job that it belongs to.
     """
-    made_by = match(path)
+    made_by = match_stage(path)
     if made_by is None:
         raise UserError("no stage makes this input", where=path, remedy="name an artifact of a stage in the job's plan")
     stage, wildcards = made_by
@@ -185,7 +185,7 @@ def _note_costs(job: Job, root: Path, seconds: float) -> None:
     if job.is_numeric:
         from dcpipe import device
 
-        costs.write(
+        costs.write_costs(
             root / job.costs,
             seconds=seconds,
             peak_bytes=device.peak_bytes(),
@@ -195,4 +195,4 @@ def _note_costs(job: Job, root: Path, seconds: float) -> None:
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        costs.write(root / job.costs, seconds=seconds, peak_bytes=peak, device="cpu")
+        costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device="cpu")

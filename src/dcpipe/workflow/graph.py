@@ -11,12 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dcpipe.errors import RefusedError, UserError
-from dcpipe.params.library import Library
-from dcpipe.params.resolve import Extra
-from dcpipe.params.values import Values, merge, neutral
+from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.resolve import InlineSections
+from dcpipe.params.values import Values, merge_values, neutral_values
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.stages import STAGES, Stage, match
+from dcpipe.workflow.stages import STAGES, Stage, match_stage
 
 
 @dataclass
@@ -28,16 +28,16 @@ class Graph:
     """
 
     root: Path = field(default_factory=Path)
-    extra: Extra = field(default_factory=dict)
+    extra: InlineSections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.library = Library(self.root, self.extra)
+        self.library = ParamsLibrary(self.root, self.extra)
         self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
         self._makers: dict[str, Job] = {}
         self._identity = code_identity.Identity.now(self.root)
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def jobs(self, experiment: str) -> list[Job]:
+    def experiment_jobs(self, experiment: str) -> list[Job]:
         """Every job of an experiment, in an order in which they could run; checked for impossible combinations.
 
         Raises: UserError naming file and key; RefusedError if two jobs would share a path.
@@ -51,11 +51,11 @@ class Graph:
 
         for stage in STAGES.values():
             for wildcards in stage.wanted(self, experiment):
-                visit(self.job(stage.name, **wildcards))
+                visit(self.make_job(stage.name, **wildcards))
         rows = list(STAGES)
         return sorted(ordered.values(), key=lambda job: rows.index(job.stage))
 
-    def maker(self, path: str) -> Job:
+    def job_that_makes(self, path: str) -> Job:
         """The job that makes an artifact, or the folder of one.
 
         Raises: UserError if no stage makes such a path.
@@ -63,12 +63,12 @@ class Graph:
         known = self._makers.get(path)
         if known and not known.is_view:
             return known
-        maker = match(path)
+        maker = match_stage(path)
         if maker is None:
             raise UserError("no stage makes this path", where=path, remedy="name something under artifacts/")
-        return self.job(maker[0], **maker[1])
+        return self.make_job(maker[0], **maker[1])
 
-    def job(self, stage: str, **wildcards: str | int) -> Job:
+    def make_job(self, stage: str, **wildcards: str | int) -> Job:
         """One job.
 
         Raises: UserError for unknown names, bad params or an impossible combination.
@@ -103,8 +103,8 @@ class Graph:
             wildcards=wildcards,
             inputs=plan.inputs,
             outputs=stage.outputs(wildcards),
-            params=merge([*plan.values, *values]),
-            neutral=neutral(plan.values),
+            params=merge_values([*plan.values, *values]),
+            neutral=neutral_values(plan.values),
             command=f"{self._command(stage, wildcards)} --log {stage.log.format(**wildcards)}",
             resources=plan.resources or stage.resources,
             implementation=stage.implementation,
@@ -114,7 +114,7 @@ class Graph:
 
     def _reached(self, roots: tuple[str, ...]) -> tuple[str, ...]:
         if roots not in self._modules:
-            self._modules[roots] = code_identity.reached(roots)
+            self._modules[roots] = code_identity.reached_modules(roots)
         return self._modules[roots]
 
     def _command(self, stage: Stage, wildcards: Mapping[str, str]) -> str:
@@ -128,7 +128,7 @@ class Graph:
     def _refuse_other_stages(self, stage: Stage, job: Job) -> None:
         """Raises: RefusedError if a job reads what its stage does not say it reads: stages are ordered by that."""
         for path in (path for paths in job.inputs.values() for path in paths):
-            maker = self.maker(path)
+            maker = self.job_that_makes(path)
             if maker.stage not in stage.reads:
                 remedy = f"add {maker.stage} to the reads of {type(stage).__name__}"
                 raise RefusedError(f"{job.name} reads it, an artifact of {maker.stage}", where=path, remedy=remedy)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from dcpipe.errors import Interrupted, UserError
 from dcpipe.provenance import code_identity, staleness
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
@@ -39,7 +39,7 @@ class Outcome:
     text: str = ""
 
 
-def stages_of(text: str | None = None) -> tuple[str, ...]:
+def parse_stage_names(text: str | None = None) -> tuple[str, ...]:
     """The stages that a list such as ``data,experts`` names; all for None. Raises: UserError."""
     if text is None:
         return tuple(STAGES)
@@ -53,14 +53,14 @@ def stages_of(text: str | None = None) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class Runner:
+class ExperimentRunner:
     """One call of `dcpipe run`."""
 
     graph: Graph
-    stages: Collection[str] = field(default_factory=stages_of)
+    stages: Collection[str] = field(default_factory=parse_stage_names)
     _absent: dict[str, State] = field(default_factory=dict)
 
-    def run(self, experiment: str, budget_seconds: float | None = None) -> Iterator[Outcome]:
+    def run_experiment(self, experiment: str, budget_seconds: float | None = None) -> Iterator[Outcome]:
         """What becomes of each job of the chosen stages, as it becomes known, in an order in which they can run.
 
         A job that fails takes along what needs it, and nothing else. At the end of the budget the running job is
@@ -68,8 +68,8 @@ class Runner:
 
         Raises: UserError for an unknown experiment or bad params, before any job runs.
         """
-        jobs = self.graph.jobs(experiment)
-        stale = code_identity.stale(self.graph.root)
+        jobs = self.graph.experiment_jobs(experiment)
+        stale = code_identity.outdated_keys(self.graph.root)
         if stale:
             log.warning("%s is stale: `dcpipe graph export`", code_identity.FILE)
         needed = self._needed(jobs)
@@ -92,14 +92,14 @@ class Runner:
         return needed
 
     def _makers(self, job: Job) -> Iterator[Job]:
-        return (self.graph.maker(path) for paths in job.inputs.values() for path in paths)
+        return (self.graph.job_that_makes(path) for paths in job.inputs.values() for path in paths)
 
     def _outcome(self, job: Job) -> Outcome:
         lacking = next((maker for maker in self._makers(job) if maker.name in self._absent), None)
         if lacking is not None:
             waits = self._absent[lacking.name] in WAITING
             return Outcome(job, "left" if waits else "blocked", text=self._lack(lacking))
-        if not job.is_view and staleness.problem(job, self.graph.root) is None:
+        if not job.is_view and staleness.staleness_problem(job, self.graph.root) is None:
             return Outcome(job, "current")
         if job.stage not in self.stages:
             return Outcome(job, "blocked")
@@ -120,7 +120,7 @@ class Runner:
             if job.is_view:
                 state, text = self._view(job)
             else:
-                execute(job, self.graph.root)
+                execute_job(job, self.graph.root)
         except Interrupted:
             state = "stopped"
         except Exception as raised:  # whatever it is, what does not need this job can go on
@@ -137,7 +137,7 @@ class Runner:
 
 
 @dataclass(slots=True)
-class Tally:
+class OutcomeSummary:
     """What a person is told of a run, and its exit code."""
 
     outcomes: list[Outcome] = field(default_factory=list)

@@ -256,7 +256,7 @@ STAGES = Registry()
 _Class = TypeVar("_Class", bound=type[Stage])
 
 
-def register(stage: _Class) -> _Class:
+def register_stage(stage: _Class) -> _Class:
     """A decorator: take a class of stage into `STAGES`. Raises: UserError if another one has its name."""
     STAGES.add(stage())
     return stage
@@ -278,7 +278,7 @@ def results_folder(experiment: str) -> str:
     return "results" if experiment == DEFAULT_EXPERIMENT else f"results/{experiment}"
 
 
-def match(path: str) -> tuple[str, dict[str, str]] | None:
+def match_stage(path: str) -> tuple[str, dict[str, str]] | None:
     """The stage whose output, or folder of outputs, a path is, with its wildcards; None if there is none."""
     for stage in STAGES.values():
         wildcards = stage.match(path)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from dcpipe.params.axis import values_in
+from dcpipe.params.axis import axis_values_in
 from dcpipe.params.method import Method
 from dcpipe.workflow.job import Job
 
@@ -26,7 +26,7 @@ def inner_lengths(job: Job) -> InnerLengths:
     inner = method.matching.inner_loop if isinstance(method, Method) else None
     if not isinstance(method, Method) or inner is None:
         return InnerLengths(1, 1, 1)
-    shares = [share for _, value in values_in(method) for share in value.inner_shares]
+    shares = [share for _, value in axis_values_in(method) for share in value.inner_shares]
     unit = math.lcm(1, *(Fraction(share).denominator for share in shares))
     few, steps = unit * math.ceil(FEW / unit), inner.steps
     return InnerLengths(few, 2 * few, steps) if steps > 2 * few else InnerLengths(steps, steps, steps)

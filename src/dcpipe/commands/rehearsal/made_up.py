@@ -23,16 +23,16 @@ from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.facts import Facts
 from dcpipe.random import Stream
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.task import Task
 
-DRIFT = 1e-2  # how far made-up experts move from one kept epoch to the next, over their length
+EXPERT_DRIFT = 1e-2  # how far made-up experts move from one kept epoch to the next, over their length
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SyntheticInputs:
     """A root where inputs are made up.
 
     `per_class` training, validation and, of a set that is scored, synthetic images; `test_images` in all.
@@ -48,7 +48,7 @@ class World:
         shard of experts."""
         inputs = {name: paths[:1] for name, paths in job.inputs.items() if name != "whitening"}
         for path in (path for paths in inputs.values() for path in paths):
-            maker = self.graph.maker(path)
+            maker = self.graph.job_that_makes(path)
             if not (self.root / maker.folder / "card.json").exists():
                 self._make(maker)
         return replace(job, inputs=inputs)
@@ -56,13 +56,13 @@ class World:
     def _make(self, maker: Job) -> None:
         match maker.stage:
             case "data":
-                execute(maker, self.root, instead=self._images)
+                execute_job(maker, self.root, instead=self._images)
             case "experts":
-                execute(self.provide(maker), self.root, instead=self._trajectory)
+                execute_job(self.provide(maker), self.root, instead=self._trajectory)
             case "distill":
-                execute(replace(maker, inputs={}), self.root, instead=self._set)
+                execute_job(replace(maker, inputs={}), self.root, instead=self._set)
             case _:  # as it is, on what is made up below it
-                execute(self.provide(maker), self.root)
+                execute_job(self.provide(maker), self.root)
 
     def _facts(self, job: Job) -> Facts:
         return self.graph.library.dataset(job.wildcards["dataset"])[1].facts
@@ -87,7 +87,7 @@ class World:
         draws = Stream.root(0, "made up", task.job.name).generator()
         theta_P = model.initial(draws)
         steps_EP = torch.randn((len(kept), *theta_P.shape), generator=draws)
-        steps_EP *= DRIFT * theta_P.norm() / theta_P.numel() ** 0.5
+        steps_EP *= EXPERT_DRIFT * theta_P.norm() / theta_P.numel() ** 0.5
         lengths = [[1.0] * len(model.layout)] * config.epochs
         made = Recording(theta_P + steps_EP.cumsum(0), [1.0] * config.epochs, [50.0] * (config.epochs + 1), lengths)
         trajectory.write(

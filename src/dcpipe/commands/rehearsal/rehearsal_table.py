@@ -53,7 +53,7 @@ def total(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int])
     return lines + ([f"without {', '.join(missing)}"] if missing else [])
 
 
-def as_json(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
+def rehearsal_json(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
     """The same for programs."""
     hours = {str(count): round(hours_on(results, count), 4) for count in devices}
     return json.dumps({"hours": hours, "disk_bytes": disk_bytes, "kinds": [asdict(one) for one in results]}, indent=1)

@@ -24,15 +24,15 @@ import torch
 
 from dcpipe import device, progress
 from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
-from dcpipe.commands.rehearsal.made_up import World
-from dcpipe.commands.rehearsal.shapes import Kind, cut
+from dcpipe.commands.rehearsal.made_up import SyntheticInputs
+from dcpipe.commands.rehearsal.shapes import Kind, shorten_job
 from dcpipe.data import store
 from dcpipe.errors import DcpipeError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.models.build import build
 from dcpipe.random import Stream
 from dcpipe.workflow import costs
-from dcpipe.workflow.execution import execute
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -63,7 +63,7 @@ class Rehearsed:
 
 LEAVING = 10.0  # seconds for a child that has answered
 
-Try = Callable[[Graph, Kind, int, Path], Rehearsed]
+Attempt = Callable[[Graph, Kind, int, Path], Rehearsed]
 
 
 def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3, apart: bool = True) -> Iterator[Rehearsed]:
@@ -97,7 +97,7 @@ def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     return answer
 
 
-def _answer(sender: Connection, tried: Try, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
+def _answer(sender: Connection, tried: Attempt, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
     """A child's work: send the result or the error; clean up and exit when the parent process is gone."""
     parent = parent_process()
     if parent is None:
@@ -130,7 +130,7 @@ def _tried(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
 
 
 def _rehearse(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
-    shape, world = kind.shape, World(graph, folder, kind.shape.per_class, TESTED)
+    shape, world = kind.shape, SyntheticInputs(graph, folder, kind.shape.per_class, TESTED)
     job = world.provide(kind.job)
     whole = _whole(job, world.root, steps)
     testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
@@ -178,8 +178,8 @@ def _whole(job: Job, root: Path, steps: int) -> _Line:
 
 def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
     """Seconds and peak memory of a job cut to so many steps."""
-    execute(replace(job, sections={**job.sections, **cut(job, steps)}), root, keep_state=False)
-    noted = costs.read(root / job.costs) or {}
+    execute_job(replace(job, sections={**job.sections, **shorten_job(job, steps)}), root, keep_state=False)
+    noted = costs.read_costs(root / job.costs) or {}
     return float(str(noted["seconds"])), int(str(noted["peak_bytes"]))
 
 

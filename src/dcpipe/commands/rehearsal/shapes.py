@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dcpipe.errors import UserError
-from dcpipe.params.axis import rehearsed
+from dcpipe.params.axis import rehearsal_tree
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experts import Experts
@@ -46,7 +46,7 @@ def kinds(graph: Graph, experiment: str) -> list[Kind]:
     Sets of one size are evaluated alike, whatever made them.
     """
     members: dict[tuple[str, Shape], list[Job]] = {}
-    for job in graph.jobs(experiment):
+    for job in graph.experiment_jobs(experiment):
         shape = _shape(graph, job)
         if shape:
             members.setdefault((_name(graph, job), shape), []).append(job)
@@ -63,16 +63,16 @@ def _name(graph: Graph, job: Job) -> str:
     return " ".join([job.stage, *wildcards.values()])
 
 
-def cut(job: Job, steps: int) -> Mapping[str, object]:
+def shorten_job(job: Job, steps: int) -> Mapping[str, object]:
     """The sections that set the length of a job, changed to a short one."""
     if job.stage == "experts":
         return {"experts": replace(_experts(job), shard_experts=1, epochs=steps, kept_epochs="all")}
     if job.stage == "distill":
         method = _method(job)
         outer = method.outer
-        shorter = replace(rehearsed(outer), iterations=steps, snapshot_every=steps) if outer else None
+        shorter = replace(rehearsal_tree(outer), iterations=steps, snapshot_every=steps) if outer else None
         return {"method": replace(method, outer=shorter)}
-    config = rehearsed(_evaluation(job))
+    config = rehearsal_tree(_evaluation(job))
     few = min(config.networks, config.side_by_side)
     return {"evaluation": replace(config, networks=few, epochs=steps)}
 
@@ -113,7 +113,7 @@ def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
 
 def _maker(graph: Graph, job: Job) -> Method:
     """The method that made the set that a job evaluates."""
-    return _method(graph.maker(job.input("synthetic")))
+    return _method(graph.job_that_makes(job.input("synthetic")))
 
 
 def _a_class(job: Job, dataset: Dataset) -> int:

@@ -82,9 +82,12 @@ def release(graph: Graph, scored: Job, to: Path) -> str:
     """
     release_folder.refuse_existing(to)
     file = f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
-    script.refuse(scored.section("evaluation", Evaluation), scored.section("network", str), file)
-    made = graph.maker(next(iter(scored.inputs["synthetic"])))
-    for job, problem in ((made, _other_params(made, graph.root)), (scored, staleness.problem(scored, graph.root))):
+    script.refuse_unwritable_script(scored.section("evaluation", Evaluation), scored.section("network", str), file)
+    made = graph.job_that_makes(next(iter(scored.inputs["synthetic"])))
+    for job, problem in (
+        (made, _other_params(made, graph.root)),
+        (scored, staleness.staleness_problem(scored, graph.root)),
+    ):
         if problem:
             remedy = f"make it with `{job.command.split(' --log ')[0]}`, or restore it with `dvc checkout`"
             raise RefusedError(f"only current artifacts can be released: {problem}", remedy=remedy)
@@ -101,16 +104,16 @@ def _other_params(made: Job, root: Path) -> str | None:
 
 def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
     root = graph.root
-    scores_file = artifact.checked(root / scored.outputs["scores"])
+    scores_file = artifact.verified_entries(root / scored.outputs["scores"])
     scores = JsonValue(json.loads(scores_file.read_text()), str(scores_file))
-    path = artifact.checked(root / scored.input("synthetic"))
+    path = artifact.verified_entries(root / scored.input("synthetic"))
     iteration = scores.get("iteration")
     if iteration is not None:
         synthetic = dict(synthetic_set.load_snapshots(path))[iteration.integer()]
     else:
         synthetic = synthetic_set.load(path)
-    train = artifact.checked(root / scored.input("train"))
-    whitened_by = artifact.checked(root / scored.input("whitening")) if "whitening" in scored.inputs else None
+    train = artifact.verified_entries(root / scored.input("train"))
+    whitened_by = artifact.verified_entries(root / scored.input("whitening")) if "whitening" in scored.inputs else None
     cards = {
         "synthetic": artifact.read_card(root / made.outputs["synthetic"]),
         "scores": artifact.read_card(root / scored.outputs["scores"]),

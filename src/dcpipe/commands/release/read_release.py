@@ -66,7 +66,7 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
         return self._transform.invert(self.synthetic.images_NCHW)
 
 
-def load(folder: str | Path) -> ReleasedSet:
+def load_release(folder: str | Path) -> ReleasedSet:
     """The set in a released folder, after comparing every file with its sum.
 
     Raises: UserError if the folder is not a release; CorruptArtifactError naming the file that was changed.

@@ -48,7 +48,7 @@ def publish(folder: Path, content: Mapping[str, bytes]) -> None:
 
 def refuse_format(number: object, where: str) -> None:
     """Raises: UserError if this version does not read folders of that format."""
-    formats.checked(1 if number == _FIRST else number, newest=FORMAT, where=where)
+    formats.checked_format(1 if number == _FIRST else number, newest=FORMAT, where=where)
 
 
 def verify(folder: Path) -> None:

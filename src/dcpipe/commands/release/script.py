@@ -117,7 +117,7 @@ def apply(x, family, uniform):
 '''
 
 
-def refuse(config: Evaluation, network: str, where: str) -> None:
+def refuse_unwritable_script(config: Evaluation, network: str, where: str) -> None:
     """Raises: UserError if the plain script cannot express the protocol or the network."""
     _convnet(network)
     if not config.sharpness.is_plain:

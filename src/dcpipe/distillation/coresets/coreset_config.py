@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.errors import UserError
-from dcpipe.params.axis import At, Example
+from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MatchingConfig, MethodContext, SelectionConfig
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.schema import STRICT, Index, Name, PositiveFloat
@@ -57,7 +57,7 @@ class Herding(SelectionConfig):
         """The experts file."""
         return self.experts
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Features of batch norms need statistics that were recorded."""
         network, experts = context.network, context.experts
         if network and experts and experts.origin.is_foreign and has_running_statistics(network):
@@ -127,7 +127,7 @@ class Coreset(MatchingConfig):
         """As the selection does."""
         return self.selection.takes_all
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Nothing is computed but features."""
         compute = context.method.compute
         if compute.backend == "compiled":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, Example, Need
+from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.outer_axes import FirstImagesConfig
 from dcpipe.params.schema import STRICT
@@ -64,7 +64,7 @@ class CorrectImages(FirstImagesConfig):
 
     kind: Literal["correct"]
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Experts look at the images one by one."""
         context.refuse_batch_norm(at)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, Example
+from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import HypergradientConfig, MethodContext
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.schema import STRICT, Count
@@ -28,7 +28,7 @@ class StepByStep(HypergradientConfig):
         """The micro-batch."""
         return self.micro_batch
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """A micro-batch must cut something, and only networks whose images do not influence each other."""
         inner = context.method.matching.inner_loop
         if self.micro_batch is None or inner is None:
@@ -71,7 +71,7 @@ class Unrolled(HypergradientConfig):
 
     kind: Literal["unrolled"]
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """It is never compiled."""
         if context.method.compute.backend == "compiled":
             problem = "has no effect on the unrolled hypergradient"
@@ -108,7 +108,7 @@ class Truncated(StepByStep):
         """How many of so many inner steps are differentiated."""
         return steps_of(self.kept, inner_steps)
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """At least one step must be left, and as of every step-by-step kind."""
         inner = context.method.matching.inner_loop
         if inner is not None and self.kept_steps(inner.steps) == 0:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, Example, Need
+from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.outer_axes import InitialLogitsConfig, LabelsConfig, OptimiserConfig, TeacherConfig
@@ -48,7 +48,7 @@ class CorrectExperts(InitialLogitsConfig):
 
     kind: Literal["correct-experts"]
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Every image must have a label, and experts look at images one by one."""
         outer = context.method.outer
         if outer and not outer.images.initial.all_classified:
@@ -82,7 +82,7 @@ class OneExpert(InitialLogitsConfig):
     kind: Literal["one-expert"]
     expert: Index = Field(description="its number, from 0")
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """The expert must be there, and it looks at images one by one."""
         context.refuse_unknown_expert(at, "expert", self.expert)
         context.refuse_batch_norm(at)
@@ -108,7 +108,7 @@ class OneHot(InitialLogitsConfig):
     kind: Literal["one-hot"]
     logit: PositiveFloat = Field(description="logit of the image's class")
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """A hard label has no derivative."""
         learned = context.method.outer.labels.learned_by if context.method.outer else None
         if learned and not learned.moves_nothing and self.logit >= HARD_LOGIT:
@@ -191,7 +191,7 @@ class NamedCheckpoint(TeacherConfig):
     expert: Index = Field(description="number of the expert, from 0")
     epoch: Index = Field(description="epoch of its checkpoint")
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """The checkpoint must be there."""
         context.refuse_unknown_expert(at, "expert", self.expert)
         experts = context.experts
@@ -225,7 +225,7 @@ class TeacherLabels(LabelsConfig):
     kind: Literal["teacher"]
     teacher: TeacherConfig
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Experts look at the images one by one."""
         context.refuse_batch_norm(at)
 

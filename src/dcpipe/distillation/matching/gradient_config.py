@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training
 from dcpipe.params.augmentation import Augmentation
-from dcpipe.params.axis import At, Example
+from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import LevelsConfig, MagnitudeConfig, MethodContext, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
@@ -41,7 +41,7 @@ class Gradient(NetworkMatchingConfig):
     updates: UpdatesConfig
     training: TrainingConfig
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """As of every matching with networks; training must have a use and the distance a part."""
         super().check(at, context)
         refuse_idle_training(at, self.updates, self.training)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.answers import Answer, Gradients
-from dcpipe.distillation.class_batches import ClassDraw, synthetic_rows
+from dcpipe.distillation.class_batches import ClassSample, synthetic_rows
 from dcpipe.distillation.distances.gradient_distance import GradientDistance
 from dcpipe.distillation.hypergradient.problem import Apply
 from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, Parts
@@ -93,12 +93,12 @@ class GradientMatching(NetworkMatching):
         """The network of an episode, batch norms with the statistics they have now."""
         return lambda theta_P, x_NCHW: self._parts.trainer.logits(episode.network, theta_P, x_NCHW)
 
-    def _real_gradient(self, draw: ClassDraw, episode: NetworkEpisode) -> Tensor:
+    def _real_gradient(self, draw: ClassSample, episode: NetworkEpisode) -> Tensor:
         images = self._parts.batches.real(draw)
         labels = torch.full((len(images),), draw.label, device=images.device)
         return inner_gradient(self._apply(episode), episode.network.theta_P, images, labels)
 
-    def _gradient(self, leaf_NCHW: Tensor, labels_N: Tensor, draw: ClassDraw, episode: NetworkEpisode) -> Tensor:
+    def _gradient(self, leaf_NCHW: Tensor, labels_N: Tensor, draw: ClassSample, episode: NetworkEpisode) -> Tensor:
         """The gradient (P) of a class of the set, differentiable in its images."""
         theta_P = episode.network.theta_P.detach().requires_grad_()
         loss = cross_entropy(self._apply(episode)(theta_P, draw.augmented(leaf_NCHW)), labels_N)

@@ -1,6 +1,6 @@
 """What the params of matchings share that draw networks of their own. No value: see the matchings beside it."""
 
-from dcpipe.params.axis import At
+from dcpipe.params.axis import ValueLocation
 from dcpipe.params.method_axes import MatchingConfig, MethodContext, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import parse, refuse_size_at
 
@@ -22,7 +22,7 @@ class NetworkMatchingConfig(MatchingConfig):
         """Real images a class in an update."""
         return self.real_batch
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Nothing is compiled, no step size is learned, and the network must take the images."""
         method = context.method
         if method.compute.backend == "compiled":
@@ -32,7 +32,7 @@ class NetworkMatchingConfig(MatchingConfig):
             refuse_size_at(parse(self.network), context.facts.image_size, at.resolved.place(f"{at.key}.network"))
 
 
-def refuse_idle_training(at: At, updates: UpdatesConfig, training: TrainingConfig) -> None:
+def refuse_idle_training(at: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:
     """Training follows every update but the last. Raises: UserError where there is only one."""
     if updates.is_one and training.images_a_step is not None:
         problem = "has no effect with one update a network"

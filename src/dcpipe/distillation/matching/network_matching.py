@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dcpipe.distillation.answers import Answer
-from dcpipe.distillation.class_batches import ClassBatches, ClassDraw
+from dcpipe.distillation.class_batches import ClassBatches, ClassSample
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.training.network_training import Network, NetworkTrainer
@@ -26,7 +26,7 @@ class NetworkEpisode:
     iteration: int
     update: int
     network: Network
-    classes: tuple[ClassDraw, ...]
+    classes: tuple[ClassSample, ...]
     accuracies: tuple[float, ...] = ()
 
     @property

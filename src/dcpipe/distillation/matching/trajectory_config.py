@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
-from dcpipe.params.axis import At, Example, Need
+from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.method_axes import (
     HypergradientConfig,
@@ -70,14 +70,14 @@ class Trajectory(MatchingConfig):
         """Everything."""
         return frozenset(Need)
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Batches must cut something; every epoch that a segment asks for must be reached and kept."""
         if self.inner_batch is not None and self.inner_batch >= context.images:
             problem = f"a batch size of the whole set ({context.images} images) has no effect"
             raise at.error("inner_batch", problem, "write null, or a smaller number")
         self._check_segments(at, context)
 
-    def _check_segments(self, at: At, context: MethodContext) -> None:
+    def _check_segments(self, at: ValueLocation, context: MethodContext) -> None:
         experts, resolved = context.experts, context.resolved_experts
         if experts is None or resolved is None:
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, Example
+from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext, SegmentConfig
 from dcpipe.params.schema import STRICT, Count, Index
 
@@ -93,7 +93,7 @@ class GrowingRange(SegmentConfig):
         """Every start and its target."""
         return _start_and_end(range(self.min_start_epoch, self.max_start_epoch), self.span_epochs)
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """The range must reach its full length."""
         outer = context.method.outer
         if outer and self.growth_iterations > outer.iterations:

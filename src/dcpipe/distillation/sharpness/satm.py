@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.sharpness_config import Satm, Smoothing
 
 
-def deviations(images_NCHW: Tensor, noise: "Smoothing") -> Tensor:
+def weight_deviations(images_NCHW: Tensor, noise: "Smoothing") -> Tensor:
     """The standard deviation (N, 1, 1, 1) of each image's noise, by the unit that the params name."""
     norms_N: Tensor = torch.linalg.vector_norm(images_NCHW.flatten(1), dim=1)
     match noise.unit:
@@ -55,6 +55,6 @@ def evaluate(
         episode,
         config.second_pass,
         perturb,
-        noise_NCHW=deviations(images_NCHW, config.noise) * drawn_NCHW,
+        noise_NCHW=weight_deviations(images_NCHW, config.noise) * drawn_NCHW,
         noise_is_kept=config.noise.kept,
     )

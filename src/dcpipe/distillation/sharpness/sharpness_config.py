@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import At, Example
+from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.outer_axes import SharpnessConfig
 from dcpipe.params.schema import STRICT, Fraction, NonNegativeFloat
-from dcpipe.params.shares import ALL, SecondPass, steps_of
+from dcpipe.params.shares import ALL_STEPS, SecondPass, steps_of
 
 if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.passes import SharpnessRule
 
-WHOLE = {"second_pass": {"steps": ALL, "draws": "shared"}}
+WHOLE = {"second_pass": {"steps": ALL_STEPS, "draws": "shared"}}
 CHANGES = {"second_pass.steps": "1/5"}
 
 
@@ -54,12 +54,14 @@ class TwoPasses(SharpnessConfig):
         """Of the second pass."""
         return (self.second_pass.steps,)
 
-    def check(self, at: At, context: MethodContext) -> None:
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Passes must have steps to take and to go on from, and fresh draws something to draw."""
         second, inner = self.second_pass, context.method.matching.inner_loop
         if inner is None:
-            if second.steps != ALL:
-                raise at.error("second_pass.steps", "has no effect on a matching without students", f"write {ALL}")
+            if second.steps != ALL_STEPS:
+                raise at.error(
+                    "second_pass.steps", "has no effect on a matching without students", f"write {ALL_STEPS}"
+                )
             if second.draws == "fresh":
                 raise at.error("second_pass.draws", "has no effect on a matching without students", "write shared")
             return
@@ -71,7 +73,7 @@ class TwoPasses(SharpnessConfig):
             problem = (
                 f"the second pass would go on from step {inner.steps - taken}, but the first keeps its last {kept}"
             )
-            remedy = f"take at most {kept} of the {inner.steps} inner steps, or all of them ({ALL})"
+            remedy = f"take at most {kept} of the {inner.steps} inner steps, or all of them ({ALL_STEPS})"
             raise at.error("second_pass.steps", f"{problem} steps alone", remedy)
         whole = inner.batch is None or inner.batch >= context.images
         if second.draws == "fresh" and inner.augmentation == "none" and whole:
