@@ -83,7 +83,7 @@ def test_dvc_gets_copies_which_a_newer_version_replaces(project: Path, monkeypat
     newer = project.parent / "newer"
     repository.copy_params(newer)
     repository.set_params(newer, "methods/mtt.yaml", {"outer.images.optimiser.momentum": 0.125})
-    monkeypatch.setattr(shipped, "folder", lambda: newer)
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: newer)
     assert (
         _momentum(project)[0]
         == resolve.resolve_section(newer, "methods", "mtt").leaves["outer.images.optimiser.momentum"].value
