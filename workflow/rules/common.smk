@@ -4,7 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from dcpipe.engines.snakemake import Flow
+from dcpipe.engines.snakemake import SnakemakeFlow
 from dcpipe.engines.snakemake_private import is_first_process
 from dcpipe.errors import DcpipeError
 from dcpipe.workflow.stages import wildcards
@@ -12,7 +12,7 @@ from dcpipe.workflow.stages import wildcards
 validate(config, "../schemas/config.schema.yaml")
 
 try:
-    flow = Flow(config, Path(), whole=is_first_process(workflow))
+    flow = SnakemakeFlow(config, Path(), whole=is_first_process(workflow))
     flow.prepare_record()
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None

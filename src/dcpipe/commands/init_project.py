@@ -18,12 +18,12 @@ PROJECT = """# This folder is a dcpipe project; the file's only use is to say so
 format: 1
 """
 SNAKEFILE = """# The workflow comes with dcpipe; add rules of your own below.
-from dcpipe.params.shipped import folder
+from dcpipe.params.shipped import shipped_folder
 
 config.setdefault("experiment", "{experiment}")
 
 
-include: str(folder() / "Snakefile")
+include: str(shipped_folder() / "Snakefile")
 
 
 rule project:  # what plain `snakemake` makes
