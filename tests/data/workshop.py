@@ -57,7 +57,7 @@ class Workshop:
 
     def run(self, stage: str, **words: str | int) -> dict[str, object]:
         """Run one stage. Returns its card."""
-        return execution.execute_job(self.make_job(stage, **words), self.root)
+        return execution.execute_job(self.job(stage, **words), self.root)
 
     def prepare(self, dataset: str) -> dict[str, object]:
         """Run the data stage. Returns the facts of its card."""
@@ -80,7 +80,7 @@ class Workshop:
         self.run("distill", **words)
         words |= {"evaluation": "quick", "network": "native"}
         self.run("evaluate", **words)
-        path = self.root / self.make_job("evaluate", **words).outputs["scores"]
+        path = self.root / self.job("evaluate", **words).outputs["scores"]
         return cast(dict[str, object], json.loads(path.read_text()))
 
     def pixels(self, dataset: str, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
