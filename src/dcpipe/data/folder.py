@@ -13,7 +13,8 @@ N x H x W, N x H x W x C or N x C x H x W with C of 1 or 3.
 
 import logging
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcpipe.data import image_files, location
-from dcpipe.data.image_files import Counts, ImageFiles, Problems
+from dcpipe.data.image_files import Counts, ImageFiles, Listing
+from dcpipe.data.problems import Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows, Source
 from dcpipe.errors import UserError
 from dcpipe.params.facts import Facts
+
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # from numpy and zipfile
+NAMED = 12  # classes in a message
 
 log = logging.getLogger("dcpipe")
 
@@ -48,7 +60,7 @@ class FolderTree(ImageFiles):
     """One folder per class; the card names the classes."""
 
     def finish(self) -> dict[str, object]:
-        """The classes in the order of their labels, and how many images were converted and resized."""
+        """The classes in the order of their labels, and how many images were converted, resized and so on."""
         return {"classes": list(next(iter(self._parts.values())).classes), **super().finish()}
 
 
@@ -56,43 +68,48 @@ def _tree(place: Path, facts: Facts) -> FolderTree:
     folders: dict[PartName, Path] = (
         {"train": place / "train", "test": place / "test"} if facts.own_test else {"all": place}
     )
-    classes: dict[PartName, tuple[str, ...]] = {}
-    for part, folder in folders.items():
+    for folder in folders.values():
         if facts.own_test and not folder.is_dir():
             remedy = "add it, or set split.test_per_class to a number of images per class"
             raise UserError("this folder does not exist", where=str(folder), remedy=remedy)
-        classes[part] = _classes(folder, facts)
     if facts.own_test and (place / "val").is_dir():
         log.warning("%s is not used: split.validation_per_class cuts from train/", place / "val")
-    names = classes["train" if facts.own_test else "all"]
-    for part, names_here in classes.items():
-        unmatched = sorted(set(names) ^ set(names_here))
-        if unmatched:
-            remedy = "give both the same class folders"
-            raise UserError(
-                f"the class folder {unmatched[0]} is in only one of train/ and test/",
-                where=str(folders[part]),
-                remedy=remedy,
-            )
+    names = _classes(place, list(folders.values()), facts)
     problems = Problems()
-    parts = {
+    parts: dict[PartName, Listing] = {
         part: image_files.listing([folder / name for name in names], names, problems)
         for part, folder in folders.items()
     }
-    problems.refuse("remove it, or put images there")
-    least = -(-facts.image_size // 2)  # below half of the size, most pixels would be interpolated
-    return FolderTree(parts, facts.channels, facts.image_size, "fix or remove it", least=least)
+    least = image_files.least_side(facts.image_size)
+    tree = FolderTree(parts, facts.channels, facts.image_size, "fix or remove what cannot be used", least=least)
+    tree.refuse_with(problems)
+    return tree
 
 
-def _classes(folder: Path, facts: Facts) -> tuple[str, ...]:
-    classes = image_files.class_folders(folder)
-    if not facts.own_test and set(classes) == {"train", "test"} and facts.classes != 2:
+def _classes(place: Path, folders: list[Path], facts: Facts) -> tuple[str, ...]:
+    """The classes of all parts. Raises: UserError naming those in one part alone, or all if their number is wrong."""
+    found = [image_files.class_folders(folder) for folder in folders]
+    if not facts.own_test and set(found[0]) == {"train", "test"} and facts.classes != 2:
         problem = "has the folders train/ and test/, so the data has its own test part"
-        raise UserError(problem, where=str(folder), remedy="set split.test_per_class to null")
+        raise UserError(problem, where=str(place), remedy="set split.test_per_class to null")
+    unmatched = sorted(set(found[0]) ^ set(found[-1]))
+    if unmatched:
+        problem = f"{_named(unmatched)} {'is' if len(unmatched) == 1 else 'are'} in only one of train/ and test/"
+        raise UserError(problem, where=str(place), remedy="give both the same class folders")
+    classes = found[0]
     if len(classes) != facts.classes:
-        problem = f"has {len(classes)} class folders; params state {facts.classes} classes"
-        raise UserError(problem, where=str(folder), remedy="fix source.classes, or add or remove folders")
+        empty = [name for name in classes if not any(image_files.images_below(f / name, Problems()) for f in folders)]
+        without = f", without an image in {_named(empty)}" if empty else ""
+        count = f"{len(classes)} class folder{'' if len(classes) == 1 else 's'}"
+        problem = f"has {count}{f': {_named(classes)}' if classes else ''}{without}; params state {facts.classes}"
+        raise UserError(problem, where=str(folders[0]), remedy="fix source.classes, or add or remove folders")
     return classes
+
+
+def _named(names: Sequence[str]) -> str:
+    """Names, of which the first dozen are written out."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 class Arrays:
@@ -129,14 +146,14 @@ class Arrays:
         return Part(labels_N, lambda rows: self._read(pixels, rows))
 
     def finish(self) -> dict[str, object]:
-        """How many images were converted and resized."""
-        return {"converted": self._counts.converted, "resized": self._counts.resized}
+        """How many images were converted, resized and so on; arrays have nothing that is dropped."""
+        return self._counts.facts()
 
     def _stored(self) -> set[str]:
         try:
             with np.load(self._path, allow_pickle=False) as archive:
                 return set(archive.files)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        except (*_DAMAGED, AttributeError) as error:
             remedy = "write it with numpy.savez"
             raise UserError("is not an .npz file", where=str(self._path), remedy=remedy) from error
 
@@ -144,8 +161,9 @@ class Arrays:
         try:
             with np.load(self._path, allow_pickle=False) as archive:
                 return np.asarray(archive[name])
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            problem = f"the array {name} cannot be read ({str(error).splitlines()[0]})"
+        except (*_DAMAGED, MemoryError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            problem = f"the array {name} cannot be read ({reason})"
             raise UserError(problem, where=str(self._path), remedy="write it again with numpy.savez") from error
 
     def _images(self, name: str) -> NDArray[np.generic]:
@@ -154,12 +172,19 @@ class Arrays:
         if pixels.dtype != np.uint8:
             problem = f"array {name} is {pixels.dtype}; images must be uint8"
             raise UserError(problem, where=str(self._path), remedy="store pixels as whole numbers from 0 to 255")
-        if pixels.ndim == 4 and pixels.shape[3] not in (1, 3) and pixels.shape[1] in (1, 3):
-            pixels = pixels.transpose(0, 2, 3, 1)
-        if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3)) or 0 in pixels.shape:
-            problem = f"array {name} has shape {'x'.join(map(str, pixels.shape))}"
+        shape = "x".join(map(str, pixels.shape))
+        first, last = (pixels.ndim == 4 and pixels.shape[axis] in (1, 3) for axis in (1, 3))
+        if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and not (first or last)) or 0 in pixels.shape:
             remedy = "store N x H x W, N x H x W x C or N x C x H x W with C of 1 or 3"
+            raise UserError(f"array {name} has shape {shape}", where=str(self._path), remedy=remedy)
+        if first and last:
+            problem = f"array {name} has shape {shape}: its channels may be the second number or the last"
+            remedy = "store images whose sides are longer than 3 pixels"
             raise UserError(problem, where=str(self._path), remedy=remedy)
+        pixels = pixels.transpose(0, 2, 3, 1) if first else pixels
+        if min(pixels.shape[1:3]) < image_files.least_side(self._facts.image_size):
+            problem = f"array {name} has shape {shape}: a side below half of image_size {self._facts.image_size}"
+            raise UserError(problem, where=str(self._path), remedy="lower source.image_size, or store larger images")
         return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
 
     def _labels(self, name: str, count: int) -> NDArray[np.int64]:

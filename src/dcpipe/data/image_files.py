@@ -6,42 +6,29 @@ Legend: N images, n of them, C channels, H W pixels.
 import logging
 import os
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcpipe.data.problems import Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows
 from dcpipe.errors import UserError
+from dcpipe.progress import track
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+ORIENTATION = 0x0112  # the EXIF tag
+MEGAPIXELS = 178  # above, Pillow refuses to decode
 _MODES = {1: "L", 3: "RGB"}
 _DEEP = ("I", "F")  # more than 8 bits a channel: Pillow would clip them to white
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 
 log = logging.getLogger("dcpipe")
-
-
-@dataclass
-class Problems:
-    """What is wrong with a source: all of it goes to the log, the first problem and the count to the error."""
-
-    problems: list[tuple[Path, str]] = field(default_factory=list)
-
-    def add(self, path: Path, problem: str) -> None:
-        """Log one problem and keep it."""
-        self.problems.append((path, problem))
-        log.warning("%s: %s", path, problem)
-
-    def refuse(self, remedy: str) -> None:
-        """Raises: UserError if there is any problem."""
-        if self.problems:
-            path, problem = self.problems[0]
-            more = f" (and {len(self.problems) - 1} more, see the log)" if len(self.problems) > 1 else ""
-            raise UserError(f"{problem}{more}", where=str(path), remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +47,41 @@ class Listing:
 
 @dataclass(slots=True)
 class Counts:
-    """How many images were converted (colours) and resized."""
+    """How many images were converted (colours) and resized, and of how many something was dropped."""
 
     converted: int = 0
     resized: int = 0
+    transparency_dropped: int = 0
+    later_frames_dropped: int = 0
+    rotation_ignored: int = 0
+
+    def note_dropped(self, image: Image.Image) -> None:
+        """Count what a decoded file states beyond the pixels that are taken from it."""
+        if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            self.transparency_dropped += 1
+        if getattr(image, "n_frames", 1) > 1:
+            self.later_frames_dropped += 1
+        with suppress(*_BROKEN):  # damaged EXIF data says nothing of a rotation
+            if image.getexif().get(ORIENTATION, 1) != 1:
+                self.rotation_ignored += 1
+
+    def facts(self) -> dict[str, object]:
+        """For the card; what was dropped is logged as well."""
+        parts = {
+            "the transparency": self.transparency_dropped,
+            "every frame after the first": self.later_frames_dropped,
+            "the EXIF rotation": self.rotation_ignored,
+        }
+        dropped = [f"{part} of {count}" for part, count in parts.items() if count]
+        if dropped:
+            log.info("dropped: %s images", ", ".join(dropped))
+        return {
+            "converted": self.converted,
+            "resized": self.resized,
+            "transparency_dropped": self.transparency_dropped,
+            "later_frames_dropped": self.later_frames_dropped,
+            "rotation_ignored": self.rotation_ignored,
+        }
 
 
 def class_folders(path: Path) -> tuple[str, ...]:
@@ -80,21 +98,55 @@ def class_folders(path: Path) -> tuple[str, ...]:
 
 
 def images_below(folder: Path, problems: Problems) -> list[str]:
-    """The image files at or below a folder, relative to it, in the order of their names; hidden files are skipped."""
-    names: list[str] = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = Path(parent, name)
-            if name.startswith("."):
-                continue
-            if not name.lower().endswith(SUFFIXES):
-                problems.add(path, "does not have the name of an image file")
-                continue
-            names.append(path.relative_to(folder).as_posix())
-    if not names:
+    """The image files at or below a folder, relative to it, in the order of their names; hidden files are skipped.
+
+    Links are followed. Broken ones, those that lead in a circle and files without the name of an image are problems.
+    """
+    above = {_identity(path) for path in (*folder.parents, *folder.resolve().parents)}
+    known = sum(map(len, problems.by_kind.values()))
+    names = sorted(path.relative_to(folder).as_posix() for path in _walk(folder, above, problems))
+    if not names and known == sum(map(len, problems.by_kind.values())):
         problems.add(folder, "contains no image")
-    return sorted(names)
+    return names
+
+
+def _walk(folder: Path, above: set[tuple[int, int]], problems: Problems) -> Iterator[Path]:
+    """Every readable image file; `above` are the folders that lead here."""
+    try:
+        here = _identity(folder)
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        problems.add(folder, "this folder does not exist")
+        return
+    except OSError as error:
+        problems.add(folder, "cannot be listed", str(error.strerror))
+        return
+    if here in above:
+        problems.add(folder, "is a link to a folder that contains it")
+        return
+    for entry in entries:
+        path = folder / entry.name
+        try:
+            is_folder = path.stat() and entry.is_dir()
+        except OSError:
+            problems.add(path, "is a broken link" if entry.is_symlink() else "cannot be looked at")
+            continue
+        if is_folder:
+            yield from _walk(path, above | {here}, problems)
+        elif not entry.name.lower().endswith(SUFFIXES):
+            problems.add(path, "does not have the name of an image file")
+        elif not entry.is_file():
+            problems.add(path, "is not a regular file")
+        elif not os.access(path, os.R_OK):
+            problems.add(path, "may not be read")
+        else:
+            yield path
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def listing(folders: Sequence[Path], classes: Sequence[str], problems: Problems) -> Listing:
@@ -109,14 +161,16 @@ def of_names(folders: Sequence[Path], classes: Sequence[str], names: Sequence[li
     return Listing(tuple(folders), tuple(classes), [name for members in names for name in members], labels_N)
 
 
+def least_side(size: int) -> int:
+    """The shortest side of an image that is resized to `size`: below half of it most pixels would be interpolated."""
+    return -(-size // 2)
+
+
 def fit_image(image: Image.Image, channels: int, size: int, counts: Counts) -> Pixels:
     """One decoded image as C x H x W: converted to `channels` and resized to `size` x `size` pixels.
 
     Bilinear with Pillow's antialiasing; the aspect ratio is not kept, as in the published ImageNet pipeline.
-    Raises: ValueError for pixels of more than 8 bits.
     """
-    if image.mode.startswith(_DEEP):
-        raise ValueError(f"has more than 8 bits a channel (Pillow's mode {image.mode})")
     if image.mode != _MODES[channels]:
         image = image.convert(_MODES[channels])
         counts.converted += 1
@@ -136,6 +190,20 @@ class ImageFiles:
         self._parts, self._channels, self._size, self._least = parts, channels, size, least
         self._remedy, self._problems, self._counts = remedy, Problems(), Counts()
 
+    def refuse_with(self, problems: Problems) -> None:
+        """If there are problems already, decode every image before they are refused, so that one refusal has all.
+
+        Raises: UserError.
+        """
+        if not problems:
+            return
+        self._problems = problems
+        log.info("some files cannot be used; all others are read now, so that one message says everything")
+        for members in self._parts.values():
+            for row in track(range(len(members.names)), "images"):
+                self._read(members, np.array([row]))
+        problems.refuse(self._remedy)
+
     def files(self) -> Iterable[tuple[str, Path]]:
         """Every image under part, class and name: another arrangement of the same images has the same names."""
         for part, members in self._parts.items():
@@ -151,24 +219,47 @@ class ImageFiles:
         return Part(members.labels_N, lambda rows: self._read(members, rows), members.classes)
 
     def finish(self) -> dict[str, object]:
-        """How many images were converted and resized. Raises: UserError if any could not be read."""
+        """How many images were converted, resized and so on. Raises: UserError if any could not be read."""
         self._problems.refuse(self._remedy)
-        return {"converted": self._counts.converted, "resized": self._counts.resized}
+        return self._counts.facts()
 
     def _read(self, members: Listing, rows: Rows) -> Pixels:
         block = np.zeros((len(rows), self._channels, self._size, self._size), dtype=np.uint8)
-        for place, row in enumerate(rows):
-            path = members.path(int(row))
-            try:
-                with Image.open(path) as image:
-                    if min(image.size) < self._least:
-                        pixels = "x".join(map(str, image.size))
-                        self._problems.add(path, f"has {pixels} pixels: less than half of image_size {self._size}")
-                        continue
-                    block[place] = fit_image(image, self._channels, self._size, self._counts)
-            except _BROKEN as error:  # go on: one pass over a large tree should report every bad file
-                self._problems.add(path, f"cannot be read as an image ({_first_line(error)})")
+        with warnings.catch_warnings():  # a large image has a line of our own
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            for place, row in enumerate(rows):
+                path = members.path(int(row))
+                try:
+                    with Image.open(path) as image:
+                        if self._fits(path, image):
+                            block[place] = fit_image(image, self._channels, self._size, self._counts)
+                            self._counts.note_dropped(image)
+                except Image.DecompressionBombError:
+                    self._problems.add(path, f"has more than {MEGAPIXELS} million pixels")
+                except _BROKEN as error:  # go on: one pass over a large tree should report every bad file
+                    self._problems.add(path, "cannot be read as an image", _first_line(error, path))
         return block
+
+    def _fits(self, path: Path, image: Image.Image) -> bool:
+        """Whether an image whose header was read may be decoded."""
+        pixels = "x".join(map(str, image.size))
+        if min(image.size) < self._least:
+            self._problems.add(path, f"has a side below half of image_size {self._size}", f"{pixels} pixels")
+            return False
+        if _is_deep(image):
+            self._problems.add(path, "has more than 8 bits a channel")
+            return False
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+            memory = image.width * image.height * 8 / 1e9  # decoded, and converted: 4 bytes a pixel each
+            log.info("%s: has %s pixels; reading it takes up to %.1f GB of memory", path, pixels, memory)
+        return True
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a channel has more than 8 bits in the file; of such a colour image Pillow would keep the upper 8."""
+    tiles = [(tile[0], tile[3]) for tile in getattr(image, "tile", ())]
+    wide = [";16" in str(stored) or (codec == "ppm" and int(stored[-1]) > 255) for codec, stored in tiles]
+    return image.mode.startswith(_DEEP) or any(wide)
 
 
 def refuse_counts(part: str, members: Listing, least: int, most: int, pin: str) -> None:
@@ -186,6 +277,6 @@ def refuse_counts(part: str, members: Listing, least: int, most: int, pin: str) 
         raise UserError(problem + more, where=str(members.folders[first]), remedy=f"unpack it again, {pin}")
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).splitlines()
+def _first_line(error: BaseException, path: Path) -> str:
+    text = str(error).replace(f" '{path}'", "").splitlines()
     return text[0] if text else type(error).__name__

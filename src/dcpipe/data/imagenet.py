@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from dcpipe.data import image_files, location
-from dcpipe.data.image_files import ImageFiles, Listing, Problems
+from dcpipe.data.image_files import ImageFiles, Listing
+from dcpipe.data.problems import Problems
 from dcpipe.data.source import PartName
 from dcpipe.data.wnids import WNIDS
 from dcpipe.errors import UserError

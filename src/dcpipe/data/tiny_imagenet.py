@@ -8,7 +8,8 @@ place among the sorted wnids (wnids.txt itself is not sorted), for training and 
 from pathlib import Path
 
 from dcpipe.data import image_files, location
-from dcpipe.data.image_files import ImageFiles, Listing, Problems
+from dcpipe.data.image_files import ImageFiles, Listing
+from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
 from dcpipe.params.facts import Facts
 
@@ -37,7 +38,7 @@ def find(facts: Facts, root: Path) -> TinyImageNet:
     place = inner if inner.is_dir() else place
     wnids = _wnids(place, facts.classes)
     problems = Problems()
-    train = image_files.listing([_train_folder(place, wnid, problems) for wnid in wnids], wnids, problems)
+    train = image_files.listing([_train_folder(place, wnid) for wnid in wnids], wnids, problems)
     test = _test(place, wnids, problems)
     problems.refuse(_LAYOUT)
     return TinyImageNet({"train": train, "test": test}, facts.channels, facts.image_size, _LAYOUT)
@@ -53,10 +54,8 @@ def _wnids(place: Path, classes: int) -> list[str]:
     return wnids
 
 
-def _train_folder(place: Path, wnid: str, problems: Problems) -> Path:
+def _train_folder(place: Path, wnid: str) -> Path:
     folder = place / "train" / wnid
-    if not folder.is_dir():
-        problems.add(folder, "this folder does not exist")
     inner = folder / "images"  # beside it the publisher has bounding boxes
     return inner if inner.is_dir() else folder
 
