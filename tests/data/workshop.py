@@ -57,7 +57,11 @@ class Workshop:
 
     def run(self, stage: str, **words: str | int) -> dict[str, object]:
         """Run one stage. Returns its card."""
-        return execution.execute_job(self.job(stage, **words), self.root)
+        return self.execute(self.job(stage, **words))
+
+    def execute(self, job: Job) -> dict[str, object]:
+        """Run one job as it was planned. Returns its card."""
+        return execution.execute_job(job, self.root)
 
     def prepare(self, dataset: str) -> dict[str, object]:
         """Run the data stage. Returns the facts of its card."""

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import check
 from dcpipe.params.facts import Facts
 from dcpipe.params.values import keys
+from dcpipe.provenance import artifact, card_fields, staleness
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
 
 if TYPE_CHECKING:
@@ -50,3 +52,23 @@ def dataset_facts(graph: "Graph", job: "Job") -> Facts:
 def pixels(facts: Facts) -> int:
     """Pixel values of one image, over all channels."""
     return facts.channels * facts.image_size**2
+
+
+def refuse_small_class(graph: "Graph", dataset: str, ipc: int, where: str) -> None:
+    """If a dataset is prepared, its card knows the rarest class, also where params do not.
+
+    Raises: UserError if that class has fewer training images than `ipc`.
+    """
+    job = graph.make_job("data", dataset=dataset)
+    try:
+        if staleness.other_params(job, graph.root) is not None:
+            return
+        rarest = card_fields.facts_of(artifact.read_card(graph.root / job.outputs["train"])).get("rarest_class")
+        if rarest is None:
+            return
+        name, count = rarest["name"].text(), rarest["train_images"].integer()
+    except DcpipeError:  # not prepared, or damaged, which whoever reads it says
+        return
+    if count < ipc:
+        problem = f"{ipc} images a class are asked for; class {name} has {count} training images"
+        raise UserError(problem, where=f"{where} on {dataset}", remedy=f"ask for at most {count}, or add images")

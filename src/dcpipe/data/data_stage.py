@@ -23,7 +23,8 @@ log = logging.getLogger("dcpipe")
 def run(task: Task) -> None:
     """Write train.zarr (with val, where asked for) and test.zarr.
 
-    Raises: UserError if the source is missing, has another layout or digest, or is too small for the split.
+    Raises: UserError if the source is missing, has another layout or digest, is too small for the split, or has a
+    channel that cannot be standardised.
     """
     config = task.section("dataset", Dataset)
     facts = config.facts
@@ -33,6 +34,8 @@ def run(task: Task) -> None:
     rows = _cut(task, config, facts, part)
     _refuse_full_disk(task.draft.folder, facts, sum(map(len, rows.values())))
     standardisation = config.standardise.build(_write(task, facts, part, "train", rows["train"]))
+    _refuse_constant_channel(task, standardisation)
+    task.facts["rarest_class"] = _rarest(part, facts, rows["train"])
     if len(rows["val"]):
         _write(task, facts, part, "val", rows["val"])
     if facts.own_test:
@@ -88,6 +91,28 @@ def _refuse_labels(task: Task, facts: Facts, part: Part) -> None:
         raise UserError(f"some images have the label {unknown[0]}", where=task.job.name, remedy=remedy)
     if len(missing):
         raise UserError(f"no image has the label {missing[0]}", where=task.job.name, remedy=remedy)
+
+
+def _refuse_constant_channel(task: Task, standardisation: store.Standardisation) -> None:
+    """Images are divided by the deviation of each channel. Raises: UserError naming the channels without one."""
+    constant = [str(channel + 1) for channel, std in enumerate(standardisation.std_C) if std == 0]
+    if constant:
+        several = len(constant) > 1
+        problem = (
+            f"channel{'s' if several else ''} {' and '.join(constant)} of {len(standardisation.std_C)} "
+            f"{'have' if several else 'has'} one value in every pixel of all training images, and cannot be divided by "
+            "a standard deviation of 0"
+        )
+        file = next(file for file, values in task.job.params.items() if "standardise.kind" in values)
+        remedy = "check the images; write source.channels: 1, or standardise.kind: constants, if this is how they are"
+        raise UserError(problem, where=f"{file}: standardise", remedy=remedy)
+
+
+def _rarest(part: Part, facts: Facts, rows: Rows) -> dict[str, object]:
+    """The class with the fewest training images, for the card: no set can have more images a class than it has."""
+    counts = np.bincount(part.labels_N[rows], minlength=facts.classes)
+    label = int(counts.argmin())
+    return {"name": part.classes[label] if part.classes else str(label), "train_images": int(counts[label])}
 
 
 def _refuse_full_disk(folder: Path, facts: Facts, images: int) -> None:

@@ -153,9 +153,11 @@ class Moments:
                 self.squares_C[channel] += often @ (values * values)
 
     def standardisation(self) -> Standardisation:
-        """Mean and standard deviation a channel, in float64."""
+        """Mean and standard deviation a channel, in float64; a channel that never varies has exactly 0."""
         mean = self.sums_C / self.count
         variance = self.squares_C / self.count - mean * mean
+        exact = zip(self.squares_C.tolist(), self.sums_C.tolist(), strict=True)  # as integers of any length
+        variance[[self.count * squares == sums * sums for squares, sums in exact]] = 0.0
         return Standardisation(tuple(map(float, mean / 255.0)), tuple(map(float, np.sqrt(variance) / 255.0)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import dataset_facts, pixels
+from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
@@ -53,6 +53,7 @@ class DistillStage(Stage):
         images = image_inputs(graph, dataset)  # and with them the dataset's own checks
         context = MethodContext(resolved, method, data, data.facts, ipc, None)
         below = self._below(graph, dataset, context)
+        refuse_small_class(graph, dataset, ipc, resolved.file)
         return Plan(
             inputs={**images, **below.inputs},
             values=[keys(resolved, without=("description", "label")), *below.values],

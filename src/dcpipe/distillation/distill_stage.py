@@ -3,10 +3,14 @@
 import csv
 import io
 
+import torch
+
 from dcpipe import device
 from dcpipe.data import store
+from dcpipe.data.store import Images
 from dcpipe.distillation import preview, synthetic_set
 from dcpipe.distillation.setting import Setting
+from dcpipe.errors import UserError
 from dcpipe.params.method import Method
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task
@@ -29,6 +33,7 @@ def run(task: Task) -> None:
     data_path = task.input("train")
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
     train = store.load(data_path, "train", target, whitened_by)
+    _refuse_small_class(task, train, int(wildcards["ipc"]))
     names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]))
     setting = Setting(
         method,
@@ -54,6 +59,15 @@ def run(task: Task) -> None:
         "iterations": len(iterations),
         "updates": len(result.history),
     }
+
+
+def _refuse_small_class(task: Task, train: Images, ipc: int) -> None:
+    """A set has `ipc` images of each class, or is not made. Raises: UserError naming the first class with fewer."""
+    counts = torch.bincount(train.labels_N.cpu(), minlength=train.classes).tolist()
+    label = counts.index(min(counts))
+    if counts[label] < ipc:
+        problem = f"{ipc} images a class are asked for; class {label} has {counts[label]} training images"
+        raise UserError(problem, where=task.job.name, remedy=f"ask for at most {counts[label]}, or add images")
 
 
 def _csv(rows: list[dict[str, int | float]]) -> str:
