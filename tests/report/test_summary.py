@@ -13,7 +13,7 @@ from dcpipe.provenance import artifact
 from dcpipe.report import report_stage
 from dcpipe.workflow.graph import Graph
 
-COLUMNS = "dataset,method,ipc,network,protocol,selection,n,mean,std,seconds,peak_bytes,digest"
+COLUMNS = "dataset,method,ipc,network,protocol,selection,n,mean,std,seconds,peak_bytes,digest,pixel_low,pixel_high"
 
 
 def rows(root: Path) -> list[dict[str, str]]:

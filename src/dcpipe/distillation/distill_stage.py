@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 
 import torch
 
@@ -9,6 +10,7 @@ from dcpipe import device
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.distillation import preview, synthetic_set
+from dcpipe.distillation.pixel_range import is_no_picture, phrase, pixel_range
 from dcpipe.distillation.setting import Setting
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
@@ -24,6 +26,8 @@ HISTORY = (
     "image_gradient_norm",
     "step_size_gradient",
 )
+
+log = logging.getLogger("dcpipe")
 
 
 def run(task: Task) -> None:
@@ -53,11 +57,17 @@ def run(task: Task) -> None:
     task.output("history").write_text(_csv(result.history))
     pixels = store.transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
     preview.save(task.output("preview"), pixels, result.synthetic.classes, train.classes)
+    seen = pixel_range(pixels)
+    if is_no_picture(seen):
+        log.warning(
+            "%s: its images are no pictures any more (%s): lower the learning rate", task.job.name, phrase(seen)
+        )
     iterations = {row["iteration"] for row in result.history}
     task.facts |= {
         "images": len(result.synthetic.labels),
         "iterations": len(iterations),
         "updates": len(result.history),
+        "pixel_range": list(seen),
     }
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dcpipe.distillation.pixel_range import is_no_picture
 from dcpipe.params.method import Method
-from dcpipe.provenance import artifact
+from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.report.published import WHOLE
 from dcpipe.workflow import costs
@@ -44,6 +45,7 @@ class EvaluatedSet:
     cost: Cost | None  # of making the set; None: not measured
     searched_rate: float | None = None  # the learning rate that validation images chose; None: none was searched
     validation: float | None = None  # mean accuracy on validation images at that rate, in percent
+    pixels: tuple[float, float] | None = None  # lowest and highest of its images; None: an older card
     curve: tuple[tuple[int, tuple[float, ...]], ...] = ()  # iterations and accuracies of the sets before it, and itself
 
 
@@ -85,6 +87,17 @@ class Cell:
         """Mean accuracy on validation images in percent, where they chose a learning rate for every set."""
         values = [one.validation for one in self.sets if one.validation is not None]
         return statistics.fmean(values) if len(values) == len(self.sets) else None
+
+    @property
+    def pixels(self) -> tuple[float, float] | None:
+        """The lowest and the highest pixel of all sets whose cards say it; None if none does."""
+        seen = [one.pixels for one in self.sets if one.pixels]
+        return (min(low for low, _ in seen), max(high for _, high in seen)) if seen else None
+
+    @property
+    def is_of_no_pictures(self) -> bool:
+        """Whether the images of a set left the range of any picture: what its score means is not known."""
+        return self.pixels is not None and is_no_picture(self.pixels)
 
     @property
     def measured(self) -> list[Cost]:
@@ -180,12 +193,21 @@ def gather(job: Job, root: Path) -> list[Cell]:
                 cost=cost_of(made, root),
                 searched_rate=scores["learning_rate"].number() if scores.get("searched") else None,
                 validation=_validation(scores),
+                pixels=_pixels(root / made.outputs["synthetic"]),
                 curve=_curve(scores),
             ),
         )
         selections[key] = scores["selection"].text()
     keys = sorted(sets, key=_order(list(sets)))
     return [_cell(key, selections[key], sets[key]) for key in keys]
+
+
+def _pixels(synthetic: Path) -> tuple[float, float] | None:
+    seen = card_fields.facts_of(artifact.read_card(synthetic)).get("pixel_range")
+    if seen is None:
+        return None
+    low, high = seen.numbers()
+    return low, high
 
 
 def _scores(path: Path) -> JsonValue:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.cells import BASELINE, ENOUGH, Cell, Difference, differences
 from dcpipe.report.origins import Origins, StageCost, abbreviated
 from dcpipe.report.published import WHOLE
@@ -26,6 +27,7 @@ def findings(
     gaps = differences(cells)
     every = (
         Finding("Made with other params, code or inputs than are here now", tuple(_stale(chain, origins))),
+        Finding("Images that left the range of any picture", tuple(_no_pictures(cells))),
         Finding("Selected on test data", tuple(_legacy(cells))),
         Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
         Finding("Differs from what the papers print", tuple(filter(None, map(_against_papers, cells)))),
@@ -43,6 +45,10 @@ def _full(cell: Cell) -> str:
 def _legacy(cells: Sequence[Cell]) -> list[str]:
     count = Counter(cell.protocol for cell in cells if cell.selection == LEGACY)
     return [f"{number} cell{'s' if number > 1 else ''} under protocol {name}." for name, number in count.items()]
+
+
+def _no_pictures(cells: Sequence[Cell]) -> list[str]:
+    return [f"{_full(cell)}: {phrase(cell.pixels)}." for cell in cells if cell.is_of_no_pictures and cell.pixels]
 
 
 def _stale(chain: Sequence[Job], origins: Origins) -> list[str]:

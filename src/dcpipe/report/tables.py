@@ -1,19 +1,22 @@
 """The report's tables: headlines, every cell, costs; and the headlines as text for a terminal."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images, leaders, standard_error
 from dcpipe.report.origins import StageCost
 from dcpipe.report.published import Number, Published, published
 from dcpipe.report.table import Column, Kind, Table, Value
 
+MARK = "! "  # before the accuracy of images that left the range of any picture
 WIDTH = 100  # of a terminal
 LEGACY = "legacy-max"
 SUMMARY = (
     "dataset", "method", "ipc", "network", "protocol", "selection",
-    "n", "mean", "std", "seconds", "peak_bytes", "digest",
+    "n", "mean", "std", "seconds", "peak_bytes", "digest", "pixel_low", "pixel_high",
 )  # fmt: skip
 
 
@@ -51,8 +54,10 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """Mean, deviation and n."""
-        return f"{self.cell.mean:.1f} ± {self.cell.std:.1f} ({self.cell.n})"
+        """Mean, deviation and n; marked where the images are no pictures."""
+        return (
+            f"{MARK if self.cell.is_of_no_pictures else ''}{self.cell.mean:.1f} ± {self.cell.std:.1f} ({self.cell.n})"
+        )
 
     @property
     def count(self) -> str:
@@ -83,6 +88,13 @@ class Headline:
         )
 
     @property
+    def no_pictures(self) -> str | None:
+        """What the mark means, and which cells have it; None if none has."""
+        marked = [one.cell for one in self.entries.values() if one.cell.is_of_no_pictures]
+        names = "; ".join(f"{cell.title} ({phrase(cell.pixels)})" for cell in marked if cell.pixels)
+        return f"Images that left the range of any picture are marked {MARK.strip()}: {names}." if marked else None
+
+    @property
     def title(self) -> str:
         """Protocol, selection rule and network."""
         return f"protocol {self.protocol}, selection {self.selection}, network {self.network}"
@@ -107,7 +119,8 @@ class Headline:
         columns = [Column("method"), *(Column(f"{dataset}, {images(ipc)}") for dataset, ipc in self.columns)]
         rows = [[label, *(self._text(name, *place) for place in self.columns)] for name, label in self.methods]
         caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
-        return Table(self.name, f"{caption} {self.warning or ''}".strip(), tuple(columns), tuple(map(tuple, rows)))
+        notes = " ".join(filter(None, (caption, self.warning, self.no_pictures)))
+        return Table(self.name, notes, tuple(columns), tuple(map(tuple, rows)))
 
     def _text(self, method: str, dataset: str, ipc: int | None) -> str | None:
         entry = self.entries.get((method, dataset, ipc))
@@ -158,6 +171,7 @@ def summary(cells: Sequence[Cell]) -> Table:
         (
             *(cell.dataset, cell.method, cell.ipc, cell.network, cell.protocol, cell.selection),
             *(cell.n, cell.mean, cell.std, cell.seconds, cell.peak_bytes, cell.digest),
+            *(cell.pixels or (None, None)),
         )
         for cell in cells
     ]
@@ -168,10 +182,12 @@ def every_cell(cells: Sequence[Cell]) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, papers = differences(cells), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
+    far = any(cell.is_of_no_pictures for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
     kinds |= {"validation": "points"} if searched else {}
     kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(papers) else {}
+    kinds |= {"pixels": "text"} if far else {}
     kinds |= {"protocol": "text", "selection": "text", "network": "text"}
     kinds |= {"time": "seconds", "peak memory": "bytes", "digest": "text"}
     rows: list[tuple[Value, ...]] = []
@@ -183,11 +199,19 @@ def every_cell(cells: Sequence[Cell]) -> Table:
                 *((gap.points, gap.standard_errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
                 *((cell.validation,) if searched else ()),
                 *(_papers(papers[position]) if any(papers) else ()),
+                *((_pixels(cell),) if far else ()),
                 *(cell.protocol, cell.selection, cell.network, cell.seconds, cell.peak_bytes, cell.digest),
             )
         )
     caption = "Test accuracy in percent, pooled over sets and networks. Rows of different protocols do not compare."
     return Table("cells", caption, _columns(kinds), tuple(rows))
+
+
+def _pixels(cell: Cell) -> str | None:
+    if cell.pixels is None:
+        return None
+    low, high = cell.pixels
+    return f"{MARK if cell.is_of_no_pictures else ''}{low:.3g} to {high:.3g}"
 
 
 def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
@@ -238,6 +262,7 @@ def _block(headline: Headline) -> str:
         " ".join(_pad(i, text, width) for i, (text, width) in enumerate(zip(line, widths, strict=True))) for line in cut
     ]
     warning = ["SELECTED ON TEST DATA: only to be compared with papers that do so"] if headline.warning else []
+    warning += textwrap.wrap(headline.no_pictures, WIDTH) if headline.no_pictures else []
     return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
 
 
