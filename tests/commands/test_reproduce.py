@@ -11,7 +11,7 @@ from dcpipe.params import resolve
 from dcpipe.report import rows
 from dcpipe.report.rows import Row
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.runner import Runner
+from dcpipe.workflow.runner import ExperimentRunner
 
 ROOT = repository.ROOT
 
@@ -59,7 +59,7 @@ def test_every_row_that_has_a_preset_plans_as_it_is_printed() -> None:
 def test_a_row_runs_as_any_experiment_and_shares_its_artifacts(tiny: Path) -> None:
     found = rows.reproduction(tiny, Row("mtt", "tiny", 1), sets=1, protocol="digits")
     graph = Graph(tiny, found.extra)
-    outcomes = {outcome.job.stage: outcome.state for outcome in Runner(graph).run("mtt-tiny-ipc1")}
+    outcomes = {outcome.job.stage: outcome.state for outcome in ExperimentRunner(graph).run_experiment("mtt-tiny-ipc1")}
     assert outcomes == {
         **dict.fromkeys(("data", "experts", "distill", "evaluate"), "current"),
         "metrics": "made",

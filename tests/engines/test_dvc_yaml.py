@@ -89,7 +89,7 @@ def test_a_file_that_is_removed_leaves_its_jobs_to_the_others(root: Path) -> Non
 def test_what_the_default_takes_up_leaves_the_other_files(root: Path) -> None:
     dvc_yaml.export_dvc_yaml(root)
     dvc_yaml.export_dvc_yaml(root, "tiny")
-    runs = strict_yaml.read(root / "params/experiments/tiny.yaml")["runs"]
+    runs = strict_yaml.read_yaml(root / "params/experiments/tiny.yaml")["runs"]
     repository.set_params(root, "experiments/digits.yaml", {"runs": runs})
     with pytest.raises(RefusedError, match=r"^dvc\.yaml: differs from params and graph"):
         dvc_yaml.bring_up_to_date(Graph(root), "digits")

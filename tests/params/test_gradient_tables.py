@@ -26,7 +26,7 @@ CELLS = [cell for cell in product(METHODS, DATASETS, (1, 10, 50)) if published(c
 
 
 def _method(name: str, dataset: str, ipc: int) -> Method:
-    job = GRAPH.job("distill", dataset=dataset, method=name, ipc=ipc, set=0)
+    job = GRAPH.make_job("distill", dataset=dataset, method=name, ipc=ipc, set=0)
     found = job.sections["method"]
     assert isinstance(found, Method)
     assert not [path for path in job.inputs if path == "trajectories"], "no experts are needed"

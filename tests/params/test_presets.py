@@ -7,7 +7,7 @@ import pytest
 import repository
 from dcpipe.params import show
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import ResolvedSection, available_names, base_chain, resolve
+from dcpipe.params.resolve import ResolvedSection, available_names, base_chain, resolve_section
 from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.graph import Graph
 
@@ -76,12 +76,12 @@ def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -
     for section, name in FILES:
         with subtests.test(section=section, name=name):
             tree = read_yaml(ROOT / f"params/{section}/{name}.yaml")
-            keys = {leaf.origin.key for leaf in resolve(ROOT, section, name).leaves.values()}
+            keys = {leaf.origin.key for leaf in resolve_section(ROOT, section, name).leaves.values()}
             overrides = tree.get("overrides") or {}
             places = [dataset for dataset in overrides]
             places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
             for place in places:
-                keys |= {leaf.origin.key for leaf in resolve(ROOT, section, name, context=(place,)).leaves.values()}
+                keys |= {leaf.origin.key for leaf in resolve_section(ROOT, section, name, context=(place,)).leaves.values()}
             for prefix in (tree.get("sources") or {}).keys() - {"all"}:
                 assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"sources: {prefix}"
 

@@ -8,7 +8,7 @@ import yaml
 import repository
 from dcpipe.errors import UserError
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import ResolvedSection, ValueOrigin, base_chain, resolve
+from dcpipe.params.resolve import ResolvedSection, ValueOrigin, base_chain, resolve_section
 
 LAYERS = [  # from the weakest to the strongest: a file, and where in it the value stands
     (file, place)
@@ -26,7 +26,7 @@ def _write(root: Path, file: str, text: str, section: str = "methods") -> None:
 
 def _found(root: Path, text: str, context: tuple[str, ...] = ()) -> ResolvedSection:
     _write(root, "x.yaml", text)
-    return resolve(root, "methods", "x", context=context)
+    return resolve_section(root, "methods", "x", context=context)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_base_yields_to_dataset_yields_to_ipc_yields_to_variant(root: Path, subt
             node[last] = f"{strongest} {place}"
             for file, tree in trees.items():
                 _write(root, f"{file}.yaml", yaml.safe_dump(tree))
-            found = resolve(root, "methods", "variant", context=CONTEXT).leaves["rate"]
+            found = resolve_section(root, "methods", "variant", context=CONTEXT).leaves["rate"]
             assert found.value == f"{strongest} {place}"
             assert found.origin == ValueOrigin(f"params/methods/{strongest}.yaml", place)
 
@@ -122,7 +122,7 @@ def test_a_misplaced_key_is_refused_with_its_file_and_key(root: Path, subtests: 
 
 def test_a_name_without_a_file_is_refused_with_the_nearest_one(root: Path) -> None:
     with pytest.raises(UserError) as caught:
-        resolve(root, "datasets", "digit")
+        resolve_section(root, "datasets", "digit")
     told = "params/datasets/digit.yaml: there is no datasets file named 'digit'; did you mean digits?"
     assert str(caught.value) == told
 
@@ -130,12 +130,12 @@ def test_a_name_without_a_file_is_refused_with_the_nearest_one(root: Path) -> No
 def test_sections_that_take_no_overrides_refuse_them(root: Path) -> None:
     _write(root, "y.yaml", "a: 1\noverrides: {digits: {a: 2}}", "datasets")
     with pytest.raises(UserError, match=r"^params/datasets/y\.yaml: overrides: datasets have none; "):
-        resolve(root, "datasets", "y")
+        resolve_section(root, "datasets", "y")
     _write(root, "y.yaml", "a: 1\noverrides: {digits: {ipc1: {a: 2}}}", "experts")
     with pytest.raises(
         UserError, match=r"^params/experts/y\.yaml: overrides\.digits\.ipc1: experts do not depend on ipc; "
     ):
-        resolve(root, "experts", "y", context=("digits",))
+        resolve_section(root, "experts", "y", context=("digits",))
 
 
 def test_a_value_in_short_and_one_in_full_replace_each_other(tmp_path: Path) -> None:

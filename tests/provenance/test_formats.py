@@ -13,9 +13,9 @@ from dcpipe.errors import NewerFormatError, UserError
 from dcpipe.params import formats
 from dcpipe.provenance import artifact, checkpoint, equivalences
 from dcpipe.provenance.checkpoint import State
-from dcpipe.provenance.staleness import problem
+from dcpipe.provenance.staleness import staleness_problem
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.runner import Runner
+from dcpipe.workflow.runner import ExperimentRunner
 
 
 def edit_card(root: Path, folder: Path, **values: object) -> dict[str, object]:
@@ -42,7 +42,7 @@ def test_cards_state_their_format_and_older_ones_are_read(tiny: Path) -> None:
     job = Graph(tiny).make_job("distill", **repository.CELL)
     assert edit_card(tiny, job.folder)["format"] == artifact.FORMAT == 2
     edit_card(tiny, job.folder, format=None)
-    assert problem(job, tiny) is None
+    assert staleness_problem(job, tiny) is None
     card = artifact.read_card(tiny / job.outputs["card"])
     assert card["format"] == 2
 
@@ -65,7 +65,7 @@ def test_what_a_newer_dcpipe_made_is_not_made_again(tiny: Path) -> None:
     edit_card(tiny, job.folder, format=3)
     before = repository.bytes_below(tiny / job.folder)
     with pytest.raises(NewerFormatError, match=r"card\.json: was written by a newer dcpipe \(format 3"):
-        list(Runner(Graph(tiny)).run("tiny"))
+        list(ExperimentRunner(Graph(tiny)).run_experiment("tiny"))
     assert repository.bytes_below(tiny / job.folder) == before
 
 
