@@ -70,18 +70,18 @@ def test_a_lock_gives_the_digests_that_the_artifacts_give(made: Path, tmp_path: 
             stages[job.name] = {"cmd": job.command, "outs": outs}
     (root / "dvc.yaml").write_text(json.dumps({"stages": {name: {"cmd": "x"} for name in stages}}))
     dvc_lock.write(root / "dvc.lock", stages)
-    told = [json.loads(reference.reference_text(place, "tiny"))["digests"] for place in (root, made)]
+    told = [json.loads(reference.text(place, "tiny"))["digests"] for place in (root, made)]
     assert told[0] == told[1]
     del stages["metrics_tiny"]
     dvc_lock.write(root / "dvc.lock", stages)
     with pytest.raises(RefusedError, match=r"has no artifact and no entry in dvc\.lock"):
-        reference.reference_text(root, "tiny")
+        reference.text(root, "tiny")
 
 
 def test_an_artifact_of_other_params_is_no_reference(tiny: Path) -> None:
     repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.optimiser.learning_rate": 51.0})
     with pytest.raises(RefusedError, match="was made with other params"):
-        reference.reference_text(tiny, "tiny")
+        reference.text(tiny, "tiny")
 
 
 @pytest.mark.parametrize(
