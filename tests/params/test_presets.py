@@ -81,7 +81,8 @@ def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -
             places = [dataset for dataset in overrides]
             places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
             for place in places:
-                keys |= {leaf.origin.key for leaf in resolve_section(ROOT, section, name, context=(place,)).leaves.values()}
+                leaves = resolve_section(ROOT, section, name, context=(place,)).leaves
+                keys |= {leaf.origin.key for leaf in leaves.values()}
             for prefix in (tree.get("sources") or {}).keys() - {"all"}:
                 assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"sources: {prefix}"
 

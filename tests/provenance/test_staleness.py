@@ -31,7 +31,8 @@ EDITS = {
 def test_a_changed_param_is_named(file: str, tiny: Path) -> None:
     key, value, told = EDITS[file]
     repository.set_params(tiny, file, {key: value})
-    assert f"artifacts/synthetic/tiny/mtt/ipc1/set0: was made with other {told}" in str(staleness_problem(_distill(tiny), tiny))
+    problem = str(staleness_problem(_distill(tiny), tiny))
+    assert f"artifacts/synthetic/tiny/mtt/ipc1/set0: was made with other {told}" in problem
 
 
 def test_another_input_is_named_and_another_pin_too(tiny: Path) -> None:
