@@ -14,9 +14,11 @@ from torch import Tensor
 from dcpipe.data import augment
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.experts.step import Step
+from dcpipe.evaluation.dc_augmentation import OneOfStep
+from dcpipe.experts.step import PassFunction, Step, one_pass
 from dcpipe.models.flat import FlatModel, Statistics, blended
 from dcpipe.models.sgd import SGD
+from dcpipe.params.augmentation import one_of
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
 
@@ -37,7 +39,7 @@ def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: f
     images, labels = synthetic.images_NCHW, synthetic.targets
     theta, statistics = start(model, images, stream)
     order_of, draws = stream.child("order").generator(), stream.child("augmentation").generator()
-    step = Step(model, augment.parse(config.augmentation), config.sharpness.build())
+    step = training_step(model, config)
     for optimiser in optimisers(config, rate):
         order = torch.randperm(len(labels), generator=order_of).to(labels.device)
         for rows in torch.split(order, min(config.batch, len(labels))):
@@ -51,6 +53,14 @@ def start(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tuple[Tensor
     """Initial parameters and running statistics, on the images' device."""
     theta = model.initial(stream.child("initial").generator()).to(images_NCHW.device)
     return theta, {name: value.to(images_NCHW.device) for name, value in model.initial_statistics().items()}
+
+
+def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction = one_pass) -> Step:
+    """One step of a network's training: how its batches are augmented, and its sharpness-aware rule."""
+    rule, operations = config.sharpness.build(), one_of(config.augmentation)
+    if operations:
+        return OneOfStep(model, (), rule, run_pass, operations)
+    return Step(model, augment.parse(config.augmentation), rule, run_pass)
 
 
 def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from dcpipe.data import augment
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.evaluation.protocol import Trained, finite, optimisers, start
-from dcpipe.experts.step import Passed, Step, batch_loss
+from dcpipe.evaluation.protocol import Trained, finite, optimisers, start, training_step
+from dcpipe.experts.step import Passed, batch_loss
 from dcpipe.models.flat import FlatModel, Statistics, blended
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
@@ -35,7 +34,7 @@ def train(
     statistics = {name: torch.stack([running[name] for _, running in fresh]) for name in fresh[0][1]}
     orders_of = [stream.child("order").generator() for stream in streams]
     draws_of = [stream.child("augmentation").generator() for stream in streams]
-    step = Step(model, augment.parse(config.augmentation), config.sharpness.build(), functional_pass)
+    step = training_step(model, config, functional_pass)
     directions = vmap(step.direction)
     for optimiser in optimisers(config, rate):
         orders_MN = torch.stack([torch.randperm(len(labels), generator=one) for one in orders_of]).to(labels.device)

@@ -13,6 +13,8 @@ from dcpipe.models.flat import FlatModel, Statistics
 
 Passed = tuple[Tensor, Tensor, Statistics]
 """A batch's mean loss (0-d), its gradient (P), and what its batch norms saw; all detached."""
+PassFunction = Callable[[FlatModel, Tensor, Tensor, Tensor], Passed]
+"""A network, its parameters (P), images and labels -> one pass."""
 
 
 def batch_loss(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> tuple[Tensor, Statistics]:
@@ -36,7 +38,7 @@ class Step:
     model: FlatModel
     strategy: tuple[AugmentationFamily, ...]
     rule: DirectionRule
-    run_pass: Callable[[FlatModel, Tensor, Tensor, Tensor], Passed] = one_pass
+    run_pass: PassFunction = one_pass
 
     def __call__(self, theta_P: Tensor, images_BCHW: Tensor, labels_B: Tensor, draws: torch.Generator) -> Passed:
         """The batch's loss, the direction (P), and what the batch norms saw."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.augmentation import Augmentation
+from dcpipe.params.augmentation import TrainingAugmentation
 from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
@@ -96,7 +96,9 @@ class Evaluation:
     epochs: Index = Field(description="E of the published protocols: one pass fewer than are made")
     batch: Count = Field(description="synthetic images a step")
     learning_rate: RateConfig
-    augmentation: Augmentation = Field(description="DSA families of every batch joined by _, or none")
+    augmentation: TrainingAugmentation = Field(
+        description="DSA families of every batch joined by _, or none; one-of-crop-scale-rotate: DC's, one an image"
+    )
     sharpness: FlatnessConfig
     decay: Fraction = Field(description="what the rate is multiplied by after pass E // 2 + 1")
     momentum: Fraction = Field(description="share of the last step that is taken again")

@@ -7,6 +7,7 @@ does not need. What cannot be written in a few lines is refused.
 from dcpipe.data import augment
 from dcpipe.errors import UserError
 from dcpipe.models.convnet_network import GROUPS, ConvNetName
+from dcpipe.params.augmentation import one_of
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.network_name import parse
 
@@ -123,6 +124,10 @@ def refuse_unwritable_script(config: Evaluation, network: str, where: str) -> No
     if not config.sharpness.is_plain:
         remedy = "release with the scores of a protocol whose sharpness is none"
         raise UserError("the plain script of a release can only train by plain SGD", where=where, remedy=remedy)
+    if one_of(config.augmentation):
+        remedy = "release with the scores of a protocol whose augmentation is DSA's or none"
+        problem = f"the plain script of a release cannot augment by {config.augmentation}"
+        raise UserError(problem, where=where, remedy=remedy)
 
 
 def _convnet(network: str) -> ConvNetName:
