@@ -7,7 +7,7 @@ import pytest
 import repository
 from dcpipe.params import show
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import ResolvedSection, available_names, base_chain, resolve_section
+from dcpipe.params.resolve import DEFAULT, ResolvedSection, available_names, base_chain, resolve_section
 from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.graph import Graph
 
@@ -47,11 +47,14 @@ def test_every_file_resolves_everywhere_and_every_value_has_a_source(subtests: p
     for section, name in FILES:
         with subtests.test(section=section, name=name):
             for dataset, ipc in _contexts(section, name):
-                leaves = _resolved(library, section, name, dataset, ipc).leaves
-                assert leaves
-                without = [
-                    key for key, leaf in leaves.items() if not leaf.source and key not in ("description", "label")
-                ]
+                resolved = _resolved(library, section, name, dataset, ipc)
+                assert resolved.leaves
+                unsaid = {
+                    "description",
+                    "label",
+                    *(key for key in resolved.neutral if resolved.leaves[key].origin.file == DEFAULT),
+                }
+                without = [key for key, leaf in resolved.leaves.items() if not leaf.source and key not in unsaid]
                 assert not without, f"{name} for {dataset}, ipc {ipc}: nobody says where {without} are from"
 
 
@@ -81,8 +84,9 @@ def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -
             places = [dataset for dataset in overrides]
             places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
             for place in places:
-                leaves = resolve_section(ROOT, section, name, context=(place,)).leaves
-                keys |= {leaf.origin.key for leaf in leaves.values()}
+                keys |= {
+                    leaf.origin.key for leaf in resolve_section(ROOT, section, name, context=(place,)).leaves.values()
+                }
             for prefix in (tree.get("sources") or {}).keys() - {"all"}:
                 assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"sources: {prefix}"
 

@@ -74,36 +74,50 @@ def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, lo
 @app.command(rich_help_panel=PANEL)
 def reproduce(
     row: Annotated[str | None, typer.Argument(help="METHOD-DATASET-ipcN, as in mtt-cifar10-ipc1.")] = None,
-    rows: Annotated[bool, typer.Option("--list", help="Which rows papers print, and what each row prints.")] = False,
+    table: Annotated[
+        str | None, typer.Option("--table", help="Every row of a paper's table, as in ftd-1, instead of one row.")
+    ] = None,
+    rows: Annotated[
+        bool, typer.Option("--list", help="Which rows and tables papers print, and what each row prints.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only print what would run and what it would cost.")] = False,
-    sets: Annotated[int, typer.Option("--sets", min=1, help="Synthetic sets, each from its own seed.")] = 1,
+    sets: Annotated[
+        int | None, typer.Option("--sets", min=1, help="Synthetic sets, each from its own seed; else the literature's.")
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="A file of params/evaluations; without it, the literature's.")
     ] = None,
     budget: Budget = None,
     log: Log = None,
 ) -> None:
-    """Run one row of one paper, as its preset has it: prints the cost, then runs what is not current.
+    """Run one row of one paper, or a whole table: prints the cost, runs what is not current, and compares.
 
-    Example: dcpipe reproduce mtt-cifar10-ipc1 --plan
+    Examples: dcpipe reproduce mtt-cifar10-ipc1 --plan; dcpipe reproduce --table gm-1 --plan
     """
     from dcpipe.commands import plan as planning
+    from dcpipe.errors import UserError
     from dcpipe.report import rows as printed
     from dcpipe.workflow.graph import Graph
 
-    if rows or row is None:
+    if row is not None and table is not None:
+        raise UserError("a row and a table are given", where="reproduce", remedy="give one of them")
+    if rows or (row is None and table is None):
         print_lines(printed.lines(ROOT))
         return
     send_log_to(log)
-    reproduction = printed.reproduction(ROOT, printed.find_row(ROOT, row), sets=sets, protocol=protocol)
-    graph = Graph(ROOT, reproduction.extra)
-    print_lines([f"{row}: {reproduction.description}", *planning.lines(planning.rows(graph, row), ROOT)])
+    if table is not None:
+        found = printed.table_reproduction(ROOT, table, sets=sets, protocol=protocol)
+    else:
+        found = printed.reproduction(ROOT, printed.find_row(ROOT, str(row)), sets=sets, protocol=protocol)
+    graph = Graph(ROOT, found.extra)
+    print_lines([*found.descriptions, *planning.lines(planning.rows(graph, found.name), ROOT)])
     if plan:
         return
-    printed.refuse_absent_data(graph, reproduction.dataset)
-    code = _run(graph, row, None, budget, log)
+    for dataset in dict.fromkeys(one.dataset for one in found.rows):
+        printed.refuse_absent_data(graph, dataset)
+    code = _run(graph, found.name, None, budget, log)
     if code == 0:
-        print_lines(printed.comparison(graph, reproduction))
+        print_lines(printed.comparison(graph, found))
     sys.exit(code)
 
 

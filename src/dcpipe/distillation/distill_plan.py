@@ -8,6 +8,7 @@ from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
+from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
 from dcpipe.params.values import keys, native
@@ -71,7 +72,7 @@ class DistillStage(Stage):
             network = shard.section("network", str)
             # before the stores that a refused path would ask for
             check.method(replace(context, network=network, experts=experts, resolved_experts=resolved))
-            inputs = {"trajectories": _trajectories(graph, dataset, matching, experts.shards)}
+            inputs = {"trajectories": _trajectories(graph, dataset, matching, experts)}
             values = [keys(resolved, only=("network",)), native(resolved_dataset, experts.network)]
         elif matching.network_name:
             network = context.dataset.network if matching.network_name == "native" else matching.network_name
@@ -89,11 +90,12 @@ class DistillStage(Stage):
         return copies * facts.classes * int(job.wildcards["ipc"]) * pixels(facts) * 4
 
 
-def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, shards: int) -> tuple[str, ...]:
+def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, experts: Experts) -> tuple[str, ...]:
     """The stores that a method reads: recorded ones, or the convex ones made of them."""
     wildcards: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
-    convex = matching.convex_name
+    convex, read = matching.convex_name, matching.experts_read or experts.count
+    shards = range(-(-read // experts.shard_experts))
     if convex is not None:
-        jobs = [graph.make_job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in range(shards)]
+        jobs = [graph.make_job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in shards]
         return tuple(job.outputs["path"] for job in jobs)
-    return tuple(graph.make_job("experts", **wildcards, shard=shard).outputs["trajectory"] for shard in range(shards))
+    return tuple(graph.make_job("experts", **wildcards, shard=shard).outputs["trajectory"] for shard in shards)

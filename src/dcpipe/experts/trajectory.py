@@ -114,6 +114,27 @@ class ExpertPath(Protocol):
         ...
 
 
+class FirstExperts:
+    """The first experts of a path, behind the same interface."""
+
+    def __init__(self, path: ExpertPath, count: int) -> None:
+        self._path, self._count = path, count
+
+    @property
+    def num_experts(self) -> int:
+        """How many of them are read."""
+        return self._count
+
+    @property
+    def last_epoch(self) -> int:
+        """The path's."""
+        return self._path.last_epoch
+
+    def at(self, expert: int, time: float) -> Tensor:
+        """The path's."""
+        return self._path.at(expert, time)
+
+
 class Recorded:
     """Experts of one or more shards behind one index; only the chunks asked for are read.
 

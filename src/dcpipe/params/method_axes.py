@@ -107,6 +107,11 @@ class MatchingConfig(MethodValue, axis="matching"):
         return None
 
     @property
+    def experts_read(self) -> int | None:
+        """How many of the experts it reads, the first ones; None for all of them."""
+        return None
+
+    @property
     def network_name(self) -> str | None:
         """The network that it draws itself, or `native`; None where it takes the experts' or none."""
         return None

@@ -8,6 +8,8 @@ A params file holds every knob of its section. It may have some keys of its own 
         ipc1: {...}
     sources:                  where each value comes from, by the longest matching prefix of its key
       image: "MTT, table 6"
+    covers:                   of a method: the cells that its sources state values for (`coverage`)
+      cifar10: [1, 10, 50]
     format: 1                 of which format the file is; 1 where it does not say
     name: tiny                of an experiment: its name, by default the file's
     replaces: shipped         in a project: this file stands for the shipped one of its name, and says something else
@@ -16,7 +18,10 @@ An experiment's file may bring along definitions of other sections (`experiment_
 In a project names are looked up in its params/, then in those that came with the package. A project's file with
 `base:` and its own name is a variant of the shipped one.
 
-A mapping that names a `kind` replaces the whole section; any other changes only the keys it names.
+A mapping that names a `kind` replaces the whole section; any other changes only the keys it names. Keys that the new
+section shares with the one it replaces keep their values, for each dataset and ipc, where `inherits` lists them:
+
+    segment: {kind: continuous, inherits: [max_start_epoch, span_epochs]}
 """
 
 import re
@@ -30,9 +35,9 @@ from types import MappingProxyType
 from dcpipe.errors import UserError
 from dcpipe.params import formats, shipped
 from dcpipe.params.strict_yaml import Tree, Value, read_yaml
-from dcpipe.params.trees import flatten, nested, replaced_sections
+from dcpipe.params.trees import flatten, nested, replaced_sections, take_inherited
 
-OWN_KEYS = ("base", "overrides", "sources", "format", "name", "replaces")
+OWN_KEYS = ("base", "overrides", "sources", "covers", "format", "name", "replaces")
 FORMAT = 1  # of params files
 SHIPPED_FOLDER = "params/shipped"  # of the shipped files that a project varies under their own name
 DEFAULT = "default"  # the origin of what no file states
@@ -341,14 +346,16 @@ def _overlay(
     only_known: bool,
     later: frozenset[str],
 ) -> None:
-    for section in replaced_sections(tree):
+    fresh, values = replaced_sections(tree), dict(flatten(tree, file=file))
+    for section in fresh:
         old = [key for key in leaves if key == section or key.startswith(f"{section}.")]  # `initial: real` is one, too
         if only_known and not old:
             raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
-        for key in old:
+        for key in set(old) - take_inherited(
+            values, section, old, where=location_text(file, f"{prefix}{section}.inherits")
+        ):
             del leaves[key]
-    fresh = replaced_sections(tree)
-    for key, value in flatten(tree, file=file):
+    for key, value in values.items():
         inside_fresh = any(key == one or key.startswith(f"{one}.") for one in (*fresh, *later))
         if f"{key}.kind" in leaves:  # a value in short takes the place of one in full
             for inner in [inner for inner in leaves if inner.startswith(f"{key}.")]:

@@ -1,6 +1,6 @@
 """Trees of plain values, and their dotted keys."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value
@@ -29,6 +29,22 @@ def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value
         else:
             result.append((f"{prefix}{key}", value))
     return result
+
+
+def take_inherited(values: dict[str, Value], section: str, old: Sequence[str], where: str) -> set[str]:
+    """The keys that a section keeps of the one it replaces: its `inherits`, which is taken out of the `values`.
+
+    Raises: UserError if it is no list, or names what the replaced section lacks or this one states.
+    """
+    listed = values.pop(f"{section}.inherits", [])
+    if not isinstance(listed, list):
+        raise UserError("inherits must be a list of keys", where=where, remedy="write for example [span_epochs]")
+    keys = {f"{section}.{name}" for name in listed}
+    for key in sorted(keys):
+        if key not in old or key in values:
+            problem = "is stated here, too" if key in values else "is not in the section that this one replaces"
+            raise UserError(f"{key} {problem}", where=where, remedy="remove it from the list")
+    return keys
 
 
 def nested(leaves: Mapping[str, Value]) -> Tree:

@@ -1,6 +1,7 @@
 """The accuracies that papers print, to stand beside ours: published.yaml, read strictly."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -8,47 +9,69 @@ from pathlib import Path
 import pydantic
 from pydantic import TypeAdapter
 
+from dcpipe.params.resolve import InlineParams, InlineSections
 from dcpipe.params.schema import STRICT
-from dcpipe.params.strict_yaml import read_yaml
+from dcpipe.params.strict_yaml import Value, read_yaml
 
 FILE = Path(__file__).with_name("published.yaml")
 WHOLE = "whole"  # trained on all real images: its number has no ipc
-
-_Row = tuple[str, float, float]
+PARAMS = ("presets", "evaluations")  # params files that only rows of tables need
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
 class _PaperTable:
-    """One table of a paper; `numbers` by method, dataset and size (`ipc1`, `all`) are a mean and a deviation."""
+    """One table of a paper, on one network (empty: the dataset's own).
+
+    `numbers` by method, dataset and size (`ipc1`, `all`) are a mean and a deviation, a mean alone, or nothing.
+    """
 
     paper: str
     table: str
     note: str = ""
-    numbers: dict[str, dict[str, dict[str, tuple[float, float]]]]
+    network: str = ""
+    protocols: dict[str, str] = pydantic.Field(default_factory=dict)
+    numbers: dict[str, dict[str, dict[str, list[float]]]]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
+class Statement:
+    """What a paper prints and no row can be: `reason` says why."""
+
+    paper: str
+    table: str
+    text: str
+    reason: str
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
 class _Published:
-    """The file."""
+    """The file, without the params files that it holds."""
 
     networks: dict[str, str]
     variants: dict[str, str]
+    protocols: dict[str, str]
+    sets: dict[str, int]
     papers: dict[str, str]
     tables: list[_PaperTable]
+    statements: list[Statement]
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One printed accuracy in percent, with its standard deviation in points and every table that prints it."""
+    """One printed accuracy in percent, with every table that prints it; `std` in points, None where none is printed.
+
+    `protocol` is the file of params/evaluations that tests as those tables do.
+    """
 
     mean: float
-    std: float
+    std: float | None
     source: str
+    protocol: str
 
     @property
     def text(self) -> str:
         """The number as papers write it."""
-        return f"{self.mean:.1f} ± {self.std:.1f}"
+        return _digits(self.mean) if self.std is None else f"{_digits(self.mean)} ± {_digits(self.std)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +82,94 @@ class Published:
     numbers: tuple[Number, ...]
 
 
-def published(dataset: str, method: str, ipc: int) -> Published | None:
-    """The numbers printed for a cell, or None. For `whole` the ipc does not matter, nor does whitening for any."""
+@dataclass(frozen=True, slots=True)
+class PrintedCell:
+    """A cell that a table prints: `ipc` is None for all images; `table` is the table's name in commands, as `ftd-1`."""
+
+    table: str
+    source: str
+    dataset: str
+    method: str
+    ipc: int | None
+    network: str
+    protocol: str
+    values: tuple[float, ...]  # mean and deviation, mean, or nothing
+
+
+def published(dataset: str, method: str, ipc: int, network: str | None = None) -> Published | None:
+    """The numbers printed for a cell on a network (the dataset's own), or None.
+
+    For `whole` the ipc does not matter, nor does whitening for any.
+    """
     dataset = _file().variants.get(dataset, dataset)
-    merged: dict[tuple[float, float], list[str]] = {}
-    for source, mean, std in _rows().get((dataset, method, "all" if method == WHOLE else f"ipc{ipc}"), ()):
-        merged.setdefault((mean, std), []).append(source)
-    numbers = tuple(Number(mean, std, ", ".join(sources)) for (mean, std), sources in merged.items())
-    return Published(_file().networks[dataset], numbers) if numbers else None
+    network = network or _file().networks.get(dataset, "")
+    found = _by_cell().get((dataset, method, None if method == WHOLE else ipc, network), ())
+    merged: dict[tuple[float, float | None, str], list[str]] = {}
+    for cell in found:
+        if cell.values:
+            std = cell.values[1] if len(cell.values) > 1 else None
+            merged.setdefault((cell.values[0], std, cell.protocol), []).append(cell.source)
+    numbers = tuple(Number(mean, std, ", ".join(of), protocol) for (mean, std, protocol), of in merged.items())
+    return Published(network, numbers) if numbers else None
 
 
-def printed_cells() -> tuple[tuple[str, str, int | None], ...]:
-    """Dataset, method and ipc of every cell that a table prints, in the tables' order; no ipc for `whole`."""
-    return tuple((data, method, None if size == "all" else int(size[3:])) for data, method, size in _rows())
+@cache
+def printed_cells() -> tuple[PrintedCell, ...]:
+    """Every cell of every table, in the tables' order."""
+    return tuple(
+        PrintedCell(
+            table=f"{table.paper} {table.table.removeprefix('Table ')}".lower().replace(" ", "-"),
+            source=f"{table.paper} {table.table}" + (f" ({table.note})" if table.note else ""),
+            dataset=dataset,
+            method=method,
+            ipc=None if size == "all" else int(size.removeprefix("ipc")),
+            network=table.network or _file().networks[dataset],
+            protocol=table.protocols.get(method) or _file().protocols[method],
+            values=tuple(values),
+        )
+        for table in _file().tables
+        for method, datasets in table.numbers.items()
+        for dataset, cells in datasets.items()
+        for size, values in cells.items()
+    )
+
+
+def sets_of(protocol: str) -> int:
+    """How many synthetic sets the literature makes for a number under a protocol."""
+    return _file().sets.get(protocol, 1)
+
+
+def usual_protocol(method: str) -> str:
+    """How the literature tests a preset, but for tables that say otherwise."""
+    return _file().protocols[method]
+
+
+def native_network(dataset: str) -> str:
+    """The network that the literature trains on a dataset; empty for one that no table has."""
+    return _file().networks.get(dataset, "")
+
+
+def variants_of(dataset: str) -> tuple[str, ...]:
+    """Our datasets that are one of the papers', prepared as some of their methods had it."""
+    return tuple(name for name, of in _file().variants.items() if of == dataset)
+
+
+def paper_datasets() -> frozenset[str]:
+    """The datasets that a table prints numbers on, and their variants."""
+    return frozenset({*_file().networks, *_file().variants})
+
+
+@cache
+def table_params() -> InlineSections:
+    """The presets and protocols that only rows of tables need, as if they were files of params/."""
+    tree, sections = read_yaml(FILE), {"presets": "methods", "evaluations": "evaluations"}
+    return {section: _inline(key, tree[key]) for key, section in sections.items()}
+
+
+def _inline(key: str, files: Value) -> Mapping[str, InlineParams]:
+    named = files if isinstance(files, dict) else {}
+    place = f"{FILE.name}: {key}"
+    return {name: InlineParams(f"{place}.{name}", tree) for name, tree in named.items() if isinstance(tree, dict)}
 
 
 def references() -> dict[str, str]:
@@ -79,18 +177,25 @@ def references() -> dict[str, str]:
     return dict(_file().papers)
 
 
+def statements() -> tuple[Statement, ...]:
+    """What the papers print that no row can be."""
+    return tuple(_file().statements)
+
+
+def _digits(number: float) -> str:
+    """With one digit, or with two where it has two."""
+    return f"{number:.1f}" if round(number, 1) == number else f"{number:.2f}"
+
+
 @cache
 def _file() -> _Published:
-    return TypeAdapter(_Published).validate_json(json.dumps(read_yaml(FILE)))
+    tree = {key: value for key, value in read_yaml(FILE).items() if key not in PARAMS}
+    return TypeAdapter(_Published).validate_json(json.dumps(tree))
 
 
 @cache
-def _rows() -> dict[tuple[str, str, str], list[_Row]]:
-    rows: dict[tuple[str, str, str], list[_Row]] = {}
-    for table in _file().tables:
-        source = f"{table.paper} {table.table}" + (f" ({table.note})" if table.note else "")
-        for method, datasets in table.numbers.items():
-            for dataset, cells in datasets.items():
-                for size, (mean, std) in cells.items():
-                    rows.setdefault((dataset, method, size), []).append((source, mean, std))
-    return rows
+def _by_cell() -> Mapping[tuple[str, str, int | None, str], list[PrintedCell]]:
+    cells: dict[tuple[str, str, int | None, str], list[PrintedCell]] = {}
+    for cell in printed_cells():
+        cells.setdefault((cell.dataset, cell.method, cell.ipc, cell.network), []).append(cell)
+    return cells

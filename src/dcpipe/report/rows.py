@@ -1,63 +1,117 @@
-"""One row of one paper as an experiment: `dcpipe reproduce mtt-cifar10-ipc1`.
+"""Rows and tables of papers as experiments: `dcpipe reproduce mtt-cifar10-ipc1`, `dcpipe reproduce --table ftd-1`.
 
-A row's name joins method, dataset and images a class; `whole-cifar10` has none. The preset says which variant of the
-dataset it has values for (whitened or not), its matching under which protocol the literature scores it.
+A row's name joins method, dataset and images a class; `whole-cifar10` has none. Where a table tests on another network
+than the dataset's, or by another protocol than is usual for the method, the name goes on with it. The preset's `covers`
+says how its source prepares the dataset (whitened or not), published.yaml how the literature tests.
 """
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from dcpipe.data import location
 from dcpipe.errors import UserError
 from dcpipe.params import resolve
-from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.coverage import coverage
 from dcpipe.params.resolve import InlineParams, InlineSections
-from dcpipe.params.strict_yaml import Tree, read_yaml
-from dcpipe.provenance import artifact, staleness
-from dcpipe.report.published import WHOLE, Published, printed_cells, published
+from dcpipe.params.strict_yaml import Tree, Value
+from dcpipe.provenance import staleness
+from dcpipe.report import published as printed
+from dcpipe.report.best_on_test import best_on_test
+from dcpipe.report.cells import Cell, gather
+from dcpipe.report.published import WHOLE, Number, PrintedCell
 from dcpipe.workflow.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A number that a table prints: a method on a dataset, images a class (None: all of them)."""
+    """A number that a table prints: a method on a dataset, images a class (None: all of them), and how it is tested."""
 
     method: str
     dataset: str
     ipc: int | None
+    network: str
+    protocol: str
 
     @property
     def name(self) -> str:
         """Its name in `dcpipe reproduce`."""
-        return f"{self.method}-{self.dataset}" + ("" if self.ipc is None else f"-ipc{self.ipc}")
+        parts = [self.method, self.dataset] + ([] if self.ipc is None else [f"ipc{self.ipc}"])
+        if self.network != printed.native_network(self.dataset):
+            parts.append(self.network)
+        elif self.protocol != printed.usual_protocol(self.method):
+            parts.append(self.protocol)
+        return "-".join(parts)
 
     @property
-    def printed(self) -> Published | None:
-        """The printed numbers, and their network."""
-        return published(self.dataset, self.method, self.ipc or 1)
+    def numbers(self) -> tuple[Number, ...]:
+        """What tables print for it; none where a figure draws it."""
+        found = printed.published(self.dataset, self.method, self.ipc or 1, self.network)
+        return tuple(one for one in found.numbers if one.protocol == self.protocol) if found else ()
+
+    @property
+    def description(self) -> str:
+        """Its numbers and where they are printed."""
+        numbers = "; ".join(f"{one.text} ({one.source})" for one in self.numbers)
+        return f"Papers print {numbers}." if numbers else "A figure draws its number; no text prints it."
 
 
 @dataclass(frozen=True, slots=True)
-class Reproduction:
-    """A row's experiment: the dataset's variant, the protocol, and the experiment's definition, which params/ lacks."""
+class PlannedRow:
+    """A row as it is run: on a variant of its dataset, by a protocol, with so many synthetic sets."""
 
     row: Row
     dataset: str
     protocol: str
-    extra: InlineSections
+    sets: int
+
+    @property
+    def run(self) -> Tree:
+        """As a run of an experiment."""
+        return {
+            "datasets": [self.dataset],
+            "methods": [self.row.method],
+            "ipc": [self.row.ipc or 1],
+            "sets": self.sets,
+            "evaluations": [self.protocol],
+            "networks": [_network(self.row)],
+        }
 
     @property
     def description(self) -> str:
         """The dataset and protocol that are run, and the numbers that papers print."""
-        return f"dataset {self.dataset}, protocol {self.protocol}. {_description(self.row)}"
+        sets = f"{self.sets} set{'' if self.sets == 1 else 's'}"
+        return f"dataset {self.dataset}, protocol {self.protocol}, {sets}. {self.row.description}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """The experiment of one row, or of a table's: its definition, which params/ lacks, and why rows are left out."""
+
+    name: str
+    rows: tuple[PlannedRow, ...]
+    refusals: tuple[UserError, ...]
+    extra: InlineSections
+
+    @property
+    def descriptions(self) -> list[str]:
+        """A line for each row, and why others are left out."""
+        left_out = [f"left out: {error}" for error in self.refusals]
+        return [*(f"{one.row.name}: {one.description}" for one in self.rows), *left_out]
 
 
 def rows() -> dict[str, Row]:
     """Every row that a table prints, by name."""
-    printed = (Row(method, dataset, ipc) for dataset, method, ipc in printed_cells())
-    return {row.name: row for row in sorted(printed, key=lambda row: (row.dataset, row.method, row.ipc or 0))}
+    return {row.name: row for row in sorted(map(_row, printed.printed_cells()), key=_order)}
+
+
+def tables() -> dict[str, tuple[Row, ...]]:
+    """Every table, by its name in `dcpipe reproduce --table`: its rows, each once, in the table's order."""
+    found: dict[str, dict[Row, None]] = {}
+    for cell in printed.printed_cells():
+        found.setdefault(cell.table, {})[_row(cell)] = None
+    return {name: tuple(members) for name, members in found.items()}
 
 
 def find_row(root: Path, name: str) -> Row:
@@ -67,96 +121,82 @@ def find_row(root: Path, name: str) -> Row:
     """
     known = rows()
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "choose a row of `dcpipe reproduce --list`"
+        hint = _hint(name, known, "choose a row of `dcpipe reproduce --list`")
         raise UserError(f"no paper's table has a row {name!r}", where="reproduce", remedy=hint)
-    methods = resolve.available_names(root, "methods")
+    methods = {*resolve.available_names(root, "methods"), *printed.table_params()["methods"]}
     if known[name].method not in methods:
-        problem, remedy = f"method {known[name].method!r} has no preset", f"choose one of: {', '.join(methods)}"
+        problem, remedy = f"method {known[name].method!r} has no preset", f"choose one of: {', '.join(sorted(methods))}"
         raise UserError(problem, where=f"reproduce {name}", remedy=remedy)
     return known[name]
 
 
-def reproduction(root: Path, row: Row, *, sets: int, protocol: str | None = None) -> Reproduction:
-    """The experiment of a row, `sets` synthetic sets of it."""
-    library = ParamsLibrary(root)
-    dataset = variant(root, row)
-    data = library.dataset(dataset)[1]
-    protocol = protocol or _protocol(library, row, dataset)
-    network = row.printed.network if row.printed else data.network
-    run: Tree = {
-        "datasets": [dataset],
-        "methods": [row.method],
-        "ipc": [row.ipc or 1],
-        "sets": 1 if row.method == WHOLE else sets,
-        "evaluations": [protocol],
-        "networks": ["native" if network == data.network else network],
-    }
-    tree: Tree = {"title": row.name, "description": _description(row), "runs": [run]}
-    definition = InlineParams(f"dcpipe reproduce {row.name}", tree, f"dcpipe reproduce {row.name}")
-    return Reproduction(row, dataset, protocol, {"experiments": {row.name: definition}})
+def find_table(name: str) -> tuple[Row, ...]:
+    """The rows of a table. Raises: UserError if there is no table of this name."""
+    known = tables()
+    if name not in known:
+        hint = _hint(name, known, f"choose one of: {', '.join(known)}")
+        raise UserError(f"there is no table {name!r}", where="reproduce --table", remedy=hint)
+    return known[name]
+
+
+def reproduction(root: Path, row: Row, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
+    """The experiment of a row: as many synthetic sets as the literature makes, by its protocol, unless told otherwise.
+
+    Raises: UserError if no source states the preset's values for the row.
+    """
+    return _experiment(row.name, [_planned(root, row, sets, protocol)], [], command=row.name)
+
+
+def table_reproduction(root: Path, name: str, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
+    """The experiment of a whole table; rows whose values no source states are left out, and named.
+
+    Raises: UserError if there is no such table, or none of its rows can be run.
+    """
+    planned, refusals = list[PlannedRow](), list[UserError]()
+    for row in find_table(name):
+        try:
+            planned.append(_planned(root, find_row(root, row.name), sets, protocol))
+        except UserError as error:
+            refusals.append(error)
+    if not planned:
+        raise refusals[0]
+    return _experiment(f"table-{name}", planned, refusals, command=f"--table {name}")
 
 
 def lines(root: Path) -> list[str]:
-    """Every row, its printed numbers, and whether it can be run: a table for a terminal."""
-    presets = set(resolve.available_names(root, "methods"))
-    table = [f"{'row':<32}{'printed %':<26}in"]
+    """Every row, its printed numbers, and whether it can be run; below them the tables, and what no row can be."""
+    table = [f"{'row':<44}{'printed %':<26}in"]
     for name, row in rows().items():
-        numbers = row.printed.numbers if row.printed else ()
-        printed, sources = ", ".join(one.text for one in numbers), "; ".join(one.source for one in numbers)
-        table.append(f"{name:<32}{printed:<26}{sources}{'' if row.method in presets else '; no preset'}")
-    return table
+        texts = ", ".join(one.text for one in row.numbers) or "in a figure"
+        sources = "; ".join(dict.fromkeys(cell.source for cell in printed.printed_cells() if _row(cell) == row))
+        table.append(f"{name:<44}{texts:<26}{sources}{_obstacle(root, row)}")
+    names = ", ".join(f"{name} ({len(members)})" for name, members in tables().items())
+    other = [f"{one.paper} {one.table}: {one.text}. No row: {one.reason}." for one in printed.statements()]
+    return [*table, f"tables, and how many rows each has: {names}", *other]
 
 
 def comparison(graph: Graph, reproduction: Reproduction) -> list[str]:
-    """Our number, and how far it is from each number that papers print."""
-    row = reproduction.row
-    path = artifact.verified_entries(graph.root / graph.make_job("metrics", experiment=row.name).outputs["metrics"])
-    (ours,) = json.loads(path.read_text()).values()
-    head = (
-        f"{row.name}: here {ours['mean']:.1f} ± {ours['std']:.1f} (n = {ours['n']} networks, {reproduction.protocol})"
-    )
-    numbers = row.printed.numbers if row.printed else ()
-    return [head, *(f"  {one.source}: {one.text}, here {ours['mean'] - one.mean:+.1f} points" for one in numbers)]
+    """Our numbers, and how far each is from the numbers that papers print for it.
 
-
-def _description(row: Row) -> str:
-    numbers = row.printed.numbers if row.printed else ()
-    return "Papers print " + "; ".join(f"{one.text} ({one.source})" for one in numbers) + "."
+    Where every snapshot was tested, also the best of them on test, which is what much of the literature prints.
+    """
+    cells = gather(graph.make_job("report", experiment=reproduction.name), graph.root)
+    return [line for one in reproduction.rows for line in _compared(one, cells)]
 
 
 def variant(root: Path, row: Row) -> str:
-    """Which variant of the row's dataset its preset has values for: of this ipc, else any; else the dataset itself.
+    """The row's dataset as its preset's source prepares it: the one of its variants whose cell that source covers.
 
-    The preset comes before those it is a variant of.
+    Raises: UserError if no source states the preset's values for the cell.
     """
-    family = [name for name in resolve.available_names(root, "datasets") if _is_of(root, name, row.dataset)]
-    for method in reversed(resolve.base_chain(root, "methods", row.method)):
-        overrides = read_yaml(resolve.file_path(root, "methods", method)).get("overrides") or {}
-        own = {name: overrides[name] for name in family if name in overrides} if isinstance(overrides, dict) else {}
-        for chosen in (
-            [name for name, values in own.items() if isinstance(values, dict) and f"ipc{row.ipc}" in values],
-            list(own),
-        ):
-            if len(chosen) == 1:
-                return chosen[0]
-    return row.dataset
-
-
-def _is_of(root: Path, name: str, dataset: str) -> bool:
-    lineage = resolve.base_chain(root, "datasets", name)
-    whole = read_yaml(resolve.file_path(root, "datasets", name)).get("split") is None  # a part of it is another dataset
-    return name == dataset or (dataset in lineage and whole)
-
-
-def _protocol(library: ParamsLibrary, row: Row, dataset: str) -> str:
-    """The literature's protocol: the trajectory family has its own, augmented methods DSA's, all others DC's."""
-    matching = library.method(row.method, dataset, row.ipc or 1)[1].matching
-    kind: str = matching.kind
-    if kind == "trajectory":
-        return "mtt"
-    augmented = kind == "distribution" or getattr(matching, "augmentation", "none") != "none"
-    return "dsa" if augmented else "dc"
+    cells = coverage(root, row.method, printed.table_params())
+    for name in (row.dataset, *printed.variants_of(row.dataset)):
+        if cells.covers(name, row.ipc or 1):
+            return name
+    size = "" if row.ipc is None else f" at {row.ipc} image{'' if row.ipc == 1 else 's'} a class"
+    problem = f"no source states the values of {row.method} on {row.dataset}{size}"
+    remedy = "choose them in a preset and an experiment of your own, or list the cell under `covers` with its source"
+    raise UserError(problem, where=f"reproduce {row.name}", remedy=remedy)
 
 
 def refuse_absent_data(graph: Graph, dataset: str) -> None:
@@ -170,3 +210,62 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
     if not place.exists() and not place.with_suffix(".npz").exists():
         remedy = f"put them there, or run `dcpipe data {dataset}`, which downloads public datasets"
         raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)
+
+
+def _row(cell: PrintedCell) -> Row:
+    return Row(cell.method, cell.dataset, cell.ipc, cell.network, cell.protocol)
+
+
+def _order(row: Row) -> tuple[str, str, int, str, str]:
+    return row.dataset, row.method, row.ipc or 0, row.network, row.protocol
+
+
+def _hint(name: str, known: Mapping[str, object], otherwise: str) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+def _network(row: Row) -> str:
+    return "native" if row.network == printed.native_network(row.dataset) else row.network
+
+
+def _planned(root: Path, row: Row, sets: int | None, protocol: str | None) -> PlannedRow:
+    made = 1 if row.method == WHOLE else sets or printed.sets_of(row.protocol)
+    return PlannedRow(row, variant(root, row), protocol or row.protocol, made)
+
+
+def _experiment(name: str, planned: list[PlannedRow], refusals: list[UserError], command: str) -> Reproduction:
+    command = f"dcpipe reproduce {command}"
+    described = planned[0].row.description if len(planned) == 1 else f"{len(planned)} rows that one table prints."
+    runs: list[Value] = [one.run for one in planned]
+    tree: Tree = {"title": name, "description": described, "runs": runs}
+    extra: dict[str, dict[str, InlineParams]] = {"experiments": {name: InlineParams(command, tree, command)}}
+    wanted = {"methods": {one.row.method for one in planned}, "evaluations": {one.protocol for one in planned}}
+    for section, files in printed.table_params().items():
+        extra[section] = {key: replace(one, command=command) for key, one in files.items() if key in wanted[section]}
+    return Reproduction(name, tuple(planned), tuple(refusals), extra)
+
+
+def _obstacle(root: Path, row: Row) -> str:
+    try:
+        variant(root, find_row(root, row.name))
+    except UserError as error:
+        return f"; not run: {error.what}"
+    return ""
+
+
+def _compared(one: PlannedRow, cells: Iterable[Cell]) -> list[str]:
+    row = one.row
+    place = (one.dataset, row.method, row.ipc or 1, one.protocol)
+    ours = next(
+        cell
+        for cell in cells
+        if (cell.dataset, cell.method, cell.ipc, cell.protocol) == place and cell.network == row.network
+    )
+    best = best_on_test(ours)
+    head = f"{row.name}: here {ours.mean:.1f} ± {ours.std:.1f} (n = {ours.n} networks, {one.protocol}, finished sets)"
+    found = [f"  best snapshot on test: {best.text}"] if best else []
+    for number in row.numbers:
+        against = f", best on test {best.mean - number.mean:+.1f}" if best else ""
+        found.append(f"  {number.source}: {number.text}, here {ours.mean - number.mean:+.1f} points{against}")
+    return [head, *found]

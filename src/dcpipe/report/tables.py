@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images, leaders, standard_error
@@ -153,16 +153,21 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
 
 
 def printed(cell: Cell) -> Published | None:
-    """The numbers that papers print for a cell, if they trained the same network."""
-    numbers = published(cell.dataset, cell.method, cell.ipc)
-    return numbers if numbers and numbers.network == cell.network else None
+    """The numbers that papers print for a cell, on the same network and, where they tested by several, its protocol."""
+    found = published(cell.dataset, cell.method, cell.ipc, cell.network)
+    alike = tuple(one for one in found.numbers if one.protocol == cell.protocol) if found else ()
+    return replace(found, numbers=alike) if found and alike else found
 
 
 def paper_gaps(cell: Cell) -> tuple[PaperGap, ...]:
     """The cell beside every number that papers print for it; none where they trained another network."""
     papers, own = printed(cell), standard_error(cell)
     numbers = papers.numbers if papers else ()
-    return tuple(PaperGap(n, cell.mean - n.mean, None if own is None else math.hypot(own, n.std)) for n in numbers)
+    return tuple(PaperGap(n, cell.mean - n.mean, _error(own, n.std)) for n in numbers)
+
+
+def _error(own: float | None, printed_std: float | None) -> float | None:
+    return None if own is None or printed_std is None else math.hypot(own, printed_std)
 
 
 def summary(cells: Sequence[Cell]) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -20,6 +20,7 @@ from dcpipe.params.method_axes import (
     SegmentConfig,
     StartNoiseConfig,
 )
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count, Name
 from dcpipe.params.waypoints import refuse_bad_waypoints
 
@@ -37,6 +38,9 @@ class Trajectory(MatchingConfig):
 
     kind: Literal["trajectory"]
     experts: Name = Field(description="the experts file that is imitated")
+    max_experts: Annotated[Count | None, AsBefore(None)] = Field(
+        description="only the first so many of the experts; null: all of them; --max_experts"
+    )
     path: PathConfig
     segment: SegmentConfig
     start_noise: StartNoiseConfig
@@ -49,6 +53,11 @@ class Trajectory(MatchingConfig):
     def experts_name(self) -> str | None:
         """The experts file."""
         return self.experts
+
+    @property
+    def experts_read(self) -> int | None:
+        """The first ones, where it does not read all."""
+        return self.max_experts
 
     @property
     def convex_name(self) -> str | None:
@@ -75,6 +84,9 @@ class Trajectory(MatchingConfig):
         if self.inner_batch is not None and self.inner_batch >= context.images:
             problem = f"a batch size of the whole set ({context.images} images) has no effect"
             raise at.error("inner_batch", problem, "write null, or a smaller number")
+        if self.max_experts is not None and context.experts and self.max_experts >= context.experts.count:
+            problem = f"{self.max_experts} is no fewer than the {context.experts.count} experts there are"
+            raise at.error("max_experts", problem, "write null, or a smaller number")
         self._check_segments(at, context)
 
     def _check_segments(self, at: ValueLocation, context: MethodContext) -> None:
@@ -97,8 +109,13 @@ class Trajectory(MatchingConfig):
             raise at.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
 
     def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
-        """By the path."""
-        return self.path.build(paths, layout)
+        """By the path; of all experts, or of the first ones."""
+        path = self.path.build(paths, layout)
+        if self.max_experts is None:
+            return path
+        from dcpipe.experts.trajectory import FirstExperts
+
+        return FirstExperts(path, self.max_experts)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""
@@ -120,4 +137,8 @@ class Trajectory(MatchingConfig):
             "augmentation": "none",
             "hypergradient": {"kind": "exact", "micro_batch": None},
         }
-        return {"trajectory": Example(tree, changes={"augmentation": "crop", "inner_batch": 5, "experts": "others"})}
+        return {
+            "trajectory": Example(
+                tree, changes={"augmentation": "crop", "inner_batch": 5, "experts": "others", "max_experts": 1}
+            )
+        }
