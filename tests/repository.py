@@ -1,13 +1,16 @@
 """A repository's root for a test: the committed params in a folder of their own, ready to edit and to run jobs in."""
 
 import io
+import json
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ import yaml
 
 from dcpipe import cli
 from dcpipe.params.strict_yaml import read_yaml
+from dcpipe.workflow import machine
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -29,6 +33,9 @@ def copy_params(to: Path) -> Path:
     for name in ("constraints.txt", "code_identity.yaml", "equivalences.yaml"):
         if (ROOT / name).is_file():
             shutil.copy2(ROOT / name, to / name)
+    known = asdict(machine.Machine())  # so that a plan does not measure this machine's speed
+    (to / "state").mkdir(exist_ok=True)
+    (to / "state" / machine.FILE).write_text(json.dumps({platform.node(): known}))
     return to
 
 

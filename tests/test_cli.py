@@ -36,7 +36,7 @@ def test_a_process_answers_as_the_command_line_in_this_process(root: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "words", ["distill tiny mttt --ipc 1", "experts tiny plain --shard 7", "graph check", "record tiny"]
+    "words", ["distill tiny mttt --ipc 1", "experts tiny plain --shard 7", "graph check", "record tiny", "plan digits"]
 )
 def test_what_computes_nothing_loads_no_torch(root: Path, words: str) -> None:
     code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'dcpipe'; import dcpipe.cli as c; c.main()"

@@ -17,8 +17,9 @@ import torch
 
 import repository
 from dcpipe.workflow import environment, execution
-from dcpipe.workflow.execution import execute_job, lock_file
+from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.state_folder import lock_file
 
 Edit = Callable[[Path], object]
 DISTILL = "distill tiny mtt --ipc 1"

@@ -10,8 +10,8 @@ from pathlib import Path
 import repository
 from dcpipe.commands import status
 from dcpipe.commands.status import Status
-from dcpipe.workflow.execution import lock_file
 from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.state_folder import lock_file
 
 HOLD = (
     "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"

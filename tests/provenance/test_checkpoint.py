@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcpipe.provenance.checkpoint import State, state_root
+from dcpipe.provenance.checkpoint import State
+from dcpipe.workflow.state_folder import state_root
 
 TENSORS = {
     "a": torch.arange(12, dtype=torch.float32).reshape(3, 4),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dcpipe.commands import status
 from dcpipe.errors import UserError
-from dcpipe.workflow import costs
+from dcpipe.workflow import machine
+from dcpipe.workflow.estimates import MEMORY_ERROR, SECONDS_ERROR, Estimates, Expected
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
@@ -15,35 +16,55 @@ from dcpipe.workflow.stages import STAGES
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One stage: jobs in all, jobs to run, bytes their payloads take at most, and seconds where known.
-
-    `memory_bytes` is what one of them takes: the most that was measured here, else (`measured` is False) the memory
-    that it requests of a scheduler.
-    """
+    """One stage: jobs in all, jobs to run, and what those take: bytes on disk at most, the most that one of them holds
+    in memory, and seconds one after the other; `measured` says of the last two whether all was measured here."""
 
     stage: str
     jobs: int
     to_run: int
     disk_bytes: int
     memory_bytes: int
-    measured: bool
-    seconds: float | None
+    memory_measured: bool
+    seconds: float
+    seconds_measured: bool
 
 
 def rows(graph: Graph, experiment: str) -> list[Row]:
     """One row a stage. A job is to run if `dcpipe status` does not call it done.
 
-    Seconds come from what the same jobs, or others of the stage, cost here before; None if none was measured.
+    Where no job of the same work was measured here, memory and seconds are estimates; the first plan on a machine
+    measures its speed, in some seconds.
     """
     statuses, table = status.experiment_status(graph, experiment), list[Row]()
+    waiting = [one.job for one in statuses if one.state != "done"]
+    found = _expected(graph, [one.job for one in statuses], waiting)
     for stage in STAGES:
         members = [one.job for one in statuses if one.job.stage == stage]
         if members:
-            waiting = [one.job for one in statuses if one.job.stage == stage and one.state != "done"]
-            disk = disk_bytes(graph, waiting)
-            seconds = _seconds(graph.root, members, waiting)
-            table.append(Row(stage, len(members), len(waiting), disk, *_memory(graph.root, members), seconds))
+            to_run = [job for job in waiting if job.stage == stage]
+            each = [found[job.name] for job in to_run or members]
+            table.append(
+                Row(
+                    stage,
+                    len(members),
+                    len(to_run),
+                    disk_bytes(graph, to_run),
+                    max(one.memory_bytes for one in each),
+                    all(one.memory_measured for one in each),
+                    sum(one.seconds for one in each) if to_run else 0.0,
+                    all(one.seconds_measured for one in each) or not to_run,
+                )
+            )
     return table
+
+
+def _expected(graph: Graph, jobs: list[Job], waiting: list[Job]) -> dict[str, Expected]:
+    found = Estimates(graph, machine.known(graph.root), jobs)
+    expected = {job.name: found.expected(job) for job in jobs}
+    if all(expected[job.name].memory_measured for job in waiting):
+        return expected
+    found.machine = machine.measured(graph.root)
+    return {job.name: found.expected(job) for job in jobs}
 
 
 def lines(table: list[Row], root: Path) -> list[str]:
@@ -51,25 +72,28 @@ def lines(table: list[Row], root: Path) -> list[str]:
     head = f"{'stage':<10}{'jobs':>7}{'to run':>9}{'disk MB':>11}{'memory MB':>12}{'seconds':>11}"
     body = [
         f"{row.stage:<10}{row.jobs:>7}{row.to_run:>9}{row.disk_bytes / 1e6:>11.2f}"
-        f"{('' if row.measured else '<') + format(row.memory_bytes / 1e6, '.0f'):>12}{_seconds_text(row.seconds):>11}"
+        f"{_about(row.memory_bytes / 1e6, row.memory_measured):>12}{_about(row.seconds, row.seconds_measured):>11}"
         for row in table
     ]
-    disk, times = sum(row.disk_bytes for row in table), [row.seconds for row in table]
-    known = sum(time for time in times if time is not None)
-    seconds_text = f"{known:.0f}" if None not in times else f"{known:.0f} + ?" if known else "unknown"
+    disk, time = sum(row.disk_bytes for row in table), sum(row.seconds for row in table)
     total = f"{'all':<10}{sum(row.jobs for row in table):>7}{sum(row.to_run for row in table):>9}{disk / 1e6:>11.2f}"
-    free = f"{free_bytes(root) / 1e9:.1f} GB of disk are free; memory is one job's peak"
-    estimated = ", < where none was measured here" if not all(row.measured for row in table) else ""
-    return [
-        head,
-        *body,
-        f"{total}{'':>12}{seconds_text:>11}",
-        f"{free}{estimated}; seconds are one after the other, here",
+    time_text = _about(time, all(row.seconds_measured for row in table))
+    free = (
+        f"{free_bytes(root) / 1e9:.1f} GB of disk are free; memory is one job's peak, seconds are one after the other"
+    )
+    estimated = [
+        f"~ is an estimate from the shapes: memory {MEMORY_ERROR}, seconds {SECONDS_ERROR}; the rest was measured here"
     ]
+    is_estimated = not all(row.memory_measured and row.seconds_measured for row in table)
+    return [head, *body, f"{total}{'':>12}{time_text:>11}", free, *(estimated if is_estimated else [])]
 
 
-def _seconds_text(seconds: float | None) -> str:
-    return "unknown" if seconds is None else f"{seconds:.0f}"
+def _about(number: float, measured: bool) -> str:
+    """A number; if it is an estimate, to two places and marked."""
+    if measured:
+        return f"{number:.0f}"
+    digits = max(0, len(str(int(number))) - 2)
+    return f"~{round(number, -digits):.0f}"
 
 
 def free_bytes(root: Path) -> int:
@@ -91,19 +115,3 @@ def refuse_full_disk(table: list[Row], root: Path) -> None:
 def disk_bytes(graph: Graph, jobs: Iterable[Job]) -> int:
     """Bytes that the payloads of jobs take at most: before compression."""
     return sum(STAGES[job.stage].disk_bytes(graph, job) for job in jobs)
-
-
-def _memory(root: Path, members: list[Job]) -> tuple[int, bool]:
-    peaks = [int(str(cost["peak_bytes"])) for job in members if (cost := costs.read_costs(root / job.costs))]
-    return (max(peaks), True) if peaks else (max(job.resources.mem_mb for job in members) * 10**6, False)
-
-
-def _seconds(root: Path, members: list[Job], waiting: list[Job]) -> float | None:
-    known = {job.name: cost["seconds"] for job in members if (cost := costs.read_costs(root / job.costs))}
-    numbers = [float(str(value)) for value in known.values()]
-    if not waiting:
-        return 0.0
-    if not numbers:
-        return None
-    mean = sum(numbers) / len(numbers)
-    return sum(float(str(known.get(job.name, mean))) for job in waiting)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dcpipe.provenance import artifact, staleness
-from dcpipe.workflow.execution import lock_file
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
+from dcpipe.workflow.state_folder import lock_file
 
 State = Literal["done", "running", "stale", "missing"]
 

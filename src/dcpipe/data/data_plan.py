@@ -7,8 +7,12 @@ from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import check
 from dcpipe.params.facts import Facts
 from dcpipe.params.values import keys
+from dcpipe.params.work import Work
 from dcpipe.provenance import artifact, card_fields, staleness
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
+
+UNKNOWN_IMAGES = 50_000  # of a source that only reading counts: as many as CIFAR-10 has
+SHARD_BYTES = 2**26  # of images that are written at a time
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -35,13 +39,22 @@ class DataStage(Stage):
             values=[keys(resolved, without=("description", "network", "whitening"))],
             roots=(*dataset.source.implementation, *dataset.standardise.implementation),
             sections={"dataset": dataset},
-            resources=Resources(mem_mb=2000, runtime=dataset.facts.minutes),
+            resources=Resources(runtime=dataset.facts.minutes),
         )
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Every image, a byte a value."""
         facts = dataset_facts(graph, job)
         return (facts.smallest_class or 0) * facts.classes * pixels(facts)
+
+    def work(self, graph: "Graph", job: "Job") -> Work:
+        """A part of the source at a time, which most sources hold whole, and of it a shard that is written."""
+        dataset = graph.library.dataset(job.wildcards["dataset"])[1]
+        split, classes = dataset.split, dataset.facts.classes
+        kept, cut = split.train_per_class, (split.test_per_class or 0) + split.validation_per_class
+        known = dataset.facts.smallest_class or (UNKNOWN_IMAGES // classes if kept is None else kept + cut)
+        stored = known * classes * pixels(dataset.facts)
+        return Work(held=2 * stored, phases=(3 * min(stored, SHARD_BYTES),))
 
 
 def dataset_facts(graph: "Graph", job: "Job") -> Facts:

@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import dataset_facts, pixels
+from dcpipe.data.data_plan import UNKNOWN_IMAGES, dataset_facts, pixels
 from dcpipe.errors import UserError
+from dcpipe.params.dataset import Dataset
 from dcpipe.params.values import keys
+from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
+
+SMALL_IMAGE = 1024  # numbers; images above are looked at in chunks (see dcpipe.data.whitening)
+CHUNK_ROWS = 4096
+DECOMPOSED = 25  # operations of the eigendecomposition and products, by the cube of their size
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -39,12 +45,19 @@ class WhitenStage(Stage):
             values=[keys(resolved, only=("whitening",))],
             roots=dataset.whitening.implementation,
             sections={"dataset": dataset},
-            resources=Resources(threads, mem_mb=8000, runtime=120),
+            resources=Resources(threads, runtime=120),
         )
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """A matrix and its inverse in float64."""
         return 2 * 8 * pixels(dataset_facts(graph, job)) ** 2
+
+    def work(self, graph: "Graph", job: "Job") -> Work:
+        """The images; then, in float64, a copy of those that are looked at and the matrices of the decomposition."""
+        facts, a_class = dataset_facts(graph, job), job.section("dataset", Dataset).train_images_a_class
+        numbers, images = pixels(facts), UNKNOWN_IMAGES if a_class is None else a_class * facts.classes
+        copies = 3 * 8 * numbers * (images if numbers <= SMALL_IMAGE else min(images, CHUNK_ROWS))
+        return Work(held=numbers * images, phases=(copies + 9 * 8 * numbers**2,), operations=DECOMPOSED * numbers**3)
 
 
 def image_inputs(graph: "Graph", dataset: str) -> dict[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
+from dcpipe.data.loading_plan import loading, network_size, train_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
@@ -12,11 +13,14 @@ from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
 from dcpipe.params.values import keys, native
+from dcpipe.params.work import SetSizes, Work
 from dcpipe.workflow.stages import DATASET, IPC, METHOD, SET, Payload, Plan, Resources, Shown, Stage, register_stage
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
     from dcpipe.workflow.job import Job
+
+COMPILER_BYTES = 4e8  # of a process that compiles
 
 PREVIEW = Shown(
     "preview.rst",
@@ -60,7 +64,9 @@ class DistillStage(Stage):
             values=[keys(resolved, without=("description", "label")), *below.values],
             roots=(*implementations(method), *below.roots),
             sections={"method": method, **below.sections},
-            resources=replace(self.asking(method.compute.threads), gpu=1 if method.outer else 0),
+            resources=self.asking(method.compute.threads)
+            if method.outer
+            else Resources(runtime=self.resources.runtime),
         )
 
     def _below(self, graph: "Graph", dataset: str, context: MethodContext) -> Plan:
@@ -88,6 +94,31 @@ class DistillStage(Stage):
         outer, facts = job.section("method", Method).outer, dataset_facts(graph, job)
         copies = 2 + (outer.iterations // outer.snapshot_every + 1 if outer else 1)
         return copies * facts.classes * int(job.wildcards["ipc"]) * pixels(facts) * 4
+
+    def work(self, graph: "Graph", job: "Job") -> Work:
+        """The training images, the set with its optimisers and snapshots, and what the matching says of itself."""
+        method, dataset = job.section("method", Method), job.wildcards["dataset"]
+        facts, images, ipc = dataset_facts(graph, job), train_images(graph, dataset), int(job.wildcards["ipc"])
+        name = job.sections.get("network")
+        network = network_size(graph, dataset, str(name)) if name else None
+        sizes = SetSizes(network, facts.classes, ipc, pixels(facts), images // facts.classes, _experts(graph, job))
+        outer, matching = method.outer, method.matching
+        inner = matching.inner_loop
+        rounds = outer.iterations * outer.sharpness.passes(inner.steps if inner else 0) if outer else 1.0
+        copies = 8 + (3 * (outer.iterations // outer.snapshot_every + 1) if outer else 0)
+        compiled = Work(held=COMPILER_BYTES if method.compute.backend == "compiled" else 0)
+        held = Work(held=copies * sizes.bytes) + compiled
+        return loading(graph, dataset, images) + held + matching.work(sizes).times(rounds)
+
+
+def _experts(graph: "Graph", job: "Job") -> int:
+    """How many experts a job reads."""
+    experts = 0
+    for path in job.inputs.get("trajectories", ()):
+        made = graph.job_that_makes(path)
+        recorded = graph.job_that_makes(made.input("trajectory")) if "trajectory" in made.inputs else made
+        experts += recorded.section("experts", Experts).shard_experts
+    return experts
 
 
 def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, experts: Experts) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dcpipe.errors import UserError
 from dcpipe.params import experiment_file
 from dcpipe.params.experiment_file import ExperimentFile
 from dcpipe.provenance import code_identity
+from dcpipe.workflow.estimates import requested_mb
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES, Stage
@@ -147,11 +148,11 @@ class SnakemakeFlow:
     def resources(self, stage: str) -> dict[str, Callable[..., int]]:
         """Resources functions by name; a stage whose jobs never ask for a GPU says nothing of it."""
         gpu = {"gpu": self.resource(stage, "gpu")} if STAGES[stage].resources.gpu else {}
-        return {**gpu, "mem_mb": self.growing(stage, "mem_mb"), "runtime": self.resource(stage, "runtime")}
+        return {**gpu, "mem_mb": self.growing_memory(stage), "runtime": self.resource(stage, "runtime")}
 
-    def growing(self, stage: str, name: str) -> Callable[[Wildcards, int], int]:
-        """A resources function: as much again with every attempt, where retries are allowed."""
-        return lambda wildcards, attempt: attempt * self.resource(stage, name)(wildcards)
+    def growing_memory(self, stage: str) -> Callable[[Wildcards, int], int]:
+        """A resources function: the memory that a job asks for, as much again with every attempt."""
+        return lambda wildcards, attempt: attempt * requested_mb(self._graph, self.job(stage, wildcards))
 
     def prepare_record(self) -> None:
         """Before the first job: write the dvc.yaml that the record needs, and tell what would hinder the record."""

@@ -3,10 +3,22 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dcpipe.data.data_plan import dataset_facts, pixels
+from dcpipe.data.loading_plan import (
+    classifying,
+    loading,
+    network_size,
+    test_images,
+    train_images,
+    validation_images,
+)
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
+from dcpipe.params.evaluation import Evaluation
+from dcpipe.params.method import Method
 from dcpipe.params.values import keys, native
+from dcpipe.params.work import FLOAT, Work
 from dcpipe.workflow.stages import (
     DATASET,
     EVALUATION,
@@ -63,6 +75,25 @@ class EvaluateStage(Stage):
             sections={"evaluation": evaluation, "network": real},
             resources=self.asking(evaluation.compute.threads),
         )
+
+    def work(self, graph: "Graph", job: "Job") -> Work:
+        """Test images, the sets, the training of networks on them, and every test image classified by each."""
+        config, dataset = job.section("evaluation", Evaluation), job.wildcards["dataset"]
+        network, tested = network_size(graph, dataset, job.section("network", str)), test_images(graph, dataset)
+        method = graph.job_that_makes(job.input("synthetic")).section("method", Method)
+        whole, classes = train_images(graph, dataset), dataset_facts(graph, job).classes
+        images = whole if method.matching.takes_all else classes * int(job.wildcards["ipc"])
+        outer, sets = method.outer, 1
+        if config.selection.reads_snapshots and outer:
+            sets = outer.iterations // outer.snapshot_every + 1
+        batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
+        step = network.mapped_gradient(batch, together) if together > 1 else network.gradient(batch)
+        trained = sets * config.learning_rate.candidates * config.networks
+        steps = step.times(trained / together * config.sharpness.passes * (config.epochs + 1) * images / batch)
+        held = Work(held=FLOAT * (sets + 2) * images * pixels(dataset_facts(graph, job)))
+        classified = classifying(network, tested).times(trained)
+        validated = (validation_images(graph, dataset),) if config.selection.needs_validation else ()
+        return loading(graph, dataset, tested, *validated) + held + steps + classified
 
 
 def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:

@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dcpipe.data.loading_plan import classifying, loading, network_size, train_images, validation_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.experts.experts_plan import kept_checkpoints
 from dcpipe.params import check, network_name
+from dcpipe.params.experts import Experts
 from dcpipe.params.values import keys, native
+from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
+
+WATCHED = 1000  # images that the points of a path are tried on
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -44,7 +49,21 @@ class ConvexifyStage(Stage):
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Both ends and the waypoints."""
-        waypoints = job.wildcards["waypoints"]
-        anchors = 2 + (0 if waypoints == "none" else 1 + waypoints.count("-"))
         made = graph.job_that_makes(job.input("trajectory"))
-        return anchors * STAGES[made.stage].disk_bytes(graph, made) // kept_checkpoints(made)
+        return _anchors(job) * STAGES[made.stage].disk_bytes(graph, made) // kept_checkpoints(made)
+
+    def work(self, graph: "Graph", job: "Job") -> Work:
+        """The anchors of a shard as they are read and written, and a thousand images classified at every epoch."""
+        dataset, network = job.wildcards["dataset"], job.section("network", str)
+        made = graph.job_that_makes(job.input("trajectory")).section("experts", Experts)
+        images = validation_images(graph, dataset) or train_images(graph, dataset)
+        size = network_size(graph, dataset, network)
+        points = classifying(size, min(WATCHED, images)).times(made.shard_experts * (made.epochs + 1))
+        anchors = Work(held=(3 * made.shard_experts * _anchors(job) + 4) * size.bytes)
+        return loading(graph, dataset, images) + anchors + points
+
+
+def _anchors(job: "Job") -> int:
+    """Checkpoints that are kept of each expert: both ends and the waypoints."""
+    waypoints = job.wildcards["waypoints"]
+    return 2 + (0 if waypoints == "none" else 1 + waypoints.count("-"))

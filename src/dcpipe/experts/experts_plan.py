@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import dataset_facts
+from dcpipe.data.loading_plan import classifying, loading, network_size, train_images, validation_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementations
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.values import keys, native
+from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register_stage
 
 if TYPE_CHECKING:
@@ -48,11 +49,23 @@ class ExpertsStage(Stage):
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Every kept checkpoint of the shard in float32."""
-        from dcpipe.models.build import build
+        network = network_size(graph, job.wildcards["dataset"], job.section("network", str))
+        return job.section("experts", Experts).shard_experts * kept_checkpoints(job) * network.bytes
 
-        facts, network = dataset_facts(graph, job), job.section("network", str)
-        model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
-        return job.section("experts", Experts).shard_experts * kept_checkpoints(job) * 4 * model.num_parameters
+    def work(self, graph: "Graph", job: "Job") -> Work:
+        """Images, a step's passes, every image classified once an epoch, and what is kept of all experts."""
+        dataset, config = job.wildcards["dataset"], job.section("experts", Experts)
+        network, images = network_size(graph, dataset, job.section("network", str)), train_images(graph, dataset)
+        watched = validation_images(graph, dataset)
+        checkpoints = (config.shard_experts + 2) * kept_checkpoints(job) + 8
+        kept = Work(held=checkpoints * network.bytes)
+        if config.origin.is_foreign:
+            return kept
+        batch = min(config.batch, images)
+        epochs = config.shard_experts * config.epochs
+        steps = network.gradient(batch).times(epochs * config.sharpness.passes * images / batch)
+        classified = classifying(network, watched or images).times(epochs)
+        return loading(graph, dataset, images, watched) + kept + steps + classified
 
 
 def kept_checkpoints(job: "Job") -> int:

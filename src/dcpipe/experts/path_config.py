@@ -49,6 +49,11 @@ class ConvexPath(PathConfig):
         """The waypoints, as paths and jobs spell them."""
         return "-".join(map(str, self.waypoints)) or "none"
 
+    @property
+    def held_checkpoints(self) -> int:
+        """Both ends and the waypoints."""
+        return 2 + len(self.waypoints)
+
     def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
         """The reader of convex stores."""
         from dcpipe.experts.convex_path import Convex

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcpipe.params.network_name import FixedNetwork
+from dcpipe.params.work import NetworkSize
 
 if TYPE_CHECKING:
     from dcpipe.models.layered import Featured
@@ -38,3 +39,9 @@ class ClassicName(FixedNetwork):
         from dcpipe.models import classic
 
         return classic.build(self, channels=channels, image_size=image_size, classes=classes)
+
+    def size(self, *, channels: int, image_size: int, classes: int) -> NetworkSize:
+        """Layer by layer."""
+        from dcpipe.models.classic_size import layers
+
+        return layers(self.name, channels, image_size, classes).size

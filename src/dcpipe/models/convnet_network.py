@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast, get_args
 
 from dcpipe.errors import UserError
 from dcpipe.params.network_name import Network, unknown
+from dcpipe.params.work import Layers, NetworkSize
 
 if TYPE_CHECKING:
     from dcpipe.models.layered import Featured
@@ -93,6 +94,20 @@ class ConvNetName(Network):
         from dcpipe.models import convnet
 
         return convnet.build(self, channels=channels, image_size=image_size, classes=classes)
+
+    def size(self, *, channels: int, image_size: int, classes: int) -> NetworkSize:
+        """Block by block."""
+        sides = self.sides(image_size)
+        layers = Layers(channels, image_size)
+        for place, side in enumerate(sides[:-1]):
+            layers.convolution(self.width, 3, padding=3 if place == 0 and image_size == 28 else 1)
+            if self.norm != "nonorm":
+                layers.norm(2 * self.width * (side**2 if self.norm == "layer" else 1))
+            layers.activation()
+            if self.pooling != "nopool":
+                layers.pool(2)
+        layers.linear(classes)
+        return layers.size
 
     @classmethod
     def parse(cls, name: str) -> Self | None:

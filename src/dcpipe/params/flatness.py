@@ -17,6 +17,11 @@ class FlatnessConfig(AxisValue, axis="flatness of network training"):
         """Whether it is the gradient itself, one pass a step."""
         return False
 
+    @property
+    def passes(self) -> int:
+        """Gradients a step."""
+        return 1 if self.is_plain else 2
+
     @abstractmethod
     def build(self) -> "DirectionRule":
         """The direction of a step."""

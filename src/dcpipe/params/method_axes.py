@@ -11,6 +11,7 @@ from dcpipe.params.axis import AxisValue, Need, ValueLocation
 from dcpipe.params.facts import Facts
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.resolve import ResolvedSection
+from dcpipe.params.work import InnerSizes, SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.distances.row_distances import RowDistance
@@ -136,6 +137,10 @@ class MatchingConfig(MethodValue, axis="matching"):
         """Whether the images are learned; a coreset's are real ones."""
         return True
 
+    def work(self, _sizes: SetSizes) -> Work:
+        """What one iteration holds and computes, beside the images; of a coreset, the choice."""
+        return Work()
+
     @abstractmethod
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""
@@ -165,6 +170,10 @@ class SelectionConfig(MethodValue, axis="coreset selection"):
         """Whether it takes every training image, whatever the ipc."""
         return False
 
+    def work(self, _sizes: SetSizes) -> Work:
+        """What the choice holds and computes, beside the images."""
+        return Work()
+
     @abstractmethod
     def build(self, step_size: float) -> "Distiller":
         """What chooses the images; `step_size` goes with the set."""
@@ -177,6 +186,11 @@ class PathConfig(MethodValue, axis="path"):
     def convex_name(self) -> str | None:
         """The name of the convex path that must be made for it, such as 6-25, if any."""
         return None
+
+    @property
+    def held_checkpoints(self) -> int:
+        """Checkpoints of every expert that its reader holds in memory."""
+        return 0
 
     @abstractmethod
     def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
@@ -223,6 +237,13 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
         """Of how many of the last inner steps the parameters are kept."""
         return inner_steps
 
+    def work(self, inner: InnerSizes) -> Work:
+        """What one answer holds and computes: the parameters after each step, and one step's pass at a time."""
+        at_once, kept = min(self.images_at_once or inner.images, inner.images), self.kept_steps(inner.steps)
+        forwards = inner.network.gradient(at_once).times(inner.steps * inner.images / at_once)
+        backwards = inner.network.pullback(at_once).times(kept * inner.images / at_once)
+        return Work(held=(kept + 1) * inner.network.bytes) + forwards + backwards
+
     @abstractmethod
     def build(self, inner_steps: int) -> "Hypergradient":
         """The function that answers a problem."""
@@ -253,6 +274,11 @@ class UpdatesConfig(MethodValue, axis="updates a network"):
     """How many updates of the images are made against one network."""
 
     @property
+    def most(self) -> int:
+        """How many there are at most."""
+        return 1
+
+    @property
     def is_one(self) -> bool:
         """Whether there is exactly one."""
         return False
@@ -269,6 +295,11 @@ class TrainingConfig(MethodValue, axis="network training"):
     def images_a_step(self) -> int | None:
         """Synthetic images a step; None where the network is not trained."""
         return None
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs after an update, at most."""
+        return 0
 
     @abstractmethod
     def build(self) -> "Ending":

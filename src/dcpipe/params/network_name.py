@@ -17,6 +17,7 @@ from pydantic import AfterValidator
 
 from dcpipe.errors import UserError
 from dcpipe.params.axis import is_config, load_values
+from dcpipe.params.work import NetworkSize
 
 if TYPE_CHECKING:
     from dcpipe.models.layered import Featured
@@ -68,6 +69,19 @@ class Network(ABC):
 
         Batch norms must not track running statistics. Called under `torch.device("meta")`: nothing is drawn.
         """
+
+    def size(self, *, channels: int, image_size: int, classes: int) -> NetworkSize:
+        """Its parameters, and what a pass over one image holds and computes.
+
+        This one builds the network and looks, which loads torch: a family that states its own keeps planning quick.
+        """
+        import torch
+
+        from dcpipe.models.traced_size import traced_size
+
+        with torch.device("meta"):
+            network = self.build(channels=channels, image_size=image_size, classes=classes)
+        return traced_size(network, channels=channels, image_size=image_size)
 
     @property
     def has_running_statistics(self) -> bool:

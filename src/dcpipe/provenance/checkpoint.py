@@ -6,7 +6,6 @@ JSON value, behind a SHA-256 of both; one that does not verify counts as absent.
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -95,8 +94,3 @@ def _apart(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         place = own.untyped_storage().data_ptr()
         yield name, own.clone() if place in seen else own
         seen.add(place)
-
-
-def state_root(root: Path) -> Path:
-    """Where state is kept: DCPIPE_STATE, or `state/` below the root."""
-    return Path(os.environ.get("DCPIPE_STATE") or root / "state")

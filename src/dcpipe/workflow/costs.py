@@ -1,9 +1,18 @@
 """What a job cost: seconds, peak bytes and device, in a side file that no digest knows of."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe.provenance.artifact import write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a job took."""
+
+    seconds: float
+    peak_bytes: int
 
 
 def write_costs(path: Path, *, seconds: float, peak_bytes: int, device: str) -> None:
@@ -18,3 +27,12 @@ def read_costs(path: Path) -> dict[str, object] | None:
     except (OSError, ValueError):
         return None
     return costs if isinstance(costs, dict) else None
+
+
+def noted(path: Path) -> Noted | None:
+    """What was noted of seconds and memory; None if nothing readable is there."""
+    costs = read_costs(path)
+    try:
+        return Noted(float(str(costs["seconds"])), int(str(costs["peak_bytes"]))) if costs else None
+    except (KeyError, ValueError):
+        return None

@@ -14,10 +14,11 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
 from dcpipe.provenance import artifact, card
-from dcpipe.provenance.checkpoint import State, state_root
+from dcpipe.provenance.checkpoint import State
 from dcpipe.workflow import costs, environment
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, match_stage
+from dcpipe.workflow.state_folder import lock_file, state_root
 from dcpipe.workflow.task import Task, stopping_on_signals
 
 WAIT_SECONDS = 20.0
@@ -72,11 +73,6 @@ def execute_job(
     if folder is None and instead is None:
         _note_costs(job, root, seconds_before + time.monotonic() - started)
     return written
-
-
-def lock_file(job: Job, root: Path) -> Path:
-    """The file that a process locks while it works on the job."""
-    return state_root(root) / "locks" / f"{job.name}.lock"
 
 
 def _require_inputs(job: Job, root: Path) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dcpipe.errors import UserError
 from dcpipe.params.axis import load_values
 from dcpipe.params.values import Values
+from dcpipe.params.work import Work
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -80,10 +81,10 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a job asks of a scheduler."""
+    """What a job asks of a scheduler; `mem_mb` is the least, where its estimate (`Stage.work`) is below."""
 
     threads: int = 1
-    mem_mb: int = 1000
+    mem_mb: int = 0
     runtime: int = 10  # minutes
     gpu: int = 0
 
@@ -139,6 +140,10 @@ class Stage(ABC):
     def disk_bytes(self, _graph: "Graph", _job: "Job") -> int:
         """Bytes that a job's payloads take at most: before compression."""
         return SMALL
+
+    def work(self, _graph: "Graph", _job: "Job") -> Work:
+        """What a job holds in memory and computes, beside a process with its libraries: from the shapes alone."""
+        return Work()
 
     def asking(self, threads: int) -> Resources:
         """The stage's own resources with so many threads."""

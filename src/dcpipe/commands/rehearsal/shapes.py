@@ -68,7 +68,7 @@ def shorten_job(job: Job, steps: int) -> Mapping[str, object]:
     if job.stage == "experts":
         return {"experts": replace(_experts(job), shard_experts=1, epochs=steps, kept_epochs="all")}
     if job.stage == "distill":
-        method = _method(job)
+        method = method_of(job)
         outer = method.outer
         shorter = replace(rehearsal_tree(outer), iterations=steps, snapshot_every=steps) if outer else None
         return {"method": replace(method, outer=shorter)}
@@ -90,7 +90,7 @@ def _shape(graph: Graph, job: Job) -> Shape | None:
             trained = not config.origin.is_foreign
             return Shape(config.shard_experts * config.epochs, few, _a_class(job, dataset) / few) if trained else None
         case "distill":
-            method = _method(job)
+            method = method_of(job)
             real = min(method.matching.images_a_class, dataset.train_images_a_class or math.inf)
             return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
         case "evaluate":
@@ -113,7 +113,7 @@ def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
 
 def _maker(graph: Graph, job: Job) -> Method:
     """The method that made the set that a job evaluates."""
-    return _method(graph.job_that_makes(job.input("synthetic")))
+    return method_of(graph.job_that_makes(job.input("synthetic")))
 
 
 def _a_class(job: Job, dataset: Dataset) -> int:
@@ -137,7 +137,7 @@ def _experts(job: Job) -> Experts:
     return job.section("experts", Experts)
 
 
-def _method(job: Job) -> Method:
+def method_of(job: Job) -> Method:
     return job.section("method", Method)
 
 

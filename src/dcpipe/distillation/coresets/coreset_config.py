@@ -12,6 +12,7 @@ from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MatchingConfig, MethodContext, SelectionConfig
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.schema import STRICT, Index, Name, PositiveFloat
+from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
@@ -65,6 +66,13 @@ class Herding(SelectionConfig):
             remedy = "name experts that are trained here, or of a network without batch norm"
             raise at.error("experts", problem, remedy)
 
+    def work(self, sizes: SetSizes) -> Work:
+        """Features of every class, at most 1,024 images at a time."""
+        if sizes.network is None:
+            return Work()
+        batch = min(1024, sizes.train_a_class)
+        return sizes.network.forward(batch).times(sizes.classes * sizes.train_a_class / batch)
+
     def build(self, step_size: float) -> "Distiller":
         """By features."""
         from dcpipe.distillation.coresets import herding
@@ -89,6 +97,10 @@ class Whole(SelectionConfig):
     def takes_all(self) -> bool:
         """It does."""
         return True
+
+    def work(self, sizes: SetSizes) -> Work:
+        """A copy of every image."""
+        return Work(held=4 * sizes.classes * sizes.train_a_class * sizes.numbers)
 
     def build(self, step_size: float) -> "Distiller":
         """All images."""
@@ -126,6 +138,10 @@ class Coreset(MatchingConfig):
     def takes_all(self) -> bool:
         """As the selection does."""
         return self.selection.takes_all
+
+    def work(self, sizes: SetSizes) -> Work:
+        """The selection's."""
+        return self.selection.work(sizes)
 
     def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Nothing is computed but features."""

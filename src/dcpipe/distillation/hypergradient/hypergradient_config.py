@@ -1,6 +1,7 @@
 """Kinds of hypergradients: how the matching loss is differentiated through the inner loop."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from dcpipe.params.method_axes import HypergradientConfig, MethodContext
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.schema import STRICT, Count
 from dcpipe.params.shares import Share, steps_of
+from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.hypergradient.problem import Hypergradient
@@ -76,6 +78,11 @@ class Unrolled(HypergradientConfig):
         if context.method.compute.backend == "compiled":
             problem = "has no effect on the unrolled hypergradient"
             raise at.error_at("compute.backend", problem, "write eager")
+
+    def work(self, inner: InnerSizes) -> Work:
+        """The passes of all steps are there at once."""
+        every = inner.network.pullback(inner.steps * inner.images)
+        return replace(every, held=2 * inner.steps * inner.network.bytes, calls=inner.steps * every.calls)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""

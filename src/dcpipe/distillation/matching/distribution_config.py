@@ -9,8 +9,9 @@ from pydantic.dataclasses import dataclass
 from dcpipe.distillation.matching.network_config import NetworkMatchingConfig
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example
-from dcpipe.params.network_name import NetworkOrNative
+from dcpipe.params.network_name import NetworkOrNative, has_running_statistics
 from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
@@ -27,6 +28,16 @@ class Distribution(NetworkMatchingConfig):
     network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
     real_batch: Count = Field(description="real images a class in an update; --batch_real")
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
+
+    def work(self, sizes: SetSizes) -> Work:
+        """Class by class; with batch norm all classes at once."""
+        network = sizes.network
+        if network is None:
+            return Work()
+        real, own = min(self.real_batch, sizes.train_a_class), sizes.ipc
+        if self.network != "native" and has_running_statistics(self.network):
+            return network.forward(sizes.classes * real) + network.gradient(sizes.classes * own)
+        return (network.forward(real) + network.gradient(own)).times(sizes.classes)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training
+from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, trained_work
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative, has_running_statistics, layers_of
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
+from dcpipe.params.work import FLOAT, SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
@@ -52,6 +53,17 @@ class Features(NetworkMatchingConfig):
         if len(self.layer_weights) != layers + 1:
             problem = f"{len(self.layer_weights)} weights for the {layers} blocks of {network} and its features"
             raise at.error("layer_weights", problem, f"write {layers + 1}")
+
+    def work(self, sizes: SetSizes) -> Work:
+        """Every layer of a class's real images, and of its synthetic ones to be differentiated."""
+        network = sizes.network
+        if network is None:
+            return Work()
+        real = network.forward(min(self.real_batch, sizes.train_a_class))
+        layers = Work(phases=(FLOAT * network.activations * min(self.real_batch, sizes.train_a_class),))
+        update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.most)
+        means = Work(held=FLOAT * sizes.classes * network.activations)
+        return means + layers + update + trained_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

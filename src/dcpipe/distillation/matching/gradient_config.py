@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training
+from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, trained_work
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import LevelsConfig, MagnitudeConfig, MethodContext, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
+from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
@@ -48,6 +49,16 @@ class Gradient(NetworkMatchingConfig):
         if self.distance.angle == 0 and self.distance.magnitude.row_weight == 0:
             remedy = "give angle a weight, or choose a magnitude"
             raise at.error("distance.angle", "angle and magnitude are both 0", remedy)
+
+    def work(self, sizes: SetSizes) -> Work:
+        """Both gradients of each class, every update; the real ones of all classes are kept."""
+        network = sizes.network
+        if network is None:
+            return Work()
+        real = network.gradient(min(self.real_batch, sizes.train_a_class))
+        update = (real + network.pullback(sizes.ipc)).times(sizes.classes * self.updates.most)
+        kept = Work(held=(sizes.classes + 4) * network.bytes)
+        return kept + update + trained_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

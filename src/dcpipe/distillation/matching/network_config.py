@@ -3,6 +3,7 @@
 from dcpipe.params.axis import ValueLocation
 from dcpipe.params.method_axes import MatchingConfig, MethodContext, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import parse, refuse_size_at
+from dcpipe.params.work import NetworkSize, SetSizes, Work
 
 
 class NetworkMatchingConfig(MatchingConfig):
@@ -37,3 +38,12 @@ def refuse_idle_training(at: ValueLocation, updates: UpdatesConfig, training: Tr
     if updates.is_one and training.images_a_step is not None:
         problem = "has no effect with one update a network"
         raise at.error("training.kind", problem, "write none, or raise updates.count")
+
+
+def trained_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, training: TrainingConfig) -> Work:
+    """What the training of an iteration's network on the set holds and computes, at most."""
+    batch = training.images_a_step
+    if batch is None:
+        return Work()
+    batch = min(batch, sizes.images)
+    return network.gradient(batch).times((updates.most - 1) * training.most_epochs * sizes.images / batch)

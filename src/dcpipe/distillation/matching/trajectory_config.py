@@ -23,11 +23,14 @@ from dcpipe.params.method_axes import (
 from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count, Name
 from dcpipe.params.waypoints import refuse_bad_waypoints
+from dcpipe.params.work import FLOAT, InnerSizes, SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
     from dcpipe.distillation.setting import Setting
     from dcpipe.experts.trajectory import ExpertPath, Layout
+
+AUGMENTED = 12  # copies of a batch that its augmentation keeps to be differentiated
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -107,6 +110,17 @@ class Trajectory(MatchingConfig):
         if missing:
             problem = f"epoch {missing[0]} is needed but not in kept_epochs"
             raise at.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
+
+    def work(self, sizes: SetSizes) -> Work:
+        """A student by the hypergradient, between two checkpoints; a convex path is held whole."""
+        network = sizes.network
+        if network is None:
+            return Work()
+        images = min(self.inner_batch or sizes.images, sizes.images)
+        answer = self.hypergradient.work(InnerSizes(network, self.inner_steps, images, sizes.numbers))
+        augmented = Work() if self.augmentation == "none" else Work(held=AUGMENTED * FLOAT * images * sizes.numbers)
+        checkpoints = 4 + sizes.experts * self.path.held_checkpoints
+        return Work(held=checkpoints * network.bytes) + augmented + answer
 
     def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
         """By the path; of all experts, or of the first ones."""

@@ -54,6 +54,10 @@ class TwoPasses(SharpnessConfig):
         """Of the second pass."""
         return (self.second_pass.steps,)
 
+    def passes(self, inner_steps: int) -> float:
+        """The first, and the second's share."""
+        return 1.0 + (steps_of(self.second_pass.steps, inner_steps) / inner_steps if inner_steps else 1.0)
+
     def check(self, at: ValueLocation, context: MethodContext) -> None:
         """Passes must have steps to take and to go on from, and fresh draws something to draw."""
         second, inner = self.second_pass, context.method.matching.inner_loop

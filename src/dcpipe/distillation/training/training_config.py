@@ -59,6 +59,11 @@ class FixedEpochs(Trained):
     count: Count = Field(description="epochs; Z, inner_loop in the DC code")
     batch: Count = Field(description=BATCH)
 
+    @property
+    def most_epochs(self) -> int:
+        """Their number."""
+        return self.count
+
     def build(self) -> "Ending":
         """By their number."""
         from dcpipe.distillation.training import training_ends
@@ -80,6 +85,11 @@ class Schedule(Trained):
     kind: Literal["schedule"]
     counts: Annotated[list[Count], Field(min_length=1)] = Field(description="epochs after each update; zeta(t)")
     batch: Count = Field(description=BATCH)
+
+    @property
+    def most_epochs(self) -> int:
+        """The most after any update."""
+        return max(self.counts)
 
     def build(self) -> "Ending":
         """By their number."""
@@ -104,6 +114,11 @@ class UntilOverfit(Trained):
     real_batch: Count = Field(description="real images a class that the loss is measured on")
     at_most: Count = Field(description="epochs")
     batch: Count = Field(description=BATCH)
+
+    @property
+    def most_epochs(self) -> int:
+        """The bound."""
+        return self.at_most
 
     def build(self) -> "Ending":
         """By loss."""
@@ -130,6 +145,11 @@ class UntilMoved(Trained):
     real_batch: Count = Field(description="real images a class, drawn anew for each measurement")
     at_most: Count = Field(description="epochs")
     batch: Count = Field(description=BATCH)
+
+    @property
+    def most_epochs(self) -> int:
+        """The bound."""
+        return self.at_most
 
     def build(self) -> "Ending":
         """By accuracy."""

@@ -27,6 +27,11 @@ class FixedUpdates(UpdatesConfig):
     count: Count = Field(description="updates a network; T, outer_loop in the DC code")
 
     @property
+    def most(self) -> int:
+        """Their number."""
+        return self.count
+
+    @property
     def is_one(self) -> bool:
         """Whether there is exactly one."""
         return self.count == 1
@@ -54,6 +59,11 @@ class UntilSettled(UpdatesConfig):
     range: Fraction = Field(description="they differ by less than this when it has settled; lambda_1")
     real_batch: Count = Field(description="real images a class that it is measured on")
     at_most: Count = Field(description="updates")
+
+    @property
+    def most(self) -> int:
+        """The bound."""
+        return self.at_most
 
     def build(self) -> "UpdateRule":
         """By accuracy."""

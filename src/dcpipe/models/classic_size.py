@@ -1,0 +1,103 @@
+"""The sizes of the fixed networks, layer by layer as `dcpipe.models.classic` builds them, without torch."""
+
+from dcpipe.params.work import Layers
+
+VGG11 = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)  # widths; 0 is a pooling
+STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
+
+
+def layers(name: str, channels: int, image_size: int, classes: int) -> Layers:
+    """The sum over the layers of a network for square images."""
+    found = Layers(channels, image_size)
+    if name == "mlp":
+        _dense(found, 128, 128)
+    elif name == "lenet":
+        _lenet(found, image_size)
+    elif name == "alexnet":
+        _alexnet(found, image_size)
+    elif name.startswith("vgg11"):
+        _vgg11(found, image_size)
+    else:
+        _resnet18(found, image_size, average="-ap" in name)
+    found.linear(classes)
+    return found
+
+
+def _dense(found: Layers, *widths: int) -> None:
+    for width in widths:
+        found.linear(width)
+        found.activation()
+
+
+def _lenet(found: Layers, image_size: int) -> None:
+    found.convolution(6, 5, stride=max(image_size // 32, 1), padding=2 if image_size == 28 else 0)
+    found.activation()
+    found.pool(2)
+    found.convolution(16, 5)
+    found.activation()
+    found.pool(2)
+    _dense(found, 120, 84)
+
+
+def _alexnet(found: Layers, image_size: int) -> None:
+    found.convolution(128, 5, stride=max(image_size // 32, 1), padding=4 if image_size == 28 else 2)
+    found.activation()
+    found.pool(2)
+    found.convolution(192, 5, padding=2)
+    found.activation()
+    found.pool(2)
+    for width in (256, 192, 192):
+        found.convolution(width, 3, padding=1)
+        found.activation()
+    found.pool(2)
+
+
+def _vgg11(found: Layers, image_size: int) -> None:
+    padding = 3 if image_size == 28 else 1
+    for width in VGG11:
+        if not width:
+            found.pool(2)
+            continue
+        found.convolution(width, 3, padding=padding)
+        found.norm(2 * width)
+        found.activation()
+        padding = 1
+    if image_size == 64:
+        found.pool(1, stride=2)
+    elif image_size == 128:
+        found.pool(4)
+
+
+def _resnet18(found: Layers, image_size: int, *, average: bool) -> None:
+    stride = 2 if image_size >= 64 else 1
+    found.convolution(64, 3, stride=1 if average else stride, padding=1, bias=False)
+    found.norm(2 * 64)
+    found.activation()
+    if average and stride > 1:
+        found.pool(stride)
+    for width, step in STAGES:
+        _residual_block(found, width, step, average=average)
+    scale = 2 if image_size == 128 else 1
+    if not average:
+        found.pool(4 * scale)
+    elif scale > 1:
+        found.pool(scale)
+
+
+def _residual_block(found: Layers, width: int, stride: int, *, average: bool) -> None:
+    skip, pool = (1, stride) if average else (stride, 1)
+    shortcut = found.branch()
+    if stride > 1 or found.channels != width:
+        shortcut.convolution(width, 1, stride=skip, bias=False)
+        if pool > 1:
+            shortcut.pool(pool)
+        shortcut.norm(2 * width)
+    found.convolution(width, 3, stride=skip, padding=1, bias=False)
+    found.norm(2 * width)
+    found.activation()
+    if pool > 1:
+        found.pool(pool)
+    found.convolution(width, 3, padding=1, bias=False)
+    found.norm(2 * width)
+    found.activation()
+    found.beside(shortcut)
