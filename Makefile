@@ -11,7 +11,7 @@ help:  ## What can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 run: setup  ## Set up, then run the default experiment: real digits to a report (EXPERIMENT=name for another).
-	$(SNAKEMAKE) --quiet rules --config experiment=$(EXPERIMENT)
+	$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
 	@$(BIN)/dcpipe show $(EXPERIMENT)
 
 test: setup lint  ## Set up, then lint, type check and run every test.

@@ -46,6 +46,16 @@ def test_a_wheel_and_a_source_tree_find_the_same_files(installed: Path) -> None:
     assert _files(installed / "dcpipe/shipped") == _files(ROOT)
 
 
+def test_the_wheel_brings_the_progress_line_of_snakemake(installed: Path, tmp_path: Path) -> None:
+    ask = (
+        "from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry as Registry; import sys;"
+        "handler = Registry().get_plugin('dcpipe').log_handler; print(sys.modules[handler.__module__].__file__)"
+    )
+    for place in (installed, ROOT / "src"):
+        printed = _run(place, tmp_path, sys.executable, "-c", ask)
+        assert printed.strip() == str(place / "snakemake_logger_plugin_dcpipe/log_handler.py")
+
+
 def _run(site: Path, folder: Path, *command: str, ok: bool = True) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DCPIPE_")}
     search = {"PATH": f"{BIN}:{kept.get('PATH', '')}", "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}

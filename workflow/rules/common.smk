@@ -14,6 +14,7 @@ validate(config, "../schemas/config.schema.yaml")
 try:
     flow = SnakemakeFlow(config, Path(), whole=is_first_process(workflow))
     flow.prepare_record()
+    flow.announce_jobs()
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None
 

@@ -1,6 +1,7 @@
 """The graph as Snakemake sees it: what the rules ask for, and Snakemake as a process."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dcpipe.errors import UserError
 from dcpipe.params import experiment_file
 from dcpipe.params.experiment_file import ExperimentFile
 from dcpipe.provenance import code_identity
+from dcpipe.workflow import run_progress
 from dcpipe.workflow.estimates import requested_mb
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -153,6 +155,12 @@ class SnakemakeFlow:
     def growing_memory(self, stage: str) -> Callable[[Wildcards, int], int]:
         """A resources function: the memory that a job asks for, as much again with every attempt."""
         return lambda wildcards, attempt: attempt * requested_mb(self._graph, self.job(stage, wildcards))
+
+    def announce_jobs(self) -> None:
+        """Tell the progress line which jobs there are, and how long each is expected to take."""
+        if self._jobs is not None:
+            known = run_progress.known_jobs(self._graph, list(self._jobs.values()))
+            logging.getLogger(run_progress.KNOWN_JOBS).info("known jobs", extra={"jobs": known})
 
     def prepare_record(self) -> None:
         """Before the first job: write the dvc.yaml that the record needs, and tell what would hinder the record."""
