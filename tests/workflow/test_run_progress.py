@@ -29,19 +29,19 @@ def test_without_a_measurement_nothing_is_promised() -> None:
     assert progress.seconds_left(40.0) == 40.0
 
 
-def test_measured_jobs_take_what_they_took_and_others_as_long_as_their_stage() -> None:
+def test_jobs_take_what_they_took_and_others_the_mean_of_their_stage() -> None:
     assert _progress(evaluate=4).seconds_left(0.0) == 40.0
     assert _progress(evaluate=4, distill=2).seconds_left(0.0) == 240.0
     assert _progress(evaluate=4, report=1).seconds_left(0.0) == 40.0 + (4 * 10.0 + 100.0) / 5
 
 
-def test_jobs_side_by_side_divide_the_time_but_not_that_of_the_longest() -> None:
+def test_jobs_side_by_side_divide_the_time_but_not_the_longest_one() -> None:
     assert _progress(2, evaluate=4).seconds_left(0.0) == 20.0
     assert _progress(64, evaluate=4).seconds_left(0.0) == 10.0
     assert _progress(4, evaluate=4, distill=1).seconds_left(0.0) == 100.0
 
 
-def test_a_running_job_takes_the_rest_of_its_time_and_never_less_than_none() -> None:
+def test_a_running_job_takes_the_rest_of_its_time_never_less_than_0() -> None:
     progress = _progress(evaluate=1)
     progress.start("evaluate_0", "evaluate", 0.0)
     assert [progress.seconds_left(now) for now in (0.0, 4.0, 10.0, 99.0)] == [10.0, 6.0, 0.0, 0.0]
@@ -54,7 +54,7 @@ def test_a_machine_twice_as_slow_doubles_what_is_left() -> None:
     assert progress.seconds_left(20.0) == 3 * 20.0
 
 
-def test_a_failed_job_is_named_until_it_runs_again_and_a_dropped_one_is_none() -> None:
+def test_a_failed_job_is_named_until_it_runs_again() -> None:
     progress = _progress(evaluate=2)
     progress.start("evaluate_0", "evaluate", 0.0)
     progress.fail("evaluate_0")
@@ -76,7 +76,7 @@ def test_durations_are_said_in_the_two_largest_units(seconds: float, words: str)
 
 
 @pytest.mark.parametrize("seconds_a_job", [0.5, 7.0, 700.0])
-def test_a_file_gets_a_line_a_minute_at_most_and_under_thirty_of_a_hundred_jobs(seconds_a_job: float) -> None:
+def test_a_file_gets_a_line_a_minute_at_most(seconds_a_job: float) -> None:
     now, written = 0.0, list[float]()
 
     class Lines(io.StringIO):
@@ -88,9 +88,9 @@ def test_a_file_gets_a_line_a_minute_at_most_and_under_thirty_of_a_hundred_jobs(
     progress = RunProgress(Counter(distill=100), 0.0)
     line = RunLine(progress, stream, seconds_between=3600.0, clock=lambda: now)
     for number in range(100):
-        line.update(lambda one, at, name=f"distill_{number}": one.start(name, "distill", at))  # type: ignore[misc]
+        line.update(lambda one, at, name=f"distill_{number}": one.start(name, "distill", at))
         now += seconds_a_job
-        line.update(lambda one, at, name=f"distill_{number}": one.finish(name, at))  # type: ignore[misc]
+        line.update(lambda one, at, name=f"distill_{number}": one.finish(name, at))
     line.close()
     said = stream.getvalue().splitlines()
     assert said[-1] == f"100 of 100 jobs done in {duration(now)}"
