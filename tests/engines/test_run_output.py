@@ -19,7 +19,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone = Clone.make(tmp_path_factory.mktemp("output") / "clone")
     done = clone.snakemake("--", "artifacts/data/tiny/card.json")
     said = done.stderr.splitlines()
-    assert f"1 job to run (1 data), {os.cpu_count()} at a time; each writes its log below logs/" in said
+    (first,) = [line for line in said if line.startswith("1 job to run (1 data), ")]
+    assert first.endswith(" s; each writes its log below logs/")
     assert any(line.startswith("1 of 1 job done in ") for line in said)
     assert len(said) < 12, done.stderr
     return clone
