@@ -101,6 +101,13 @@ def test_the_set_is_loaded_with_test_images_as_evaluation_saw_them(tiny: Path, d
     seen = store.load(tiny / job.input("test"), "test", whitened_by=by).images_NCHW
     raw = store.load_pixels(tiny / job.input("test"), "test").pixels_NCHW
     assert torch.equal(found.test_transform(raw), seen)
+    written = tiny / "test.npz"
+    test_images.export(Graph(tiny), dataset, written)
+    with np.load(written) as arrays:
+        assert torch.equal(found.test_transform(arrays["images"]), seen)
+        assert torch.equal(found.test_transform(arrays["images"].transpose(0, 2, 3, 1)), seen)
+        first = found.test_transform(arrays["images"][0])
+    assert torch.allclose(first, seen[0], atol=1e-6)
     one = Image.fromarray(raw[3, 0].numpy())
     assert torch.allclose(found.test_transform(one), seen[3], atol=1e-6)
     image, label = found[len(found) - 1]

@@ -1,6 +1,7 @@
 """What is wrong with a source is one line that names the place and what to do, and nothing is left behind."""
 
 import gzip
+import hashlib
 import pickle
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import publishers
 import pytest
 from workshop import ANY, Workshop
 
+from dcpipe.data.torchvision_sets import UNPACKED, TorchvisionSet, published_sums
 from dcpipe.data.wnids import WNIDS
 from dcpipe.errors import UserError
 
@@ -135,12 +137,30 @@ def test_damaged_and_misshapen_idx_files_are_refused(shop: Workshop) -> None:
     assert "images are 1x14x14; params state 1x28x28" in refused(shop, "own")
 
 
-def test_mnist_without_its_packed_files_has_no_published_sum(shop: Workshop) -> None:
+def test_unpacked_files_have_published_sums_of_their_own(shop: Workshop) -> None:
     publishers.mnist(shop.data / "mnist", publishers.parts(2, 10, 28, 1))
     packed = shop.data / "mnist" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     packed.unlink()
-    assert f"{packed}: only the unpacked file exists" in refused(shop, "mnist")
+    line = refused(shop, "mnist")
+    sum_of_it = UNPACKED["mnist"]["train-images-idx3-ubyte"]
+    assert line.startswith(f"{packed.with_suffix('')}: is not the publisher's file (its MD5 is not {sum_of_it})")
+
+
+def test_unpacked_files_with_the_stated_sums_are_taken_and_others_not(shop: Workshop) -> None:
+    place = shop.data / "mnist"
+    publishers.mnist(place, publishers.parts(2, 10, 28, 1))
+    for packed in (place / "MNIST" / "raw").glob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    files = list((place / "MNIST" / "raw").iterdir())
+    sums = {file.name: hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in files}
+    TorchvisionSet("mnist", place, published_sums("mnist"), sums).refuse_unpublished("sha256:0")
+    damaged = bytearray(files[0].read_bytes())
+    damaged[-1] ^= 1
+    files[0].write_bytes(damaged)
+    with pytest.raises(UserError, match=f"{files[0].name}: is not the publisher's file"):
+        TorchvisionSet("mnist", place, published_sums("mnist"), sums).refuse_unpublished("sha256:0")
 
 
 def test_tiny_imagenet_is_compared_with_its_published_counts(shop: Workshop) -> None:

@@ -1,5 +1,6 @@
 """Every source goes from its publisher's own bytes to scores, and its pixels and labels arrive as they are."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from workshop import ANY, REPOSITORY, Workshop
 
 from dcpipe.data.wnids import WNIDS
 from dcpipe.params import resolve
+from dcpipe.workflow.graph import Graph
 
 Publish = Callable[[Path, dict[str, publishers.Arrays]], None]
 TORCHVISION: dict[str, tuple[Publish, tuple[int, int, int, int]]] = {
@@ -166,6 +168,36 @@ def test_unpacked_and_packed_mnist_have_one_digest(shop: Workshop) -> None:
 
         extract_archive(file, remove_finished=True)
     assert shop.digest("own") == packed
+
+
+@pytest.mark.parametrize("kind", TORCHVISION)
+def test_a_data_root_as_torchvision_keeps_it_has_the_same_digest(shop: Workshop, kind: str) -> None:
+    """Its files side by side in the data root, as `root=` of torchvision's classes has them."""
+    publish, shape = TORCHVISION[kind]
+    publish(shop.data / kind, publishers.parts(*shape))
+    shop.dataset("own", base=kind, source={"kind": kind, "digest": ANY})
+    own = shop.digest("own")
+    for child in (shop.data / kind).iterdir():
+        child.rename(shop.data / child.name)
+    (shop.data / kind).rmdir()
+    assert shop.digest("own") == own
+    location = shop.data / kind
+    assert Graph(shop.root).library.dataset("own")[1].source.is_at(location)
+
+
+@pytest.mark.parametrize("layout", ["raw", "."])
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_of_mnist_by_themselves_have_the_same_digest(shop: Workshop, layout: str, packed: bool) -> None:
+    publishers.mnist(shop.data / "mnist", publishers.parts(2, 10, 28, 1))
+    shop.dataset("own", base="mnist", source={"kind": "mnist", "digest": ANY})
+    own = shop.digest("own")
+    place = shop.data / "mnist" / layout
+    place.mkdir(exist_ok=True)
+    for file in list((shop.data / "mnist" / "MNIST" / "raw").iterdir()):
+        content = file.read_bytes()
+        (place / (file.name if packed else file.stem)).write_bytes(content if packed else gzip.decompress(content))
+        file.unlink()
+    assert shop.digest("own") == own
 
 
 def test_a_validation_part_leaves_the_test_part_alone(shop: Workshop) -> None:

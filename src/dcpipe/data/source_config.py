@@ -89,6 +89,15 @@ class Torchvision(SourceConfig):
         """As published."""
         return TEST_IMAGES.get(self.kind, 10_000)
 
+    def is_at(self, place: Path) -> bool:
+        """Also where torchvision itself would have put it."""
+        if super().is_at(place):
+            return True
+        from dcpipe.data import torchvision_sets
+
+        names = torchvision_sets.published_sums(self.kind)
+        return torchvision_sets.stored_at(self.kind, place, names) is not None
+
     def open(self, _facts: Facts, root: Path) -> "Source":
         """In the data root, or fetched."""
         from dcpipe.data import torchvision_sets

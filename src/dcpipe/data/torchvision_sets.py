@@ -2,6 +2,8 @@
 
 Each stands in the data root under its kind, laid out as torchvision lays it out: `mnist/MNIST/raw/*.gz`,
 `fashion-mnist/FashionMNIST/raw/*.gz`, `svhn/*.mat`, `cifar10/cifar-10-batches-py/`, `cifar100/cifar-100-python/`.
+A data root that is torchvision's own (`MNIST/raw/` in it, and the others side by side) is as good, and so are the files
+of MNIST and FashionMNIST in `raw/` or directly in the folder, packed or not.
 The CIFAR files are pickles, as their publisher made them: nothing is unpickled before its sum, or the digest that
 the params give, has been compared.
 """
@@ -23,6 +25,22 @@ if TYPE_CHECKING:
 
 Sums = Mapping[str, str | None]
 """The MD5 that each file (relative to the set's place) must have; None: it need only be there."""
+
+UNPACKED: Mapping[str, Sums] = {
+    "mnist": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
+"""The MD5 of what the publishers' packed files hold, by kind; the publishers state those of the packed files alone."""
 
 _CLASSES = {
     "mnist": "MNIST",
@@ -77,13 +95,15 @@ class TorchvisionSet:
     Raises: UserError if it is not there and cannot be fetched, or does not unpack.
     """
 
-    def __init__(self, kind: str, place: Path, sums: Sums) -> None:
+    def __init__(self, kind: str, place: Path, sums: Sums, unpacked: Sums | None = None) -> None:
         self._kind, self._place, self._sums = kind, place, sums
+        self._unpacked = UNPACKED.get(kind, {}) if unpacked is None else unpacked
         self._class = with_sums(kind, sums)
-        self._packed = hasattr(self._class, "resources")
-        if not all(self._stored(name) for name in sums):
+        packed = hasattr(self._class, "resources")
+        self._home, self._paths = stored_at(kind, place, sums) or (place, {name: place / name for name in sums})
+        if not all(map(_stored, self._paths.values())):
             self._fetch()
-        self._scratch = tempfile.TemporaryDirectory(prefix="dcpipe-") if self._packed else None
+        self._scratch = tempfile.TemporaryDirectory(prefix="dcpipe-") if packed else None
         if self._scratch is not None:
             self._unpack(Path(self._scratch.name))
 
@@ -98,14 +118,14 @@ class TorchvisionSet:
         from torchvision.datasets.utils import check_integrity
 
         pin = f"or, if this is intended, set source.digest to {digest}"
-        for name, md5 in self._sums.items():
-            path = self._place / name
+        for name, path in self._paths.items():
+            there, md5 = path, self._sums[name]
             if not path.is_file():
-                problem = "only the unpacked file exists; the publisher states the MD5 of this packed one"
-                raise UserError(problem, where=str(path), remedy=f"put it there, {pin}")
-            if not check_integrity(path, md5):
+                there = path.with_suffix("")
+                md5 = self._unpacked[there.name]
+            if not check_integrity(there, md5):
                 problem = f"is not the publisher's file (its MD5 is not {md5})"
-                raise UserError(problem, where=str(path), remedy=f"remove it, and it is downloaded again, {pin}")
+                raise UserError(problem, where=str(there), remedy=f"remove it, and it is downloaded again, {pin}")
 
     def part(self, name: PartName) -> Part:
         """The training or the test part, in memory."""
@@ -125,14 +145,11 @@ class TorchvisionSet:
 
     @property
     def _root(self) -> Path:
-        return Path(self._scratch.name) if self._scratch is not None else self._place
-
-    def _stored(self, name: str) -> bool:
-        return any((self._place / stored).is_file() for stored in {name, name.removesuffix(".gz")})
+        return Path(self._scratch.name) if self._scratch is not None else self._home
 
     def _fetch(self) -> None:
         """Have torchvision download what is missing into the place."""
-        missing = [name for name in self._sums if not self._stored(name)]
+        missing = [name for name, path in self._paths.items() if not _stored(path)]
         cls = dataset_class(self._kind)
         parts = [{"split": name} for name in ("train", "test")] if self._kind == "svhn" else [{}]
         try:
@@ -150,12 +167,11 @@ class TorchvisionSet:
         """Give the class unpacked files without writing into the user's folder."""
         from torchvision.datasets.utils import extract_archive
 
-        for name in self._sums:
-            packed, inner = self._place / name, name.removesuffix(".gz")
-            target = scratch / inner
+        for name, packed in self._paths.items():
+            target = scratch / name.removesuffix(".gz")
             target.parent.mkdir(parents=True, exist_ok=True)
             if not packed.is_file():
-                target.symlink_to((self._place / inner).resolve())
+                target.symlink_to(packed.with_suffix("").resolve())
                 continue
             try:
                 extract_archive(packed, target.parent)
@@ -167,6 +183,25 @@ class TorchvisionSet:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         problem = f"torchvision cannot read {self._kind} ({reason})"
         return UserError(problem, where=str(self._place), remedy="remove its files, and they are downloaded again")
+
+
+def stored_at(kind: str, place: Path, names: Iterable[str]) -> tuple[Path, dict[str, Path]] | None:
+    """Where all of a set's files are: the folder that torchvision calls root, and each file; None if nowhere.
+
+    In its own place, beside it (a data root that is torchvision's), or, of files that reach torchvision unpacked, in
+    `raw/` or directly in the place.
+    """
+    named = list(names)
+    roots = [place, *([place.parent] if place.name == kind else [])]
+    homes = [(root, {name: root / name for name in named}) for root in roots]
+    if all(name.endswith(".gz") for name in named):
+        homes += [(folder, {name: folder / Path(name).name for name in named}) for folder in (place / "raw", place)]
+    return next((home for home in homes if all(map(_stored, home[1].values()))), None)
+
+
+def _stored(path: Path) -> bool:
+    """Whether a file is there, packed or unpacked."""
+    return path.is_file() or (path.suffix == ".gz" and path.with_suffix("").is_file())
 
 
 def find(source: "Torchvision", root: Path) -> TorchvisionSet:

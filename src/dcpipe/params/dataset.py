@@ -61,6 +61,10 @@ class SourceConfig(DatasetValue, axis="source"):
     def test_images(self) -> int | None:
         """How many images its own test part has; None where it has none, or only reading tells."""
 
+    def is_at(self, place: Path) -> bool:
+        """Whether something is at its place in the data root; what it is, only preparing tells."""
+        return place.exists() or place.with_name(f"{place.name}.npz").exists()
+
     @abstractmethod
     def open(self, facts: Facts, root: Path) -> "Source":
         """Find it in the data root; nothing is read yet. Raises: UserError naming what is missing."""

@@ -61,6 +61,7 @@ class Cell:
     selection: str
     network: str
     sets: tuple[EvaluatedSet, ...]
+    papers_dataset: str = ""  # the name under which papers print numbers for these images
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -199,7 +200,8 @@ def gather(job: Job, root: Path) -> list[Cell]:
         )
         selections[key] = scores["selection"].text()
     keys = sorted(sets, key=_order(list(sets)))
-    return [_cell(key, selections[key], sets[key]) for key in keys]
+    papers = job.section("papers", dict)
+    return [_cell(key, selections[key], sets[key], papers[key[0]]) for key in keys]
 
 
 def _pixels(synthetic: Path) -> tuple[float, float] | None:
@@ -300,9 +302,9 @@ def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
     return lambda key: tuple(known[part] for known, part in zip(seen, key, strict=True))
 
 
-def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet]) -> Cell:
+def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet], papers_dataset: str) -> Cell:
     dataset, ipc, method, protocol, network = key
     ordered = tuple(sets[index] for index in sorted(sets))
     section = ordered[0].distillation.sections["method"]
     label = section.label if isinstance(section, Method) else method
-    return Cell(dataset, method, label, ipc, protocol, selection, network, ordered)
+    return Cell(dataset, method, label, ipc, protocol, selection, network, ordered, papers_dataset)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dcpipe.evaluation.evaluate_plan import scores
 from dcpipe.params.values import Values, keys
+from dcpipe.report.counterpart import counterpart
 from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Shown, Stage, register_stage, results_folder
 
 if TYPE_CHECKING:
@@ -51,8 +52,14 @@ class ReportStage(Stage):
                 **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
             },
             values=[keys(resolved, only=("title", "description")), *(_label(graph, job) for job in sets)],
-            sections={"scores": jobs, "sets": sets, "experiment": experiment},
+            sections={"scores": jobs, "sets": sets, "experiment": experiment, "papers": _papers(graph, sets)},
         )
+
+
+def _papers(graph: "Graph", sets: Iterable["Job"]) -> dict[str, str]:
+    """By dataset the name under which papers print numbers for its images."""
+    datasets = {job.wildcards["dataset"] for job in sets}
+    return {dataset: counterpart(graph.library, dataset) for dataset in sorted(datasets)}
 
 
 def _label(graph: "Graph", made: "Job") -> Values:

@@ -203,11 +203,12 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
     """Raises: UserError if the dataset is neither prepared nor where this machine keeps its sources."""
     if staleness.staleness_problem(graph.make_job("data", dataset=dataset), graph.root) is None:
         return
-    name = graph.library.dataset(dataset)[1].source.folder
+    source = graph.library.dataset(dataset)[1].source
+    name = source.folder
     if name is None:
         return
     place = location.find(graph.root, name)
-    if not place.exists() and not place.with_suffix(".npz").exists():
+    if not source.is_at(place):
         remedy = f"put them there, or run `dcpipe data {dataset}`, which downloads public datasets"
         raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)
 

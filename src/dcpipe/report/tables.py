@@ -154,7 +154,7 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
 
 def printed(cell: Cell) -> Published | None:
     """The numbers that papers print for a cell, on the same network and, where they tested by several, its protocol."""
-    found = published(cell.dataset, cell.method, cell.ipc, cell.network)
+    found = published(cell.papers_dataset or cell.dataset, cell.method, cell.ipc, cell.network)
     alike = tuple(one for one in found.numbers if one.protocol == cell.protocol) if found else ()
     return replace(found, numbers=alike) if found and alike else found
 

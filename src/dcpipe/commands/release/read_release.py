@@ -46,11 +46,13 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
     def test_transform(self, picture: Picture) -> Tensor:
         """One or several real images as networks trained on this set expect them: float32.
 
-        Takes a PIL image or a uint8 array (H x W, or H x W x C), or a uint8 tensor (C x H x W, or N x C x H x W).
+        Takes a PIL image; a uint8 array (H x W, or one or several with the channels last or first, as
+        `dcpipe test-images` writes them); or a uint8 tensor (C x H x W, or N x C x H x W).
         Raises: UserError for anything else, such as pixels that were scaled already, or another size.
         """
-        pixels = _pixels(picture)
-        expected, shape = tuple(self.synthetic.images_NCHW.shape[1:]), tuple(pixels.shape[-3:])
+        expected = tuple(self.synthetic.images_NCHW.shape[1:])
+        pixels = _pixels(picture, expected)
+        shape = tuple(pixels.shape[-3:])
         if pixels.dtype != torch.uint8 or pixels.dim() not in {3, 4} or shape != expected:
             problem = (
                 f"images must be uint8 of {_sizes(expected)}; these are {pixels.dtype} of {_sizes(tuple(pixels.shape))}"
@@ -92,11 +94,15 @@ def _transform(fitted: dict[str, Tensor]) -> Transform:
     return Standardisation(tuple(fitted["mean"].tolist()), tuple(fitted["std"].tolist()))
 
 
-def _pixels(picture: Picture) -> Tensor:
+def _pixels(picture: Picture, expected: tuple[int, ...]) -> Tensor:
+    """One or several images, channels first. An array that may be either has its channels last, as Pillow's have."""
     if isinstance(picture, Tensor):
         return picture
     array = torch.from_numpy(np.array(picture))
-    return array[None] if array.dim() == 2 else array.movedim(-1, -3)
+    if array.dim() == 2:
+        return array[None]
+    last = array.movedim(-1, -3)
+    return array if tuple(array.shape[-3:]) == expected != tuple(last.shape[-3:]) else last
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
