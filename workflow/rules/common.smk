@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from dcpipe.engines.snakemake import SnakemakeFlow
-from dcpipe.engines.snakemake_private import is_first_process
+from dcpipe.engines.snakemake_private import around_run, is_first_process
 from dcpipe.errors import DcpipeError
 from dcpipe.workflow.stages import wildcards
 
@@ -17,6 +17,8 @@ try:
     flow.announce_jobs()
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None
+if is_first_process(workflow):
+    around_run(workflow, flow.begin, flow.finish)
 
 
 wildcard_constraints:
@@ -41,7 +43,3 @@ def outputs(stage):
             )
         found[name] = path
     return found
-
-
-onsuccess:
-    flow.record()

@@ -1,6 +1,7 @@
 """Whole experiments without an engine, and published experts."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,14 +37,59 @@ def run(
     stages: Annotated[str | None, typer.Option("--stages", help="Only these, for example data,experts.")] = None,
     budget: Budget = None,
     log: Log = None,
+    unrecorded: Annotated[bool, typer.Option("--unrecorded", help="Do not record the result in DVC.")] = False,
 ) -> None:
-    """Run what is not current, one job after the other, without an engine; the same command goes on. Not recorded.
+    """Run what is not current, one job after the other, in one process; the same command goes on.
 
+    A complete run is recorded in DVC where the engines are installed; one of some stages is not.
     Example: dcpipe run digits --budget 30
     """
     send_log_to(log)
     graph, name = load_graph(experiment, write=True)
-    sys.exit(_run(graph, name, stages, budget, log))
+    record = stages is None and not unrecorded
+    engines = _begin(graph, name, record=record)
+    code = _run(graph, name, stages, budget, log)
+    if code == 0 and unrecorded:
+        print_to_stderr(f"not recorded in DVC, as asked for; later: `{_RECORD.format(name)}`")
+    elif code == 0 and record and not engines:
+        print_to_stderr("not recorded: DVC and Snakemake are not installed here; `pip install 'dcpipe[engines]'`")
+    elif code == 0 and record:
+        _record(graph, name)
+    sys.exit(code)
+
+
+_RECORD = "dcpipe adopt {0} --finished && dcpipe record {0}"
+
+
+def _begin(graph: "Graph", name: str, *, record: bool) -> bool:
+    """Judge what the run needs around it, and take over what a dead run left; whether the engines are installed."""
+    from dcpipe.engines import preflight
+
+    if not all(find_spec(package) for package in ("dvc", "snakemake", "psutil")):
+        preflight.refuse(preflight.everywhere(ROOT))
+        return False
+    from dcpipe.engines import run_owner, takeover
+
+    command = f"dcpipe run {name}"
+    preflight.refuse(preflight.findings(graph, name), record=record, unrecorded=f"{command} --unrecorded")
+    takeover.take_over(ROOT, name, print_to_stderr)
+    run_owner.begin(ROOT, command, name)
+    return True
+
+
+def _record(graph: "Graph", name: str) -> None:
+    """Settle Snakemake's bookkeeping and record in DVC, unless that was done before; a refusal is no error."""
+    from dcpipe.engines import dvc_lock, dvc_yaml, guard
+    from dcpipe.errors import RefusedError
+
+    jobs = [job for job in graph.experiment_jobs(name) if not job.is_view]
+    if dvc_lock.holds(ROOT, dvc_yaml.experiments_with(ROOT, jobs), jobs):
+        return
+    try:
+        guard.adopt_finished(ROOT, name)
+        typer.echo(f"recorded {guard.record_run(ROOT, name)} jobs of {name} in DVC")
+    except RefusedError as error:
+        print_to_stderr(f"not recorded: {error}")
 
 
 def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, log: Path | None) -> int:

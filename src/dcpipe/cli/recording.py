@@ -41,10 +41,14 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
 
     Example: dcpipe repro digits
     """
-    from dcpipe.engines import dvc, dvc_yaml, guard
+    from dcpipe.engines import dvc, dvc_yaml, guard, preflight, run_owner, takeover
     from dcpipe.provenance import code_identity
+    from dcpipe.workflow.graph import Graph
 
     code_identity.update_file(ROOT)
+    preflight.refuse(preflight.findings(Graph(ROOT), experiment))
+    takeover.take_over(ROOT, experiment, print_to_stderr)
+    run_owner.begin(ROOT, f"dcpipe repro {experiment}", experiment)
     dvc_yaml.export_dvc_yaml(ROOT, experiment)
     dvc.reproduce(ROOT, experiment)
     typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")

@@ -41,6 +41,20 @@ def reproduce(root: Path, experiment: str) -> None:
         raise DcpipeError(f"dvc repro stopped with exit code {code}", where=file, remedy="see the lines above")
 
 
+def configure(root: Path, key: str, value: str) -> None:
+    """Set an option of DVC for this clone alone, outside git."""
+    done = command(root, "config", "--local", key, value)
+    if done.returncode:
+        raise DcpipeError(f"dvc config failed: {_last_line(done.stderr)}", where=key)
+
+
+def relink(root: Path, experiment: str) -> None:
+    """Give an experiment's artifacts the kind of link that `cache.type` asks for."""
+    done = command(root, "checkout", "--relink", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
+    if done.returncode:
+        raise DcpipeError(f"dvc checkout --relink failed: {_last_line(done.stderr)}", where=experiment)
+
+
 def _last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1] if lines else "no message"

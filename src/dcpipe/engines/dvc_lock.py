@@ -1,6 +1,7 @@
 """dvc.lock files: read and written in one way, whichever engine ran."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from dcpipe.errors import UserError
 from dcpipe.provenance.artifact import write_atomically
+from dcpipe.workflow.job import Job
 
 # libyaml's reader and writer where PyYAML has them: ten times as fast, and a dvc.lock has many lines
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -49,6 +51,25 @@ def current_entry(path: Path) -> dict[str, Any]:
     """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
     named = lock_stages(path.with_suffix(".yaml"))
     return {name: stage for name, stage in lock_stages(path).items() if name in named}
+
+
+def holds(root: Path, files: Iterable[str], jobs: Iterable[Job]) -> bool:
+    """Whether the lock files beside these dvc.yaml hold every job, with its command and with the card that is there.
+
+    A card states params, code, inputs and the digest of every file, so that its own bytes stand for all of them.
+    """
+    recorded = dict[str, Mapping[str, object]]()
+    for file in files:
+        recorded.update(lock_stages((root / file).with_suffix(".lock")))
+    return all(_holds(root, recorded.get(job.name, {}), job) for job in jobs)
+
+
+def _holds(root: Path, entry: Mapping[str, object], job: Job) -> bool:
+    card, outs = root / job.outputs["card"], entry.get("outs")
+    if entry.get("cmd") != job.command or not isinstance(outs, list) or not card.is_file():
+        return False
+    digest = hashlib.md5(card.read_bytes(), usedforsecurity=False).hexdigest()
+    return any(out.get("path") == job.outputs["card"] and out.get("md5") == digest for out in outs)
 
 
 def write(path: Path, stages: Mapping[str, Any]) -> None:

@@ -1,13 +1,17 @@
 """Everything of DVC that is called inside this process. DVC promises none of it, so its version is checked first."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from dcpipe.engines import dvc_lock
 from dcpipe.engines.tested_version import TestedEngine
-from dcpipe.errors import DcpipeError
+from dcpipe.errors import CorruptArtifactError, DcpipeError
+from dcpipe.provenance.json_value import JsonValue
 from dcpipe.workflow.job import Job
 
 ENGINE = TestedEngine("DVC", "dvc", "3.67")
@@ -43,6 +47,67 @@ def commit(root: Path, jobs: list[Job]) -> None:
         raise DcpipeError("DVC ignores the dvc.yaml that holds this job", where=min(missing), remedy=remedy)
     for path, stages in saved.items():
         dvc_lock.write(path, dvc_lock.current_entry(path) | stages)
+
+
+def take_over_locks(root: Path) -> list[str]:
+    """Remove from DVC's list of files in use what dead processes left there; returns a line for each process.
+
+    DVC's other lock is the kernel's, which drops it with the process. The list (`.dvc/tmp/rwlock`) holds numbers of
+    processes: DVC takes a number that was given to another process since for the one that wrote it, and stops for
+    good at a list that was cut short by a kill.
+    """
+    file = root / ".dvc" / "tmp" / "rwlock"
+    try:
+        text, written = file.read_text(), file.stat().st_mtime
+    except OSError:
+        return []
+    try:
+        modes = {name: mode.fields() for name, mode in JsonValue(json.loads(text), str(file)).fields().items()}
+        several = [users for files in modes.values() for users in files.values()]
+        commands = dict(user for users in several for user in _users(users))
+    except (ValueError, CorruptArtifactError):
+        return ["removed DVC's list of files in use, which a kill cut short"] if _guarded(root, file, None) else []
+    dead = {pid: command for pid, command in commands.items() if not _wrote(pid, written)}
+    kept = {
+        name: {path: users.value for path, users in files.items() if not dict(_users(users)).keys() & dead.keys()}
+        for name, files in modes.items()
+    }
+    if not dead or not _guarded(root, file, kept):
+        return []
+    return [f"took over DVC's lock of process {pid} (`dvc {command}`), which is dead" for pid, command in dead.items()]
+
+
+def _users(users: JsonValue) -> list[tuple[int, str]]:
+    """Number and command of each process that uses a file: one that writes it, or a list of those that read it."""
+    entries = users.items() if isinstance(users.value, list) else [users]
+    return [(entry["pid"].integer(), entry["cmd"].text()) for entry in entries]
+
+
+def _wrote(pid: int, written: float) -> bool:
+    """Whether a process can have written a file at that time: it is there, and was then."""
+    try:
+        process = psutil.Process(pid)
+        return bool(process.create_time() <= written + 1.0 and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _guarded(root: Path, file: Path, kept: Mapping[str, object] | None) -> bool:
+    """Write or remove the list under DVC's own lock of it; False if a living DVC holds that."""
+    ENGINE.require()
+    from dvc.lock import LockError, make_lock
+
+    try:
+        with make_lock(str(file.with_name("rwlock.lock")), tmp_dir=str(root / ".dvc" / "tmp")):
+            if kept is None:
+                file.unlink(missing_ok=True)
+            else:
+                file.write_text(json.dumps(kept))
+    except LockError:
+        return False
+    return True
 
 
 @contextmanager

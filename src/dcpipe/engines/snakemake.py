@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dcpipe.engines import dvc_private, dvc_yaml, snakemake_private
-from dcpipe.errors import UserError
+from dcpipe.engines import dvc_lock, dvc_yaml, preflight, run_owner, takeover
+from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import experiment_file
 from dcpipe.params.experiment_file import ExperimentFile
 from dcpipe.provenance import code_identity
@@ -36,9 +36,10 @@ class SnakemakeFlow:
     def __init__(self, config: Mapping[str, object], root: Path, *, whole: bool = True) -> None:
         file = self._experiment_file(root, str(config.get("experiment", DEFAULT_EXPERIMENT)), whole=whole)
         self.experiment = file.name
-        unknown = sorted(set(config) - {"experiment"})
+        self.is_unrecorded = _is_true(config.get("unrecorded", False))
+        unknown = sorted(set(config) - {"experiment", "unrecorded"})
         if unknown:
-            remedy = "the only key is experiment: a name, or the path of an experiment's YAML file"
+            remedy = "use experiment=NAME (or the path of an experiment's YAML file) and unrecorded=true only"
             raise UserError(f"unknown key {unknown[0]}", where="--config", remedy=remedy)
         self.root = root
         changed = code_identity.update_file(root) if whole else []
@@ -163,19 +164,39 @@ class SnakemakeFlow:
             logging.getLogger(run_progress.KNOWN_JOBS).info("known jobs", extra={"jobs": known})
 
     def prepare_record(self) -> None:
-        """Before the first job: write the dvc.yaml that the record needs, and tell what would hinder the record."""
+        """Before the first job: write the dvc.yaml that the record needs."""
         if self._jobs is None or os.environ.get(NO_RECORD):
             return
         for path in dvc_yaml.export_untracked(self._graph, self.experiment):
-            sys.stderr.write(f"dcpipe: wrote {path}\n")
-        for tested in (dvc_private.ENGINE, snakemake_private.ENGINE):
-            problem = tested.problem()
-            if problem:
-                sys.stderr.write(f"dcpipe: this run cannot be recorded: {problem}\n")
+            _say(f"wrote {path}")
 
-    def record(self) -> None:
-        """After a successful run: record it in DVC, or say why not. A partial run is not an error."""
+    def begin(self) -> None:
+        """Before Snakemake locks the folder: judge what the run needs around it, and take over what a dead run left.
+
+        Raises: SystemExit, after a line on standard error that says what to do.
+        """
         if os.environ.get(NO_RECORD):
+            return
+        unrecorded = f"snakemake --config experiment={self.experiment} unrecorded=true"
+        try:
+            found = preflight.findings(self._graph, self.experiment)
+            preflight.refuse(found, record=not self.is_unrecorded, unrecorded=unrecorded)
+            takeover.take_over(self.root, self.experiment, _say)
+            run_owner.begin(self.root, "snakemake", self.experiment)
+        except DcpipeError as error:
+            _say(str(error))
+            raise SystemExit(error.exit_code) from None
+
+    def finish(self) -> None:
+        """After a successful run, also one with nothing to do: record it in DVC, or say why not.
+
+        A partial run is not an error. What is recorded already is left alone.
+        """
+        jobs = [job for job in (self._jobs or {}).values() if not job.is_view]
+        if os.environ.get(NO_RECORD) or dvc_lock.holds(self.root, dvc_yaml.experiments_with(self.root, jobs), jobs):
+            return
+        if self.is_unrecorded:
+            _say(f"not recorded in DVC, as asked for; record it later by `dcpipe record {self.experiment}`")
             return
         done = subprocess.run(
             [sys.executable, "-m", "dcpipe", "record", self.experiment, "--after-run"],
@@ -184,6 +205,18 @@ class SnakemakeFlow:
         )
         if done.returncode:
             raise SystemExit(done.returncode)
+
+
+def _is_true(value: object) -> bool:
+    """A value of `--config unrecorded=`: a text, unless it is written as in Python. Raises: UserError."""
+    text = str(value).lower()
+    if text not in {"true", "false"}:
+        raise UserError(f"unrecorded is {value!r}", where="--config", remedy="write unrecorded=true, or leave it out")
+    return text == "true"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"dcpipe: {line}\n")
 
 
 def run(root: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:

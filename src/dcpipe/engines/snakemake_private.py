@@ -1,7 +1,7 @@
 """Everything of Snakemake that is called inside this process. Part of it is private, so the version is checked."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,74 @@ ENGINE = TestedEngine("Snakemake", "snakemake", "9.27")
 class Workflow(Protocol):
     """What the rules know as `workflow`."""
 
+    execute: Callable[..., bool]
+
     @property
     def is_main_process(self) -> bool: ...
+
+    @property
+    def execution_settings(self) -> "ExecutionSettings": ...
+
+
+class ExecutionSettings(Protocol):
+    """What a run was asked for: `--no-hooks`."""
+
+    @property
+    def no_hooks(self) -> bool: ...
+
+
+class Plugin(Protocol):
+    """An executor's package."""
+
+    @property
+    def common_settings(self) -> "CommonSettings": ...
+
+
+class CommonSettings(Protocol):
+    """Whether an executor only pretends: `--dry-run`, `--touch`."""
+
+    @property
+    def dryrun_exec(self) -> bool: ...
+
+    @property
+    def touch_exec(self) -> bool: ...
 
 
 def is_first_process(workflow: Workflow) -> bool:
     """Whether this is the process that a person started, and not one of those that Snakemake starts for a job."""
     return workflow.is_main_process
+
+
+def around_run(workflow: Workflow, before: Callable[[], None], after: Callable[[], None]) -> None:
+    """Let a run of Snakemake that makes files begin with `before`, and a successful one end with `after`.
+
+    Snakemake's own hooks are not called where there is nothing to be done, and not before it locks the folder. A dry
+    run, `--touch` and Snakemake's other verbs are left alone, and `--no-hooks` leaves out `after`.
+    """
+    execute = workflow.execute
+
+    def run(*, executor_plugin: Plugin, **settings: object) -> bool:
+        kind = executor_plugin.common_settings
+        if kind.dryrun_exec or kind.touch_exec:
+            return execute(executor_plugin=executor_plugin, **settings)
+        before()
+        done = execute(executor_plugin=executor_plugin, **settings)  # raises if a job failed
+        if not workflow.execution_settings.no_hooks:
+            after()
+        return done
+
+    workflow.execute = run
+
+
+def lock_files(root: Path) -> list[Path]:
+    """The files by which runs of Snakemake lock their inputs and outputs in a folder."""
+    return sorted((root / ".snakemake" / "locks").glob("[0-9]*.*put.lock"))
+
+
+def remove_locks(locks: list[Path]) -> None:
+    """Remove lock files, as `snakemake --unlock` does with all of them."""
+    for lock in locks:
+        lock.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

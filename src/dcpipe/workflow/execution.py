@@ -15,11 +15,11 @@ from filelock import BaseFileLock, FileLock, Timeout
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
 from dcpipe.provenance import artifact, card
 from dcpipe.provenance.checkpoint import State
-from dcpipe.workflow import costs, environment
+from dcpipe.workflow import costs, engine_watch, environment
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, match_stage
 from dcpipe.workflow.state_folder import lock_file, state_root
-from dcpipe.workflow.task import Task, stopping_on_signals
+from dcpipe.workflow.task import Task, ask_to_stop, stopping_on_signals
 
 WAIT_SECONDS = 20.0
 
@@ -62,6 +62,7 @@ def execute_job(
         _leaving_no_empty_folder(place),
         artifact.draft_artifact(place) as draft,
         stopping_on_signals(),
+        engine_watch.watching_engine(ask_to_stop),
     ):
         task = Task(job, root, draft, State(state_folder))
         seconds_before = task.state.seconds_before
