@@ -4,6 +4,7 @@ Everything runs in real clones through the real command lines, on the tiny exper
 `make test`; `make engines` (DCPIPE_LONG=1) adds the slow rows and prints what it saw.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -300,11 +301,7 @@ def jobs_of(clone: Clone) -> list[int]:
 
 
 def finish(clone: Clone) -> None:
-    """What a person does after a kill: unlock, and run again until nothing is left."""
-    deadline = time.monotonic() + 60
-    while jobs_of(clone) and time.monotonic() < deadline:  # orphans of a killed Snakemake end by themselves
-        time.sleep(0.2)
-    clone.snakemake("--unlock", ok=False)
+    """What a person does after a kill: start the same command again, at once."""
     clone.snakemake()
 
 
@@ -323,6 +320,61 @@ def test_kills_at_any_moment_are_never_recorded_and_end_in_the_same_bytes(
     finish(clone)
     assert clone.artifacts() == recorded.artifacts()
     assert clone.lock() == recorded.lock()
+
+
+SAME_AGAIN = {"dcpipe run": ["dcpipe", "run", EXPERIMENT], "dcpipe repro": ["dcpipe", "repro", EXPERIMENT]}
+
+
+@long_only
+@pytest.mark.parametrize("seconds", [8.0, 14.0, 20.0, 26.0])
+@pytest.mark.parametrize("name", SAME_AGAIN)
+def test_the_same_command_goes_on_after_a_kill(name: str, seconds: float, recorded: Clone, tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    child = subprocess.Popen(SAME_AGAIN[name], cwd=clone.path, env=clone.environment, stdout=subprocess.DEVNULL)
+    time.sleep(seconds)
+    child.kill()
+    child.wait(timeout=60)
+    done = clone.run(*SAME_AGAIN[name])
+    print(f"kill -9 of {name} after {seconds} s: {[line for line in done.stderr.splitlines() if 'dcpipe:' in line]}")  # noqa: T201
+    assert clone.artifacts() == recorded.artifacts()
+    assert clone.lock() == recorded.lock()
+    assert clone.dvc_is_clean()
+
+
+def test_what_was_killed_around_the_record_is_recorded_by_the_next_run(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    (clone.path / DVC_FILE).with_suffix(".lock").unlink()
+    done = clone.snakemake("unrecorded=true")
+    assert "not recorded in DVC, as asked for; record it later by `dcpipe record tiny`" in done.stderr
+    assert not (clone.path / DVC_FILE).with_suffix(".lock").exists()
+    child = subprocess.Popen(["dcpipe", "record", EXPERIMENT], cwd=clone.path, env=clone.environment)
+    time.sleep(3)
+    child.kill()
+    child.wait(timeout=60)
+    done = clone.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert clone.lock() == recorded.lock()
+    assert "recorded" not in clone.snakemake().stdout, "once is enough"
+
+
+def test_a_record_on_another_disk_leaves_links_that_every_stage_reads(recorded: Clone, tmp_path: Path) -> None:
+    clone, disk = copy(recorded, tmp_path / "clone"), tmp_path / "disk"
+    (clone.path / DVC_FILE).with_suffix(".lock").unlink()
+    for _ in range(2):
+        assert f"DVC keeps what it records in {disk}/dvc-cache" in clone.dcpipe("scratch", str(disk)).stdout
+    clone.snakemake()
+    files = [file for file in (clone.path / "artifacts").rglob("*") if file.name != ".snakemake_timestamp"]
+    assert all(file.is_symlink() for file in files if not file.is_dir())
+    assert clone.snakemake_is_done()
+    assert clone.dvc_is_clean()
+    assert clone.artifacts() == recorded.artifacts()
+    before = clone.finished()
+    clone.edit(*CHANGES["ipc override"][:3])
+    clone.snakemake()
+    assert clone.ran_since(before) == CHANGES["ipc override"][3]
+    objects = [file for file in (disk / "dvc-cache/files/md5").rglob("*") if file.is_file()]
+    names = {f"{file.parent.name}{file.name}".removesuffix(".dir") for file in objects}
+    assert names == {hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in objects}
 
 
 @long_only

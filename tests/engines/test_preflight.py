@@ -21,8 +21,9 @@ from dcpipe.workflow.graph import Graph
 
 
 @pytest.fixture
-def project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is ready: params, a git repository, and DVC's folder as `dvc init` leaves it."""
+    root = repository.copy_params(tmp_path / "project")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     (root / ".dvc/tmp").mkdir(parents=True)
     shutil.copy2(repository.ROOT / ".dvc/config", root / ".dvc/config")
@@ -117,6 +118,25 @@ def test_a_folder_that_cannot_be_written_is_named_by_its_variable(
     line = refused(project, "--unrecorded", **{variable: str(tmp_path / place)})
     assert line.startswith(f"dcpipe: {variable}: {tmp_path / place}")
     assert "`export " in line
+
+
+def test_a_disk_of_its_own_replaces_an_empty_link_and_refuses_one_with_files(project: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    linked_artifacts(project)
+    (disk / "something").write_text("of the user")
+    code, said = repository.dcpipe(project, "scratch", str(disk))
+    assert (code, said.startswith("dcpipe: artifacts: is a link to")) == (2, True)
+    (disk / "something").unlink()
+    assert not (project / ".dvc/config.local").exists()
+    code, said = repository.dcpipe(project, "scratch", str(project / "artifacts/cache"))
+    assert (code, "is inside artifacts/" in said) == (2, True)
+    assert repository.dcpipe(project, "scratch", str(disk))[0] == 0
+    settings = (project / ".dvc/config.local").read_text()
+    assert repository.dcpipe(project, "scratch", str(disk))[0] == 0
+    assert (project / ".dvc/config.local").read_text() == settings
+    assert preflight.cache_folder(project) == disk / "dvc-cache"
+    assert preflight.cache_types(project) == ["symlink"]
+    assert problems(project) == []
 
 
 def owner(root: Path, **other: object) -> RunOwner:

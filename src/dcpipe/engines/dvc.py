@@ -1,7 +1,10 @@
 """The few commands of DVC that this project uses, each as a process; what it calls directly is in `dvc_private`."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from dcpipe.engines import dvc_yaml
@@ -48,11 +51,21 @@ def configure(root: Path, key: str, value: str) -> None:
         raise DcpipeError(f"dvc config failed: {_last_line(done.stderr)}", where=key)
 
 
-def relink(root: Path, experiment: str) -> None:
-    """Give an experiment's artifacts the kind of link that `cache.type` asks for."""
+def relink(root: Path, experiment: str, folders: Iterable[str]) -> None:
+    """Put links into the cache in the place of an experiment's recorded files, in these folders of its jobs.
+
+    Links and what they lead to keep the times of the files, which Snakemake goes by; what several files share gets the
+    time of the oldest.
+    """
+    files = [file for folder in folders for file in (root / folder).rglob("*") if not file.is_dir()]
+    times = {file: file.lstat().st_mtime_ns for file in files if not file.is_symlink()}
     done = command(root, "checkout", "--relink", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
     if done.returncode:
         raise DcpipeError(f"dvc checkout --relink failed: {_last_line(done.stderr)}", where=experiment)
+    for file, time in sorted(times.items(), key=lambda item: -item[1]):
+        os.utime(file, ns=(time, time), follow_symlinks=False)
+        with suppress(PermissionError):  # a cache of several people
+            os.utime(file, ns=(time, time))
 
 
 def _last_line(text: str) -> str:

@@ -8,7 +8,7 @@ has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, an
 from pathlib import Path
 
 from dcpipe.commands.verify import verify
-from dcpipe.engines import dvc, dvc_lock, dvc_private, dvc_yaml, snakemake, snakemake_private
+from dcpipe.engines import dvc, dvc_lock, dvc_private, dvc_yaml, preflight, snakemake, snakemake_private
 from dcpipe.errors import DcpipeError, RefusedError
 from dcpipe.provenance import code_identity, staleness
 from dcpipe.workflow.graph import Graph
@@ -27,6 +27,8 @@ def record_run(root: Path, experiment: str) -> int:
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
     dvc_private.commit(root, jobs)
+    if preflight.cache_types(root)[0] == "symlink":  # as `dcpipe scratch` sets it
+        dvc.relink(root, experiment, sorted({str(job.folder) for job in jobs}))
     return len(jobs)
 
 

@@ -174,7 +174,10 @@ def _cache_home() -> Finding:
 def _temporary_folder() -> Finding:
     named = next((name for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), None)
     subject, remedy = named or "TMPDIR", "name another: `export TMPDIR=$PWD/state/tmp; mkdir -p $TMPDIR`"
-    folder = Path(os.environ[named] if named else "/tmp")  # noqa: S108 (only looked at)
+    try:
+        folder = Path(os.environ[named] if named else tempfile.gettempdir())
+    except FileNotFoundError as error:
+        return Finding(subject, f"no folder for temporary files can be written ({error.strerror})", remedy, "every run")
     if not folder.is_dir():
         return Finding(subject, f"{folder} is not a folder", remedy, "every run")
     problem = _write_problem(folder)

@@ -1,7 +1,7 @@
 """`dcpipe run`: an experiment's jobs one after the other in one process, without an engine.
 
 A job runs if the artifact at its place is not its own as params, code and inputs stand now, so the same call goes
-on where another was stopped. Nothing is recorded: that is left to the engines.
+on where another was stopped. Nothing is recorded here: the command does that afterwards.
 """
 
 import logging
