@@ -50,6 +50,7 @@ def run(task: Task) -> None:
         name=task.job.name,
         network=task.section("network", str) if "network" in task.job.sections else "",
         trajectories=tuple(task.inputs("trajectories")) if "trajectories" in task.job.inputs else (),
+        facts=task.facts,
     )
     result = method.matching.distiller()(setting)
     synthetic_set.save(task.output("synthetic"), result.synthetic)

@@ -1,6 +1,6 @@
 """What a distillation starts from: a method and everything that its parts are built of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ class Setting:
 
     `network` is the name of the experts' network, or of the one that the matching draws; `trajectories` the stores of
     the experts' shards; `set_index` the number of the set among those of its kind; `state` where a long run is saved
-    and taken up again; `name` what progress is shown under.
+    and taken up again; `name` what progress is shown under; `facts` what the card shall say.
     """
 
     method: Method
@@ -32,6 +32,7 @@ class Setting:
     name: str
     network: str = ""
     trajectories: tuple[Path, ...] = ()
+    facts: dict[str, object] = field(default_factory=dict)
 
     def model(self) -> FlatModel:
         """The network, for the training images."""

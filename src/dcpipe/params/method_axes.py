@@ -1,7 +1,7 @@
 """The axes that a method is composed on, and what a value of each builds. Values lie beside their implementations."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -16,7 +16,7 @@ from dcpipe.params.work import InnerSizes, SetSizes, Work
 if TYPE_CHECKING:
     from dcpipe.distillation.distances.row_distances import RowDistance
     from dcpipe.distillation.episodes import Matching
-    from dcpipe.distillation.hypergradient.problem import Hypergradient
+    from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
     from dcpipe.distillation.levels.level_weights import Levels
     from dcpipe.distillation.result import Distiller
     from dcpipe.distillation.segments.drawn_segments import SegmentRule
@@ -225,6 +225,22 @@ class StartNoiseConfig(MethodValue, axis="start noise"):
         """What places the student, and what it is then compared by."""
 
 
+class KeptGraphsConfig(MethodValue, axis="kept graphs", shorthand=True):
+    """How much memory the graphs of inner steps may take, so that the walk backwards need not redo them."""
+
+    @abstractmethod
+    def build(self, *, through_parameters: bool) -> "Hypergradient":
+        """The function that answers a problem; without `through_parameters` each step's own derivative alone."""
+
+    def facts(self, _problem: "Problem") -> Mapping[str, int]:
+        """What the card says of the graphs that are kept for a problem."""
+        return {}
+
+    def work(self, _inner: InnerSizes) -> Work:
+        """What the kept graphs hold, and the passes that they save, which count below zero."""
+        return Work()
+
+
 class HypergradientConfig(MethodValue, axis="hypergradient"):
     """How the matching loss is differentiated through the inner loop."""
 
@@ -247,6 +263,10 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
     @abstractmethod
     def build(self, inner_steps: int) -> "Hypergradient":
         """The function that answers a problem."""
+
+    def facts(self, _problem: "Problem") -> Mapping[str, int]:
+        """What the card says of the memory that problems of these shapes take."""
+        return {}
 
 
 class LevelsConfig(MethodValue, axis="gradient levels"):

@@ -15,6 +15,7 @@ REUSED = 0.6  # share of a phase's memory that a later, larger one finds free an
 FORWARD = (0.0, 1.5, 1)
 GRADIENT = (1.0, 1.5, 3)
 PULLBACK = (3.0, 2.8, 9)
+KEPT = 2.1  # and of a gradient's own graph, with a third for what an allocator leaves between
 MAPPED = (3.4, 0.0, 3)  # a gradient under vmap, for each of the networks
 
 
@@ -78,6 +79,10 @@ class NetworkSize:
     def pullback(self, images: float) -> Work:
         """The gradient's product with a vector, and the derivatives of that by images and parameters."""
         return self._pass(images, PULLBACK, vectors=8)
+
+    def graph_bytes(self, images: float) -> float:
+        """What the graph of a gradient takes that is kept to be differentiated again."""
+        return FLOAT * (KEPT * images * self.activations + 1.5 * self.parameters)
 
     def mapped_gradient(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""

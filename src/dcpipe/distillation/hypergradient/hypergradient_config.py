@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dcpipe.distillation.hypergradient.kept_graphs_config import NoGraphs
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import HypergradientConfig, MethodContext
+from dcpipe.params.method_axes import HypergradientConfig, KeptGraphsConfig, MethodContext
 from dcpipe.params.network_name import has_running_statistics
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count
 from dcpipe.params.shares import Share, steps_of
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.problem import Hypergradient
+    from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
 
+KEPT_GRAPHS = "none, auto (2000 MB), all, or kind: budget with megabytes; faster, other rounding than none"
 MICRO_BATCH = "images that go through the network at once; null: the whole batch"
 
 
@@ -24,11 +27,20 @@ class StepByStep(HypergradientConfig):
     """What the kinds share that differentiate one inner step at a time."""
 
     micro_batch: int | None
+    kept_graphs: KeptGraphsConfig
 
     @property
     def images_at_once(self) -> int | None:
         """The micro-batch."""
         return self.micro_batch
+
+    def facts(self, problem: "Problem") -> Mapping[str, int]:
+        """Those of the kept graphs."""
+        return self.kept_graphs.facts(problem)
+
+    def work(self, inner: InnerSizes) -> Work:
+        """With the graphs of steps that are differentiated."""
+        return super().work(inner) + self.kept_graphs.work(replace(inner, steps=self.kept_steps(inner.steps)))
 
     def check(self, at: ValueLocation, context: MethodContext) -> None:
         """A micro-batch must cut something, and only networks whose images do not influence each other."""
@@ -46,18 +58,17 @@ class StepByStep(HypergradientConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Exact(StepByStep):
-    """The adjoint: the reference's gradient with the memory of one step (of one micro-batch, if given)."""
+    """The adjoint: the reference's gradient, in the memory of one step or of as many graphs as are kept."""
 
     implementation = ("dcpipe.distillation.hypergradient.exact",)
 
     kind: Literal["exact"]
     micro_batch: Count | None = Field(description=MICRO_BATCH)
+    kept_graphs: Annotated[KeptGraphsConfig, AsBefore(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""
-        from dcpipe.distillation.hypergradient import exact
-
-        return exact.evaluate
+        return self.kept_graphs.build(through_parameters=True)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -105,6 +116,7 @@ class Truncated(StepByStep):
     kind: Literal["truncated"]
     kept: Share = Field(description="share of the inner steps that is differentiated, rounded down")
     micro_batch: Count | None = Field(description=MICRO_BATCH)
+    kept_graphs: Annotated[KeptGraphsConfig, AsBefore(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     @property
     def inner_shares(self) -> tuple[str, ...]:
@@ -127,7 +139,8 @@ class Truncated(StepByStep):
         """Through the last steps."""
         from dcpipe.distillation.hypergradient import truncated
 
-        return truncated.through_last(self.kept_steps(inner_steps))
+        through_all = self.kept_graphs.build(through_parameters=True)
+        return truncated.through_last(self.kept_steps(inner_steps), through_all)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -144,12 +157,11 @@ class PerStep(StepByStep):
 
     kind: Literal["per_step"]
     micro_batch: Count | None = Field(description=MICRO_BATCH)
+    kept_graphs: Annotated[KeptGraphsConfig, AsBefore(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Step by step."""
-        from dcpipe.distillation.hypergradient import per_step
-
-        return per_step.evaluate
+        return self.kept_graphs.build(through_parameters=False)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -14,12 +14,14 @@ from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
 from dcpipe.distillation.student import run
 
 
-def through_last(kept_steps: int) -> Hypergradient:
+def through_last(kept_steps: int, through_all: Hypergradient = exact.evaluate) -> Hypergradient:
     """The kind that differentiates the last `kept_steps` steps (all, where there are fewer; with 0, none).
+
+    `through_all` differentiates those.
 
     The derivative of the step size is cut like that of the images. The trace's gradient sum is over all T steps; its
     parameter vectors begin at the cut.
-    Memory: `kept_steps` + 1 parameter vectors, and the activations of one micro-batch in one step.
+    Memory: `kept_steps` + 1 parameter vectors, and what `through_all` takes.
     Source: SATM, truncated unrolling hypergradient, equation 8.
     """
 
@@ -27,7 +29,7 @@ def through_last(kept_steps: int) -> Hypergradient:
         draws = problem.draws
         cut = max(0, draws.steps - kept_steps)
         (at_cut_P,), sum_P = run(replace(problem, draws=draws.before(cut)), kept_from=cut)
-        answer = exact.evaluate(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
+        answer = through_all(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
         trace = replace(answer.trace, gradient_sum=sum_P + answer.trace.gradient_sum, first=cut)
         return replace(answer, trace=trace)
 

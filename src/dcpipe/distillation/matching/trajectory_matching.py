@@ -82,6 +82,7 @@ class TrajectoryMatching:
             backend=setting.method.compute.backend,
         )
         self._hypergradient = config.hypergradient.build(config.inner_steps)
+        self._facts = setting.facts
 
     def draw(self, iteration: int, num_images: int) -> TrajectoryEpisode:
         """A segment, the student's start, and batches and augmentation of every inner step."""
@@ -128,6 +129,8 @@ class TrajectoryMatching:
             draws=episode.draws.after(start.step),
             labels_require_grad=self._learns_labels,
         )
+        if start.step == 0:
+            self._facts |= self._config.hypergradient.facts(problem)
         return self._hypergradient(problem)
 
 

@@ -1,0 +1,125 @@
+"""Kept graphs: how much memory the graphs of inner steps may take, so that the walk backwards need not redo them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dcpipe.params.axis import Example, ValueLocation
+from dcpipe.params.method_axes import KeptGraphsConfig, MethodContext
+from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.work import InnerSizes, Work
+
+if TYPE_CHECKING:
+    from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
+
+MEGABYTE = 10**6
+AUTO_MEGABYTES = 2000
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NoGraphs(KeptGraphsConfig):
+    """None is kept: every step is run again on the way back, in the memory of one step."""
+
+    implementation = ()
+
+    kind: Literal["none"]
+
+    def build(self, *, through_parameters: bool) -> "Hypergradient":
+        """The adjoint, or TESLA's."""
+        from dcpipe.distillation.hypergradient import exact, per_step
+
+        return exact.evaluate if through_parameters else per_step.evaluate
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"none": Example({"kind": "none"})}
+
+
+class SomeGraphs(KeptGraphsConfig):
+    """What the budgets share: the graphs of as many of the last steps as fit are kept. All give the same bits."""
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """What the kept graphs may take together; None: all that there are."""
+        return None
+
+    def check(self, at: ValueLocation, context: MethodContext) -> None:
+        """A compiled step has no graph that can be kept."""
+        if context.method.compute.backend == "compiled":
+            raise at.error("kind", "has no effect on compiled steps", "write none, or compute.backend: eager")
+
+    def build(self, *, through_parameters: bool) -> "Hypergradient":
+        """With kept graphs."""
+        from dcpipe.distillation.hypergradient import kept_graphs
+
+        return kept_graphs.within(self.budget_bytes, through_parameters=through_parameters)
+
+    def work(self, inner: InnerSizes) -> Work:
+        """The graphs that fit, and a gradient less for each."""
+        step = inner.network.graph_bytes(inner.images)
+        kept = inner.steps if self.budget_bytes is None else min(inner.steps, int(self.budget_bytes // step))
+        saved = inner.network.gradient(inner.images)
+        return Work(held=kept * step, operations=-kept * saved.operations, calls=-kept * saved.calls)
+
+    def facts(self, problem: "Problem") -> Mapping[str, int]:
+        """How many graphs are kept, and what they take as their shapes have it."""
+        from dcpipe.distillation.hypergradient import kept_graphs
+
+        steps = kept_graphs.kept_steps(problem, self.budget_bytes)
+        return {"kept_graphs": steps, "kept_graph_bytes": steps * kept_graphs.step_bytes(problem)}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AutoGraphs(SomeGraphs):
+    """As many as fit in 2,000 MB, on every machine."""
+
+    implementation = ("dcpipe.distillation.hypergradient.kept_graphs",)
+
+    kind: Literal["auto"]
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """A constant."""
+        return AUTO_MEGABYTES * MEGABYTE
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"auto": Example({"kind": "auto"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AllGraphs(SomeGraphs):
+    """The graph of every step, however many there are."""
+
+    implementation = ("dcpipe.distillation.hypergradient.kept_graphs",)
+
+    kind: Literal["all"]
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """The only one."""
+        return {"all": Example({"kind": "all"})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GraphBudget(SomeGraphs):
+    """As many as fit in so much memory."""
+
+    implementation = ("dcpipe.distillation.hypergradient.kept_graphs",)
+
+    kind: Literal["budget"]
+    megabytes: Count = Field(description="memory of the kept graphs together, in MB (10^6 bytes); alters no bit")
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """In bytes."""
+        return self.megabytes * MEGABYTE
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """Room for a few small steps."""
+        return {"budget": Example({"kind": "budget", "megabytes": 10})}
