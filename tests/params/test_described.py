@@ -2,15 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
 from pydantic import TypeAdapter
 
 import repository
+from dcpipe.params import file_schema
 from dcpipe.params.axis import AXES, AxisValue, load_values
 from dcpipe.params.described import TYPED, descriptions, knobs, schema
 from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.strict_yaml import Tree, read_yaml
 
 load_values()
 VALUES = {(axis, kind): value for axis, base in AXES.items() for kind, value in base.registry.items()}
@@ -84,3 +87,49 @@ def test_the_schema_command_prints_json_and_refuses_other_sections() -> None:
     code, printed = repository.dcpipe(repository.ROOT, "params", "schema", "method")
     assert code == 2
     assert "name one of datasets, experts, methods" in printed
+
+
+def test_the_schema_for_editors_accepts_every_shipped_file(subtests: pytest.Subtests) -> None:
+    for section in TYPED:
+        validator = jsonschema.Draft202012Validator(file_schema.file_schema(section))
+        validator.check_schema(validator.schema)
+        files = [*(repository.ROOT / "params" / section).glob("*.yaml")]
+        files += [*(repository.ROOT / "benchmarks").glob("*.yaml")] if section == "experiments" else []
+        assert len(files) >= 10
+        for path in files:
+            with subtests.test(file=str(path.relative_to(repository.ROOT))):
+                tree = read_yaml(path)
+                validator.validate(tree)
+                assert not validator.is_valid({**tree, "no_such_knob": 1})
+
+
+@pytest.mark.parametrize(
+    ("section", "tree", "accepted"),
+    [
+        ("methods", {"base": "mtt", "matching": {"segment": {"span_epochs": 3}}}, True),
+        ("methods", {"base": "mtt", "matching": {"segment": {"span_epoch": 3}}}, False),
+        ("methods", {"base": "mtt", "matching": {"segment": {"span_epochs": 0}}}, False),
+        ("methods", {"base": "mtt", "outer": {"images": {"initial": "real"}}}, True),
+        ("methods", {"base": "mtt", "outer": {"images": {"initial": "unreal"}}}, False),
+        ("methods", {"base": "mtt", "overrides": {"tiny": {"ipc1": {"outer": {"iterations": 3}}}}}, True),
+        ("methods", {"base": "mtt", "overrides": {"tiny": {"ipc1": {"outer": {"iteration": 3}}}}}, False),
+        ("experts", {"base": "plain", "overrides": {"tiny": {"ipc1": {}}}}, False),
+        ("datasets", {"base": "tiny", "overrides": {}}, False),
+        ("datasets", {"base": "tiny", "name": "tiny"}, False),
+        ("experiments", {"name": "mine", "presets": {"a": {"base": "mtt", "label": "A"}}}, True),
+        ("experiments", {"presets": {"a": {"base": "mtt", "labels": "A"}}}, False),
+        ("experiments", {"experts": {"a": {"base": "plain", "epochs": 0}}}, False),
+    ],
+)
+def test_the_schema_for_editors_finds_what_is_misspelt(section: str, tree: Tree, accepted: bool) -> None:
+    validator = jsonschema.Draft202012Validator(file_schema.file_schema(section))
+    assert validator.is_valid(tree) is accepted
+
+
+def test_schemas_for_editors_are_written_for_all_sections(tmp_path: Path) -> None:
+    code, printed = repository.dcpipe(repository.ROOT, "params", "schema", "--to", str(tmp_path / "schema"))
+    assert code == 0
+    assert printed.splitlines() == [f"wrote {tmp_path}/schema/{section}.json" for section in TYPED]
+    for section in TYPED:
+        assert json.loads((tmp_path / f"schema/{section}.json").read_text()) == file_schema.file_schema(section)
+    assert repository.dcpipe(repository.ROOT, "params", "schema", "methods", "--to", str(tmp_path))[0] == 2

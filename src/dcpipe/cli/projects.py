@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcpipe.cli.app import app
+from dcpipe.cli.app import ROOT, app
 
 PANEL = "Projects"
 
@@ -29,3 +29,24 @@ def init(
         init_project.update(folder, typer.echo)
     else:
         init_project.init(folder, example, typer.echo)
+
+
+@app.command(rich_help_panel=PANEL)
+def new(
+    photographs: Annotated[
+        Path, typer.Argument(help="A folder that holds a folder of images per class, or train/ and test/ of these.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="The experiment's name; without it, made from the folder's.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=1, help="How long the experiment may take on all cores of this machine.")
+    ] = 10,
+) -> None:
+    """Look at a folder of photographs, and write an experiment for it that this machine makes in ten minutes.
+
+    NAME.yaml says why each number was chosen, and is yours to change. Example: dcpipe new ~/photographs/birds
+    """
+    from dcpipe.commands.new import new_experiment
+
+    new_experiment.new(ROOT, photographs, name, minutes, typer.echo)

@@ -1,11 +1,13 @@
 """One verb a question: what would run, what was chosen, what came out. Nothing is written."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dcpipe.cli.app import ROOT, AnyExperiment, NamedExperiment, app, load_graph, print_lines
+from dcpipe.errors import UserError
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT
 
 PANEL = "Questions"
@@ -155,14 +157,25 @@ def params_show(
 
 
 @params_app.command("schema")
-def params_schema(section: Annotated[str, typer.Argument(help="A folder of params/, such as methods.")] = "") -> None:
+def params_schema(
+    section: Annotated[str, typer.Argument(help="A folder of params/, such as methods.")] = "",
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Write the schemas of params files there, for editors: FOLDER/methods.json, ..."),
+    ] = None,
+) -> None:
     """Print the JSON Schema of a section as it is resolved, with every knob's description; without a name, of all.
 
     Example: dcpipe params schema methods
     """
     import json
 
-    from dcpipe.params import described
+    from dcpipe.params import described, file_schema
 
+    if to is not None:
+        if section:
+            raise UserError("writes all sections", where="--to", remedy="leave the section out")
+        print_lines(f"wrote {path}" for path in file_schema.write_schemas(to))
+        return
     found = described.schema(section) if section else {name: described.schema(name) for name in described.TYPED}
     typer.echo(json.dumps(found, indent=2))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dcpipe.errors import DcpipeError, UserError
-from dcpipe.params import shipped
+from dcpipe.params import file_schema, shipped
 from dcpipe.provenance.artifact import write_atomically
 
 EXAMPLES = ("digits", "folder")
@@ -49,7 +49,8 @@ DVC_IGNORED = """# Snakemake drops this mark into every folder that is an output
 # what a killed run left; never part of an artifact
 .dcpipe-tmp-*
 """
-EXAMPLE = """title: Handwritten digits from image files
+EXAMPLE = """# yaml-language-server: $schema=../../{schema}
+title: Handwritten digits from image files
 description: The example of a folder of images. Copy this file, and put your own folder into it.
 datasets:
   {name}:
@@ -94,6 +95,7 @@ def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
     for section in ("datasets", "experts", "methods", "evaluations", "experiments"):
         (folder / "params" / section).mkdir(parents=True, exist_ok=True)
     copy_profiles(folder)
+    file_schema.write_schemas(folder / file_schema.FOLDER)
     if example == "folder":
         _write_photographs(folder)
     _start_versioning(folder)
@@ -107,6 +109,7 @@ def update(folder: Path, say: Callable[[str], None]) -> None:
     """Bring a project's copies of the profiles up to date with this version. Raises: UserError if it is no project."""
     if not shipped.is_project(folder):
         raise UserError("is no project", where=str(folder), remedy="make one: `dcpipe init FOLDER`")
+    file_schema.write_schemas(folder / file_schema.FOLDER)
     changed = copy_profiles(folder)
     say(f"wrote {', '.join(changed)}" if changed else "the profiles are up to date")
 
@@ -151,7 +154,9 @@ def _write_photographs(folder: Path) -> None:
         Image.fromarray((image * 255 / 16).round().astype(np.uint8)).save(path)
     write_atomically(folder / "local.yaml", b"data_root: photographs\n")
     experiment = folder / "params" / "experiments" / f"{PHOTOGRAPHS}.yaml"
-    write_atomically(experiment, EXAMPLE.format(name=PHOTOGRAPHS).encode())
+    write_atomically(
+        experiment, EXAMPLE.format(name=PHOTOGRAPHS, schema=file_schema.FOLDER + "/experiments.json").encode()
+    )
 
 
 def _start_versioning(folder: Path) -> None:

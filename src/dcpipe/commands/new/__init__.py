@@ -1,0 +1,1 @@
+"""`dcpipe new`: an experiment for a folder of photographs, sized for this machine."""
