@@ -31,7 +31,7 @@ from dcpipe.distillation.setting import Setting
 from dcpipe.params import resolve
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -65,7 +65,7 @@ def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, 
             set_index=0,
             stream=stream,
             device=torch.device("cpu"),
-            state=State(root / "state/none"),
+            state=ResumeState(root / "state/none"),
             name=job.name,
             network=job.section("network", str),
             trajectories=tuple(artifact.verified_entries(root / path) for path in inputs["trajectories"]),

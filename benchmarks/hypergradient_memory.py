@@ -74,7 +74,7 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
     model = build("convnet3", channels=3, image_size=32, classes=10)
     start_P, target_P = (model.initial(generator) for _ in range(2))
     images = torch.randn(10 * ipc, 3, 32, 32, generator=generator)
-    strategy = augment.parse("color_crop_cutout_flip_scale_rotate")
+    strategy = augment.parse_strategy("color_crop_cutout_flip_scale_rotate")
     batches = draw_batches(len(images), None, steps, generator)
     draws = tuple(
         augment.draw(strategy, batch=len(rows), height=32, width=32, generator=generator, siamese=False)

@@ -24,7 +24,7 @@ import torch
 from dcpipe import device
 from dcpipe.commands.rehearsal import shapes
 from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
-from dcpipe.commands.rehearsal.made_up import SyntheticInputs
+from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.data.location import VARIABLE
 from dcpipe.params import experiment_file
 from dcpipe.workflow import estimates
@@ -60,7 +60,7 @@ def short(job: Job) -> Job:
 
 def provide(graph: Graph, job: Job, folder: Path) -> Job:
     """Make up the experts and the set that a job reads. Returns the job without the other shards of experts."""
-    made = SyntheticInputs(graph, folder, int(job.wildcards.get("ipc", 1)), 0).provide(job)
+    made = NoiseInputs(graph, folder, int(job.wildcards.get("ipc", 1)), 0).provide(job)
     kept = {name: paths for name, paths in job.inputs.items() if name == "whitening"}
     return replace(job, inputs={**made.inputs, **kept})
 

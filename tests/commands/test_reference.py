@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import repository
 from dcpipe.cli import app
 from dcpipe.commands import reference
+from dcpipe.commands.verify import dvc_md5
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.provenance import artifact
@@ -36,7 +37,7 @@ def test_what_was_written_agrees_and_holds_payloads_alone(tiny: Path, run: Calla
     file = tiny / "benchmarks/results/tiny-digests.json"
     jobs = [job for job in Graph(tiny).experiment_jobs("tiny") if not job.is_view]
     paths = {path for job in jobs for name, path in job.outputs.items() if name != "card"}
-    assert set(reference.read(file, "tiny").by_path) == paths
+    assert set(reference.read_reference(file, "tiny").by_path) == paths
     code, text = run("verify", "tiny", "--reference", str(file))
     assert (code, text) == (0, "12 of 12 artifacts have the right bytes\n")
 
@@ -66,22 +67,22 @@ def test_a_lock_gives_the_digests_that_the_artifacts_give(made: Path, tmp_path: 
     stages = {}
     for job in Graph(made).experiment_jobs("tiny"):
         if not job.is_view:
-            outs = [{"path": path, "md5": reference.digest(made / path)} for path in job.outputs.values()]
+            outs = [{"path": path, "md5": dvc_md5(made / path)} for path in job.outputs.values()]
             stages[job.name] = {"cmd": job.command, "outs": outs}
     (root / "dvc.yaml").write_text(json.dumps({"stages": {name: {"cmd": "x"} for name in stages}}))
-    dvc_lock.write(root / "dvc.lock", stages)
-    told = [json.loads(reference.text(place, "tiny"))["digests"] for place in (root, made)]
+    dvc_lock.write_lock(root / "dvc.lock", stages)
+    told = [json.loads(reference.reference_text(place, "tiny"))["digests"] for place in (root, made)]
     assert told[0] == told[1]
     del stages["metrics_tiny"]
-    dvc_lock.write(root / "dvc.lock", stages)
+    dvc_lock.write_lock(root / "dvc.lock", stages)
     with pytest.raises(RefusedError, match=r"has no artifact and no entry in dvc\.lock"):
-        reference.text(root, "tiny")
+        reference.reference_text(root, "tiny")
 
 
 def test_an_artifact_of_other_params_is_no_reference(tiny: Path) -> None:
     repository.set_params(tiny, "methods/mtt.yaml", {"overrides.tiny.ipc1.outer.images.optimiser.learning_rate": 51.0})
     with pytest.raises(RefusedError, match="was made with other params"):
-        reference.text(tiny, "tiny")
+        reference.reference_text(tiny, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_file_that_is_no_reference_is_refused(content: str | None, message: st
     if content is not None:
         file.write_text(content)
     with pytest.raises(UserError, match=message):
-        reference.read(file, "tiny")
+        reference.read_reference(file, "tiny")
 
 
 @pytest.mark.parametrize("file", REFERENCES, ids=lambda file: file.stem)
@@ -116,6 +117,6 @@ def test_a_committed_reference_names_the_jobs_of_its_experiment(file: Path) -> N
     name = file.stem.removesuffix("-digests")
     jobs = [job for job in Graph(repository.ROOT).experiment_jobs(name) if not job.is_view]
     paths = {path for job in jobs for output, path in job.outputs.items() if output != "card"}
-    found = set(reference.read(file, name).by_path)
+    found = set(reference.read_reference(file, name).by_path)
     assert len(found) > 10
     assert found <= paths  # a job that was added since has no reference

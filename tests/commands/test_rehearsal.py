@@ -16,7 +16,7 @@ import repository
 from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
 from dcpipe.commands.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
-from dcpipe.commands.rehearsal.shapes import Kind
+from dcpipe.commands.rehearsal.shapes import JobKind
 from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
@@ -42,11 +42,11 @@ def _experiment(root: Path, methods: str, evaluations: str = "digits") -> Graph:
 
 
 def _run(graph: Graph) -> list[Rehearsed]:
-    return list(rehearse.run(graph, shapes.kinds(graph, "one"), steps=1, apart=False))
+    return list(rehearse.rehearse_kinds(graph, shapes.job_kinds(graph, "one"), steps=1, apart=False))
 
 
-def _kind(graph: Graph, stage: str) -> Kind:
-    (found,) = [kind for kind in shapes.kinds(graph, "one") if kind.job.stage == stage]
+def _kind(graph: Graph, stage: str) -> JobKind:
+    (found,) = [kind for kind in shapes.job_kinds(graph, "one") if kind.job.stage == stage]
     return found
 
 
@@ -72,7 +72,7 @@ def test_the_rate_of_a_linear_cost_is_found_and_its_constant_counts_once(
     monkeypatch.setattr(rehearse, "_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
     monkeypatch.setattr(rehearse, "_seconds_an_image", lambda _job, _root: 0.0)
     graph = _experiment(root, "mtt")
-    for kind, one in zip(shapes.kinds(graph, "one"), _run(graph), strict=True):
+    for kind, one in zip(shapes.job_kinds(graph, "one"), _run(graph), strict=True):
         assert one.seconds_a_step == pytest.approx(a_step * kind.shape.share)
         assert one.seconds_once == pytest.approx(once)
         assert one.seconds_a_job == pytest.approx(once + a_step * kind.shape.share * kind.shape.steps)
@@ -144,7 +144,7 @@ def test_the_shares_of_short_students_are_those_of_long_ones(root: Path) -> None
 
 def test_steps_are_those_of_the_real_job(root: Path) -> None:
     graph = _experiment(root, "mtt")
-    experts, distill, evaluate = shapes.kinds(graph, "one")
+    experts, distill, evaluate = shapes.job_kinds(graph, "one")
     assert (experts.jobs, distill.jobs, evaluate.jobs) == (2, 2, 2)  # shards, sets, scores of sets
     assert experts.shape.steps == 4  # epochs of the one expert of a shard
     assert distill.shape.steps == 6
@@ -170,13 +170,13 @@ def test_a_dataset_of_unknown_size_is_not_taken_for_a_small_one(root: Path) -> N
     source = {"kind": "folder", "name": "own", "classes": 10, "channels": 1, "image_size": 8, "digest": None}
     repository.set_params(root, "datasets/tiny.yaml", {"source": source, "split.train_per_class": None})
     with pytest.raises(UserError, match=r"^params/datasets/tiny\.yaml: split\.train_per_class: the number of images"):
-        shapes.kinds(_experiment(root, "mtt"), "one")
+        shapes.job_kinds(_experiment(root, "mtt"), "one")
     repository.set_params(root, "methods/dc.yaml", {"overrides.tiny.matching.real_batch": 9})
     assert _kind(_experiment(root, "dc"), "distill").shape.per_class == 9
 
 
 def test_sets_of_one_size_are_evaluated_alike_coresets_not_rehearsed(root: Path) -> None:
-    found = shapes.kinds(_experiment(root, "random, mtt, dc, herding"), "one")
+    found = shapes.job_kinds(_experiment(root, "random, mtt, dc, herding"), "one")
     assert [(kind.name, kind.jobs) for kind in found if kind.job.stage == "evaluate"] == [
         ("evaluate tiny ipc1 digits native", 8)
     ]
@@ -210,12 +210,12 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
 
     monkeypatch.setattr(rehearse, "_cost", fails)
     found = _run(_experiment(root, "mtt"))
-    kinds = shapes.kinds(Graph(root), "one")
+    kinds = shapes.job_kinds(Graph(root), "one")
     text = "\n".join(
         [
-            rehearsal_table.head(kinds),
-            *(rehearsal_table.row(one, kinds) for one in found),
-            *rehearsal_table.total(found, 10**9, (1, 8)),
+            rehearsal_table.table_head(kinds),
+            *(rehearsal_table.kind_line(one, kinds) for one in found),
+            *rehearsal_table.total_line(found, 10**9, (1, 8)),
         ]
     )
     assert "distill tiny mtt ipc1 2 6 not tried: no room; make some" in " ".join(text.split())
@@ -229,7 +229,7 @@ def test_a_process_apart_tells_the_same_and_holds_nothing_of_another(root: Path)
     graph = _experiment(root, "mtt")
     ballast = b"x" * 10**9
     kinds = [_kind(graph, "distill")]
-    (here,), (apart,) = (rehearse.run(graph, kinds, steps=1, apart=way) for way in (False, True))
+    (here,), (apart,) = (rehearse.rehearse_kinds(graph, kinds, steps=1, apart=way) for way in (False, True))
     assert (here.kind, here.steps, here.problem) == (apart.kind, apart.steps, apart.problem)
     assert 0 < apart.peak_bytes < here.peak_bytes - len(ballast) / 2
 
@@ -243,13 +243,13 @@ def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
 ) -> None:
     monkeypatch.setattr(rehearse, "_tried", _ended)
     graph = _experiment(root, "mtt")
-    kinds = shapes.kinds(graph, "one")[:2]
-    found = list(rehearse.run(graph, kinds, steps=1))
+    kinds = shapes.job_kinds(graph, "one")[:2]
+    found = list(rehearse.rehearse_kinds(graph, kinds, steps=1))
     assert len(found) == 2
     assert {one.problem for one in found} == {"the system killed its process; there may be too little memory"}
 
 
-def _slow_to_leave(_: object, kind: Kind, __: int, ___: Path) -> Rehearsed:
+def _slow_to_leave(_: object, kind: JobKind, __: int, ___: Path) -> Rehearsed:
     def leave() -> None:
         time.sleep(0.5)
         Path(os.environ["LEFT"]).touch()
@@ -265,7 +265,7 @@ def test_a_process_that_has_answered_leaves_by_itself(
     monkeypatch.setattr(rehearse, "_tried", _slow_to_leave)
     monkeypatch.setenv("LEFT", str(tmp_path / "left"))
     graph = _experiment(root, "mtt")
-    next(rehearse.run(graph, shapes.kinds(graph, "one"), steps=1))
+    next(rehearse.rehearse_kinds(graph, shapes.job_kinds(graph, "one"), steps=1))
     assert (tmp_path / "left").exists()
 
 
@@ -299,5 +299,5 @@ def test_a_rehearsal_that_is_killed_leaves_nothing(root: Path, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "0", "1,,8", "eight", "1,-8"])
 def test_devices_are_numbers_above_zero(text: str) -> None:
     with pytest.raises(UserError, match=r"--devices: .* is not a list of numbers above 0; write for example 1,8,64"):
-        rehearsal_table.counts_of(text)
-    assert rehearsal_table.counts_of("1, 8,64") == (1, 8, 64)
+        rehearsal_table.parse_device_counts(text)
+    assert rehearsal_table.parse_device_counts("1, 8,64") == (1, 8, 64)

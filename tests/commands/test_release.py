@@ -52,7 +52,7 @@ def released(root: Path, to: str = "released", **words: str | int) -> Path:
 def plain(folder: Path, root: Path, dataset: str, networks: int) -> list[float]:
     """The accuracies of a release's script, in a process that cannot import dcpipe."""
     test = root / f"{dataset}.npz"
-    test_images.export(Graph(root), dataset, test)
+    test_images.export_test_images(Graph(root), dataset, test)
     command = [sys.executable, "-c", WITHOUT, "train.py", str(test), str(networks)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # small steps: threads that wait for each other
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=300)
@@ -102,7 +102,7 @@ def test_the_set_is_loaded_with_test_images_as_evaluation_saw_them(tiny: Path, d
     raw = store.load_pixels(tiny / job.input("test"), "test").pixels_NCHW
     assert torch.equal(found.test_transform(raw), seen)
     written = tiny / "test.npz"
-    test_images.export(Graph(tiny), dataset, written)
+    test_images.export_test_images(Graph(tiny), dataset, written)
     with np.load(written) as arrays:
         assert torch.equal(found.test_transform(arrays["images"]), seen)
         assert torch.equal(found.test_transform(arrays["images"].transpose(0, 2, 3, 1)), seen)
@@ -213,7 +213,7 @@ def test_the_snapshot_that_was_scored_is_the_one_that_is_released(tiny: Path) ->
 )
 def test_the_scripts_network_is_ours_parameter_for_parameter(name: str, size: int) -> None:
     words: dict[str, object] = {}
-    body = script.network(name, channels=3, image_size=size, classes=7)
+    body = script.network_source(name, channels=3, image_size=size, classes=7)
     exec(f"from torch import nn\ndef network():\n{body}", words)  # noqa: S102 (the text under test)
     theirs, ours = words["network"](), build(name, channels=3, image_size=size, classes=7)
     theta = ours.initial(Stream.root(0, "test").generator())

@@ -90,7 +90,7 @@ def test_a_row_runs_as_any_experiment_and_is_compared(tiny: Path) -> None:
     head, best = rows.comparison(graph, found)
     assert head.startswith("mtt-tiny-ipc1-convnet2-w32: here ")
     assert "points by selection on test" in best
-    assert {one.to_run for one in plan.rows(graph, row.name)} == {0}
+    assert {one.to_run for one in plan.plan_rows(graph, row.name)} == {0}
 
 
 def test_a_method_without_a_preset_and_absent_images_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

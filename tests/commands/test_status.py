@@ -60,8 +60,8 @@ def test_a_job_runs_as_long_as_a_process_holds_its_lock(tiny: Path) -> None:
 
 def test_the_table_counts_every_job_once(tiny: Path) -> None:
     found = status.experiment_status(Graph(tiny), "tiny")
-    table = status.lines(found)
+    table = status.status_lines(found)
     jobs = [int(line.split()[1]) for line in table[1:]]
     assert sum(jobs[:-1]) == jobs[-1] == len(found)
     lost = [*found[:-1], Status(found[-1].job, "missing", "can be made now")]
-    assert status.lines(lost, every_job=True)[-1] == "missing  metrics_tiny: can be made now"
+    assert status.status_lines(lost, every_job=True)[-1] == "missing  metrics_tiny: can be made now"

@@ -44,15 +44,15 @@ def matrix(drawn: DSADraw) -> Tensor:
 
 
 def test_a_strategy_is_its_families_in_order() -> None:
-    assert augment.parse(ALL) == FAMILIES
-    assert augment.parse("flip_crop") == ("flip", "crop")
-    assert augment.parse("none") == ()
+    assert augment.parse_strategy(ALL) == FAMILIES
+    assert augment.parse_strategy("flip_crop") == ("flip", "crop")
+    assert augment.parse_strategy("none") == ()
 
 
 @pytest.mark.parametrize("strategy", ["crop_shear", "flip_flip", "", "Crop"])
 def test_a_strategy_that_means_nothing_is_the_users_mistake(strategy: str) -> None:
     with pytest.raises(UserError, match=r"augmentation strategy.*(not an augmentation family|named twice)"):
-        augment.parse(strategy)
+        augment.parse_strategy(strategy)
 
 
 def test_the_empty_strategy_is_the_identity(photos: Tensor) -> None:
@@ -103,7 +103,7 @@ def test_a_draw_depends_on_its_stream_alone(photos: Tensor, family: Augmentation
 
 def test_families_are_drawn_equally_often_and_one_a_call() -> None:
     generator = Stream.root(0, "families").generator()
-    strategy = augment.parse(ALL)
+    strategy = augment.parse_strategy(ALL)
     drawn = [
         augment.draw(strategy, batch=2, height=8, width=8, generator=generator, siamese=False).family
         for _ in range(3000)

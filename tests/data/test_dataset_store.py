@@ -16,7 +16,7 @@ from dcpipe.workflow.graph import Graph
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     """All digits as train, in chunks of which the last is not full, and 100 of them as val."""
-    images, labels = digits.load()
+    images, labels = digits.load_digits()
     path = tmp_path / "x.zarr"
     moments = store.write(path, "train", labels, (1, 8, 8), lambda a, b: images[a:b])
     store.write(path, "val", labels[:100], (1, 8, 8), lambda a, b: images[a:b])
@@ -32,7 +32,7 @@ def measure(images: np.ndarray) -> store.Standardisation:
 
 
 def test_pixels_and_labels_come_back_exactly(written: Path) -> None:
-    images, labels = digits.load()
+    images, labels = digits.load_digits()
     found = store.load(written, "train")
     pixels = store.standardisation(written).invert(found.images_NCHW.double()) * 255
     assert np.array_equal(pixels.round().to(torch.uint8).numpy(), images)
@@ -57,7 +57,7 @@ def test_every_channel_is_measured_by_itself_and_as_numpy_does_in_float64() -> N
 
 
 def test_the_measure_does_not_depend_on_the_order_of_images() -> None:
-    images, _ = digits.load()
+    images, _ = digits.load_digits()
     assert measure(images) == measure(images[::-1])
 
 

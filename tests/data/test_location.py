@@ -32,11 +32,11 @@ def test_a_single_root_wins_over_the_variable_and_that_over_the_data_root(
 ) -> None:
     (tmp_path / "local.yaml").write_text("data_root: /a\nroots:\n  svhn: ~/b\n  mnist: c\n")
     monkeypatch.setenv("HOME", "/home/someone")
-    assert location.find(tmp_path, "cifar10") == Path("/a/cifar10")
+    assert location.data_path(tmp_path, "cifar10") == Path("/a/cifar10")
     monkeypatch.setenv("DCPIPE_DATA", "/d")
-    assert location.find(tmp_path, "cifar10") == Path("/d/cifar10")
-    assert location.find(tmp_path, "svhn") == Path("/home/someone/b")
-    assert location.find(tmp_path, "mnist") == tmp_path / "c"
+    assert location.data_path(tmp_path, "cifar10") == Path("/d/cifar10")
+    assert location.data_path(tmp_path, "svhn") == Path("/home/someone/b")
+    assert location.data_path(tmp_path, "mnist") == tmp_path / "c"
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_a_machine_that_does_not_say_where_is_told_how(
     if text:
         (tmp_path / "local.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
-        location.find(tmp_path, "cifar10")
+        location.data_path(tmp_path, "cifar10")
     assert str(caught.value).startswith(said)

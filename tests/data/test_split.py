@@ -14,7 +14,7 @@ COUNTS = {"test": 80, "val": 16, "train": None}
 
 
 def _split(counts: dict[str, int | None], stream: Stream = STREAM) -> dict[str, Indices]:
-    return stratified(digits.load()[1], counts, stream)
+    return stratified(digits.load_digits()[1], counts, stream)
 
 
 def test_parts_are_disjoint_and_cover_all_where_one_takes_the_rest() -> None:
@@ -25,7 +25,7 @@ def test_parts_are_disjoint_and_cover_all_where_one_takes_the_rest() -> None:
 
 
 def test_each_part_has_its_number_of_every_class_and_ascends() -> None:
-    labels = digits.load()[1]
+    labels = digits.load_digits()[1]
     parts = _split({"test": 80, "val": 16, "train": 30})
     for name, count in (("test", 80), ("val", 16), ("train", 30)):
         assert np.bincount(labels[parts[name]]).tolist() == [count] * 10
@@ -47,7 +47,7 @@ def test_test_images_are_the_same_with_and_without_validation() -> None:
 
 def test_each_class_is_shuffled_by_its_own_name() -> None:
     """Images of other classes, and their number, change nothing within a class."""
-    labels = digits.load()[1]
+    labels = digits.load_digits()[1]
     alone = stratified(np.where(labels == 3, labels, 99), {"a": 40}, STREAM)["a"]
     together = _split({"a": 40})["a"]
     assert set(alone[labels[alone] == 3]) == set(together[labels[together] == 3])

@@ -63,7 +63,7 @@ def _peak(path: Path, count: int) -> int:
     """Bytes held at most while `count` JPEGs (all the same file) go into a store."""
     folder = path / "jpegs"
     publishers.save(folder / "0.JPEG", publishers.digit(3, 0, 64, 3))
-    listing = image_files.of_names([folder], ["only"], [["0.JPEG"] * count])
+    listing = image_files.listing_of_names([folder], ["only"], [["0.JPEG"] * count])
     part = ImageFiles({"all": listing}, 3, 64, "").part("all")
     rows = np.arange(count)
     tracemalloc.start()

@@ -15,7 +15,7 @@ from dcpipe.data.store import Images
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet, real_images
 from dcpipe.params.method import Method
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.random import Stream
 from dcpipe.workflow.graph import Graph
 
@@ -60,7 +60,7 @@ def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **chang
         set_index=0,
         stream=Stream.root(0, "law"),
         device=torch.device("cpu"),
-        state=State(root / "state"),
+        state=ResumeState(root / "state"),
         name=job.name,
         network=network,
         trajectories=tuple(root / path for path in job.inputs.get("trajectories", ())),

@@ -12,7 +12,7 @@ from dcpipe.data.augment import FAMILIES
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.averaging import averages as averaging
 from dcpipe.distillation.averaging.averaging_config import Ema
-from dcpipe.distillation.coresets.herding import choose
+from dcpipe.distillation.coresets.herding import choose_rows
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.sharpness import sharpness
 from dcpipe.experts.step import one_pass
@@ -70,16 +70,16 @@ def test_robust_learning_without_noise_is_mtt(tiny: Path) -> None:
 def test_herding_takes_the_nearest_first_and_all_at_last(made: Path) -> None:
     features = store.load(made / "artifacts/data/tiny/train.zarr", "train").images_NCHW[:30].flatten(1).double()
     gaps = (features - features.mean(dim=0)).norm(dim=1)
-    assert choose(features, 1) == [int(gaps.argmin())]
-    assert sorted(choose(features, 30)) == list(range(30))
-    assert choose(features, 7) == choose(features, 30)[:7]
+    assert choose_rows(features, 1) == [int(gaps.argmin())]
+    assert sorted(choose_rows(features, 30)) == list(range(30))
+    assert choose_rows(features, 7) == choose_rows(features, 30)[:7]
     with pytest.raises(ValueError, match="31 rows of 30"):
-        choose(features, 31)
+        choose_rows(features, 31)
 
 
 def test_each_choice_of_herding_is_the_best_next_one(made: Path) -> None:
     features = store.load(made / "artifacts/data/tiny/train.zarr", "train").images_NCHW[:20].flatten(1).double()
-    chosen = choose(features, 4)
+    chosen = choose_rows(features, 4)
     mean = features.mean(dim=0)
     for size in range(1, 5):
         before = chosen[: size - 1]
@@ -142,7 +142,7 @@ def test_flat_experts_are_flatter_than_plain_ones_from_the_same_seeds(tiny: Path
 def _experts(root: Path) -> tuple[Recorded, torch.nn.Module]:
     model = build("convnet2-w32", channels=1, image_size=8, classes=10)
     paths = [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(2)]
-    return Recorded(paths, Layout.of("convnet2-w32", model.layout)), model
+    return Recorded(paths, Layout.from_specs("convnet2-w32", model.layout)), model
 
 
 def _gap(root: Path, expert: int) -> float:

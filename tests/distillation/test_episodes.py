@@ -23,7 +23,7 @@ from dcpipe.errors import Interrupted, NonFiniteError
 from dcpipe.models.convnet import ConvNet
 from dcpipe.models.convnet_network import ConvNetName
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -262,11 +262,11 @@ def test_a_run_that_is_killed_between_episodes_goes_on_to_the_same_bytes(
 ) -> None:
     job = _long(tiny, method)
     execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
-    real, number = State.save, count(1)
+    real, number = ResumeState.save, count(1)
     with monkeypatch.context() as patch:
-        patch.setattr(State, "due", lambda _: True)
-        patch.setattr(State, "save", lambda self, *what: real(self, *what) if next(number) <= saves else None)
-        patch.setattr(State, "clear", lambda _: None)
+        patch.setattr(ResumeState, "due", lambda _: True)
+        patch.setattr(ResumeState, "save", lambda self, *what: real(self, *what) if next(number) <= saves else None)
+        patch.setattr(ResumeState, "clear", lambda _: None)
         execute_job(job, tiny, folder=tmp_path / "killed")
     assert _reached(tiny) == saves
     execute_job(job, tiny)
@@ -275,7 +275,7 @@ def test_a_run_that_is_killed_between_episodes_goes_on_to_the_same_bytes(
 
 def _reached(root: Path) -> int:
     (path,) = (root / "state").glob("*/distill.state")
-    found = State(path.parent).load("distill")
+    found = ResumeState(path.parent).load("distill")
     assert found is not None
     meta: Any = found[1]
     assert len(meta["history"]) == 3 * meta["iteration"]
@@ -314,7 +314,7 @@ def test_an_episode_that_fails_leaves_set_and_optimiser_as_before(tiny: Path) ->
     with pytest.raises(NonFiniteError, match=r"^iteration 0: "):
         execute_job(job, tiny)
     (path,) = (tiny / "state").glob("*/distill.state")
-    tensors, meta = State(path.parent).load("distill") or ({}, None)
+    tensors, meta = ResumeState(path.parent).load("distill") or ({}, None)
     assert meta == {"iteration": 0, "snapshots": [], "history": []}
     assert float(tensors["current.images"].abs().max()) < 10
     assert "velocity.images" not in tensors

@@ -65,7 +65,7 @@ def train_of(root: Path) -> Images:
 
 def experts_of(root: Path) -> Recorded:
     paths = [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(2)]
-    return Recorded(paths, Layout.of("convnet2-w32", MODEL.layout))
+    return Recorded(paths, Layout.from_specs("convnet2-w32", MODEL.layout))
 
 
 def said(root: Path, expert: int, epoch: int, images: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
     sgd = outer.labels.optimiser
     assert isinstance(sgd, Sgd)
     rate, momentum = sgd.learning_rate, sgd.momentum
-    optimiser, gradients = OuterOptimiser.of(outer), [torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 4.0]])]
+    optimiser, gradients = OuterOptimiser.from_config(outer), [torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 4.0]])]
     start = torch.tensor([[3.0, 1.0]])
     synthetic = SyntheticSet(torch.zeros(1, 1, 2, 2), start, torch.tensor(0.5).double())
     for iteration, gradient in enumerate(gradients):

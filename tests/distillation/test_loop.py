@@ -23,7 +23,7 @@ from dcpipe.distillation.step_size.step_size_config import FixedStepSize, Learne
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
 from dcpipe.params.method import Images, Outer
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow.graph import Graph
 
 OUTER = "overrides.tiny.outer"
@@ -135,7 +135,7 @@ def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_two_updates_are_heavy_ball_steps_worked_out_by_hand(momentum: float) -> None:
-    optimiser = OuterOptimiser.of(
+    optimiser = OuterOptimiser.from_config(
         _outer(
             momentum,
             LearnedStepSize(
@@ -155,7 +155,7 @@ def test_two_updates_are_heavy_ball_steps_worked_out_by_hand(momentum: float) ->
 
 def _state(root: Path) -> tuple[dict[str, Tensor], Any]:
     (path,) = (root / "state").glob("*/distill.state")
-    found = State(path.parent).load("distill")
+    found = ResumeState(path.parent).load("distill")
     assert found is not None
     return found
 

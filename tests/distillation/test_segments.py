@@ -25,7 +25,7 @@ def drawn(what: FixedRange | GrowingRange, iteration: int, seed: int) -> drawn_s
 
 
 def test_a_growing_range_hits_both_ends_and_never_leaves_them() -> None:
-    ends = [drawn_segments.end_at(GROWING, iteration) for iteration in range(14)]
+    ends = [drawn_segments.end_of_range(GROWING, iteration) for iteration in range(14)]
     assert ends == [5, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 9, 9, 9]
     for iteration, end in enumerate(ends):
         starts = {drawn(GROWING, iteration, seed).start for seed in range(100)}

@@ -28,19 +28,19 @@ STAGES = OrderedDict(
 def test_the_same_bytes_whoever_wrote_the_lock(tmp_path: Path) -> None:
     serialize = pytest.importorskip("dvc.utils.serialize")
     ours, theirs = tmp_path / "ours.lock", tmp_path / "theirs.lock"
-    dvc_lock.write(ours, STAGES)
+    dvc_lock.write_lock(ours, STAGES)
     serialize.dump_yaml(str(theirs), {"schema": "2.0", "stages": STAGES})
     assert ours.read_text() != theirs.read_text()  # DVC keeps the order in which stages ran
-    dvc_lock.write(theirs, dvc_lock.lock_stages(theirs))
+    dvc_lock.write_lock(theirs, dvc_lock.lock_stages(theirs))
     assert ours.read_text() == theirs.read_text()
     assert serialize.load_yaml(str(ours)) == {"schema": "2.0", "stages": STAGES}
 
 
 def test_an_unchanged_lock_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "dvc.lock"
-    dvc_lock.write(path, STAGES)
+    dvc_lock.write_lock(path, STAGES)
     before = path.stat()
-    dvc_lock.write(path, dvc_lock.lock_stages(path))
+    dvc_lock.write_lock(path, dvc_lock.lock_stages(path))
     assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert path.stat().st_ino == before.st_ino
 
@@ -52,6 +52,6 @@ def test_no_lock_holds_no_stages(tmp_path: Path) -> None:
 def test_a_job_that_is_gone_from_the_dvc_yaml_leaves_the_lock(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: x\n  c:\n    cmd: y\n")
     path = tmp_path / "dvc.lock"
-    dvc_lock.write(path, STAGES)
+    dvc_lock.write_lock(path, STAGES)
     assert set(dvc_lock.lock_stages(path)) == {"a", "b"}
     assert dvc_lock.current_entry(path) == {"a": dvc_lock.lock_stages(path)["a"]}

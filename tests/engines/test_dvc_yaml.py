@@ -69,7 +69,7 @@ def test_each_job_is_in_one_file_whatever_was_exported_first(root: Path, order: 
     assert dvc_yaml.export_dvc_yaml(root) == []
     assert [dvc_yaml.export_dvc_yaml(root, name) for name in order] == [[], [], []]
     assert written(root) == before
-    dvc_yaml.check(root)
+    dvc_yaml.check_dvc_yaml(root)
 
 
 def test_a_file_that_is_removed_leaves_its_jobs_to_the_others(root: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_file_that_is_removed_leaves_its_jobs_to_the_others(root: Path) -> Non
     assert shared.isdisjoint(stages((root / "experiments/ablations/dvc.yaml").read_text()))
     (root / "experiments/digits-all/dvc.yaml").unlink()
     with pytest.raises(RefusedError, match=r"experiments/ablations/dvc\.yaml: differs from params and graph"):
-        dvc_yaml.check(root)
+        dvc_yaml.check_dvc_yaml(root)
     assert dvc_yaml.export_untracked(Graph(root), "ablations") == ["experiments/ablations/dvc.yaml"]
     assert shared <= stages((root / "experiments/ablations/dvc.yaml").read_text())
 
@@ -119,11 +119,11 @@ def test_the_file_of_a_removed_experiment_goes_and_its_lock_stays(root: Path) ->
     by_hand.write_text("stages: {}\n")
     (root / "params/experiments/tiny.yaml").unlink()
     with pytest.raises(RefusedError, match=r"experiments/tiny/dvc\.yaml: belongs to no experiment"):
-        dvc_yaml.check(root)
+        dvc_yaml.check_dvc_yaml(root)
     assert dvc_yaml.export_dvc_yaml(root) == ["experiments/tiny/dvc.yaml"]
     assert (root / "experiments/tiny/dvc.lock").is_file()
     assert by_hand.is_file()
-    dvc_yaml.check(root)
+    dvc_yaml.check_dvc_yaml(root)
 
 
 @pytest.mark.parametrize("text", ["[", "stages: [a]\n", "- a\n"])

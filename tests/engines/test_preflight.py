@@ -304,12 +304,12 @@ def test_a_lock_file_holds_a_job_by_command_and_card_alone(made: Path, tmp_path:
     assert not dvc_lock.holds(root, ["dvc.yaml"], jobs)
     out = {job.name: {"path": job.outputs["card"], "md5": md5(root / job.outputs["card"])} for job in jobs}
     stages = {job.name: {"cmd": job.command, "outs": [out[job.name]]} for job in jobs}
-    dvc_lock.write(root / "dvc.lock", stages)
+    dvc_lock.write_lock(root / "dvc.lock", stages)
     assert dvc_lock.holds(root, ["dvc.yaml"], jobs)
     first = jobs[0]
-    dvc_lock.write(root / "dvc.lock", stages | {first.name: {**stages[first.name], "cmd": "another"}})
+    dvc_lock.write_lock(root / "dvc.lock", stages | {first.name: {**stages[first.name], "cmd": "another"}})
     assert not dvc_lock.holds(root, ["dvc.yaml"], jobs)
-    dvc_lock.write(root / "dvc.lock", stages)
+    dvc_lock.write_lock(root / "dvc.lock", stages)
     card = root / first.outputs["card"]
     card.write_bytes(card.read_bytes() + b" ")
     assert not dvc_lock.holds(root, ["dvc.yaml"], jobs)

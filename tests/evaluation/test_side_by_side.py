@@ -14,6 +14,7 @@ from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol, side_by_side
 from dcpipe.evaluation.measure import Measurer
 from dcpipe.experts.flatness_config import GsamSteps, PlainSteps
+from dcpipe.experts.step import Step
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
@@ -92,10 +93,10 @@ def test_classic_networks_can_stand_side_by_side(name: str) -> None:
     thetas = torch.stack([model.initial(stream.generator(), torch.float64) for stream in STREAMS[:2]])
     images = torch.randn(2, 4, 1, 32, 32, generator=STREAMS[0].generator(), dtype=torch.float64)
     labels = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
-    step = side_by_side.Step(model, (), PLAIN.build(), side_by_side.functional_pass)
+    step = Step(model, (), PLAIN.build(), side_by_side.functional_pass)
     together = torch.func.vmap(step.direction)(thetas, images, labels)[1]
     for row in range(2):
-        alone = side_by_side.Step(model, (), PLAIN.build()).direction(thetas[row], images[row], labels[row])[1]
+        alone = Step(model, (), PLAIN.build()).direction(thetas[row], images[row], labels[row])[1]
         torch.testing.assert_close(together[row], alone, rtol=0, atol=1e-8 * float(alone.abs().max()))
 
 

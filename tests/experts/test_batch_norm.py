@@ -85,7 +85,7 @@ def normed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_expert_is_the_torch_module_trained_by_torch_optim_sgd(normed: Path) -> None:
     """Parameters, running statistics and logged accuracies after every epoch."""
     train, val = (store.load(normed / "artifacts/data/tiny/train.zarr", part) for part in ("train", "val"))
-    experts = Recorded([normed / STORE], Layout.of(NETWORK, MODEL.layout))
+    experts = Recorded([normed / STORE], Layout.from_specs(NETWORK, MODEL.layout))
     logged = arrays.read(normed / STORE, "accuracies")[0]
     module = Module(experts.at(0, 0))
     optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
@@ -104,7 +104,7 @@ def test_an_expert_is_the_torch_module_trained_by_torch_optim_sgd(normed: Path) 
 
 def test_statistics_that_vanish_while_they_are_read_are_not_read_as_zeros(normed: Path, tmp_path: Path) -> None:
     path = shutil.copytree(normed / STORE, tmp_path / "trajectory.zarr")
-    experts = Recorded([path], Layout.of(NETWORK, MODEL.layout))
+    experts = Recorded([path], Layout.from_specs(NETWORK, MODEL.layout))
     next((path / "statistics/c").rglob("0")).rename(tmp_path / "elsewhere")
     with pytest.raises(CorruptArtifactError, match="the checkpoint of expert 0 at epoch 2 is missing"):
         experts.statistics_at(0, 2)
@@ -114,7 +114,7 @@ def test_networks_without_batch_norm_leave_no_statistics(made: Path) -> None:
     model = build("convnet2-w32", channels=1, image_size=8, classes=10)
     assert not (made / STORE / "statistics").exists()
     with pytest.raises(UserError, match="has no running statistics; published files have none; train these"):
-        Recorded([made / STORE], Layout.of("convnet2-w32", model.layout)).statistics_at(0, 1)
+        Recorded([made / STORE], Layout.from_specs("convnet2-w32", model.layout)).statistics_at(0, 1)
 
 
 def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> None:
@@ -194,14 +194,14 @@ def test_herding_sees_the_features_of_the_module_in_evaluation_mode(normed: Path
     job = repository.make(root, "distill", **{**repository.CELL, "method": "herding", "ipc": 3})
     found = synthetic_set.load(root / job.outputs["synthetic"])
     train = store.load(root / "artifacts/data/tiny/train.zarr", "train")
-    experts = Recorded([root / STORE], Layout.of(NETWORK, MODEL.layout))
+    experts = Recorded([root / STORE], Layout.from_specs(NETWORK, MODEL.layout))
     module = Module(experts.at(0, 4)).eval()
     for norm, values in zip(module.norms, experts.statistics_at(0, 4).split(16), strict=True):
         norm.running_mean, norm.running_var = values.split(8)
     with torch.no_grad():
         for label in range(10):
             members = torch.nonzero(train.labels_N == label).flatten()
-            chosen = members[herding.choose(module.body(train.images_NCHW[members]), 3)]
+            chosen = members[herding.choose_rows(module.body(train.images_NCHW[members]), 3)]
             assert torch.equal(found.images_NCHW[3 * label : 3 * label + 3], train.images_NCHW[chosen])
 
 

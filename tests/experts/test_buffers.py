@@ -156,12 +156,12 @@ def test_imported_and_trained_are_never_taken_for_each_other(imported: Path, mon
     assert "replay_buffer_2.pt" in card
     assert str(imported) not in card
     assert not (imported / job.costs).exists(), "what training cost is not known"
-    for act in (lambda: execute_job(job, imported), lambda: verify.rebuild(job, imported)):
+    for act in (lambda: execute_job(job, imported), lambda: verify.rebuild_job(job, imported)):
         with pytest.raises(
             UserError, match=r"nothing/buffers/tiny/public: these experts are imported, and there is no "
         ):
             act()
-    assert verify.verify(job, imported, {}).problem is None
+    assert verify.verify_job(job, imported, {}).problem is None
     _pin(imported, NOTHING)
     assert "params/experts/public.yaml origin.digest" in str(staleness.staleness_problem(_shard(imported, 0), imported))
     (imported / "params/experts/public.yaml").write_text("base: plain\n")
@@ -336,7 +336,7 @@ def test_the_stage_takes_the_files_from_the_data_root_to_the_same_bytes(
     shutil.rmtree(imported / "artifacts/experts/tiny/public")
     for shard in range(2):
         execute_job(_shard(imported, shard), imported)
-        assert verify.rebuild(_shard(imported, shard), imported).problem is None
+        assert verify.rebuild_job(_shard(imported, shard), imported).problem is None
     assert [_bytes(imported, shard) for shard in range(2)] == before
     (place / "replay_buffer_10.pt").unlink()
     with pytest.raises(UserError, match=r"buffers/tiny/public: the files have the digest sha256:\w+; params state"):

@@ -81,14 +81,14 @@ def test_at_the_anchors_the_point_is_the_recorded_checkpoint_bit_for_bit(
     beta = convex.progress(signed, LAYOUT)
     assert kept.epochs == (0, *waypoints, EPOCHS)
     for epoch in kept.epochs:
-        theta = convex.point(kept, beta, LAYOUT, float(epoch))
+        theta = convex.point_at(kept, beta, LAYOUT, float(epoch))
         assert theta.numpy().tobytes() == signed[epoch].numpy().tobytes()
 
 
 def test_a_point_shares_no_memory_with_the_anchors(recorded: Tensor) -> None:
     kept, beta = convex.anchor_checkpoints(recorded, WAYPOINTS), convex.progress(recorded, LAYOUT)
     for time in (0.0, 2.0, 4.5, 12.0):
-        convex.point(kept, beta, LAYOUT, time).zero_()
+        convex.point_at(kept, beta, LAYOUT, time).zero_()
     assert torch.equal(kept.theta_AP, recorded[[0, 2, 7, 12]])
     assert kept.theta_AP.data_ptr() != recorded.data_ptr()
 
@@ -101,7 +101,7 @@ def test_without_waypoints_points_are_the_papers_formula(recorded: Tensor) -> No
         share = (1 - part) * beta[low] + part * beta[high]
         share_P = torch.cat([share[j].expand(size) for j, size in enumerate(SIZES)])
         expected = (1 - share_P) * x[0] + share_P * x[-1]
-        torch.testing.assert_close(convex.point(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-14)
+        torch.testing.assert_close(convex.point_at(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-14)
 
 
 def test_between_waypoints_the_path_is_that_of_the_interval_on_its_own(recorded: Tensor) -> None:
@@ -111,15 +111,15 @@ def test_between_waypoints_the_path_is_that_of_the_interval_on_its_own(recorded:
         alone = x[first : last + 1]
         kept_alone, beta_alone = convex.anchor_checkpoints(alone, ()), convex.progress(alone, LAYOUT)
         for time in (time for time in TIMES if first <= time <= last):
-            expected = convex.point(kept_alone, beta_alone, LAYOUT, time - first)
-            torch.testing.assert_close(convex.point(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-14)
+            expected = convex.point_at(kept_alone, beta_alone, LAYOUT, time - first)
+            torch.testing.assert_close(convex.point_at(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-14)
 
 
 def test_every_epoch_a_waypoint_passes_through_every_checkpoint(recorded: Tensor) -> None:
     kept, beta = convex.anchor_checkpoints(recorded, range(1, EPOCHS)), convex.progress(recorded, LAYOUT)
     for time in TIMES:
         expected = torch.lerp(recorded[int(time)], recorded[min(int(time) + 1, EPOCHS)], time - int(time))
-        torch.testing.assert_close(convex.point(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(convex.point_at(kept, beta, LAYOUT, time), expected, rtol=0, atol=1e-6)
 
 
 def test_in_an_interval_each_tensor_keeps_direction_and_lengths_add_up(recorded: Tensor) -> None:
@@ -128,7 +128,7 @@ def test_in_an_interval_each_tensor_keeps_direction_and_lengths_add_up(recorded:
     for index, (first, last) in enumerate(((0, 2), (2, 7), (7, 12))):
         chord = (kept.theta_AP[index + 1] - kept.theta_AP[index]).split(SIZES)
         for start, span in ((first, 0.75), (first + 0.3, 1.4), (last - 1.1, 1.1)):
-            ends = [convex.point(kept, beta, LAYOUT, time) for time in (start, start + span)]
+            ends = [convex.point_at(kept, beta, LAYOUT, time) for time in (start, start + span)]
             shares = [convex.interval_progress(beta, (first, last), time) for time in (start, start + span)]
             for tensor, moved in enumerate((ends[1] - ends[0]).split(SIZES)):
                 share = shares[1][tensor] - shares[0][tensor]
@@ -140,9 +140,9 @@ def test_the_path_is_continuous_in_time_across_epochs_and_anchors(recorded: Tens
     x = recorded.double()
     kept, beta = convex.anchor_checkpoints(x, WAYPOINTS), convex.progress(x, LAYOUT)
     for epoch in range(1, EPOCHS):
-        here = convex.point(kept, beta, LAYOUT, float(epoch))
+        here = convex.point_at(kept, beta, LAYOUT, float(epoch))
         for beside in (epoch - 1e-9, epoch + 1e-9):
-            assert (convex.point(kept, beta, LAYOUT, beside) - here).abs().max() < 1e-8
+            assert (convex.point_at(kept, beta, LAYOUT, beside) - here).abs().max() < 1e-8
 
 
 def test_a_tensor_that_stands_still_stays_put_and_progresses_with_time(recorded: Tensor) -> None:
@@ -151,7 +151,7 @@ def test_a_tensor_that_stands_still_stays_put_and_progresses_with_time(recorded:
     assert torch.equal(beta[:, 1], torch.arange(EPOCHS + 1).double() / EPOCHS)
     assert torch.equal(beta[1:, 3], torch.ones(EPOCHS).double())
     for time in TIMES:
-        theta = convex.point(kept, beta, LAYOUT, time)
+        theta = convex.point_at(kept, beta, LAYOUT, time)
         assert theta.isfinite().all()
         assert torch.equal(theta[768:780], copy[0, 768:780])
         if time >= 2:
@@ -170,9 +170,9 @@ def test_points_have_the_dtype_of_the_anchors_and_agree_across_dtypes(recorded: 
     beta = convex.progress(recorded, LAYOUT)
     kept, wide = convex.anchor_checkpoints(recorded, WAYPOINTS), convex.anchor_checkpoints(recorded.double(), WAYPOINTS)
     for time in TIMES:
-        theta = convex.point(kept, beta, LAYOUT, time)
+        theta = convex.point_at(kept, beta, LAYOUT, time)
         assert theta.dtype == torch.float32
-        expected = convex.point(wide, beta, LAYOUT, time).float()
+        expected = convex.point_at(wide, beta, LAYOUT, time).float()
         torch.testing.assert_close(theta, expected, rtol=0, atol=1e-6)
 
 
@@ -181,7 +181,7 @@ def test_the_convex_path_of_a_real_expert_ends_as_good_and_gets_there(recorded: 
     x, y = torch.tensor(data.data[:1000] / 16).float(), torch.tensor(data.target[:1000])
     kept, beta = convex.anchor_checkpoints(recorded, WAYPOINTS), convex.progress(recorded, LAYOUT)
     losses = [
-        cross_entropy(logits(convex.point(kept, beta, LAYOUT, time), x), y).item()
+        cross_entropy(logits(convex.point_at(kept, beta, LAYOUT, time), x), y).item()
         for time in (0.0, 1.0, 2.0, 4.5, 7.0, 9.5, 12.0)
     ]
     assert losses == sorted(losses, reverse=True)
@@ -199,7 +199,7 @@ def test_waypoints_that_are_no_epochs_in_between_are_the_users_mistake(
 def test_a_time_outside_the_trajectory_is_the_users_mistake(recorded: Tensor, time: float) -> None:
     kept, beta = convex.anchor_checkpoints(recorded, ()), convex.progress(recorded, LAYOUT)
     with pytest.raises(UserError, match="outside the trajectory"):
-        convex.point(kept, beta, LAYOUT, time)
+        convex.point_at(kept, beta, LAYOUT, time)
 
 
 @pytest.mark.parametrize("layout", [LAYOUT[:-1], LAYOUT[1:], [*LAYOUT, (910, 1)], LAYOUT[::-1]])

@@ -30,7 +30,7 @@ def convex(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def layout() -> Layout:
-    return Layout.of("convnet2-w32", build("convnet2-w32", channels=1, image_size=8, classes=10).layout)
+    return Layout.from_specs("convnet2-w32", build("convnet2-w32", channels=1, image_size=8, classes=10).layout)
 
 
 def readers(root: Path) -> tuple[Recorded, Convex]:

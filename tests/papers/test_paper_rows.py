@@ -144,7 +144,7 @@ def test_dm_rows_make_20000_iterations_on_the_papers_images(subtests: pytest.Sub
 
 
 def test_rows_are_tested_as_their_papers_test(subtests: pytest.Subtests) -> None:
-    for name, row in rows.rows().items():
+    for name, row in rows.printed_rows().items():
         refused = _refusal(name)
         if refused or row.method in {"random", "whole"} or row.network != printed.NETWORKS[row.dataset]:
             continue
@@ -229,7 +229,7 @@ def _refusal(name: str) -> UserError | None:
 
 
 def test_a_cell_that_no_source_covers_is_refused() -> None:
-    refused = {name for name in rows.rows() if _refusal(name)}
+    refused = {name for name in rows.printed_rows() if _refusal(name)}
     subsets = {f"{method}-{name}-ipc{ipc}" for method in ("mtt", "ftd") for name in SUBSETS for ipc in (1, 10)}
     assert refused == subsets - {"mtt-imagefruit-ipc1"}
     assert "no source states the values of ftd on imagewoof at 10 images a class" in str(

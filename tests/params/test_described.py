@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 import repository
 from dcpipe.params import file_schema
 from dcpipe.params.axis import AXES, AxisValue, load_values
-from dcpipe.params.described import TYPED, descriptions, knobs, schema
+from dcpipe.params.described import TYPED, descriptions, knob_descriptions, section_schema
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.strict_yaml import Tree, read_yaml
 
@@ -40,7 +40,7 @@ def test_every_kind_has_an_example_that_its_axis_accepts(subtests: pytest.Subtes
 
 @pytest.mark.parametrize("section", TYPED)
 def test_the_schema_describes_every_knob(section: str) -> None:
-    whole = schema(section)
+    whole = section_schema(section)
     for part in (whole, *whole["$defs"].values()):
         for name, knob in part["properties"].items():
             references = [json.dumps(one) for one in (knob, *knob.get("anyOf", ()))]
@@ -59,9 +59,9 @@ def test_the_schema_accepts_what_the_loader_accepts() -> None:
         (library.experiment("tiny")[0], "experiments"),
     ):
         tree = resolved.tree()
-        jsonschema.validate(tree, schema(section))
+        jsonschema.validate(tree, section_schema(section))
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({**tree, "no_such_knob": 1}, schema(section))
+            jsonschema.validate({**tree, "no_such_knob": 1}, section_schema(section))
 
 
 def test_show_describes_values_below_them() -> None:
@@ -76,13 +76,13 @@ def test_show_describes_values_below_them() -> None:
 
 def test_every_leaf_of_a_preset_is_described() -> None:
     resolved, config = ParamsLibrary(repository.ROOT).method("satm-da", "tiny", 1)
-    assert set(resolved.leaves) <= set(knobs(config))
+    assert set(resolved.leaves) <= set(knob_descriptions(config))
 
 
 def test_the_schema_command_prints_json_and_refuses_other_sections() -> None:
     code, printed = repository.dcpipe(repository.ROOT, "params", "schema", "methods")
     assert code == 0
-    assert json.loads(printed) == json.loads(json.dumps(schema("methods")))
+    assert json.loads(printed) == json.loads(json.dumps(section_schema("methods")))
     assert set(json.loads(repository.dcpipe(repository.ROOT, "params", "schema")[1])) == set(TYPED)
     code, printed = repository.dcpipe(repository.ROOT, "params", "schema", "method")
     assert code == 2

@@ -13,7 +13,7 @@ from dcpipe.params import neutral, resolve, schema
 from dcpipe.params.neutral import AsBefore
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count
-from dcpipe.params.values import keys, merge_values
+from dcpipe.params.values import merge_values, watched_values
 from dcpipe.params.values import neutral_values as stated
 
 
@@ -81,8 +81,8 @@ def test_only_what_differs_from_before_is_part_of_the_identity(name: str, tmp_pa
     write(tmp_path, "x", {"rate": 0.5, **tree})
     resolved, section = read(tmp_path, "x")
     file = "params/methods/x.yaml"
-    assert merge_values([keys(resolved)]) == {file: {"rate": 0.5, **identity}}
-    assert stated([keys(resolved)]) == ({file: listed} if listed else {})
+    assert merge_values([watched_values(resolved)]) == {file: {"rate": 0.5, **identity}}
+    assert stated([watched_values(resolved)]) == ({file: listed} if listed else {})
     assert schema.validate(resolved, Section) == section, "what is shown is the whole section"
 
 
@@ -91,9 +91,9 @@ def test_a_variant_may_state_what_its_base_leaves_out(tmp_path: Path) -> None:
     write(tmp_path, "x", {"base": "base", "warm": 7})
     resolved, section = read(tmp_path, "x")
     assert section.warm == 7
-    assert merge_values([keys(resolved)])["params/methods/x.yaml"] == {"base": "base", "warm": 7}
+    assert merge_values([watched_values(resolved)])["params/methods/x.yaml"] == {"base": "base", "warm": 7}
     write(tmp_path, "y", {"base": "x", "warm": 3})
-    assert "warm" not in str(merge_values([keys(read(tmp_path, "y")[0])]))
+    assert "warm" not in str(merge_values([watched_values(read(tmp_path, "y")[0])]))
     write(tmp_path, "z", {"base": "base", "warn": 7})
     with pytest.raises(UserError, match=r"z\.yaml: unknown key warn"):
         read(tmp_path, "z")

@@ -25,7 +25,7 @@ def _install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPat
 def test_a_module_of_this_interface_is_imported(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"right_{len(source)}"
     _install(tmp_path, name, source, monkeypatch)
-    assert plugins.load.__wrapped__("test.axes") == (name,)
+    assert plugins.load_plugins.__wrapped__("test.axes") == (name,)
     assert name in sys.modules
 
 
@@ -42,7 +42,7 @@ def test_a_module_that_does_not_fit_is_refused_by_name(
 ) -> None:
     _install(tmp_path, name, source, monkeypatch)
     with pytest.raises(UserError, match=f"^{message}"):
-        plugins.load.__wrapped__("test.axes")
+        plugins.load_plugins.__wrapped__("test.axes")
 
 
 VALUE = """from typing import Literal
@@ -69,5 +69,5 @@ def test_a_value_that_would_pass_unseen_is_refused_by_package(
     package = f"wrong_{len(case)}"
     _install(tmp_path, package, VALUE.format(name=name, lines=lines), monkeypatch)
     with pytest.raises(UserError, match=f"^{package}: {package}: cannot be imported .*{message}"):
-        plugins.load.__wrapped__("test.axes")
+        plugins.load_plugins.__wrapped__("test.axes")
     assert OptimiserConfig.registry == before

@@ -38,7 +38,7 @@ def test_every_experiment_resolves(subtests: pytest.Subtests) -> None:
             graph = Graph(ROOT)
             jobs = graph.experiment_jobs(experiment)
             assert {"data", "distill", "evaluate", "metrics", "report"} <= {job.stage for job in jobs}
-            assert len(list(show.lines(graph, experiment))) > len(jobs)
+            assert len(list(show.param_lines(graph, experiment))) > len(jobs)
 
 
 def test_every_file_resolves_everywhere_and_every_value_has_a_source(subtests: pytest.Subtests) -> None:

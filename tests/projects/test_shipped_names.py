@@ -77,9 +77,9 @@ def test_a_variant_may_have_the_name_of_what_it_varies(project: Path) -> None:
 
 
 def test_dvc_gets_copies_which_a_newer_version_replaces(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shipped_copies.write(project, [MTT, "code_identity.yaml", "params/methods/mine.yaml"]) == [MTT]
+    assert shipped_copies.write_copies(project, [MTT, "code_identity.yaml", "params/methods/mine.yaml"]) == [MTT]
     assert (project / MTT).read_bytes() == (repository.ROOT / MTT).read_bytes()
-    assert shipped_copies.write(project, [MTT]) == []
+    assert shipped_copies.write_copies(project, [MTT]) == []
     newer = project.parent / "newer"
     repository.copy_params(newer)
     repository.set_params(newer, "methods/mtt.yaml", {"outer.images.optimiser.momentum": 0.125})
@@ -88,14 +88,14 @@ def test_dvc_gets_copies_which_a_newer_version_replaces(project: Path, monkeypat
         _momentum(project)[0]
         == resolve.resolve_section(newer, "methods", "mtt").leaves["outer.images.optimiser.momentum"].value
     )
-    assert shipped_copies.write(project, [MTT]) == [MTT]
+    assert shipped_copies.write_copies(project, [MTT]) == [MTT]
     assert read_yaml(project / MTT) == read_yaml(newer / MTT)
 
 
 def test_a_copy_that_was_edited_is_the_projects_own(project: Path) -> None:
-    shipped_copies.write(project, [MTT])
+    shipped_copies.write_copies(project, [MTT])
     text = (project / MTT).read_text()
     (project / MTT).write_text(text.replace("momentum: 0.5", "momentum: 0.25"))
     with pytest.raises(UserError, match="mtt is also shipped, with other values"):
         _momentum(project)
-    assert shipped_copies.write(project, [MTT]) == []
+    assert shipped_copies.write_copies(project, [MTT]) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow.state_folder import state_root
 
 TENSORS = {
@@ -30,8 +30,8 @@ def _equal(found: tuple[dict[str, torch.Tensor], object] | None, tensors: dict[s
 
 
 def test_tensors_and_numbers_come_back_exactly(tmp_path: Path) -> None:
-    State(tmp_path / "key").save("x", TENSORS, META)
-    found = State(tmp_path / "key").load("x")
+    ResumeState(tmp_path / "key").save("x", TENSORS, META)
+    found = ResumeState(tmp_path / "key").load("x")
     assert _equal(found, TENSORS)
     assert found is not None
     assert found[1] == META
@@ -41,12 +41,12 @@ def test_tensors_that_share_memory_can_be_saved(tmp_path: Path) -> None:
     """Sets of several iterations share their labels, and views share their base's memory."""
     base = torch.arange(10.0)
     shared = {"one": base, "same": base, "view": base[2:5], "turned": base.view(2, 5).T}
-    State(tmp_path).save("x", shared)
-    assert _equal(State(tmp_path).load("x"), shared)
+    ResumeState(tmp_path).save("x", shared)
+    assert _equal(ResumeState(tmp_path).load("x"), shared)
 
 
 def test_saving_again_replaces_and_names_are_apart(tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = ResumeState(tmp_path)
     state.save("x", TENSORS, 1)
     state.save("y", {}, [2])
     state.save("x", {"a": TENSORS["a"] + 1}, 3)
@@ -58,7 +58,7 @@ def test_saving_again_replaces_and_names_are_apart(tmp_path: Path) -> None:
 
 
 def test_any_other_bytes_count_as_no_state(tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = ResumeState(tmp_path)
     assert state.load("x") is None
     state.save("x", {"a": TENSORS["a"]}, META)
     path = tmp_path / "x.state"
@@ -75,26 +75,26 @@ def test_any_other_bytes_count_as_no_state(tmp_path: Path) -> None:
 
 
 def test_a_state_is_due_when_so_many_seconds_have_passed_since_the_last(tmp_path: Path) -> None:
-    assert State(tmp_path, every_seconds=0.0).due()
-    assert not State(tmp_path, every_seconds=3600.0).due()
-    state = State(tmp_path, every_seconds=3600.0, _last=-1e9)
+    assert ResumeState(tmp_path, every_seconds=0.0).due()
+    assert not ResumeState(tmp_path, every_seconds=3600.0).due()
+    state = ResumeState(tmp_path, every_seconds=3600.0, _last=-1e9)
     assert state.due()
     state.save("x", {})
     assert not state.due()
 
 
 def test_a_job_that_goes_on_counts_the_seconds_of_the_runs_before(tmp_path: Path) -> None:
-    first = State(tmp_path, _started=time.monotonic() - 100.0)
+    first = ResumeState(tmp_path, _started=time.monotonic() - 100.0)
     assert first.seconds_before == 0.0
     first.save("x", {})
     first.save("x", {})
-    second = State(tmp_path, _started=time.monotonic() - 10.0)
+    second = ResumeState(tmp_path, _started=time.monotonic() - 10.0)
     assert 100.0 <= second.seconds_before < 105.0
     second.save("x", {})
-    third = State(tmp_path)
+    third = ResumeState(tmp_path)
     assert 110.0 <= third.seconds_before < 115.0
     third.clear()
-    assert State(tmp_path).seconds_before == 0.0
+    assert ResumeState(tmp_path).seconds_before == 0.0
 
 
 def test_state_is_kept_below_the_root_or_where_the_environment_says(

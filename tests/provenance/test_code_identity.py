@@ -11,7 +11,7 @@ import loaded_modules
 import repository
 from dcpipe.params.strict_yaml import parse_yaml
 from dcpipe.provenance import code_identity
-from dcpipe.provenance.code_identity import digest, is_neutral, reached_modules
+from dcpipe.provenance.code_identity import is_neutral, reached_modules, source_digest
 from dcpipe.workflow.graph import Graph
 
 pytestmark = pytest.mark.xdist_group("identity")  # one worker makes the module's fixture
@@ -75,18 +75,18 @@ def _changed(old: str, new: str) -> str:
 
 
 def test_what_alters_no_meaning_alters_no_digest() -> None:
-    assert [name for name, change in SAME.items() if digest(_changed(*change)) != digest(SOURCE)] == []
+    assert [name for name, change in SAME.items() if source_digest(_changed(*change)) != source_digest(SOURCE)] == []
 
 
 def test_what_may_alter_a_number_gives_a_digest_of_its_own() -> None:
-    of_digest = {digest(SOURCE): "no change"}
+    of_digest = {source_digest(SOURCE): "no change"}
     for name, change in OTHER.items():
-        first = of_digest.setdefault(digest(_changed(*change)), name)
+        first = of_digest.setdefault(source_digest(_changed(*change)), name)
         assert first == name, f"{name} has the digest of {first}"
 
 
 def test_no_yaml_reader_takes_a_digest_for_a_number() -> None:
-    found = code_identity.flat(code_identity.content(repository.ROOT))
+    found = code_identity.flat_leaves(code_identity.identity_tree(repository.ROOT))
     assert len(found) > 60
     for name, value in found.items():
         for readers in (yaml.safe_load(f"x: {value}"), parse_yaml(f"x: {value}", "here")):
@@ -183,7 +183,7 @@ def test_what_only_watches_or_plans_is_in_no_identity() -> None:
 
 
 def test_every_module_that_is_not_neutral_has_its_place_in_the_file() -> None:
-    flat = code_identity.flat(code_identity.content(repository.ROOT))
+    flat = code_identity.flat_leaves(code_identity.identity_tree(repository.ROOT))
     files = [path for path in code_identity.SOURCE.rglob("*.py")]
     names = {".".join(("dcpipe", *path.relative_to(code_identity.SOURCE).with_suffix("").parts)) for path in files}
     names = {name.removesuffix(".__init__") for name in names}

@@ -12,7 +12,7 @@ import repository
 from dcpipe.errors import NewerFormatError, UserError
 from dcpipe.params import formats
 from dcpipe.provenance import artifact, checkpoint, equivalences
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.provenance.staleness import staleness_problem
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.runner import ExperimentRunner
@@ -75,7 +75,7 @@ def write_state(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def test_saved_states_of_older_formats_go_on_and_newer_do_not(tmp_path: Path) -> None:
-    state = State(tmp_path)
+    state = ResumeState(tmp_path)
     write_state(tmp_path / "x.state", {})
     found = state.load("x")
     assert found is not None

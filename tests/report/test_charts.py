@@ -28,7 +28,7 @@ def axes() -> Axes:
 @pytest.fixture(scope="module")
 def pair(made: Path) -> list[Cell]:
     """Random and MTT under the first protocol."""
-    gathered = cells.gather(Graph(made).make_job("report", experiment="two"), made)
+    gathered = cells.gather_cells(Graph(made).make_job("report", experiment="two"), made)
     return [cell for cell in gathered if cell.protocol == "digits"]
 
 
@@ -83,7 +83,7 @@ def test_a_name_is_cut_only_if_it_is_very_long(axes: Axes, pair: list[Cell]) -> 
 
 def test_numbers_have_four_digits_and_short_exponents() -> None:
     values = {0.03125: "0.03125", 2.5e-4: "2.5e-4", 1e-5: "1e-5", 0.0: "0", 1200.0: "1200", 123456.0: "1.235e5"}
-    assert {value: charts.number(value) for value in values} == values
+    assert {value: charts.short_number(value) for value in values} == values
 
 
 DRAW = """
@@ -91,7 +91,7 @@ import hashlib, sys
 from dcpipe.report import charts
 from dcpipe.report.charts import Line
 series = [Line("a <b> $c$", ((0, 1), (2, 3)), 0), Line("d", ((0, 2), (2, 1)), 1)]
-chart = charts.lines("name", "A & B", series, across="x", up="y")
+chart = charts.line_chart("name", "A & B", series, across="x", up="y")
 sys.stdout.write(" ".join(hashlib.sha256(content).hexdigest() for content in chart.files.values()))
 """
 
@@ -112,9 +112,9 @@ def test_the_bytes_depend_on_no_clock_no_hash_seed_and_no_matplotlibrc(tmp_path:
 def test_the_page_has_text_colours_of_its_own_and_ids_that_meet_nowhere(pair: list[Cell]) -> None:
     line = Line("a <b> & $c$", POINTS, 0)
     one, two = (
-        charts.lines(name, "T & t", [line, Line("d", POINTS, 1)], across="x", up="y") for name in ("one", "two")
+        charts.line_chart(name, "T & t", [line, Line("d", POINTS, 1)], across="x", up="y") for name in ("one", "two")
     )
-    networks = charts.networks("networks", "All", pair, 50.0)
+    networks = charts.network_chart("networks", "All", pair, 50.0)
     for chart in (one, two, networks):
         assert not set(re.findall(r"#[0-9a-f]{6}", chart.inline)), "every colour is a variable of the page"
         assert re.findall(r"<svg [^>]*>", chart.inline) == [re.search(r"<svg [^>]*>", chart.inline)[0]]

@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from dcpipe.report import curves, report_stage
-from dcpipe.report.cells import Cell, gather
+from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -43,14 +43,14 @@ def along(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cells(along: Path) -> dict[str, Cell]:
-    return {cell.method: cell for cell in gather(Graph(along).make_job("report", experiment="along"), along)}
+    return {cell.method: cell for cell in gather_cells(Graph(along).make_job("report", experiment="along"), along)}
 
 
 def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, cells: dict[str, Cell]) -> None:
     paths = [along / one.evaluation.outputs["scores"] for one in cells["mtt"].sets]
     scores = [json.loads(path.read_text())["curve"] for path in paths]
     assert len(scores) == 2
-    for step, points in zip(curves.steps(cells["mtt"]), zip(*scores, strict=True), strict=True):
+    for step, points in zip(curves.curve_steps(cells["mtt"]), zip(*scores, strict=True), strict=True):
         assert {point["iteration"] for point in points} == {step.iteration}
         assert list(step.accuracies) == [value for point in points for value in point["accuracies"]]
 
@@ -58,7 +58,7 @@ def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, c
 def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[str, Cell]) -> None:
     noted = [costs.read_costs(along / one.distillation.costs) or {} for one in cells["mtt"].sets]
     whole = fmean(float(str(one["seconds"])) for one in noted)
-    found = {step.iteration: step.seconds for step in curves.steps(cells["mtt"])}
+    found = {step.iteration: step.seconds for step in curves.curve_steps(cells["mtt"])}
     assert found == pytest.approx({0: 0.0, 2: whole / 3, 4: whole * 2 / 3, 6: whole}, abs=1e-3)
 
 
@@ -79,12 +79,12 @@ def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
 
 def test_without_every_cost_there_is_no_chart_by_seconds(cells: dict[str, Cell], along: Path) -> None:
     (along / cells["mtt"].sets[0].distillation.costs).unlink()
-    (charts,) = curves.accuracy_charts(gather(Graph(along).make_job("report", experiment="along"), along))
+    (charts,) = curves.accuracy_charts(gather_cells(Graph(along).make_job("report", experiment="along"), along))
     assert charts.by_seconds is None
     assert re.findall(r"(\w+): from", charts.by_iteration.description) == ["Random", "MTT"]
 
 
 def test_an_experiment_whose_snapshots_are_not_tested_has_no_curves(made: Path) -> None:
-    found = gather(Graph(made).make_job("report", experiment="two"), made)
+    found = gather_cells(Graph(made).make_job("report", experiment="two"), made)
     assert curves.accuracy_charts(found) == []
-    assert curves.table(found) is None
+    assert curves.curve_table(found) is None

@@ -26,7 +26,7 @@ def test_spread_knows_no_unit_and_is_nothing_for_equal_values() -> None:
 
 def test_what_is_not_finite_or_not_there_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text("iteration,loss,cosine\n0,inf,\n1,2.5,0.5\n")
-    found = stability.read(tmp_path / "history.csv")
+    found = stability.read_history(tmp_path / "history.csv")
     assert found["loss"] == [float("inf"), 2.5]
     assert found["cosine"][0] != found["cosine"][0]
     assert stability._finite(found["cosine"]) == [0.5]

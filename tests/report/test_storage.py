@@ -39,7 +39,7 @@ def convex(root: Path) -> Path:
 
 def test_bytes_are_those_on_disk_and_shares_are_their_quotients(convex: Path) -> None:
     spent, sources = _spent(convex)
-    every, recorded, ends, three = storage.trajectories(spent, sources).rows
+    every, recorded, ends, three = storage.trajectory_table(spent, sources).rows
     parameters = json.loads((convex / "artifacts/experts/tiny/plain/shard0/card.json").read_text())["facts"][
         "parameters"
     ]
@@ -64,7 +64,7 @@ def test_bytes_are_those_on_disk_and_shares_are_their_quotients(convex: Path) ->
 
 def test_a_store_that_is_not_here_has_no_share(convex: Path) -> None:
     (convex / "artifacts/convex/tiny/plain/none/shard1/card.json").unlink()
-    row = storage.trajectories(*_spent(convex)).rows[2]
+    row = storage.trajectory_table(*_spent(convex)).rows[2]
     assert row[4:] == ("not here", None, None)
 
 

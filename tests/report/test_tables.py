@@ -19,7 +19,7 @@ from dcpipe.workflow.graph import Graph
 
 @pytest.fixture(scope="module")
 def found(made: Path) -> list[Cell]:
-    return cells.gather(Graph(made).make_job("report", experiment="two"), made)
+    return cells.gather_cells(Graph(made).make_job("report", experiment="two"), made)
 
 
 def of(cell: Cell, *accuracies: tuple[float, ...], **changes: object) -> Cell:
@@ -75,8 +75,8 @@ def test_all_images_have_a_column_of_their_own_and_compete_with_none(found: list
     assert not whole.leads
     assert whole.difference is None
     assert [column.title for column in head.table().columns] == ["method", "tiny, 1 image a class", "tiny, all images"]
-    assert tables.every_cell(rows).rows[2][1] == "all"
-    assert re.search(r"^tiny +all Random", tables.terminal(rows), re.MULTILINE)
+    assert tables.cell_table(rows).rows[2][1] == "all"
+    assert re.search(r"^tiny +all Random", tables.terminal_text(rows), re.MULTILINE)
 
 
 def test_a_headline_never_holds_two_protocols_selections_or_networks(found: list[Cell]) -> None:
@@ -92,13 +92,13 @@ def test_a_headline_never_holds_two_protocols_selections_or_networks(found: list
 def test_papers_have_a_column_only_where_they_trained_the_same_network(found: list[Cell]) -> None:
     theirs = replace(found[2], dataset="cifar10", network="convnet3")
     columns = {
-        network: [column.title for column in tables.every_cell([replace(theirs, network=network)]).columns]
+        network: [column.title for column in tables.cell_table([replace(theirs, network=network)]).columns]
         for network in ("convnet3", "resnet18")
     }
     assert "papers" in columns["convnet3"]
     assert "papers" not in columns["resnet18"]
-    assert "papers" not in [column.title for column in tables.every_cell(found).columns]
-    assert "46.2 ± 0.8 / 46.3 ± 0.8" in tables.every_cell([theirs]).csv()
+    assert "papers" not in [column.title for column in tables.cell_table(found).columns]
+    assert "46.2 ± 0.8 / 46.3 ± 0.8" in tables.cell_table([theirs]).csv()
 
 
 def test_a_cell_beside_a_paper_differs_in_points_and_standard_errors(found: list[Cell]) -> None:
@@ -138,7 +138,7 @@ def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay() -> None:
 
 def test_the_terminal_never_writes_more_than_100_columns(found: list[Cell]) -> None:
     long = [replace(cell, dataset="d" * 60, label="m" * 60, protocol="p" * 90, ipc=50000) for cell in found]
-    assert all(len(line) <= 100 for line in tables.terminal(long).splitlines())
+    assert all(len(line) <= 100 for line in tables.terminal_text(long).splitlines())
 
 
 def test_a_search_shows_what_its_choice_scored_on_validation_images(root: Path) -> None:
@@ -148,13 +148,13 @@ def test_a_search_shows_what_its_choice_scored_on_validation_images(root: Path) 
     for job in graph.experiment_jobs("two"):
         if "digits-searched" in job.name:
             execute_job(job, root)
-    found = cells.gather(graph.make_job("report", experiment="two"), root)
-    title = [column.title for column in tables.every_cell(found).columns].index("validation")
-    for row, cell in zip(tables.every_cell(found).rows, found, strict=True):
+    found = cells.gather_cells(graph.make_job("report", experiment="two"), root)
+    title = [column.title for column in tables.cell_table(found).columns].index("validation")
+    for row, cell in zip(tables.cell_table(found).rows, found, strict=True):
         scores = [json.loads((root / one.evaluation.outputs["scores"]).read_text()) for one in cell.sets]
         best = [
             max(rate["validation_mean"] for rate in one.get("searched", [{"validation_mean": 0}])) for one in scores
         ]
         assert row[title] == (pytest.approx(statistics.fmean(best)) if cell.protocol == "digits-searched" else None)
     plain = [cell for cell in found if cell.protocol == "digits"]
-    assert "validation" not in [column.title for column in tables.every_cell(plain).columns]
+    assert "validation" not in [column.title for column in tables.cell_table(plain).columns]

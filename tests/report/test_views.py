@@ -63,10 +63,10 @@ def test_a_list_that_points_elsewhere_deletes_nothing(tmp_path: Path) -> None:
     names = ["../a", "/etc/b", "x/../../c", "figures/d.svg"]
     entities = [{"@id": name, "@type": "File"} for name in names]
     (tmp_path / crate.FILE).write_text(json.dumps({"@graph": entities}))
-    assert views.listed(tmp_path / crate.FILE) == {tmp_path / "figures/d.svg"}
+    assert views.listed_files(tmp_path / crate.FILE) == {tmp_path / "figures/d.svg"}
     for text in ("", "[]", "{}", '{"@graph": [{}]}'):
         (tmp_path / crate.FILE).write_text(text)
-        assert views.listed(tmp_path / crate.FILE) == set()
+        assert views.listed_files(tmp_path / crate.FILE) == set()
 
 
 def test_two_reports_have_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

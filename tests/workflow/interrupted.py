@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from dcpipe import cli, device
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow.stages import STAGES
 
 
@@ -24,12 +24,12 @@ def run(root: str, how: str, at: int, command: list[str]) -> None:
     """One command, in this process."""
     asked = count(1)
 
-    def due(self: State) -> bool:
+    def due(self: ResumeState) -> bool:
         if next(asked) == at:
             os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
         return how == "KILL"
 
-    State.due = due
+    ResumeState.due = due
     os.chdir(root)
     with Path("interrupted.log").open("w") as log:
         os.dup2(log.fileno(), 2)

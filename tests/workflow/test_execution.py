@@ -13,7 +13,7 @@ import torch
 
 import repository
 from dcpipe.errors import JobBusyError, UserError
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import execution
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -61,7 +61,7 @@ class Interrupted:
         if not self.states:
             return None
         (path,) = self.states
-        _, meta = State(path.parent).load(path.stem) or (None, {})
+        _, meta = ResumeState(path.parent).load(path.stem) or (None, {})
         return meta.get("iteration", meta.get("epoch", len(meta)))
 
     def finish(self) -> dict[str, bytes]:
@@ -102,16 +102,16 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(
 
 def _stop_after(root: Path, job: Job, saves: int) -> Interrupted:
     """A job that left its state at so many saves and no artifact, made in this process."""
-    real, number = State.save, count(1)
+    real, number = ResumeState.save, count(1)
 
-    def save_at_first(self: State, *what: object) -> None:
+    def save_at_first(self: ResumeState, *what: object) -> None:
         if next(number) <= saves:
             real(self, *what)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "due", lambda _: True)
-        patch.setattr(State, "save", save_at_first)
-        patch.setattr(State, "clear", lambda _: None)
+        patch.setattr(ResumeState, "due", lambda _: True)
+        patch.setattr(ResumeState, "save", save_at_first)
+        patch.setattr(ResumeState, "clear", lambda _: None)
         execute_job(job, root)
     shutil.rmtree(root / job.folder)
     return Interrupted(root, job, 0, saves)
@@ -155,7 +155,7 @@ def test_an_outer_optimiser_goes_on_with_what_it_remembers(kind: str, tiny: Path
     job = Graph(tiny).make_job("distill", **repository.CELL)
     execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     stopped = _stop_after(tiny, job, 3)
-    state = State(stopped.states[0].parent)
+    state = ResumeState(stopped.states[0].parent)
     tensors, meta = state.load("distill") or ({}, None)
     assert stopped.saved == 3
     assert ("memory" in tensors) == (kind == "vasso")
@@ -172,7 +172,7 @@ def test_an_outer_optimiser_goes_on_with_what_it_remembers(kind: str, tiny: Path
 def test_a_resumed_run_goes_on_from_its_state_and_from_nothing_else(stopped: Interrupted, made: Path) -> None:
     """Another state under the job's key gives another set; so the equality above is no accident."""
     (path,) = stopped.states
-    state = State(path.parent)
+    state = ResumeState(path.parent)
     tensors, meta = state.load(path.stem) or ({}, None)
     assert stopped.saved == 3
     state.save(path.stem, {**tensors, "current.images": tensors["current.images"] + 1}, meta)

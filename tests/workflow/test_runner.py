@@ -21,7 +21,7 @@ from dcpipe.commands import status
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
 from dcpipe.params import experiment_file, resolve
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -165,13 +165,13 @@ def test_a_run_stopped_within_a_job_goes_on_to_the_same_bytes(tiny: Path, monkey
     before, asked = _artifacts(tiny, "artifacts/synthetic"), count(1)
     shutil.rmtree(tiny / "artifacts/synthetic/tiny/mtt")
 
-    def due(_: State) -> bool:  # looked at in every iteration: in the third, the time is up
+    def due(_: ResumeState) -> bool:  # looked at in every iteration: in the third, the time is up
         is_third = next(asked) == 3
         if is_third:
             ask_to_stop()
         return is_third
 
-    monkeypatch.setattr(State, "due", due)
+    monkeypatch.setattr(ResumeState, "due", due)
     first = _run(tiny)
     assert first["stopped"] == {"distill_tiny_mtt_ipc1_set0"}
     assert first["left"] == MTT - first["stopped"] | {"metrics_tiny"}
@@ -218,7 +218,7 @@ def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> Non
     (failed,) = (outcome for outcome in outcomes if outcome.error)
     assert "artifacts/experts/tiny/plain/shard1: cannot be written (" in str(failed.error)
     tally = OutcomeSummary()
-    lines = [tally.line(outcome) for outcome in outcomes]
+    lines = [tally.outcome_line(outcome) for outcome in outcomes]
     assert "distill_tiny_mtt_ipc1_set0: not made; needs experts_tiny_plain_shard1" in lines
     assert tally.exit_code == 1
 

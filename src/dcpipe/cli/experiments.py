@@ -98,9 +98,9 @@ def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, lo
     from dcpipe.workflow.runner import ExperimentRunner, OutcomeSummary, parse_stage_names
 
     runner, tally = ExperimentRunner(graph, parse_stage_names(stages)), OutcomeSummary()
-    planning.refuse_full_disk(planning.rows(graph, name), ROOT)
+    planning.refuse_full_disk(planning.plan_rows(graph, name), ROOT)
     for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):
-        line = tally.line(outcome)
+        line = tally.outcome_line(outcome)
         if line:
             typer.echo(line)
         if outcome.error:
@@ -148,7 +148,7 @@ def reproduce(
     if row is not None and table is not None:
         raise UserError("a row and a table are given", where="reproduce", remedy="give one of them")
     if rows or (row is None and table is None):
-        print_lines(printed.lines(ROOT))
+        print_lines(printed.row_lines(ROOT))
         return
     send_log_to(log)
     if table is not None:
@@ -156,7 +156,7 @@ def reproduce(
     else:
         found = printed.reproduction(ROOT, printed.find_row(ROOT, str(row)), sets=sets, protocol=protocol)
     graph = Graph(ROOT, found.extra)
-    print_lines([*found.descriptions, *planning.lines(planning.rows(graph, found.name), ROOT)])
+    print_lines([*found.descriptions, *planning.plan_lines(planning.plan_rows(graph, found.name), ROOT)])
     if plan:
         return
     for dataset in dict.fromkeys(one.dataset for one in found.rows):

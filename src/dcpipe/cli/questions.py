@@ -35,7 +35,7 @@ def show(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     from dcpipe.report import report_stage
     from dcpipe.workflow.graph import Graph
 
-    report_stage.write_out(report_stage.table(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
+    report_stage.write_out(report_stage.headline_text(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -46,7 +46,7 @@ def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
     """
     from dcpipe.commands import plan as planning
 
-    print_lines(planning.lines(planning.rows(*load_graph(experiment)), ROOT))
+    print_lines(planning.plan_lines(planning.plan_rows(*load_graph(experiment)), ROOT))
 
 
 @app.command("rehearse", rich_help_panel=PANEL)
@@ -56,26 +56,26 @@ def rehearse_(
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of each kind are timed.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="For programs; the table goes to standard error.")] = False,
 ) -> None:
-    """Try a few steps of each kind of job on made-up images, and say what the whole experiment takes here.
+    """Try a few steps of each kind of job on noise images, and say what the whole experiment takes here.
 
     It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
     """
     from dcpipe.commands import plan as planning
     from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
 
-    counts = rehearsal_table.counts_of(devices)
+    counts = rehearsal_table.parse_device_counts(devices)
     graph, name = load_graph(experiment)
-    kinds = shapes.kinds(graph, name)
+    kinds = shapes.job_kinds(graph, name)
     disk = planning.disk_bytes(graph, graph.experiment_jobs(name))
     results = []
-    typer.echo(rehearsal_table.head(kinds), err=as_json)
-    for one in rehearse.run(graph, kinds, steps=steps):
+    typer.echo(rehearsal_table.table_head(kinds), err=as_json)
+    for one in rehearse.rehearse_kinds(graph, kinds, steps=steps):
         results.append(one)
-        typer.echo(rehearsal_table.row(one, kinds), err=as_json)
+        typer.echo(rehearsal_table.kind_line(one, kinds), err=as_json)
     print_lines(
         [rehearsal_table.rehearsal_json(results, disk, counts)]
         if as_json
-        else rehearsal_table.total(results, disk, counts)
+        else rehearsal_table.total_line(results, disk, counts)
     )
 
 
@@ -90,7 +90,7 @@ def status(
     """
     from dcpipe.commands import status as states
 
-    print_lines(states.lines(states.experiment_status(*load_graph(experiment)), every_job=jobs))
+    print_lines(states.status_lines(states.experiment_status(*load_graph(experiment)), every_job=jobs))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -103,8 +103,8 @@ def where(
     """
     from dcpipe.commands import lookup
 
-    for match in lookup.find(ROOT, artifact):
-        print_lines(lookup.lines(ROOT, match))
+    for match in lookup.find_artifacts(ROOT, artifact):
+        print_lines(lookup.artifact_lines(ROOT, match))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -137,7 +137,7 @@ def gpu_check() -> None:
     """
     from dcpipe.commands import gpu_check as checking
 
-    for line in checking.lines():
+    for line in checking.gpu_check_lines():
         typer.echo(line)
 
 
@@ -150,9 +150,9 @@ def params_show(
 
     Example: dcpipe params show digits --describe
     """
-    from dcpipe.params.show import lines
+    from dcpipe.params.show import param_lines
 
-    for line in lines(*load_graph(experiment), describe=describe):
+    for line in param_lines(*load_graph(experiment), describe=describe):
         typer.echo(line)
 
 
@@ -177,5 +177,9 @@ def params_schema(
             raise UserError("writes all sections", where="--to", remedy="leave the section out")
         print_lines(f"wrote {path}" for path in file_schema.write_schemas(to))
         return
-    found = described.schema(section) if section else {name: described.schema(name) for name in described.TYPED}
+    found = (
+        described.section_schema(section)
+        if section
+        else {name: described.section_schema(name) for name in described.TYPED}
+    )
     typer.echo(json.dumps(found, indent=2))

@@ -50,7 +50,7 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     takeover.take_over(ROOT, experiment, print_to_stderr)
     run_owner.begin(ROOT, f"dcpipe repro {experiment}", experiment)
     dvc_yaml.export_dvc_yaml(ROOT, experiment)
-    dvc.reproduce(ROOT, experiment)
+    dvc.dvc_repro(ROOT, experiment)
     typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
 
 
@@ -98,13 +98,15 @@ def verify(
         raise UserError("--rebuild and --reference exclude each other", where="dcpipe verify", remedy="use one of them")
     graph = Graph(ROOT)
     if rebuild is not None:
-        findings = [verifying.rebuild(graph.job_that_makes(rebuild), ROOT)]
+        findings = [verifying.rebuild_job(graph.job_that_makes(rebuild), ROOT)]
     elif reference is not None:
-        findings = references.compare(graph, references.read(reference, experiment), str(reference))
+        findings = references.compare_with_reference(
+            graph, references.read_reference(reference, experiment), str(reference)
+        )
     else:
         locked = verifying.locked_digests(ROOT)
         jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
-        findings = [verifying.verify(job, ROOT, locked) for job in jobs]
+        findings = [verifying.verify_job(job, ROOT, locked) for job in jobs]
     wrong = [finding for finding in findings if finding.problem]
     shown = findings if reference is None else [*wrong[:1], *(one for one in findings if not one.problem)]
     for finding in shown:
@@ -130,10 +132,10 @@ def reference_(
     from dcpipe.commands import reference as references
     from dcpipe.provenance.artifact import write_atomically
 
-    content = references.text(ROOT, experiment, note)
-    file = to or references.place(experiment)
+    content = references.reference_text(ROOT, experiment, note)
+    file = to or references.reference_path(experiment)
     write_atomically(ROOT / file, content.encode())
-    typer.echo(f"wrote {file}: {len(references.read(ROOT / file, experiment).digests)} jobs")
+    typer.echo(f"wrote {file}: {len(references.read_reference(ROOT / file, experiment).digests)} jobs")
 
 
 @app.command("plots-page", rich_help_panel=PANEL)
@@ -172,5 +174,5 @@ def graph_check() -> None:
     from dcpipe.provenance import code_identity
 
     code_identity.refuse_stale(ROOT)
-    dvc_yaml.check(ROOT)
+    dvc_yaml.check_dvc_yaml(ROOT)
     typer.echo("dvc.yaml and code_identity.yaml are current")

@@ -52,5 +52,5 @@ def test_images(
     from dcpipe.commands.release import test_images as images
     from dcpipe.workflow.graph import Graph
 
-    count = images.export(Graph(ROOT), dataset, to)
+    count = images.export_test_images(Graph(ROOT), dataset, to)
     typer.echo(f"{to}: {count} images")

@@ -2,7 +2,7 @@
 
 The sources of an older commit are unpacked into a folder of their own (no worktree: a killed run would leave it
 registered). Every kind of job whose code differs is run by the old and by the new code on this machine, a few steps or
-whole, on the artifacts that are here or on made-up inputs, and every byte is compared. Only if all are equal it is
+whole, on the artifacts that are here or on noise inputs, and every byte is compared. Only if all are equal it is
 recorded. A kind is a stage with a composition: all that its params choose by name, with the modules it runs.
 """
 
@@ -26,7 +26,7 @@ from dcpipe.params import resolve
 from dcpipe.provenance import artifact, code_identity, equivalences
 from dcpipe.provenance.code_identity import Identity
 from dcpipe.provenance.equivalences import Change, Equivalences, Evidence, ModuleChange
-from dcpipe.provenance.equivalences import Kind as Record
+from dcpipe.provenance.equivalences import EquivalentKind as Record
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
@@ -36,7 +36,7 @@ NAMES = {"description", "label", "title", "seed"}  # of a section; they choose n
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ChangedKind:
     """Jobs that run the same code in the same composition: one of them, how many there are, and their older code."""
 
     job: Job
@@ -53,10 +53,10 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class ComparedKind:
     """What became of a kind: `problem` says what differs or why it could not be tried."""
 
-    kind: Kind
+    kind: ChangedKind
     evidence: Evidence | None
     problem: str | None = None
 
@@ -91,11 +91,11 @@ def equivalent(
     with tempfile.TemporaryDirectory(prefix="dcpipe-equivalent-") as name:
         place, old = Path(name).resolve(), Path(name).resolve() / "old"
         _unpack(root, commit, old)
-        found, kept = _kinds(root, old, commit, experiments)
+        found, kept = _changed_kinds(root, old, commit, experiments)
         tried = []
         for number, kind in enumerate(found):
-            one = _tried(kind, root, old, commit, place / str(number), whole=whole)
-            say(_line(one))
+            one = _compare_kind(kind, root, old, commit, place / str(number), whole=whole)
+            say(_result_line(one))
             tried.append(one)
     wrong = [one for one in tried if one.problem]
     if wrong:
@@ -127,7 +127,9 @@ def _unpack(root: Path, commit: str, to: Path) -> None:
         raise UserError(f"commit {commit[:12]} has no src/dcpipe", where=str(root), remedy="name another commit")
 
 
-def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tuple[list[Kind], Mapping[str, str]]:
+def _changed_kinds(
+    root: Path, old: Path, commit: str, experiments: Sequence[str]
+) -> tuple[list[ChangedKind], Mapping[str, str]]:
     """The kinds whose code differs, and the digests that the commit's identity file has."""
     graph, identity = Graph(root), Identity.now(root)
     made = {
@@ -137,28 +139,30 @@ def _kinds(root: Path, old: Path, commit: str, experiments: Sequence[str]) -> tu
     jobs = {job.name: job for members in made.values() for job in members}
     there = resolve.available_names(old, "experiments")
     names = list(experiments) or [name for name in there if made.get(name)]
-    answer = _ask(old, old / "answer.json", TrialOptions(experiments=names))
+    answer = _ask_code(old, old / "answer.json", TrialOptions(experiments=names))
     if answer.problem:
         what = f"the code of {commit[:12]} could not plan: {answer.problem}"
         raise RefusedError(what, remedy="name another commit")
     if answer.recorded != answer.now:
         what = f"{code_identity.FILE} of {commit[:12]} is not what its code says"
         raise RefusedError(what, remedy="name the commit that made the results, or one after `dcpipe graph export`")
-    found: dict[str, list[Kind]] = {}
+    found: dict[str, list[ChangedKind]] = {}
     for job in jobs.values():
         was = answer.jobs.get(job.name)
         if was is None or was.params != trial_plan(job).params:
             continue  # other params: the job is stale, whatever the code
-        code, running = code_identity.named(was.code), identity.code(job.modules)
+        code, running = code_identity.running_code(was.code), identity.code(job.modules)
         if code == identity.known.oldest(running) or not (experiments or _made_by(job, root, was.code)):
             continue
         if code[equivalences.PINS] != running[equivalences.PINS]:
             what = f"the pinned versions differ ({code[equivalences.PINS]}; now {running[equivalences.PINS]})"
             raise RefusedError(what, where="constraints.txt", remedy="only code can be compared: pin the same versions")
         key = json.dumps([job.stage, _composition(job.sections), code, running], sort_keys=True)
-        found.setdefault(key, []).append(Kind(job, 1, code, running))
-    kept = code_identity.named({key: value for key, value in answer.recorded.items() if not key.startswith("besides.")})
-    return [Kind(same[0].job, len(same), same[0].old, same[0].running) for same in found.values()], kept
+        found.setdefault(key, []).append(ChangedKind(job, 1, code, running))
+    kept = code_identity.running_code(
+        {key: value for key, value in answer.recorded.items() if not key.startswith("besides.")}
+    )
+    return [ChangedKind(same[0].job, len(same), same[0].old, same[0].running) for same in found.values()], kept
 
 
 def _is_here(job: Job, root: Path) -> bool:
@@ -187,7 +191,7 @@ def _composition(value: object) -> object:
     return value if value is None or isinstance(value, str | bool) else "a number"
 
 
-def _ask(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
+def _ask_code(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
     """The answer of the code that lies in `cwd`, from a process of its own."""
     module = cwd / "src" / "dcpipe" / "commands" / "trial.py"
     own = ["-m", "dcpipe.commands.trial"] if module.is_file() else ["-P", str(Path(__file__).with_name("trial.py"))]
@@ -206,52 +210,52 @@ def _ask(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
         return TrialOutcome(problem=said[-1])
 
 
-def _tried(kind: Kind, root: Path, old: Path, commit: str, place: Path, *, whole: bool) -> Tried:
+def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: Path, *, whole: bool) -> ComparedKind:
     """Run a job of a kind by the new code and then by the old one, and compare."""
     job = kind.job
     made_up = not all((root / path).exists() for paths in job.inputs.values() for path in paths)
     if made_up and whole:
-        return Tried(kind, None, "could not be tried whole: its inputs are not here")
+        return ComparedKind(kind, None, "could not be tried whole: its inputs are not here")
     (place / "inputs").mkdir(parents=True)
     inputs, steps = str(place / "inputs" if made_up else root.resolve()), None if whole else STEPS
     answers = []
     for name, side in (("new", root.resolve()), ("old", old)):
         request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, made_up)
-        answer = _ask(side, place / f"{name}.json", TrialOptions(run=request))
+        answer = _ask_code(side, place / f"{name}.json", TrialOptions(run=request))
         if answer.problem:
-            return Tried(kind, None, f"could not be tried: the {name} code says: {answer.problem}")
+            return ComparedKind(kind, None, f"could not be tried: the {name} code says: {answer.problem}")
         answers.append(answer)
     made, before = (answer.files for answer in answers)
     different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]
     if different:
-        return Tried(kind, None, f"{different[0]} differs between old and new code ({', '.join(kind.changed)})")
+        return ComparedKind(kind, None, f"{different[0]} differs between old and new code ({', '.join(kind.changed)})")
     evidence = Evidence(
         tried=job.name,
         commit=commit,
         length="whole" if answers[0].whole else f"{STEPS} steps",
-        inputs="made up" if made_up else "artifacts",
+        inputs="noise" if made_up else "artifacts",
         files=len(made),
         bytes=sum(size for size, _ in made.values()),
-        payloads=equivalences.digest({path: sha256 for path, (_, sha256) in made.items()}),
+        payloads=equivalences.code_digest({path: sha256 for path, (_, sha256) in made.items()}),
         machine=answers[0].machine,
     )
-    return Tried(kind, evidence)
+    return ComparedKind(kind, evidence)
 
 
-def _line(one: Tried) -> str:
+def _result_line(one: ComparedKind) -> str:
     many = f" ({one.kind.jobs} jobs)" if one.kind.jobs > 1 else ""
     if one.evidence is None:
         return f"{one.kind.job.name}{many}: {one.problem}"
-    length = f"{one.evidence.length} on {'artifacts' if one.evidence.inputs == 'artifacts' else 'made-up inputs'}"
+    length = f"{one.evidence.length} on {'artifacts' if one.evidence.inputs == 'artifacts' else 'noise inputs'}"
     return f"{one.kind.job.name}{many}: {one.evidence.files} files, {one.evidence.bytes} bytes are equal ({length})"
 
 
-def _record(root: Path, tried: Sequence[Tried], kept: Mapping[str, str]) -> None:
+def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) -> None:
     """Write what was seen, then the identity file and the stages of DVC that follow from it."""
     records: dict[str, Record] = {}
     modules: dict[str, ModuleChange] = {}
     for one in tried:
-        code = equivalences.digest(one.kind.running)
+        code = equivalences.code_digest(one.kind.running)
         before = records[code].evidence if code in records else []
         evidence = [*before, one.evidence] if one.evidence else before
         records[code] = Record(code=code, changed=one.kind.changed, evidence=evidence)
@@ -260,7 +264,9 @@ def _record(root: Path, tried: Sequence[Tried], kept: Mapping[str, str]) -> None
                 modules[name] = ModuleChange(module=name, old=kept.get(name, change.old), new=change.new)
     more = Equivalences(format=equivalences.FORMAT, modules=list(modules.values()), kinds=list(records.values()))
     known = equivalences.recorded_equivalences(root).with_more(more)
-    Identity(Identity.now(root).running, equivalences.read(root).with_more(more)).tree()  # or it is refused here
-    equivalences.write(root, known)
+    Identity(
+        Identity.now(root).running, equivalences.read_equivalences(root).with_more(more)
+    ).tree()  # or it is refused here
+    equivalences.write_equivalences(root, known)
     code_identity.update_file(root)
     dvc_yaml.export_dvc_yaml(root)

@@ -19,7 +19,7 @@ ALLOCATIONS = (
 ABSENT = {"", "-1", "NoDevFiles", "0x0"}
 
 
-def lines() -> Iterator[str]:
+def gpu_check_lines() -> Iterator[str]:
     """The results of the checks, one line each, as they come.
 
     Raises: DcpipeError if a scheduler allocated an accelerator that PyTorch cannot find, or if the same arithmetic

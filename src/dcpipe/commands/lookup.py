@@ -15,7 +15,7 @@ SHORTEST = 6  # letters of a digest
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class ArtifactMatch:
     """An artifact: its folder relative to the root, its card, and which part of it matches (all, a payload, a file)."""
 
     folder: Path
@@ -35,15 +35,15 @@ class Match:
     @property
     def entries(self) -> list[Entry]:
         """Its files."""
-        return artifact.entries_of(self.card)
+        return artifact.card_entries(self.card)
 
     def payloads(self) -> dict[str, str]:
         """The digest of each payload, as it stands in the cards of the jobs that use it."""
         names = dict.fromkeys(entry.path.split("/")[0] for entry in self.entries)
-        return {name: artifact.digest_of(artifact.entries_of(self.card, name)) for name in names}
+        return {name: artifact.digest_of(artifact.card_entries(self.card, name)) for name in names}
 
 
-def find(root: Path, text: str) -> list[Match]:
+def find_artifacts(root: Path, text: str) -> list[ArtifactMatch]:
     """The artifacts that a path (of an artifact, or of a file in one) or the beginning of a digest means.
 
     Raises: UserError if there is none.
@@ -57,13 +57,13 @@ def find(root: Path, text: str) -> list[Match]:
     return matches
 
 
-def lines(root: Path, match: Match) -> list[str]:
+def artifact_lines(root: Path, match: ArtifactMatch) -> list[str]:
     """An artifact's origin, content and uses, for a terminal."""
     folder = match.folder.as_posix()
     payloads = match.payloads()
     uses = [
         f"  used by   {used.folder}{'' if digest == payloads.get(Path(path).name) else ', when it was ' + digest[:16]}"
-        for used in (Match(place, card, "") for place, card in _cards(root))
+        for used in (ArtifactMatch(place, card, "") for place, card in _cards(root))
         for path, digest in used.inputs
         if Path(path).parent == match.folder
     ]
@@ -78,7 +78,7 @@ def lines(root: Path, match: Match) -> list[str]:
     ]
 
 
-def _by_path(root: Path, path: Path) -> list[Match]:
+def _by_path(root: Path, path: Path) -> list[ArtifactMatch]:
     place = (path if path.is_absolute() else root / path).resolve()
     if not place.is_relative_to(root.resolve() / "artifacts"):
         return []
@@ -87,19 +87,19 @@ def _by_path(root: Path, path: Path) -> list[Match]:
             inner = place.relative_to(folder).as_posix()
             card = artifact.read_card(folder / artifact.CARD)
             part = "the whole artifact" if inner in {".", artifact.CARD} else inner
-            return [Match(folder.relative_to(root.resolve()), card, part)]
+            return [ArtifactMatch(folder.relative_to(root.resolve()), card, part)]
     return []
 
 
-def _by_digest(folder: Path, card: Card, text: str) -> Match | None:
-    artifact_of = Match(folder, card, "")
+def _by_digest(folder: Path, card: Card, text: str) -> ArtifactMatch | None:
+    artifact_of = ArtifactMatch(folder, card, "")
     if str(card["digest"]).startswith(text):
-        return Match(folder, card, "the whole artifact")
+        return ArtifactMatch(folder, card, "the whole artifact")
     for name, digest in artifact_of.payloads().items():
         if digest.startswith(text):
-            return Match(folder, card, f"its payload {name}")
+            return ArtifactMatch(folder, card, f"its payload {name}")
     entry = next((entry for entry in artifact_of.entries if entry.sha256.startswith(text)), None)
-    return Match(folder, card, f"its file {entry.path}") if entry else None
+    return ArtifactMatch(folder, card, f"its file {entry.path}") if entry else None
 
 
 def _cards(root: Path) -> Iterator[tuple[Path, Card]]:

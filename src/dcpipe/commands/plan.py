@@ -15,7 +15,7 @@ from dcpipe.workflow.stages import STAGES
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlanRow:
     """One stage: jobs in all, jobs to run, and what those take: bytes on disk at most, the most that one of them holds
     in memory, and seconds one after the other; `measured` says of the last two whether all was measured here."""
 
@@ -29,13 +29,13 @@ class Row:
     seconds_measured: bool
 
 
-def rows(graph: Graph, experiment: str) -> list[Row]:
+def plan_rows(graph: Graph, experiment: str) -> list[PlanRow]:
     """One row a stage. A job is to run if `dcpipe status` does not call it done.
 
     Where no job of the same work was measured here, memory and seconds are estimates; the first plan on a machine
     measures its speed, in some seconds.
     """
-    statuses, table = status.experiment_status(graph, experiment), list[Row]()
+    statuses, table = status.experiment_status(graph, experiment), list[PlanRow]()
     waiting = [one.job for one in statuses if one.state != "done"]
     found = _expected(graph, [one.job for one in statuses], waiting)
     for stage in STAGES:
@@ -44,7 +44,7 @@ def rows(graph: Graph, experiment: str) -> list[Row]:
             to_run = [job for job in waiting if job.stage == stage]
             each = [found[job.name] for job in to_run or members]
             table.append(
-                Row(
+                PlanRow(
                     stage,
                     len(members),
                     len(to_run),
@@ -67,7 +67,7 @@ def _expected(graph: Graph, jobs: list[Job], waiting: list[Job]) -> dict[str, Ex
     return {job.name: found.expected(job) for job in jobs}
 
 
-def lines(table: list[Row], root: Path) -> list[str]:
+def plan_lines(table: list[PlanRow], root: Path) -> list[str]:
     """The plan as a table for a terminal, and below it the free disk space."""
     head = f"{'stage':<10}{'jobs':>7}{'to run':>9}{'disk MB':>11}{'memory MB':>12}{'seconds':>11}"
     body = [
@@ -102,7 +102,7 @@ def free_bytes(root: Path) -> int:
     return shutil.disk_usage(place if place.exists() else root).free
 
 
-def refuse_full_disk(table: list[Row], root: Path) -> None:
+def refuse_full_disk(table: list[PlanRow], root: Path) -> None:
     """Raises: UserError if a plan's payloads may take more than the free disk space."""
     needed, free = sum(row.disk_bytes for row in table), free_bytes(root)
     if needed > free:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe.commands.verify import Finding, digest, locked_digests, verify
+from dcpipe.commands.verify import Finding, dvc_md5, locked_digests, verify_job
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.provenance import artifact, staleness
 from dcpipe.workflow.graph import Graph
@@ -33,12 +33,12 @@ class Reference:
         return {f"{folder}/{name}": md5 for folder, files in self.digests.items() for name, md5 in files.items()}
 
 
-def place(experiment: str) -> Path:
+def reference_path(experiment: str) -> Path:
     """Where the file of an experiment lies, relative to the repository."""
     return FOLDER / f"{experiment}-digests.json"
 
 
-def text(root: Path, experiment: str, note: str = "") -> str:
+def reference_text(root: Path, experiment: str, note: str = "") -> str:
     """The file's content, one line a job: from the artifact where it is there, otherwise from dvc.lock.
 
     Raises: RefusedError if an artifact does not match its card, params and code, or a job is in neither place.
@@ -54,7 +54,7 @@ def text(root: Path, experiment: str, note: str = "") -> str:
             problem = staleness.staleness_problem(job, root)
             if problem:
                 raise RefusedError(problem, remedy=f"run `snakemake --config experiment={experiment}` first")
-            md5s = {path: digest(artifact.verified_entries(root / path, whole=True)) for path in paths.values()}
+            md5s = {path: dvc_md5(artifact.verified_entries(root / path, whole=True)) for path in paths.values()}
             made_on = artifact.read_card(root / job.outputs["card"]).get("class")
             classes[json.dumps(made_on, sort_keys=True)] = made_on
         else:
@@ -72,7 +72,7 @@ def text(root: Path, experiment: str, note: str = "") -> str:
     return "{\n" + ",\n".join(lines) + ',\n "digests": {\n' + ",\n".join(rows) + "\n }\n}\n"
 
 
-def read(file: Path, experiment: str) -> Reference:
+def read_reference(file: Path, experiment: str) -> Reference:
     """The reference in a file.
 
     Raises: UserError if the file cannot be read, has another format, or is of another experiment.
@@ -96,7 +96,7 @@ def read(file: Path, experiment: str) -> Reference:
     return Reference(name, made_on, rows)
 
 
-def compare(graph: Graph, reference: Reference, where: str) -> list[Finding]:
+def compare_with_reference(graph: Graph, reference: Reference, where: str) -> list[Finding]:
     """Compare every payload of the reference's experiment with its card and with the reference, job by job.
 
     A job that only one of the two has is a note: there is nothing to compare it with.
@@ -107,7 +107,7 @@ def compare(graph: Graph, reference: Reference, where: str) -> list[Finding]:
             jobs[str(job.folder)] = job
     findings: list[Finding] = []
     for folder, job in jobs.items():
-        one = verify(job, graph.root, recorded, where)
+        one = verify_job(job, graph.root, recorded, where)
         if folder not in reference.digests:
             one = Finding(job.name, one.problem, f"is not in {where}")
         elif one.problem:

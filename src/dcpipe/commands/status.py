@@ -40,11 +40,11 @@ def experiment_status(graph: Graph, experiment: str) -> list[Status]:
         if not job.is_view:
             makers = (graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths)
             waits_for = next((name for name in makers if statuses[name].state != "done"), None)
-            statuses[job.name] = _of(job, graph.root, waits_for)
+            statuses[job.name] = _job_status(job, graph.root, waits_for)
     return list(statuses.values())
 
 
-def _of(job: Job, root: Path, waits_for: str | None) -> Status:
+def _job_status(job: Job, root: Path, waits_for: str | None) -> Status:
     if is_running(job, root):
         return Status(job, "running")
     if not (root / job.folder / artifact.CARD).is_file():
@@ -67,7 +67,7 @@ def is_running(job: Job, root: Path) -> bool:
     return False
 
 
-def lines(statuses: Sequence[Status], *, every_job: bool = False) -> list[str]:
+def status_lines(statuses: Sequence[Status], *, every_job: bool = False) -> list[str]:
     """A table, a row a stage; with `every_job` also what is not done, job by job, and why."""
     states: tuple[State, ...] = get_args(State)
     table = [f"{'stage':<10}{'jobs':>7}" + "".join(f"{state:>9}" for state in states)]

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from dcpipe import progress
-from dcpipe.commands.rehearsal.made_up import SyntheticInputs
+from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.commands.rehearsal.shapes import shorten_job
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
@@ -27,14 +27,14 @@ from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-PER_CLASS, TESTED = 8, 40  # made-up images, where the real ones are not here
+PER_CLASS, TESTED = 8, 40  # noise images, where the real ones are not here
 
 
 @dataclass(frozen=True)
 class TrialRequest:
     """A job to run: its artifact goes to `folder`, and its inputs lie below `inputs`.
 
-    `steps` None is the whole job; `made_up` says that inputs are made up where they are missing.
+    `steps` None is the whole job; `made_up` says that noise takes the place of missing inputs.
     """
 
     stage: str
@@ -90,8 +90,8 @@ def _plan(experiments: list[str]) -> TrialOutcome:
     for name in experiments:
         found |= {job.name: job for job in graph.experiment_jobs(name) if not job.is_view}
     path = Path(code_identity.FILE)
-    recorded = code_identity.flat(read_yaml(path)) if path.is_file() else {}
-    now = code_identity.flat(code_identity.content(Path()))
+    recorded = code_identity.flat_leaves(read_yaml(path)) if path.is_file() else {}
+    now = code_identity.flat_leaves(code_identity.identity_tree(Path()))
     return TrialOutcome(
         jobs={name: trial_plan(job) for name, job in found.items()},
         recorded={name: str(value) for name, value in recorded.items()},
@@ -103,11 +103,11 @@ def _run(request: TrialRequest) -> TrialOutcome:
     graph, root = Graph(Path()), Path(request.inputs)
     job = graph.make_job(request.stage, **request.wildcards)
     if request.made_up:
-        job = SyntheticInputs(graph, root, PER_CLASS, TESTED).provide(job)
+        job = NoiseInputs(graph, root, PER_CLASS, TESTED).provide(job)
     sections = {} if request.steps is None else _shorter(job, request.steps, made_up=request.made_up)
     short = replace(job, sections={**job.sections, **sections})
     made = execute_job(short, root, folder=Path(request.folder), keep_state=False)
-    files = {entry.path: (entry.size, entry.sha256) for entry in artifact.entries_of(made)}
+    files = {entry.path: (entry.size, entry.sha256) for entry in artifact.card_entries(made)}
     machine = {key: str(value) for key, value in card.software(job).items()}
     return TrialOutcome(files=files, whole=not sections, machine=machine)
 

@@ -23,21 +23,21 @@ class Finding:
     note: str | None = None
 
 
-def verify(job: Job, root: Path, recorded: Mapping[str, str], where: str = "dvc.lock") -> Finding:
+def verify_job(job: Job, root: Path, recorded: Mapping[str, str], where: str = "dvc.lock") -> Finding:
     """Compare every file of a job with the card, and every output with the MD5 that is recorded for it, if any."""
     try:
         for name, path in job.outputs.items():
             if name != "card":
                 artifact.verified_entries(root / path, whole=True)
         for path in job.outputs.values():
-            if path in recorded and digest(root / path) != recorded[path]:
+            if path in recorded and dvc_md5(root / path) != recorded[path]:
                 return Finding(job.name, f"{path}: differs from the digest in {where}", _class_note(job, root))
     except DcpipeError as error:
         return Finding(job.name, str(error))
     return Finding(job.name, None, _class_note(job, root))
 
 
-def rebuild(job: Job, root: Path) -> Finding:
+def rebuild_job(job: Job, root: Path) -> Finding:
     """Make an artifact again beside the one that is there, and compare bit for bit.
 
     On another class of machine than the card names, other bits are expected, and the finding says so.
@@ -49,8 +49,8 @@ def rebuild(job: Job, root: Path) -> Finding:
     shutil.rmtree(place, ignore_errors=True)
     try:
         again = execution.execute_job(job, root, folder=place, keep_state=False)
-        old = {entry.path: entry.sha256 for entry in artifact.entries_of(existing)}
-        new = {entry.path: entry.sha256 for entry in artifact.entries_of(again)}
+        old = {entry.path: entry.sha256 for entry in artifact.card_entries(existing)}
+        new = {entry.path: entry.sha256 for entry in artifact.card_entries(again)}
         different = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -87,7 +87,7 @@ def _class_note(job: Job, root: Path) -> str | None:
     return f"made on another class of machine: {other}; equal bits are promised within one class only"
 
 
-def digest(path: Path) -> str:
+def dvc_md5(path: Path) -> str:
     """The MD5 that DVC records: for a file its own, for a folder that of its sorted list of files."""
     if path.is_file():
         return _file_md5(path)

@@ -76,7 +76,7 @@ class DSADraw:
         return replace(self, values_NQ=self.values_NQ.to(device))
 
 
-def parse(strategy: str) -> tuple[AugmentationFamily, ...]:
+def parse_strategy(strategy: str) -> tuple[AugmentationFamily, ...]:
     """The families of a strategy written as the papers do: `color_crop_flip`; `none` is the empty one.
 
     Raises: UserError for an unknown family, or one that is named twice (it would be drawn twice as often).

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import check
 from dcpipe.params.facts import Facts
-from dcpipe.params.values import keys
+from dcpipe.params.values import watched_values
 from dcpipe.params.work import Work
 from dcpipe.provenance import artifact, card_fields, staleness
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
@@ -36,7 +36,7 @@ class DataStage(Stage):
         resolved, dataset = graph.library.dataset(wildcards["dataset"])
         check.dataset(resolved, dataset)
         return Plan(
-            values=[keys(resolved, without=("description", "network", "whitening"))],
+            values=[watched_values(resolved, without=("description", "network", "whitening"))],
             roots=(*dataset.source.implementation, *dataset.standardise.implementation),
             sections={"dataset": dataset},
             resources=Resources(runtime=dataset.facts.minutes),

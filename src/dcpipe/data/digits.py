@@ -7,7 +7,7 @@ from dcpipe.data.source import Part, PartName
 from dcpipe.errors import UserError
 
 
-def load() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """All 1,797 images (N x 1 x 8 x 8, uint8) and their labels (N).
 
     The publisher's pixels are counts from 0 to 16; they are spread over 0 to 255 so that one byte scale serves
@@ -38,7 +38,7 @@ class DigitsOfScikitLearn:
         """All images. Raises: ValueError for another part."""
         if name != "all":
             raise ValueError(f"the digits have no {name} part")
-        images, labels = load()
+        images, labels = load_digits()
         return Part(labels, lambda rows: images[rows])
 
     def finish(self) -> dict[str, object]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcpipe.data import image_files, location
-from dcpipe.data.image_files import Counts, ImageFiles, Listing
+from dcpipe.data.image_files import ConversionCounts, ImageFiles, Listing
 from dcpipe.data.problems import Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows, Source
 from dcpipe.errors import UserError
@@ -41,12 +41,12 @@ NAMED = 12  # classes in a message
 log = logging.getLogger("dcpipe")
 
 
-def find(name: str, facts: Facts, root: Path) -> Source:
+def find_folder(name: str, facts: Facts, root: Path) -> Source:
     """The folder or the .npz file of that name.
 
     Raises: UserError naming the folder or file that is missing or unexpected.
     """
-    place = location.find(root, name)
+    place = location.data_path(root, name)
     packed = place if place.suffix == ".npz" else place.with_name(f"{place.name}.npz")
     if packed.is_file() and not place.is_dir():
         return Arrays(packed, facts)
@@ -116,7 +116,7 @@ class Arrays:
     """Arrays in an .npz file, opened one part at a time. Raises: UserError if an array is missing or unfit."""
 
     def __init__(self, path: Path, facts: Facts) -> None:
-        self._path, self._facts, self._counts = path, facts, Counts()
+        self._path, self._facts, self._counts = path, facts, ConversionCounts()
         prefixes: dict[PartName, str] = {"train": "train_", "test": "test_"} if facts.own_test else {"all": ""}
         self._names = {part: (f"{prefix}images", f"{prefix}labels") for part, prefix in prefixes.items()}
         wanted = [name for pair in self._names.values() for name in pair]

@@ -46,7 +46,7 @@ class Listing:
 
 
 @dataclass(slots=True)
-class Counts:
+class ConversionCounts:
     """How many images were converted (colours) and resized, and of how many something was dropped."""
 
     converted: int = 0
@@ -151,10 +151,10 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def listing(folders: Sequence[Path], classes: Sequence[str], problems: Problems) -> Listing:
     """The images of one folder a class; a class's label is its place in the sequence."""
-    return of_names(folders, classes, [images_below(folder, problems) for folder in folders])
+    return listing_of_names(folders, classes, [images_below(folder, problems) for folder in folders])
 
 
-def of_names(folders: Sequence[Path], classes: Sequence[str], names: Sequence[list[str]]) -> Listing:
+def listing_of_names(folders: Sequence[Path], classes: Sequence[str], names: Sequence[list[str]]) -> Listing:
     """The same from file names that are known, a list a class."""
     counts = [len(members) for members in names]
     labels_N = np.repeat(np.arange(len(names), dtype=np.int64), counts)
@@ -166,7 +166,7 @@ def least_side(size: int) -> int:
     return -(-size // 2)
 
 
-def fit_image(image: Image.Image, channels: int, size: int, counts: Counts) -> Pixels:
+def fit_image(image: Image.Image, channels: int, size: int, counts: ConversionCounts) -> Pixels:
     """One decoded image as C x H x W: converted to `channels` and resized to `size` x `size` pixels.
 
     Bilinear with Pillow's antialiasing; the aspect ratio is not kept, as in the published ImageNet pipeline.
@@ -188,7 +188,7 @@ class ImageFiles:
         self, parts: dict[PartName, Listing], channels: int, size: int, remedy: str, *, least: int = 1
     ) -> None:
         self._parts, self._channels, self._size, self._least = parts, channels, size, least
-        self._remedy, self._problems, self._counts = remedy, Problems(), Counts()
+        self._remedy, self._problems, self._counts = remedy, Problems(), ConversionCounts()
 
     def refuse_with(self, problems: Problems) -> None:
         """If there are problems already, decode every image before they are refused, so that one refusal has all.

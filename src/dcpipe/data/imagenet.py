@@ -30,12 +30,12 @@ class ImageNet(ImageFiles):
         image_files.refuse_counts("test", self._parts["test"], *TEST_PER_CLASS, pin)
 
 
-def find(classes: Sequence[int] | Literal["all"], facts: Facts, root: Path) -> ImageNet:
+def find_imagenet(classes: Sequence[int] | Literal["all"], facts: Facts, root: Path) -> ImageNet:
     """The chosen classes in the data root's ImageNet.
 
     Raises: UserError naming the first folder that is missing or contains something else.
     """
-    place = location.find(root, NAME)
+    place = location.data_path(root, NAME)
     wnids = WNIDS if classes == "all" else tuple(WNIDS[number] for number in classes)
     problems = Problems()
     parts = {name: _part(place / folder, wnids, problems) for name, folder in _FOLDERS}

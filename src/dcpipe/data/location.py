@@ -18,7 +18,7 @@ VARIABLE = "DCPIPE_DATA"
 FILE = "local.yaml"
 
 
-def find(root: Path, name: str) -> Path:
+def data_path(root: Path, name: str) -> Path:
     """Where the source `name` lies, or should lie; paths in local.yaml are relative to the repository's `root`.
 
     Raises: UserError if neither the variable nor the file states a folder, or the file has unknown keys.

@@ -102,7 +102,7 @@ class Torchvision(SourceConfig):
         """In the data root, or fetched."""
         from dcpipe.data import torchvision_sets
 
-        return torchvision_sets.find(self, root)
+        return torchvision_sets.find_torchvision_set(self, root)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -137,7 +137,7 @@ class TinyImageNet(SourceConfig):
         """In the data root."""
         from dcpipe.data import tiny_imagenet
 
-        return tiny_imagenet.find(facts, root)
+        return tiny_imagenet.find_tiny_imagenet(facts, root)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -203,7 +203,7 @@ class ImageNet(SourceConfig):
         """In the data root."""
         from dcpipe.data import imagenet
 
-        return imagenet.find(self.classes, facts, root)
+        return imagenet.find_imagenet(self.classes, facts, root)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -260,7 +260,7 @@ class Folder(SourceConfig):
         """In the data root."""
         from dcpipe.data import folder
 
-        return folder.find(self.name, facts, root)
+        return folder.find_folder(self.name, facts, root)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -28,12 +28,12 @@ class TinyImageNet(ImageFiles):
             image_files.refuse_counts(part, self._parts["train" if part == "train" else "test"], count, count, pin)
 
 
-def find(facts: Facts, root: Path) -> TinyImageNet:
+def find_tiny_imagenet(facts: Facts, root: Path) -> TinyImageNet:
     """The set in the data root.
 
     Raises: UserError naming the folder or file that is not as published.
     """
-    place = location.find(root, NAME)
+    place = location.data_path(root, NAME)
     inner = place / "tiny-imagenet-200"  # the name of the folder in the publisher's archive
     place = inner if inner.is_dir() else place
     wnids = _wnids(place, facts.classes)
@@ -88,4 +88,4 @@ def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:
             there.remove(name)
     for name in sorted(there):
         problems.add(val / "images" / name, f"has no line in {path.name}")
-    return image_files.of_names([val / "images"] * len(wnids), wnids, [sorted(members) for members in names])
+    return image_files.listing_of_names([val / "images"] * len(wnids), wnids, [sorted(members) for members in names])

@@ -204,7 +204,7 @@ def _stored(path: Path) -> bool:
     return path.is_file() or (path.suffix == ".gz" and path.with_suffix("").is_file())
 
 
-def find(source: "Torchvision", root: Path) -> TorchvisionSet:
+def find_torchvision_set(source: "Torchvision", root: Path) -> TorchvisionSet:
     """The set in the data root; a digest in the params stands in for the publisher's sums.
 
     Raises: UserError if it is not there and cannot be fetched.
@@ -212,7 +212,7 @@ def find(source: "Torchvision", root: Path) -> TorchvisionSet:
     sums = published_sums(source.kind)
     if source.digest is not None:
         sums = dict.fromkeys(sums)
-    return TorchvisionSet(source.kind, location.find(root, source.kind), sums)
+    return TorchvisionSet(source.kind, location.data_path(root, source.kind), sums)
 
 
 def _part(kind: str, data: Any) -> Part:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dcpipe.data.data_plan import UNKNOWN_IMAGES, dataset_facts, pixels
 from dcpipe.errors import UserError
 from dcpipe.params.dataset import Dataset
-from dcpipe.params.values import keys
+from dcpipe.params.values import watched_values
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
 
@@ -42,7 +42,7 @@ class WhitenStage(Stage):
             raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return Plan(
             inputs={"train": (graph.make_job("data", dataset=wildcards["dataset"]).outputs["train"],)},
-            values=[keys(resolved, only=("whitening",))],
+            values=[watched_values(resolved, only=("whitening",))],
             roots=dataset.whitening.implementation,
             sections={"dataset": dataset},
             resources=Resources(threads, runtime=120),

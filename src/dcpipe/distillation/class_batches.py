@@ -37,7 +37,7 @@ class ClassBatches:
 
     def __init__(self, train: Images, augmentation: str) -> None:
         self._train, self._labels_N = train, train.labels_N.cpu()
-        self.strategy = augment.parse(augmentation)
+        self.strategy = augment.parse_strategy(augmentation)
 
     @property
     def images(self) -> Tensor:

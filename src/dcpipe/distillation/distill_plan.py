@@ -8,13 +8,24 @@ from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
 from dcpipe.data.loading_plan import loading, network_size, train_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
-from dcpipe.params.axis import implementations
+from dcpipe.params.axis import implementation_modules
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
-from dcpipe.params.values import keys, native
+from dcpipe.params.values import watched_values, without_idle_network
 from dcpipe.params.work import SetSizes, Work
-from dcpipe.workflow.stages import DATASET, IPC, METHOD, SET, Payload, Plan, Resources, Shown, Stage, register_stage
+from dcpipe.workflow.stages import (
+    DATASET,
+    IPC,
+    METHOD,
+    SET,
+    Payload,
+    Plan,
+    ReportEntry,
+    Resources,
+    Stage,
+    register_stage,
+)
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 
 COMPILER_BYTES = 4e8  # of a process that compiles
 
-PREVIEW = Shown(
+PREVIEW = ReportEntry(
     "preview.rst",
     category="Synthetic sets",
     subcategory="{dataset}",
@@ -61,10 +72,10 @@ class DistillStage(Stage):
         refuse_small_class(graph, dataset, ipc, resolved.file)
         return Plan(
             inputs={**images, **below.inputs},
-            values=[keys(resolved, without=("description", "label")), *below.values],
-            roots=(*implementations(method), *below.roots),
+            values=[watched_values(resolved, without=("description", "label")), *below.values],
+            roots=(*implementation_modules(method), *below.roots),
             sections={"method": method, **below.sections},
-            resources=self.asking(method.compute.threads)
+            resources=self.with_threads(method.compute.threads)
             if method.outer
             else Resources(runtime=self.resources.runtime),
         )
@@ -79,11 +90,14 @@ class DistillStage(Stage):
             # before the stores that a refused path would ask for
             check.method(replace(context, network=network, experts=experts, resolved_experts=resolved))
             inputs = {"trajectories": _trajectories(graph, dataset, matching, experts)}
-            values = [keys(resolved, only=("network",)), native(resolved_dataset, experts.network)]
+            values = [
+                watched_values(resolved, only=("network",)),
+                without_idle_network(resolved_dataset, experts.network),
+            ]
         elif matching.network_name:
             network = context.dataset.network if matching.network_name == "native" else matching.network_name
             check.method(replace(context, network=network))
-            inputs, values = {}, [native(resolved_dataset, matching.network_name)]
+            inputs, values = {}, [without_idle_network(resolved_dataset, matching.network_name)]
         else:
             check.method(context)
             return Plan()

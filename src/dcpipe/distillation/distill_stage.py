@@ -57,7 +57,7 @@ def run(task: Task) -> None:
     synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
     task.output("history").write_text(_csv(result.history))
     pixels = store.transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
-    preview.save(task.output("preview"), pixels, result.synthetic.classes, train.classes)
+    preview.save_preview(task.output("preview"), pixels, result.synthetic.classes, train.classes)
     seen = pixel_range(pixels)
     if is_no_picture(seen):
         log.warning(

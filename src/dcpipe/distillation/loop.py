@@ -23,7 +23,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.params.method import Outer
 from dcpipe.progress import track
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.task import stop, stop_asked
@@ -49,7 +49,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class MethodParts:
     """What a method's composition comes to: what the loop asks, and no more."""
 
     outer: Outer
@@ -61,7 +61,7 @@ class Parts:
     stream: Stream
 
     @classmethod
-    def of(cls, setting: Setting) -> "Parts":
+    def from_setting(cls, setting: Setting) -> "MethodParts":
         """The parts of a job. Raises: UserError where the method has no outer loop."""
         method = setting.method
         outer = method.outer
@@ -83,7 +83,7 @@ def run(setting: Setting) -> Result:
 
     Raises: NonFiniteError before a ruinous update, leaving the state before it.
     """
-    parts, state = Parts.of(setting), setting.state
+    parts, state = MethodParts.from_setting(setting), setting.state
     outer = parts.outer
     progress = _restore(state, outer, setting.device) or _start(setting, parts)
     todo = range(progress.iteration, outer.iterations)
@@ -99,20 +99,22 @@ def run(setting: Setting) -> Result:
         if asked:
             stop()
     next_episode = parts.matching.draw(outer.iterations, len(progress.synthetic.images_NCHW))
-    finished = parts.labels.of(progress.result(), next_episode)  # as the snapshot of a longer run would have it
+    finished = parts.labels.with_labels(
+        progress.result(), next_episode
+    )  # as the snapshot of a longer run would have it
     progress.snapshots.append((outer.iterations, finished))
     return Result(finished, progress.snapshots, progress.history)
 
 
-def _start(setting: Setting, parts: Parts) -> Progress:
+def _start(setting: Setting, parts: MethodParts) -> Progress:
     outer = parts.outer
     images, classes = outer.images.initial.build()(setting, setting.stream.child("initial"))
     step_size = torch.tensor(outer.step_size.initial, dtype=torch.float64, device=setting.device)
     synthetic = SyntheticSet(images, parts.labels.initial(images, classes), step_size)
-    return Progress(0, synthetic, images, OuterOptimiser.of(outer))
+    return Progress(0, synthetic, images, OuterOptimiser.from_config(outer))
 
 
-def _iterate(progress: Progress, parts: Parts) -> None:
+def _iterate(progress: Progress, parts: MethodParts) -> None:
     """One episode. Nothing of `progress` has changed if it raises, or is left because a stop was asked for."""
     iteration, stream, outer = progress.iteration, parts.stream.child("iteration", progress.iteration), parts.outer
     now = replace(progress, optimiser=progress.optimiser.copy())
@@ -122,7 +124,7 @@ def _iterate(progress: Progress, parts: Parts) -> None:
     while episode is not None:
         if rows and stop_asked():
             return
-        now.synthetic = parts.labels.of(now.synthetic, episode)
+        now.synthetic = parts.labels.with_labels(now.synthetic, episode)
         own = stream.child("update", len(rows)) if rows else stream
         answer = parts.sharpness(now.synthetic, episode, memory=now.memory, stream=own)
         gradients = parts.step_size(answer.gradients, answer.trace, now.synthetic.step_size)
@@ -138,7 +140,7 @@ def _iterate(progress: Progress, parts: Parts) -> None:
             now.synthetic = now.optimiser.update(iteration, now.synthetic, gradients)
         now.memory, episode = answer.memory, episode.following(now.synthetic)
     if iteration % outer.snapshot_every == 0:
-        progress.snapshots.append((iteration, parts.labels.of(progress.result(), first)))
+        progress.snapshots.append((iteration, parts.labels.with_labels(progress.result(), first)))
     progress.history += rows
     progress.synthetic, progress.optimiser, progress.memory = now.synthetic, now.optimiser, now.memory
     if not rows[-1].get("left_out"):
@@ -166,7 +168,7 @@ def _row(
     return row
 
 
-def _save(state: State, progress: Progress) -> None:
+def _save(state: ResumeState, progress: Progress) -> None:
     tensors = _named("current", progress.synthetic) | progress.optimiser.tensors()
     if progress.average_NCHW is not progress.synthetic.images_NCHW:
         tensors["average"] = progress.average_NCHW
@@ -190,7 +192,7 @@ def _named(prefix: str, synthetic: SyntheticSet) -> dict[str, Tensor]:
     }
 
 
-def _restore(state: State, outer: Outer, device: torch.device) -> Progress | None:
+def _restore(state: ResumeState, outer: Outer, device: torch.device) -> Progress | None:
     saved = state.load("distill")
     if saved is None:
         return None
@@ -200,7 +202,7 @@ def _restore(state: State, outer: Outer, device: torch.device) -> Progress | Non
         parts = (tensors[f"{prefix}.{part}"] for part in ("images", "labels", "step_size"))
         return SyntheticSet(*parts).to(device)
 
-    optimiser = OuterOptimiser.of(outer)
+    optimiser = OuterOptimiser.from_config(outer)
     optimiser.restore(tensors, device)
     snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"].integers())]
     current, memory = named("current"), tensors.get("memory")

@@ -11,13 +11,13 @@ GAP = 2
 MAX_COLUMNS, MAX_ROWS = 20, 40
 
 
-def save(path: Path, pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> None:
+def save_preview(path: Path, pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> None:
     """Write the picture of a set, pixels in units of [0, 1]."""
-    canvas_HWC = grid(pixels_NCHW.detach().cpu(), labels_N.cpu(), classes)
+    canvas_HWC = image_grid(pixels_NCHW.detach().cpu(), labels_N.cpu(), classes)
     Image.fromarray(canvas_HWC.numpy()).save(path, format="PNG")
 
 
-def grid(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> Tensor:
+def image_grid(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> Tensor:
     """H x W x 3 uint8: a row a class, the first 20 images of each of at most 40 classes, enlarged without blur."""
     height, width = pixels_NCHW.shape[2:]
     factor = max(1, SCALE_TO // height)

@@ -9,7 +9,7 @@ from dcpipe.data.store import Images
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.method import Method
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.random import Stream
 
 
@@ -28,7 +28,7 @@ class Setting:
     set_index: int
     stream: Stream
     device: torch.device
-    state: State
+    state: ResumeState
     name: str
     network: str = ""
     trajectories: tuple[Path, ...] = ()

@@ -23,10 +23,10 @@ class Teachers:
     path: ExpertPath
 
     @classmethod
-    def of(cls, setting: Setting) -> "Teachers":
+    def from_setting(cls, setting: Setting) -> "Teachers":
         """Open the stores of a job."""
         model = setting.model()
-        layout = Layout.of(setting.network, model.layout)
+        layout = Layout.from_specs(setting.network, model.layout)
         return cls(model, setting.method.matching.open_experts(setting.trajectories, layout))
 
     def last(self, expert: int) -> Tensor:

@@ -11,7 +11,7 @@ from dcpipe.engines import dvc_yaml
 from dcpipe.errors import DcpipeError
 
 
-def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run DVC and return what it said.
 
     Raises: DcpipeError if DVC is not installed here.
@@ -24,16 +24,16 @@ def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         raise DcpipeError(f"DVC cannot be started ({error.strerror})", remedy="pip install dvc") from error
 
 
-def status(root: Path, experiment: str) -> str:
+def dvc_status(root: Path, experiment: str) -> str:
     """What DVC says differs from dvc.lock in an experiment and its dependencies; empty when it is clean."""
-    done = command(root, "status", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
+    done = run_dvc(root, "status", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
     text = done.stdout.strip()
     if done.returncode:
         raise DcpipeError(f"dvc status failed: {_last_line(done.stderr)}", remedy="run it to see more")
     return "" if "up to date" in text else text
 
 
-def reproduce(root: Path, experiment: str) -> None:
+def dvc_repro(root: Path, experiment: str) -> None:
     """`dvc repro` of an experiment; DVC writes to the terminal itself.
 
     Raises: DcpipeError if a job failed, or DVC cannot be started.
@@ -46,7 +46,7 @@ def reproduce(root: Path, experiment: str) -> None:
 
 def configure(root: Path, key: str, value: str) -> None:
     """Set an option of DVC for this clone alone, outside git."""
-    done = command(root, "config", "--local", key, value)
+    done = run_dvc(root, "config", "--local", key, value)
     if done.returncode:
         raise DcpipeError(f"dvc config failed: {_last_line(done.stderr)}", where=key)
 
@@ -59,7 +59,7 @@ def relink(root: Path, experiment: str, folders: Iterable[str]) -> None:
     """
     files = [file for folder in folders for file in (root / folder).rglob("*") if not file.is_dir()]
     times = {file: file.lstat().st_mtime_ns for file in files if not file.is_symlink()}
-    done = command(root, "checkout", "--relink", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
+    done = run_dvc(root, "checkout", "--relink", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
     if done.returncode:
         raise DcpipeError(f"dvc checkout --relink failed: {_last_line(done.stderr)}", where=experiment)
     for file, time in sorted(times.items(), key=lambda item: -item[1]):

@@ -72,7 +72,7 @@ def _holds(root: Path, entry: Mapping[str, object], job: Job) -> bool:
     return any(out.get("path") == job.outputs["card"] and out.get("md5") == digest for out in outs)
 
 
-def write(path: Path, stages: Mapping[str, Any]) -> None:
+def write_lock(path: Path, stages: Mapping[str, Any]) -> None:
     """Write the stages in the order of their names, if that changes the file."""
     tree = {"schema": "2.0", "stages": {name: _plain(stages[name]) for name in sorted(stages)}}
     text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=1000)
@@ -90,7 +90,7 @@ def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object
             stages[name]["params"][file] = dict(sorted({**own, **there}.items()))
         stages[name]["params"] = dict(sorted(stages[name]["params"].items()))
     if changed:
-        write(path, stages)
+        write_lock(path, stages)
     return changed
 
 

@@ -46,7 +46,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
         remedy = "take it out of .gitignore or .dvcignore, then run `dcpipe record`"
         raise DcpipeError("DVC ignores the dvc.yaml that holds this job", where=min(missing), remedy=remedy)
     for path, stages in saved.items():
-        dvc_lock.write(path, dvc_lock.current_entry(path) | stages)
+        dvc_lock.write_lock(path, dvc_lock.current_entry(path) | stages)
 
 
 def take_over_locks(root: Path) -> list[str]:

@@ -116,7 +116,7 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
     _write(graph, [experiment], changed)
 
 
-def check(root: Path) -> None:
+def check_dvc_yaml(root: Path) -> None:
     """Raises: RefusedError if the root's dvc.yaml, or another one that is there, differs from params and graph."""
     paths = list(outdated_files(Graph(root), exported_experiments(root)))
     if paths:
@@ -145,7 +145,7 @@ def _write(graph: Graph, experiments: Iterable[str], changed: Mapping[str, str])
     for path, text in changed.items():
         write_atomically(graph.root / path, text.encode())
     jobs = [job for name in experiments for job in graph.experiment_jobs(name)]
-    copies = shipped_copies.write(graph.root, {file for job in jobs for file in (*job.params, *job.neutral)})
+    copies = shipped_copies.write_copies(graph.root, {file for job in jobs for file in (*job.params, *job.neutral)})
     return [*changed, *copies, *_add_neutral(graph, experiments)]
 
 

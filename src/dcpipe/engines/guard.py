@@ -7,7 +7,7 @@ has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, an
 
 from pathlib import Path
 
-from dcpipe.commands.verify import verify
+from dcpipe.commands.verify import verify_job
 from dcpipe.engines import dvc, dvc_lock, dvc_private, dvc_yaml, preflight, snakemake, snakemake_private
 from dcpipe.errors import DcpipeError, RefusedError
 from dcpipe.provenance import code_identity, staleness
@@ -39,7 +39,7 @@ def adopt_artifacts(root: Path, experiment: str) -> int:
     """
     graph = _current_graph(root, experiment)
     jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
-    left = dvc.status(root, experiment)
+    left = dvc.dvc_status(root, experiment)
     if left:
         file = dvc_yaml.experiment_dvc_yaml(experiment)
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
@@ -68,7 +68,11 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     right: dict[str, Job] = {}
     for job in jobs:
         above = {graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths}
-        if above <= right.keys() and not staleness.staleness_problem(job, root) and not verify(job, root, {}).problem:
+        if (
+            above <= right.keys()
+            and not staleness.staleness_problem(job, root)
+            and not verify_job(job, root, {}).problem
+        ):
             right[job.name] = job
     if right:
         paths = [path for job in right.values() for path in job.outputs.values()]
@@ -90,7 +94,7 @@ def settle_locks(root: Path, jobs: list[Job]) -> None:
     for path in dvc_yaml.experiments_with(root, jobs):
         file = (root / path).with_suffix(".lock")
         if file.is_file():
-            dvc_lock.write(file, dvc_lock.current_entry(file))
+            dvc_lock.write_lock(file, dvc_lock.current_entry(file))
 
 
 def _current_graph(root: Path, experiment: str) -> Graph:
@@ -122,7 +126,7 @@ def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
 
 
 def _snakemake(root: Path, experiment: str, *arguments: str) -> None:
-    done = snakemake.run(root, experiment, "--cores", "1", *arguments)
+    done = snakemake.run_snakemake(root, experiment, "--cores", "1", *arguments)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise DcpipeError(f"snakemake failed: {lines[-1] if lines else 'no message'}", where=experiment)

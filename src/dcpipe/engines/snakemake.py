@@ -219,7 +219,7 @@ def _say(line: str) -> None:
     sys.stderr.write(f"dcpipe: {line}\n")
 
 
-def run(root: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_snakemake(root: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake on an experiment without recording, and return what it said."""
     environment = {**os.environ, NO_RECORD: "1"}
     command = [sys.executable, "-m", "snakemake", "--config", f"experiment={experiment}", *arguments]

@@ -14,10 +14,10 @@ from dcpipe.data.loading_plan import (
 )
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
-from dcpipe.params.axis import implementations
+from dcpipe.params.axis import implementation_modules
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
-from dcpipe.params.values import keys, native
+from dcpipe.params.values import watched_values, without_idle_network
 from dcpipe.params.work import FLOAT, Work
 from dcpipe.workflow.stages import (
     DATASET,
@@ -70,10 +70,13 @@ class EvaluateStage(Stage):
                 **image_inputs(graph, dataset),
                 "test": (graph.make_job("data", dataset=dataset).outputs["test"],),
             },
-            values=[keys(resolved, without=("description",)), native(resolved_dataset, network)],
-            roots=(*implementations(evaluation), network_name.module_of(real)),
+            values=[
+                watched_values(resolved, without=("description",)),
+                without_idle_network(resolved_dataset, network),
+            ],
+            roots=(*implementation_modules(evaluation), network_name.module_of(real)),
             sections={"evaluation": evaluation, "network": real},
-            resources=self.asking(evaluation.compute.threads),
+            resources=self.with_threads(evaluation.compute.threads),
         )
 
     def work(self, graph: "Graph", job: "Job") -> Work:

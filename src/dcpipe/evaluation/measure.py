@@ -22,7 +22,7 @@ from dcpipe.workflow.task import Task, stop, stop_asked
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class RateSearch:
     """The rate that did best, and the mean validation accuracy of each (None: a network was not finite)."""
 
     rate: float
@@ -42,7 +42,7 @@ class Measurer:
         saved = task.state.load("accuracies")
         logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
         self._known = {key: value.number() for key, value in logged.items()}
-        self.searches: dict[int, Search] = {}  # by the iteration that the set is from
+        self.searches: dict[int, RateSearch] = {}  # by the iteration that the set is from
 
     def __call__(self, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         """One accuracy a network, in percent.
@@ -55,7 +55,7 @@ class Measurer:
         rate = self.searches[iteration].rate if len(rates) > 1 else rates[0]
         return self._at(rate, on, iteration, synthetic)
 
-    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> Search:
+    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> RateSearch:
         means: dict[float, float | None] = {}
         for rate in rates:
             try:
@@ -68,7 +68,7 @@ class Measurer:
             raise NonFiniteError(
                 "networks trained on this set diverge (values are not finite) at every rate", remedy=remedy
             )
-        return Search(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of several best ones
+        return RateSearch(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of several best ones
 
     def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]

@@ -7,10 +7,10 @@ from collections import defaultdict
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.task import Task
 
-Cell = tuple[str, str, int, str, str]
+CellKey = tuple[str, str, int, str, str]
 
 
-def cell_of(job: Job) -> Cell:
+def cell_key(job: Job) -> CellKey:
     """The cell that an evaluation belongs to: dataset, method, ipc, protocol, network. Sets are pooled."""
     wildcards = job.wildcards
     return (
@@ -24,10 +24,10 @@ def cell_of(job: Job) -> Cell:
 
 def run(task: Task) -> None:
     """Pool the networks of all sets of a cell; the deviation is the population's, as in the literature."""
-    runs: dict[Cell, list[float]] = defaultdict(list)
+    runs: dict[CellKey, list[float]] = defaultdict(list)
     jobs = task.section("scores", tuple)
     for job, path in zip(jobs, task.inputs("scores"), strict=True):
-        runs[cell_of(job)] += json.loads(path.read_text())["accuracies"]
+        runs[cell_key(job)] += json.loads(path.read_text())["accuracies"]
     cells: dict[str, object] = {}
     for (dataset, method, ipc, protocol, network), values in sorted(runs.items()):
         name = f"{dataset}/{method}/ipc{ipc}/{protocol}/{network}"

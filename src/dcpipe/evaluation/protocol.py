@@ -37,7 +37,7 @@ def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: f
     Raises: NonFiniteError if training diverged (values not finite).
     """
     images, labels = synthetic.images_NCHW, synthetic.targets
-    theta, statistics = start(model, images, stream)
+    theta, statistics = initial_network(model, images, stream)
     order_of, draws = stream.child("order").generator(), stream.child("augmentation").generator()
     step = training_step(model, config)
     for optimiser in optimisers(config, rate):
@@ -46,10 +46,10 @@ def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: f
             _, direction, seen = step(theta, images[rows], labels[rows], draws)
             theta = optimiser.step(theta, direction)
             statistics = blended(statistics, seen)
-    return finite([Trained(theta, statistics)])[0]
+    return refuse_non_finite_networks([Trained(theta, statistics)])[0]
 
 
-def start(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tuple[Tensor, Statistics]:
+def initial_network(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tuple[Tensor, Statistics]:
     """Initial parameters and running statistics, on the images' device."""
     theta = model.initial(stream.child("initial").generator()).to(images_NCHW.device)
     return theta, {name: value.to(images_NCHW.device) for name, value in model.initial_statistics().items()}
@@ -60,7 +60,7 @@ def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction =
     rule, operations = config.sharpness.build(), one_of(config.augmentation)
     if operations:
         return OneOfStep(model, (), rule, run_pass, operations)
-    return Step(model, augment.parse(config.augmentation), rule, run_pass)
+    return Step(model, augment.parse_strategy(config.augmentation), rule, run_pass)
 
 
 def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:
@@ -72,7 +72,7 @@ def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:
             optimiser = SGD(rate * config.decay, config.momentum, config.weight_decay)
 
 
-def finite(networks: Sequence[Trained]) -> Sequence[Trained]:
+def refuse_non_finite_networks(networks: Sequence[Trained]) -> Sequence[Trained]:
     """The networks themselves. Raises: NonFiniteError unless all their parameters are finite."""
     if not all(bool(torch.isfinite(network.theta_P).all()) for network in networks):
         problem = "a network trained on this set has parameters that are not finite"

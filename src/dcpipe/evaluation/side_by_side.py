@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.evaluation.protocol import Trained, finite, optimisers, start, training_step
+from dcpipe.evaluation.protocol import Trained, initial_network, optimisers, refuse_non_finite_networks, training_step
 from dcpipe.experts.step import Passed, batch_loss
 from dcpipe.models.flat import FlatModel, Statistics, blended
 from dcpipe.params.evaluation import Evaluation
@@ -29,7 +29,7 @@ def train(
     Raises: NonFiniteError if the training of one network diverged (values not finite).
     """
     images, labels = synthetic.images_NCHW, synthetic.targets
-    fresh = [start(model, images, stream) for stream in streams]
+    fresh = [initial_network(model, images, stream) for stream in streams]
     thetas_MP = torch.stack([theta for theta, _ in fresh])
     statistics = {name: torch.stack([running[name] for _, running in fresh]) for name in fresh[0][1]}
     orders_of = [stream.child("order").generator() for stream in streams]
@@ -44,7 +44,9 @@ def train(
             _, directions_MP, seen = directions(thetas_MP, batches_MBCHW, labels[rows_MB])
             thetas_MP = optimiser.step(thetas_MP, directions_MP)
             statistics = blended(statistics, seen)
-    return finite([Trained(theta, _row(statistics, index)) for index, theta in enumerate(thetas_MP)])
+    return refuse_non_finite_networks(
+        [Trained(theta, _row(statistics, index)) for index, theta in enumerate(thetas_MP)]
+    )
 
 
 def functional_pass(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> Passed:

@@ -62,7 +62,7 @@ class ExpectedTrajectories:
     model: FlatModel
 
     @classmethod
-    def of(cls, job: Job) -> "ExpectedTrajectories":
+    def from_job(cls, job: Job) -> "ExpectedTrajectories":
         """What a job's params say."""
         params, known = job.section("experts", Experts), job.section("facts", Facts)
         network = job.section("network", str)
@@ -91,7 +91,7 @@ def import_files(
     files = _ordered(files)
     entries = _entries(files)
     _refuse_origin(resolved, config, _digest(entries))
-    wanted = ExpectedTrajectories.of(jobs[0])
+    wanted = ExpectedTrajectories.from_job(jobs[0])
     _refuse_few(resolved, config, sum(_count_experts(files, wanted)))
     missing = {number for number, job in enumerate(jobs) if staleness.staleness_problem(job, graph.root)}
     size = config.shard_experts
@@ -112,7 +112,7 @@ def run(task: Task) -> None:
     config, wildcards = task.section("experts", Experts), task.job.wildcards
     by_hand = f"or name them: `dcpipe import-buffers {wildcards['dataset']} {wildcards['experts']} FILE...`"
     try:
-        place = location.find(task.root, FOLDER) / wildcards["dataset"] / wildcards["experts"]
+        place = location.data_path(task.root, FOLDER) / wildcards["dataset"] / wildcards["experts"]
     except UserError as error:
         raise UserError(error.what, where=error.where, remedy=f"{error.remedy}, {by_hand}") from error
     files = _ordered(sorted(place.glob("*.pt")))
@@ -125,7 +125,7 @@ def run(task: Task) -> None:
         raise UserError(
             problem, where=str(place), remedy="set origin.digest to that of these files, or put the other files there"
         )
-    wanted, first = ExpectedTrajectories.of(task.job), int(wildcards["shard"]) * config.shard_experts
+    wanted, first = ExpectedTrajectories.from_job(task.job), int(wildcards["shard"]) * config.shard_experts
     _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries)
 
 
@@ -287,7 +287,7 @@ def _write(
         task.output("trajectory"),
         recordings,
         epochs=wanted.kept,
-        layout=trajectory.Layout.of(wanted.network, wanted.model.layout),
+        layout=trajectory.Layout.from_specs(wanted.network, wanted.model.layout),
         codec=store.codec,
         level=store.level,
     )

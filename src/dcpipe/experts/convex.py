@@ -89,7 +89,7 @@ def interval_progress(progress_EJ: Tensor, interval: tuple[int, int], time: floa
     return torch.where(length_J == 0, even_J, (at_J - progress_EJ[first]) / length_J)
 
 
-def point(kept: Anchors, progress_EJ: Tensor, layout: Layout, time: float) -> Tensor:
+def point_at(kept: Anchors, progress_EJ: Tensor, layout: Layout, time: float) -> Tensor:
     """The parameters at a time on the convexified trajectory: P numbers where the anchors are, a new tensor.
 
     At the epoch of an anchor it is the stored checkpoint, bit for bit.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import arrays
-from dcpipe.experts.convex import Anchors, point
+from dcpipe.experts.convex import Anchors, point_at
 from dcpipe.experts.trajectory import Layout
 
 
@@ -45,4 +45,4 @@ class Convex:
     def at(self, expert: int, time: float) -> Tensor:
         """An expert's parameters (P, float32, CPU) at a time in epochs, fractions allowed."""
         anchors, progress = self._experts[expert]
-        return point(anchors, progress, self._tiles, time)
+        return point_at(anchors, progress, self._tiles, time)

@@ -8,7 +8,7 @@ from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.experts.experts_plan import kept_checkpoints
 from dcpipe.params import check, network_name
 from dcpipe.params.experts import Experts
-from dcpipe.params.values import keys, native
+from dcpipe.params.values import watched_values, without_idle_network
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
 
@@ -42,7 +42,10 @@ class ConvexifyStage(Stage):
         network = made.section("network", str)
         return Plan(
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
-            values=[keys(resolved, only=("store",)), native(graph.library.dataset(dataset)[0], experts.network)],
+            values=[
+                watched_values(resolved, only=("store",)),
+                without_idle_network(graph.library.dataset(dataset)[0], experts.network),
+            ],
             roots=(network_name.module_of(network),),
             sections={"store": experts.store, "network": network},
         )

@@ -87,7 +87,7 @@ def _accuracies(task: Task, last: int) -> str:
     some = Images(every.images_NCHW[rows], every.labels_N[rows], every.classes)
     network = task.section("network", str)
     model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
-    path = Convex([task.output("path")], Layout.of(network, model.layout))
+    path = Convex([task.output("path")], Layout.from_specs(network, model.layout))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("expert", "epoch", "accuracy"))

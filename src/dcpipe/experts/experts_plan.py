@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from dcpipe.data.loading_plan import classifying, loading, network_size, train_images, validation_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
-from dcpipe.params.axis import implementations
+from dcpipe.params.axis import implementation_modules
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.params.values import keys, native
+from dcpipe.params.values import watched_values, without_idle_network
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register_stage
 
@@ -41,10 +41,13 @@ class ExpertsStage(Stage):
         network = dataset.network if experts.network == "native" else experts.network
         return Plan(
             inputs=image_inputs(graph, wildcards["dataset"]),
-            values=[keys(resolved, without=("description", "count")), native(resolved_dataset, experts.network)],
-            roots=(*implementations(experts), network_name.module_of(network)),
+            values=[
+                watched_values(resolved, without=("description", "count")),
+                without_idle_network(resolved_dataset, experts.network),
+            ],
+            roots=(*implementation_modules(experts), network_name.module_of(network)),
             sections={"experts": experts, "network": network, "facts": dataset.facts},
-            resources=self.asking(experts.compute.threads),
+            resources=self.with_threads(experts.compute.threads),
         )
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:

@@ -79,7 +79,7 @@ class Trainer:
         draws = self.stream.child("augmentation", progress.epoch).generator()
         total = torch.zeros((), device=order.device)
         before_P = progress.theta_P
-        step = Step(self.model, augment.parse(self.params.augmentation), self.params.sharpness.build())
+        step = Step(self.model, augment.parse_strategy(self.params.augmentation), self.params.sharpness.build())
         for rows in torch.split(order, self.params.batch):
             batch = self.train.images_NCHW[rows], self.train.labels_N[rows]
             loss, direction, seen = step(progress.theta_P, *batch, draws)

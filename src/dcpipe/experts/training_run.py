@@ -38,7 +38,7 @@ def run(task: Task) -> None:
         task.output("trajectory"),
         recordings,
         epochs=kept,
-        layout=trajectory.Layout.of(network, model.layout),
+        layout=trajectory.Layout.from_specs(network, model.layout),
         codec=config.store.codec,
         level=config.store.level,
     )

@@ -33,7 +33,7 @@ class Layout:
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, network: str, specs: Sequence[TensorSpec]) -> "Layout":
+    def from_specs(cls, network: str, specs: Sequence[TensorSpec]) -> "Layout":
         """The layout of a flat model."""
         return cls(network, tuple((spec.name, tuple(spec.shape)) for spec in specs))
 

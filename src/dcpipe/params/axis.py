@@ -177,7 +177,7 @@ def load_values() -> None:
     """Import every module that registers values or networks, here and in other packages."""
     for path in sorted(path for end in REGISTERING for path in SOURCE.rglob(f"*{end}.py")):
         import_module(".".join(("dcpipe", *path.relative_to(SOURCE).with_suffix("").parts)))
-    plugins.load()
+    plugins.load_plugins()
 
 
 def is_config(module: str) -> bool:
@@ -209,6 +209,6 @@ def rehearsal_tree(section: Section) -> Section:
     return replace(section, **changes)
 
 
-def implementations(section: "DataclassInstance") -> tuple[str, ...]:
+def implementation_modules(section: "DataclassInstance") -> tuple[str, ...]:
     """The modules that the values of a section are implemented by, each once."""
     return tuple(dict.fromkeys(name for _, value in axis_values_in(section) for name in value.implementation))

@@ -32,7 +32,7 @@ class Definition:
         return section_file_path(self.section, self.name)
 
 
-def conflict(root: Path, one: Definition, said_by: Callable[[str], Tree | None]) -> str | None:
+def definition_conflict(root: Path, one: Definition, said_by: Callable[[str], Tree | None]) -> str | None:
     """Why a definition cannot be written into params/; None if it can be, or is there already.
 
     `said_by` answers what a source of the index says of this name now, None if it is gone or says nothing.
@@ -41,19 +41,19 @@ def conflict(root: Path, one: Definition, said_by: Callable[[str], Tree | None])
     if not path.is_file():
         return None
     there = read_yaml(path)
-    key = difference(one.tree, there)
+    key = first_difference(one.tree, there)
     if key is None:
         return None
     entry = read_index(root).get(one.file)
     if entry is None or entry.digest != digest(there):
         return f"{one.name} has another definition in {one.file} ({key} differs)"
     other = said_by(entry.source) if entry.source != one.source else None
-    if other is not None and difference(one.tree, other) is not None:
+    if other is not None and first_difference(one.tree, other) is not None:
         return f"{one.name} has another definition in {entry.source} ({key} differs)"
     return None
 
 
-def write(root: Path, definitions: Iterable[Definition]) -> list[str]:
+def write_definitions(root: Path, definitions: Iterable[Definition]) -> list[str]:
     """Write definitions without a conflict into params/, and note their source; returns the paths that changed."""
     from dcpipe.provenance.artifact import write_atomically
 
@@ -64,7 +64,7 @@ def write(root: Path, definitions: Iterable[Definition]) -> list[str]:
         before = dict(index)
         for one in definitions:
             path, entry = root / one.file, index.get(one.file)
-            is_there = path.is_file() and difference(read_yaml(path), one.tree) is None
+            is_there = path.is_file() and first_difference(read_yaml(path), one.tree) is None
             if is_there and (entry is None or _exists(root, entry.source)):
                 continue
             if not is_there:
@@ -82,7 +82,7 @@ def _exists(root: Path, source: str) -> bool:
     return source == SHIPPED or (root / source).is_file()
 
 
-def difference(one: Tree, other: Tree) -> str | None:
+def first_difference(one: Tree, other: Tree) -> str | None:
     """The dotted key of a value that two definitions do not share; None if they say the same."""
     return _first_difference(definition_values(one), definition_values(other))
 

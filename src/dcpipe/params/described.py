@@ -28,7 +28,7 @@ TYPED: Mapping[str, type["DataclassInstance"]] = {
 }
 
 
-def schema(section: str) -> JsonSchemaValue:
+def section_schema(section: str) -> JsonSchemaValue:
     """The JSON Schema of a section as it is resolved: every knob stated, no `base`, `overrides` or `sources`.
 
     Raises: UserError for a section that does not exist.
@@ -39,7 +39,7 @@ def schema(section: str) -> JsonSchemaValue:
     return {**dialect, **TypeAdapter(TYPED[section]).json_schema()}
 
 
-def knobs(config: "DataclassInstance") -> Mapping[str, str]:
+def knob_descriptions(config: "DataclassInstance") -> Mapping[str, str]:
     """The description of every knob of a typed section, and of its parts, by dotted key; where there is one."""
     return {key: text for key, text in _knobs(config, "") if text}
 

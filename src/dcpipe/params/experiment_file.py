@@ -51,7 +51,7 @@ class ExperimentFile:
 
     def write_definitions(self) -> list[str]:
         """Write the definitions into params/; returns the paths that changed."""
-        return definitions.write(self.root, self.definitions) if self.definitions else []
+        return definitions.write_definitions(self.root, self.definitions) if self.definitions else []
 
 
 def load_experiment(root: Path, text: str) -> ExperimentFile:
@@ -93,9 +93,9 @@ def _is_shipped(root: Path, one: Definition) -> bool:
         problem = f"{one.name!r} is no name: write small letters and digits, with single hyphens between them"
         raise UserError(problem, where=one.place, remedy="choose another name")
     tree = resolve.shipped_tree(root, one.section, one.name)
-    key = definitions.difference(one.tree, tree) if tree is not None else None
+    key = definitions.first_difference(one.tree, tree) if tree is not None else None
     other = f"{one.name} has another definition in the shipped params ({key} differs)" if key else None
-    conflict = other or definitions.conflict(root, one, lambda source: _said_by(root, source, one))
+    conflict = other or definitions.definition_conflict(root, one, lambda source: _said_by(root, source, one))
     if conflict:
         raise UserError(conflict, where=one.place, remedy="choose another name, or make both definitions equal")
     return tree is not None

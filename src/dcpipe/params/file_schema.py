@@ -59,7 +59,7 @@ def write_schemas(folder: Path) -> list[Path]:
 
 def _definitions(section: str) -> dict[str, JsonSchemaValue]:
     """The schema of a section's file by the section's name, and all that it refers to, by `<section>.<class>`."""
-    whole = _lenient(described.schema(section), section)
+    whole = _lenient(described.section_schema(section), section)
     parts = {f"{section}.{name}": part for name, part in whole.pop("$defs", {}).items()}
     del whole["$schema"]
     properties = {**whole["properties"], **_OWN}

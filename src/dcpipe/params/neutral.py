@@ -29,7 +29,7 @@ class AsBefore:
         return core_schema.with_default_schema(handler(source), default=self.value)
 
 
-def marked(section: object, prefix: str = "") -> Iterator[tuple[str, object, AsBefore]]:
+def marked_fields(section: object, prefix: str = "") -> Iterator[tuple[str, object, AsBefore]]:
     """Every field of a typed section, at any depth, that names such a value: dotted key, value and mark."""
     kind = type(section)
     if not is_pydantic_dataclass(kind):
@@ -39,7 +39,7 @@ def marked(section: object, prefix: str = "") -> Iterator[tuple[str, object, AsB
         mark = next((one for one in field.metadata if isinstance(one, AsBefore)), None)
         if mark:
             yield f"{prefix}{name}", value, mark
-        yield from marked(value, f"{prefix}{name}.")
+        yield from marked_fields(value, f"{prefix}{name}.")
 
 
 _LATER: dict[type[object], frozenset[str]] = {}  # by section: its schema takes long to make
@@ -75,7 +75,7 @@ def _optional(schema: JsonSchemaValue) -> set[str]:
 def with_neutral_values(resolved: ResolvedSection, section: object) -> ResolvedSection:
     """The resolved values with those that no file states (their origin is `default`) and the keys at "as before"."""
     leaves, neutral = dict(resolved.leaves), set[str]()
-    for key, value, mark in marked(section):
+    for key, value, mark in marked_fields(section):
         own = [one for one in leaves if one == key or one.startswith(f"{key}.")]
         if not own:
             found = {one: ResolvedValue(plain, ValueOrigin(DEFAULT, one), None) for one, plain in _leaves(key, value)}

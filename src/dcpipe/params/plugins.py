@@ -13,7 +13,7 @@ FORMAT = 1  # of what an axis and a stage ask of their values
 
 
 @cache
-def load(group: str = GROUP) -> tuple[str, ...]:
+def load_plugins(group: str = GROUP) -> tuple[str, ...]:
     """Import every module of an entry point group, once. Returns the names of the modules.
 
     Raises: UserError naming the package of a module that cannot be imported, or was written for another interface.

@@ -15,7 +15,7 @@ from dcpipe.params.source_index import INDEX, SHIPPED, Written, digest, read_ind
 from dcpipe.params.strict_yaml import read_yaml
 
 
-def write(root: Path, files: Iterable[str]) -> list[str]:
+def write_copies(root: Path, files: Iterable[str]) -> list[str]:
     """Copy those of the files that are shipped and not the project's own; returns the paths that changed.
 
     Does nothing in a source tree.

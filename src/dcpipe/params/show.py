@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dcpipe.params.described import knobs
+from dcpipe.params.described import knob_descriptions
 from dcpipe.params.resolve import ResolvedSection
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
 
 
-def lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterator[str]:
+def param_lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterator[str]:
     """One block a section as it is resolved for the experiment, one line a value, below it what the knob is."""
     library = graph.library
     yield from _block(f"experiment {experiment}", *library.experiment(experiment), describe)
@@ -44,7 +44,7 @@ def lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterato
 
 def _block(title: str, resolved: ResolvedSection, config: "DataclassInstance", describe: bool) -> Iterator[str]:
     yield title
-    described = knobs(config) if describe else {}
+    described = knob_descriptions(config) if describe else {}
     width = max(len(key) for key in resolved.leaves)
     for key, leaf in resolved.leaves.items():
         source = f"  ({leaf.source})" if leaf.source else ""

@@ -22,12 +22,14 @@ Values = dict[str, dict[str, Value | Neutral]]
 Plain = dict[str, dict[str, Value]]
 
 
-def native(dataset: ResolvedSection, network: str) -> Values:
+def without_idle_network(dataset: ResolvedSection, network: str) -> Values:
     """The dataset's own network matters only to a job that says `native`."""
-    return keys(dataset, only=("network",)) if network == "native" else {}
+    return watched_values(dataset, only=("network",)) if network == "native" else {}
 
 
-def keys(resolved: ResolvedSection, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> Values:
+def watched_values(
+    resolved: ResolvedSection, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
+) -> Values:
     """The values of a section, by the file (params/<section>/<name>.yaml) and key that are their identity."""
     values_by_file: Values = {}
     for key, leaf in resolved.leaves.items():

@@ -178,7 +178,7 @@ def read_card(payload: Path) -> dict[str, object]:
         raise _corrupt(path, "is not a card")
     found = formats.checked_format(card.get("format", 1), newest=FORMAT, where=str(path))
     try:
-        whole = card["digest"] == digest_of(entries_of(card))
+        whole = card["digest"] == digest_of(card_entries(card))
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(path, "is not a card") from error
     if not whole:
@@ -186,7 +186,7 @@ def read_card(payload: Path) -> dict[str, object]:
     return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
-def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:
+def card_entries(card: dict[str, object], name: str | None = None) -> list[Entry]:
     """The manifest's entries, all or those of one payload. Raises: TypeError, KeyError or ValueError for a bad one."""
     manifest = card["manifest"]
     if not isinstance(manifest, list):
@@ -197,7 +197,7 @@ def entries_of(card: dict[str, object], name: str | None = None) -> list[Entry]:
 
 def payload_digest(payload: Path) -> str:
     """The digest of one payload as its card states it; what downstream jobs name as their input."""
-    return digest_of(entries_of(read_card(payload), payload.name))
+    return digest_of(card_entries(read_card(payload), payload.name))
 
 
 def verified_entries(payload: Path, *, whole: bool = False) -> Path:
@@ -209,7 +209,7 @@ def verified_entries(payload: Path, *, whole: bool = False) -> Path:
 
     Raises: CorruptArtifactError naming the first file that differs.
     """
-    entries = entries_of(read_card(payload), payload.name)
+    entries = card_entries(read_card(payload), payload.name)
     if not entries:
         raise _corrupt(payload, "is not in its card")
     for entry in entries:

@@ -26,7 +26,7 @@ _SECONDS = "seconds"  # the file that says what the job has taken so far
 
 
 @dataclass(slots=True)
-class State:
+class ResumeState:
     """A job's resume state. `every_seconds` bounds what a killed run loses.
 
     `seconds_before`: what earlier runs of the job had taken when they last saved.

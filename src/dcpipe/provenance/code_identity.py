@@ -60,7 +60,7 @@ def is_neutral(module: str) -> bool:
     )
 
 
-def digest(source: str) -> str:
+def source_digest(source: str) -> str:
     """A short SHA-256 of a module's meaning (its syntax tree without docstrings).
 
     It starts with a letter, so that no YAML reader takes it for a number.
@@ -97,7 +97,7 @@ def _is_bare_text(node: object) -> bool:
 @cache
 def _modules() -> dict[str, Path]:
     found = _below(SOURCE, PACKAGE)
-    for package in sorted({module.partition(".")[0] for module in plugins.load()} - {PACKAGE}):
+    for package in sorted({module.partition(".")[0] for module in plugins.load_plugins()} - {PACKAGE}):
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:
             for folder in spec.submodule_search_locations:
@@ -115,7 +115,7 @@ def _below(folder: Path, package: str) -> dict[str, Path]:
     return found
 
 
-def current() -> dict[str, str]:
+def current_digests() -> dict[str, str]:
     """The digest of every module that is not neutral, of this package and of those that register, by dotted name."""
     return {
         name: _digest_of(path, path.stat().st_mtime_ns) for name, path in _modules().items() if not is_neutral(name)
@@ -124,7 +124,7 @@ def current() -> dict[str, str]:
 
 @cache
 def _digest_of(path: Path, _mtime_ns: int) -> str:
-    return digest(path.read_text())
+    return source_digest(path.read_text())
 
 
 @cache
@@ -209,39 +209,39 @@ class Identity:
 
         Raises: UserError if the file of equivalences is not readable.
         """
-        running = {key(name).removeprefix("modules."): value for name, value in current().items()}
-        return cls({**running, PINS: pinned_versions(root)}, equivalences.read(root))
+        running = {key(name).removeprefix("modules."): value for name, value in current_digests().items()}
+        return cls({**running, PINS: pinned_versions(root)}, equivalences.read_equivalences(root))
 
     def code(self, modules: Iterable[str]) -> dict[str, str]:
         """What a job that reaches these modules runs."""
         return {name: self.running[name] for name in [*(key(one).removeprefix("modules.") for one in modules), PINS]}
 
-    def of(self, modules: Iterable[str]) -> dict[str, Value]:
+    def file_entries(self, modules: Iterable[str]) -> dict[str, Value]:
         """The keys and values of the identity file that such a job names: those of older code, where it is equal."""
         kept, found = self.known.kept(self.running), dict[str, Value]()
         for name, value in self.known.oldest(self.code(modules)).items():
-            found[_place(name, None if kept.get(name) == value else value)] = value
+            found[_identity_key(name, None if kept.get(name) == value else value)] = value
         return found
 
     def tree(self) -> Tree:
         """What the identity file should hold."""
-        leaves = {_place(name, None): value for name, value in self.known.kept(self.running).items()}
-        leaves |= {_place(name, value): value for name, value in self.known.besides(self.running)}
+        leaves = {_identity_key(name, None): value for name, value in self.known.kept(self.running).items()}
+        leaves |= {_identity_key(name, value): value for name, value in self.known.besides(self.running)}
         return _nested(leaves)
 
 
-def _place(module: str, digest_besides: str | None) -> str:
+def _identity_key(module: str, digest_besides: str | None) -> str:
     if module == PINS:
         return PINS
     return f"modules.{module}" if digest_besides is None else f"besides.{module}.{digest_besides}"
 
 
-def named(values: Mapping[str, Value]) -> dict[str, str]:
-    """The code that keys and values of the identity file stand for: what `Identity.of` wrote, read back."""
+def running_code(values: Mapping[str, Value]) -> dict[str, str]:
+    """The code that keys and values of the identity file stand for: what `Identity.file_entries` wrote, read back."""
     found = {}
-    for place, value in values.items():
-        part, _, name = place.partition(".")
-        found[{"modules": name, "besides": name.rpartition(".")[0]}.get(part, place)] = str(value)
+    for key_in_file, value in values.items():
+        part, _, name = key_in_file.partition(".")
+        found[{"modules": name, "besides": name.rpartition(".")[0]}.get(part, key_in_file)] = str(value)
     return found
 
 
@@ -263,7 +263,7 @@ def _nested(leaves: Mapping[str, str]) -> Tree:
     return tree
 
 
-def content(root: Path) -> Tree:
+def identity_tree(root: Path) -> Tree:
     """What the identity file should hold now."""
     return Identity.now(root).tree()
 
@@ -271,8 +271,8 @@ def content(root: Path) -> Tree:
 def outdated_keys(root: Path) -> list[str]:
     """The keys whose value in the file is not what the code is now; empty when the file is current."""
     path = root / FILE
-    recorded = flat(read_yaml(path)) if path.is_file() else {}
-    now = flat(content(root))
+    recorded = flat_leaves(read_yaml(path)) if path.is_file() else {}
+    now = flat_leaves(identity_tree(root))
     return sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
 
 
@@ -283,7 +283,7 @@ def update_file(root: Path) -> list[str]:
     changed = outdated_keys(root)
     if changed:
         head = "# One digest a module, and pinned versions: written by `dcpipe graph export`, not by hand.\n"
-        text = yaml.safe_dump(content(root), sort_keys=True, default_flow_style=False)
+        text = yaml.safe_dump(identity_tree(root), sort_keys=True, default_flow_style=False)
         write_atomically(root / FILE, (head + text).encode())
     return changed
 
@@ -298,9 +298,9 @@ def refuse_stale(root: Path) -> None:
         raise RefusedError(f"code identity is stale ({names}{more})", where=FILE, remedy=remedy)
 
 
-def flat(tree: Tree, prefix: str = "") -> dict[str, Value]:
+def flat_leaves(tree: Tree, prefix: str = "") -> dict[str, Value]:
     """The leaves of a tree by dotted key."""
     result: dict[str, Value] = {}
     for name, value in tree.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        result |= flat_leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return result

@@ -59,7 +59,7 @@ class Evidence:
     tried: str  # one job of the kind
     commit: str  # of the old code
     length: str  # "whole", or how many steps
-    inputs: Literal["artifacts", "made up"]
+    inputs: Literal["artifacts", "noise"]
     files: int
     bytes: int
     payloads: str
@@ -67,7 +67,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Kind:
+class EquivalentKind:
     """A kind of job whose code, of that digest, makes the bytes that the older code made."""
 
     code: str
@@ -81,7 +81,7 @@ class Equivalences:
 
     format: Literal[1]
     modules: list[ModuleChange]
-    kinds: list[Kind]
+    kinds: list[EquivalentKind]
 
     def with_more(self, other: "Equivalences") -> "Equivalences":
         """Both, `other` last; what is known already is not repeated."""
@@ -92,7 +92,7 @@ class Equivalences:
 
     def oldest(self, running: Code) -> dict[str, str]:
         """The identity of a kind that runs this code: the older code if there is a record of it, else this one."""
-        wanted, found = digest(running), dict(running)
+        wanted, found = code_digest(running), dict(running)
         for name, change in next((one.changed for one in self.kinds if one.code == wanted), {}).items():
             if change.old is None:
                 found.pop(name, None)
@@ -120,25 +120,25 @@ class Equivalences:
 NONE = Equivalences(format=FORMAT, modules=[], kinds=[])
 
 
-def digest(code: Code) -> str:
+def code_digest(code: Code) -> str:
     """A short SHA-256 of a code. It starts with a letter, so that no YAML reader takes it for a number."""
     return "h" + hashlib.sha256(json.dumps(sorted(code.items())).encode()).hexdigest()[:23]
 
 
-def read(root: Path) -> Equivalences:
+def read_equivalences(root: Path) -> Equivalences:
     """What this version of dcpipe brings along, then what the project recorded.
 
     Raises: UserError if a file is not readable, or was written by a newer version.
     """
-    return _of(RELEASED).with_more(_of(root / FILE))
+    return _read_file(RELEASED).with_more(_read_file(root / FILE))
 
 
 def recorded_equivalences(root: Path) -> Equivalences:
     """What the project recorded."""
-    return _of(root / FILE)
+    return _read_file(root / FILE)
 
 
-def _of(path: Path) -> Equivalences:
+def _read_file(path: Path) -> Equivalences:
     if not path.is_file():
         return NONE
     tree = read_yaml(path)
@@ -152,7 +152,7 @@ def _of(path: Path) -> Equivalences:
         raise UserError(f"{key}: {first['msg']}", where=str(path), remedy=remedy) from error
 
 
-def write(root: Path, found: Equivalences) -> None:
+def write_equivalences(root: Path, found: Equivalences) -> None:
     """Write the project's records, whole or not at all."""
     from dcpipe.provenance.artifact import write_atomically
 

@@ -20,7 +20,7 @@ from dcpipe.workflow.job import Job
 BASELINE = "random"  # the method that every other one must beat
 ENOUGH = 2.0  # standard errors from which a difference counts as one
 
-Place = tuple[str, int, str, str, str]
+CellGroup = tuple[str, int, str, str, str]
 _Key = tuple[str, int, str, str, str]
 
 
@@ -124,7 +124,7 @@ class Cell:
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
     @property
-    def place(self) -> Place:
+    def group(self) -> CellGroup:
         """The values that two cells must share to be compared: dataset, ipc, protocol, selection, network."""
         return self.dataset, self.ipc, self.protocol, self.selection, self.network
 
@@ -136,7 +136,7 @@ class Cell:
     @property
     def title(self) -> str:
         """The cell's name for people, without its protocol."""
-        return f"{self.label} on {self.dataset}, {images(self.size)}"
+        return f"{self.label} on {self.dataset}, {images_phrase(self.size)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,12 @@ class Difference:
         return self.standard_errors is not None and self.standard_errors >= ENOUGH
 
 
-def images(ipc: int | None) -> str:
+def images_phrase(ipc: int | None) -> str:
     """A number of images per class for people; None: all of the training images."""
     return "all images" if ipc is None else f"{ipc} image{'' if ipc == 1 else 's'} a class"
 
 
-def gather(job: Job, root: Path) -> list[Cell]:
+def gather_cells(job: Job, root: Path) -> list[Cell]:
     """The cells of a report job, in the experiment's order of datasets, ipc and methods.
 
     Raises: CorruptArtifactError naming a file whose bytes differ from its card; UserError if one is missing.
@@ -243,11 +243,11 @@ def cost_of(job: Job, root: Path) -> Cost | None:
 
 def differences(cells: Sequence[Cell]) -> dict[int, Difference]:
     """How far each cell is above random, by its position; without one beside it, or of all images, it is left out."""
-    baselines = {cell.place: cell for cell in cells if cell.method == BASELINE}
+    baselines = {cell.group: cell for cell in cells if cell.method == BASELINE}
     return {
-        position: difference(cell, baselines[cell.place])
+        position: cell_difference(cell, baselines[cell.group])
         for position, cell in enumerate(cells)
-        if cell.method not in {BASELINE, WHOLE} and cell.place in baselines
+        if cell.method not in {BASELINE, WHOLE} and cell.group in baselines
     }
 
 
@@ -259,11 +259,11 @@ def leaders(cells: Sequence[Cell]) -> set[str]:
     if len(cells) < 2:
         return set()
     best = max(cells, key=lambda cell: cell.mean)
-    leading = {cell.method for cell in cells if cell is best or not difference(best, cell).is_clear}
+    leading = {cell.method for cell in cells if cell is best or not cell_difference(best, cell).is_clear}
     return leading if len(leading) < len(cells) else set()
 
 
-def difference(cell: Cell, other: Cell) -> Difference:
+def cell_difference(cell: Cell, other: Cell) -> Difference:
     """How far a cell is above another."""
     pair = (cell, other)
     over: Literal["sets", "networks"] = "sets" if all(len(one.sets) > 1 for one in pair) else "networks"

@@ -37,11 +37,12 @@ class Line:
     colour: int
 
 
-def lines(name: str, title: str, series: Sequence[Line], *, across: str, up: str) -> Chart:
+def line_chart(name: str, title: str, series: Sequence[Line], *, across: str, up: str) -> Chart:
     """A chart of lines; `across` and `up` label the axes."""
+    first_to_last = [f"from {short_number(line.points[0][1])} to {short_number(line.points[-1][1])}" for line in series]
     ends = [
-        f"{line.name}: from {number(line.points[0][1])} to {number(line.points[-1][1])} in {len(line.points)} points"
-        for line in series
+        f"{line.name}: {values} in {len(line.points)} points"
+        for line, values in zip(series, first_to_last, strict=True)
     ]
     rows = math.ceil(len(series) / _columns(series)) if len(series) > 1 else 0
     wide, high = SIZE
@@ -73,8 +74,8 @@ def draw_lines(axes: "Axes", series: Sequence[Line], *, across: str, up: str) ->
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=max(xs) - min(xs) >= 1))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set_xlim(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
@@ -104,7 +105,7 @@ def _columns(series: Sequence[Line]) -> int:
     return max(1, min(len(series), LEGEND_LETTERS // longest))
 
 
-def networks(name: str, title: str, cells: Sequence[Cell], baseline: float | None) -> Chart:
+def network_chart(name: str, title: str, cells: Sequence[Cell], baseline: float | None) -> Chart:
     """Every network of some cells as a dot, one row a cell; `baseline` is the mean of random images."""
     left = 20 + max([78.0, *(_width(shortened(cell.label)) for cell in cells)])
     sets = len({one.index for cell in cells for one in cell.sets})
@@ -144,7 +145,7 @@ def draw_networks(axes: "Axes", cells: Sequence[Cell], baseline: float | None) -
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", color=RULE)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set_xlabel("test accuracy in percent")
     if len(named) > 1:
         columns = min(len(named), COLOURS)
@@ -153,7 +154,7 @@ def draw_networks(axes: "Axes", cells: Sequence[Cell], baseline: float | None) -
         ).set_gid("legend")  # fmt: skip
 
 
-def number(value: float) -> str:
+def short_number(value: float) -> str:
     """A number with at most four digits: 0.0312, 2.5e-4, 1200."""
     text = f"{value:.4g}"
     if 0 < abs(value) < 1e-3:

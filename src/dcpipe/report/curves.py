@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 
 from dcpipe.report import charts
-from dcpipe.report.cells import Cell, images
+from dcpipe.report.cells import Cell, images_phrase
 from dcpipe.report.charts import Line, Points
 from dcpipe.report.figures import Chart, file_name
 from dcpipe.report.table import Column, Table
@@ -32,7 +32,7 @@ class AccuracyCharts:
     by_seconds: Chart | None  # None: not every set's time was measured
 
 
-def steps(cell: Cell) -> list[Step]:
+def curve_steps(cell: Cell) -> list[Step]:
     """The points of a cell's curve, ascending; none where its snapshots were not tested."""
     pooled: dict[int, list[float]] = {}
     for one in cell.sets:
@@ -48,11 +48,11 @@ def accuracy_charts(cells: Sequence[Cell]) -> list[AccuracyCharts]:
     places: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
         if any(one.curve for one in cell.sets):
-            places.setdefault(cell.place, []).append(cell)
-    return [_charts(group) for group in places.values() if any(len(steps(cell)) > 1 for cell in group)]
+            places.setdefault(cell.group, []).append(cell)
+    return [_charts(group) for group in places.values() if any(len(curve_steps(cell)) > 1 for cell in group)]
 
 
-def table(cells: Sequence[Cell]) -> Table | None:
+def curve_table(cells: Sequence[Cell]) -> Table | None:
     """Every point of every curve; None where there is none."""
     columns = (
         *map(Column, ("dataset", "ipc", "method", "protocol", "network")),
@@ -65,7 +65,7 @@ def table(cells: Sequence[Cell]) -> Table | None:
             *(step.iteration, step.seconds, fmean(step.accuracies), pstdev(step.accuracies), len(step.accuracies)),
         )
         for cell in cells
-        for step in steps(cell)
+        for step in curve_steps(cell)
     ]
     if not rows:
         return None
@@ -73,9 +73,9 @@ def table(cells: Sequence[Cell]) -> Table | None:
 
 
 def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
-    curves = [(cell.label, steps(cell)) for cell in cells]
+    curves = [(cell.label, curve_steps(cell)) for cell in cells]
     first = cells[0]
-    title = f"{first.dataset}, {images(first.ipc)}, protocol {first.protocol}, network {first.network}"
+    title = f"{first.dataset}, {images_phrase(first.ipc)}, protocol {first.protocol}, network {first.network}"
     place = (first.dataset, f"ipc{first.ipc}", first.protocol, first.selection, first.network)
     by_iteration = [(label, [(float(step.iteration), fmean(step.accuracies)) for step in one]) for label, one in curves]
     by_seconds = [(label, [(step.seconds or 0.0, fmean(step.accuracies)) for step in one]) for label, one in curves]
@@ -83,7 +83,7 @@ def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
 
     def chart(unit: str, series: Sequence[tuple[str, Points]]) -> Chart:
         name, up = file_name(f"accuracy-by-{unit}", *place), "test accuracy in percent"
-        return charts.lines(name, f"{up} by {unit}, {title}", _level(series), across=_ACROSS[unit], up=up)
+        return charts.line_chart(name, f"{up} by {unit}, {title}", _level(series), across=_ACROSS[unit], up=up)
 
     return AccuracyCharts(title, chart("iteration", by_iteration), chart("second", by_seconds) if timed else None)
 

@@ -18,9 +18,9 @@ QUANTITIES = {
 }  # columns of history.csv
 
 
-def read(path: Path) -> dict[str, Points]:
+def read_curves(path: Path) -> dict[str, Points]:
     """Points (iteration, value) of each drawn quantity that a history.csv has; finite values only."""
-    columns = stability.read(path)
+    columns = stability.read_history(path)
     points = {
         name: [pair for pair in zip(columns["iteration"], columns[name], strict=True) if math.isfinite(pair[1])]
         for name in QUANTITIES
@@ -36,5 +36,5 @@ def history_charts(cell: Cell, histories: Mapping[int, Mapping[str, Points]]) ->
         series = [Line(f"set {index}", one[name], index) for index, one in histories.items() if name in one]
         if len({value for line in series for _, value in line.points}) > 1:
             file = file_name(name.replace("_", "-"), cell.dataset, cell.method, f"ipc{cell.ipc}")
-            drawn.append(charts.lines(file, f"{title}, {cell.title}", series, across="iteration", up=title))
+            drawn.append(charts.line_chart(file, f"{title}, {cell.title}", series, across="iteration", up=title))
     return tuple(drawn)

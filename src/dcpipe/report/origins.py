@@ -102,7 +102,7 @@ class Origins:
         """Costs and sizes, the jobs of one kind together."""
         kinds: dict[tuple[str, str], list[Job]] = {}
         for job in jobs:
-            kinds.setdefault((job.stage, _kind(job)), []).append(job)
+            kinds.setdefault((job.stage, _kind_text(job)), []).append(job)
         return [
             StageCost(
                 stage=stage,
@@ -116,15 +116,15 @@ class Origins:
 
     def _size(self, job: Job) -> int | None:
         made = self.card(job)
-        return None if made is None else sum(entry.size for entry in artifact.entries_of(made))
+        return None if made is None else sum(entry.size for entry in artifact.card_entries(made))
 
 
-def command(job: Job) -> str:
+def job_command(job: Job) -> str:
     """The command that makes a job's artifact by hand."""
     return job.command.split(" --log ")[0]
 
 
-def _kind(job: Job) -> str:
+def _kind_text(job: Job) -> str:
     wildcards = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set"}}
     return " ".join(f"{key} {value}" if key == "ipc" else value for key, value in wildcards.items())
 

@@ -11,7 +11,7 @@ from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.card_fields import Card
 from dcpipe.report import charts, curves, histories, origins, paths, pictures
-from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, images
+from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, images_phrase
 from dcpipe.report.class_names import class_names
 from dcpipe.report.figures import FOLDER, Chart, file_name
 from dcpipe.report.findings import findings
@@ -19,7 +19,7 @@ from dcpipe.report.origins import Origins, StageCost
 from dcpipe.report.pictures import Picture
 from dcpipe.report.published import references
 from dcpipe.report.table import Table, duration, size
-from dcpipe.report.tables import Headline, headlines, printed
+from dcpipe.report.tables import Headline, headlines, printed_numbers
 from dcpipe.workflow.job import Job
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def render(
+def render_page(
     job: Job, cells: Sequence[Cell], tables: Sequence[Table], costs: Sequence[StageCost], sources: Origins
 ) -> Rendered:
     """The page, with its charts.
@@ -91,7 +91,7 @@ def render(
         .render(
             experiment=experiment,
             name=job.wildcards["experiment"],
-            command=origins.command(job),
+            command=origins.job_command(job),
             facts=_facts(cells, costs),
             headlines=[(head, _protocol(head)) for head in heads],
             networks=networks,
@@ -105,8 +105,8 @@ def render(
             figures=FOLDER,
             provenance=[_provenance(cell, sources) for cell in cells],
             baseline=BASELINE,
-            images=images,
-            papers=references() if any(map(printed, cells)) else {},
+            images=images_phrase,
+            papers=references() if any(map(printed_numbers, cells)) else {},
         )
     )
     return Rendered(html, tuple(drawn))
@@ -147,7 +147,7 @@ def _protocol(head: Headline) -> list[str]:
             f"{config.networks} network{'s' if config.networks > 1 else ''} a set, {config.epochs} epochs, "
             f"batch {config.batch}, {rate}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}"
         )
-        lines.setdefault(line, []).append(f"{entry.cell.dataset} {images(entry.cell.size)}")
+        lines.setdefault(line, []).append(f"{entry.cell.dataset} {images_phrase(entry.cell.size)}")
     sets = [one for entry in head.entries.values() for one in entry.cell.sets]
     chosen = sorted({one.searched_rate for one in sets if one.searched_rate is not None})
     rates = (
@@ -166,8 +166,8 @@ def _network_charts(head: Headline) -> list[tuple[str, Chart]]:
         baseline = next((cell.mean for cell in cells if cell.method == BASELINE), None)
         column = "all" if ipc is None else f"ipc{ipc}"
         name = file_name("networks", head.protocol, head.selection, head.network, dataset, column)
-        title = f"{dataset}, {images(ipc)}"
-        drawn.append((title, charts.networks(name, f"{title}, {head.title}", cells, baseline)))
+        title = f"{dataset}, {images_phrase(ipc)}"
+        drawn.append((title, charts.network_chart(name, f"{title}, {head.title}", cells, baseline)))
     return drawn
 
 
@@ -194,7 +194,7 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
             names = class_names(prepared, sources.card(prepared))
             picture = pictures.picture(sources.root / path, transform, budget if position == 0 else budget // 4, names)
         shown.append(SetView(one.index, path, picture))
-        recorded[one.index] = histories.read(
+        recorded[one.index] = histories.read_curves(
             artifact.verified_entries(sources.root / one.distillation.outputs["history"])
         )
     return Gallery(cell, tuple(shown), histories.history_charts(cell, recorded))
@@ -211,7 +211,7 @@ def _provenance(cell: Cell, sources: Origins) -> Provenance:
         params=tuple([*_params("Distillation", cell, distilled), *_params("Evaluation", cell, evaluated)]),
         inputs=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in card_fields.inputs_of(card))),
         code=tuple(dict.fromkeys(row for card in [*distilled, *evaluated] for row in card_fields.code_of(card))),
-        commands=tuple(origins.command(job) for job in chain),
+        commands=tuple(origins.job_command(job) for job in chain),
     )
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dcpipe.evaluation.evaluate_plan import scores
-from dcpipe.params.values import Values, keys
+from dcpipe.params.values import Values, watched_values
 from dcpipe.report.counterpart import counterpart
-from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Shown, Stage, register_stage, results_folder
+from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, ReportEntry, Stage, register_stage, results_folder
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -21,8 +21,8 @@ class ReportStage(Stage):
     label = "report_{experiment}"
     folder = "results/{experiment}"
     payloads = (
-        Payload("page", "report.html", shown=Shown("page.rst", category="Results")),
-        Payload("summary", "summary.csv", shown=Shown("summary.rst", category="Results")),
+        Payload("page", "report.html", shown=ReportEntry("page.rst", category="Results")),
+        Payload("summary", "summary.csv", shown=ReportEntry("summary.rst", category="Results")),
     )
     wildcards = (EXPERIMENT,)
     implementation = "dcpipe.report.report_stage"
@@ -34,7 +34,7 @@ class ReportStage(Stage):
         """Every experiment has a report."""
         return [{"experiment": experiment}]
 
-    def place(self, wildcards: Mapping[str, str]) -> str:
+    def job_folder(self, wildcards: Mapping[str, str]) -> str:
         """The default experiment's views are in `results/` itself."""
         return results_folder(wildcards["experiment"])
 
@@ -51,7 +51,7 @@ class ReportStage(Stage):
                 "scores": tuple(job.outputs["scores"] for job in jobs),
                 **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
             },
-            values=[keys(resolved, only=("title", "description")), *(_label(graph, job) for job in sets)],
+            values=[watched_values(resolved, only=("title", "description")), *(_label(graph, job) for job in sets)],
             sections={"scores": jobs, "sets": sets, "experiment": experiment, "papers": _papers(graph, sets)},
         )
 
@@ -65,4 +65,4 @@ def _papers(graph: "Graph", sets: Iterable["Job"]) -> dict[str, str]:
 def _label(graph: "Graph", made: "Job") -> Values:
     wildcards = made.wildcards
     preset, _ = graph.library.method(wildcards["method"], wildcards["dataset"], int(wildcards["ipc"]))
-    return keys(preset, only=("label",))
+    return watched_values(preset, only=("label",))

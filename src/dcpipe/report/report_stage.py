@@ -5,15 +5,15 @@ from pathlib import Path
 
 from dcpipe.provenance import artifact
 from dcpipe.report import crate, curves, figures, page, stability, storage, tables, views
-from dcpipe.report.cells import gather
+from dcpipe.report.cells import gather_cells
 from dcpipe.report.origins import Origins
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
 
-def table(job: Job, root: Path) -> str:
+def headline_text(job: Job, root: Path) -> str:
     """The headline tables as text for a terminal, and the path of the page."""
-    return f"{tables.terminal(gather(job, root))}\n\n{root / job.outputs['page']}\n"
+    return f"{tables.terminal_text(gather_cells(job, root))}\n\n{root / job.outputs['page']}\n"
 
 
 def run(job: Job, root: Path, graph: Graph | None = None) -> str:
@@ -28,26 +28,26 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     for paths in job.inputs.values():
         for path in paths:
             artifact.verified_entries(root / path)
-    cells = gather(job, root)
+    cells = gather_cells(job, root)
     sources = Origins(root, graph or Graph(root))
     chain = sources.chain([sources.graph.job_that_makes(job.input("metrics"))])
     costs = sources.costs(chain)
-    offered = [head.table() for head in tables.headlines(cells)] + [tables.every_cell(cells), tables.cost(costs)]
-    offered += [storage.trajectories(costs, sources), storage.preparation_table(costs)]
-    offered += [table for table in (curves.table(cells), stability.table(cells, sources)) if table]
-    rendered = page.render(job, cells, offered, costs, sources)
+    offered = [head.table() for head in tables.headlines(cells)] + [tables.cell_table(cells), tables.cost_table(costs)]
+    offered += [storage.trajectory_table(costs, sources), storage.preparation_table(costs)]
+    offered += [table for table in (curves.curve_table(cells), stability.stability_table(cells, sources)) if table]
+    rendered = page.render_page(job, cells, offered, costs, sources)
     place = root / job.outputs["page"]
-    files = {root / job.outputs["summary"]: tables.summary(cells).csv().encode(), place: rendered.html.encode()}
+    files = {root / job.outputs["summary"]: tables.summary_table(cells).csv().encode(), place: rendered.html.encode()}
     for table in offered:
         files[place.parent / "tables" / f"{table.name}.csv"] = table.csv().encode()
         files[place.parent / "tables" / f"{table.name}.tex"] = table.latex().encode()
     for chart in rendered.charts:
         files |= {place.parent / figures.FOLDER / name: content for name, content in chart.files.items()}
     provenance = place.parent / crate.FILE
-    outdated = views.listed(provenance) - files.keys()
-    views.write({**files, provenance: crate.crate_metadata(job, root, chain, files).encode()})
-    views.remove(outdated)
-    return f"{tables.terminal(cells)}\n\n{place}\n"
+    outdated = views.listed_files(provenance) - files.keys()
+    views.write_views({**files, provenance: crate.crate_metadata(job, root, chain, files).encode()})
+    views.remove_files(outdated)
+    return f"{tables.terminal_text(cells)}\n\n{place}\n"
 
 
 def write_out(text: str) -> None:

@@ -19,7 +19,7 @@ from dcpipe.params.strict_yaml import Tree, Value
 from dcpipe.provenance import staleness
 from dcpipe.report import published as printed
 from dcpipe.report.best_on_test import best_on_test
-from dcpipe.report.cells import Cell, gather
+from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.published import WHOLE, Number, PrintedCell
 from dcpipe.workflow.graph import Graph
 
@@ -101,7 +101,7 @@ class Reproduction:
         return [*(f"{one.row.name}: {one.description}" for one in self.rows), *left_out]
 
 
-def rows() -> dict[str, Row]:
+def printed_rows() -> dict[str, Row]:
     """Every row that a table prints, by name."""
     return {row.name: row for row in sorted(map(_row, printed.printed_cells()), key=_order)}
 
@@ -119,7 +119,7 @@ def find_row(root: Path, name: str) -> Row:
 
     Raises: UserError if no table prints it, or there is no preset of its method.
     """
-    known = rows()
+    known = printed_rows()
     if name not in known:
         hint = _hint(name, known, "choose a row of `dcpipe reproduce --list`")
         raise UserError(f"no paper's table has a row {name!r}", where="reproduce", remedy=hint)
@@ -163,10 +163,10 @@ def table_reproduction(root: Path, name: str, *, sets: int | None = None, protoc
     return _experiment(f"table-{name}", planned, refusals, command=f"--table {name}")
 
 
-def lines(root: Path) -> list[str]:
+def row_lines(root: Path) -> list[str]:
     """Every row, its printed numbers, and whether it can be run; below them the tables, and what no row can be."""
     table = [f"{'row':<44}{'printed %':<26}in"]
-    for name, row in rows().items():
+    for name, row in printed_rows().items():
         texts = ", ".join(one.text for one in row.numbers) or "in a figure"
         sources = "; ".join(dict.fromkeys(cell.source for cell in printed.printed_cells() if _row(cell) == row))
         table.append(f"{name:<44}{texts:<26}{sources}{_obstacle(root, row)}")
@@ -180,7 +180,7 @@ def comparison(graph: Graph, reproduction: Reproduction) -> list[str]:
 
     Where every snapshot was tested, also the best of them on test, which is what much of the literature prints.
     """
-    cells = gather(graph.make_job("report", experiment=reproduction.name), graph.root)
+    cells = gather_cells(graph.make_job("report", experiment=reproduction.name), graph.root)
     return [line for one in reproduction.rows for line in _compared(one, cells)]
 
 
@@ -207,7 +207,7 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
     name = source.folder
     if name is None:
         return
-    place = location.find(graph.root, name)
+    place = location.data_path(graph.root, name)
     if not source.is_at(place):
         remedy = f"put them there, or run `dcpipe data {dataset}`, which downloads public datasets"
         raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)

@@ -20,14 +20,14 @@ ENDS = 0.1  # share of the updates that is the beginning, and the end
 History = Mapping[str, Sequence[float]]
 
 
-def read(path: Path) -> dict[str, list[float]]:
+def read_history(path: Path) -> dict[str, list[float]]:
     """The columns of a history.csv, one value an update; a missing or unreadable value is NaN."""
     with path.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
 
 
-def table(cells: Sequence[Cell], sources: Origins) -> Table | None:
+def stability_table(cells: Sequence[Cell], sources: Origins) -> Table | None:
     """One row for each kind of set that was distilled in updates; None if there is none."""
     kinds = {(cell.dataset, cell.ipc, cell.method): cell for cell in reversed(cells)}.values()
     rows = [row for cell in list(kinds)[::-1] for row in _row(cell, sources)]
@@ -49,7 +49,7 @@ def table(cells: Sequence[Cell], sources: Origins) -> Table | None:
 
 def _row(cell: Cell, sources: Origins) -> Iterator[tuple[Value, ...]]:
     histories = [
-        read(artifact.verified_entries(sources.root / one.distillation.outputs["history"])) for one in cell.sets
+        read_history(artifact.verified_entries(sources.root / one.distillation.outputs["history"])) for one in cell.sets
     ]
     norms = [_finite(one.get("first_gradient_norm", one.get("image_gradient_norm", ()))) for one in histories]
     norms = [values for values in norms if values]

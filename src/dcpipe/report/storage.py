@@ -11,7 +11,7 @@ from dcpipe.report.table import Column, Table, Value
 FLOAT32 = 4  # bytes
 
 
-def trajectories(costs: Sequence[StageCost], sources: Origins) -> Table:
+def trajectory_table(costs: Sequence[StageCost], sources: Origins) -> Table:
     """One row a store: every epoch as plain float32 (computed), the recorded store, and each convex path of it."""
     rows = [row for one in costs if one.stage == "experts" for row in _stores(one, costs, sources)]
     columns = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcpipe.distillation.pixel_range import phrase
-from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images, leaders, standard_error
+from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images_phrase, leaders, standard_error
 from dcpipe.report.origins import StageCost
 from dcpipe.report.published import Number, Published, published
 from dcpipe.report.table import Column, Kind, Table, Value
@@ -116,7 +116,7 @@ class Headline:
 
     def table(self) -> Table:
         """The same as a plain table."""
-        columns = [Column("method"), *(Column(f"{dataset}, {images(ipc)}") for dataset, ipc in self.columns)]
+        columns = [Column("method"), *(Column(f"{dataset}, {images_phrase(ipc)}") for dataset, ipc in self.columns)]
         rows = [[label, *(self._text(name, *place) for place in self.columns)] for name, label in self.methods]
         caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
         notes = " ".join(filter(None, (caption, self.warning, self.no_pictures)))
@@ -152,7 +152,7 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
     return Headline(*group, methods, tuple(ordered), entries)
 
 
-def printed(cell: Cell) -> Published | None:
+def printed_numbers(cell: Cell) -> Published | None:
     """The numbers that papers print for a cell, on the same network and, where they tested by several, its protocol."""
     found = published(cell.papers_dataset or cell.dataset, cell.method, cell.ipc, cell.network)
     alike = tuple(one for one in found.numbers if one.protocol == cell.protocol) if found else ()
@@ -161,7 +161,7 @@ def printed(cell: Cell) -> Published | None:
 
 def paper_gaps(cell: Cell) -> tuple[PaperGap, ...]:
     """The cell beside every number that papers print for it; none where they trained another network."""
-    papers, own = printed(cell), standard_error(cell)
+    papers, own = printed_numbers(cell), standard_error(cell)
     numbers = papers.numbers if papers else ()
     return tuple(PaperGap(n, cell.mean - n.mean, _error(own, n.std)) for n in numbers)
 
@@ -170,7 +170,7 @@ def _error(own: float | None, printed_std: float | None) -> float | None:
     return None if own is None or printed_std is None else math.hypot(own, printed_std)
 
 
-def summary(cells: Sequence[Cell]) -> Table:
+def summary_table(cells: Sequence[Cell]) -> Table:
     """One row a cell, for programs."""
     rows = [
         (
@@ -183,7 +183,7 @@ def summary(cells: Sequence[Cell]) -> Table:
     return Table("summary", "Every cell.", tuple(map(Column, SUMMARY)), tuple(rows))
 
 
-def every_cell(cells: Sequence[Cell]) -> Table:
+def cell_table(cells: Sequence[Cell]) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, papers = differences(cells), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
@@ -230,7 +230,7 @@ def _papers(gaps: Sequence[PaperGap]) -> tuple[Value, ...]:
     return tuple(" / ".join(texts) for texts in zip(*parts, strict=True))
 
 
-def cost(costs: Sequence[StageCost]) -> Table:
+def cost_table(costs: Sequence[StageCost]) -> Table:
     """Time, memory and disk of each kind of job."""
     kinds: dict[str, Kind] = {"stage": "text", "kind": "text", "jobs": "count", "time": "seconds"}
     kinds |= {"peak memory": "bytes", "device": "text", "on disk": "bytes"}
@@ -246,7 +246,7 @@ def _disk(cost: StageCost) -> Value:
     return "not here" if cost.bytes is None else cost.bytes
 
 
-def terminal(cells: Sequence[Cell]) -> str:
+def terminal_text(cells: Sequence[Cell]) -> str:
     """The headline tables as text of at most 100 columns."""
     return "\n\n".join(_block(headline) for headline in headlines(cells))
 

@@ -10,7 +10,7 @@ from dcpipe.errors import UserError
 from dcpipe.provenance.artifact import TEMPORARY, flush
 
 
-def write(views: Mapping[Path, bytes]) -> None:
+def write_views(views: Mapping[Path, bytes]) -> None:
     """Put every file in its place; a write that fails leaves the files of before, and nothing beside them.
 
     Raises: UserError naming the file that cannot be written.
@@ -35,7 +35,7 @@ def write(views: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def listed(crate: Path) -> set[Path]:
+def listed_files(crate: Path) -> set[Path]:
     """The files that an earlier report's ro-crate-metadata.json lists; none where there is no such file."""
     try:
         entities = json.loads(crate.read_text())["@graph"]
@@ -45,7 +45,7 @@ def listed(crate: Path) -> set[Path]:
     return {crate.parent / name for name in names if not name.is_absolute() and ".." not in name.parts}
 
 
-def remove(paths: set[Path]) -> None:
+def remove_files(paths: set[Path]) -> None:
     """Delete files that are no part of the report any more."""
     for path in paths:
         path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
 from dcpipe.provenance import artifact, card
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs, engine_watch, environment
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, match_stage
@@ -64,7 +64,7 @@ def execute_job(
         stopping_on_signals(),
         engine_watch.watching_engine(ask_to_stop),
     ):
-        task = Task(job, root, draft, State(state_folder))
+        task = Task(job, root, draft, ResumeState(state_folder))
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)

@@ -97,7 +97,7 @@ class Graph:
         plan, values, modules = stage.plan(self, wildcards), list[Values](), tuple[str, ...]()
         if not stage.is_view:
             modules = self._reached((stage.implementation, *plan.roots))
-            values = [{code_identity.FILE: dict(self._identity.of(modules))}]
+            values = [{code_identity.FILE: dict(self._identity.file_entries(modules))}]
         return Job(
             stage=stage.name,
             wildcards=wildcards,

@@ -142,7 +142,7 @@ class OutcomeSummary:
 
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def line(self, outcome: Outcome) -> str | None:
+    def outcome_line(self, outcome: Outcome) -> str | None:
         """What to say of a job now; None for those of which only the number matters."""
         self.outcomes.append(outcome)
         name, seconds = outcome.job.name, f"{outcome.seconds:.1f} s"

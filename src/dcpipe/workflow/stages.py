@@ -58,7 +58,7 @@ SHARD = Wildcard("shard", "[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ReportEntry:
     """How Snakemake's report shows a payload: a caption in workflow/report/, a category, and labels with wildcards."""
 
     caption: str
@@ -76,7 +76,7 @@ class Payload:
     is_folder: bool = False
     is_metrics: bool = False
     plot: tuple[str, str] | None = None
-    shown: Shown | None = None
+    shown: ReportEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +145,17 @@ class Stage(ABC):
         """What a job holds in memory and computes, beside a process with its libraries: from the shapes alone."""
         return Work()
 
-    def asking(self, threads: int) -> Resources:
+    def with_threads(self, threads: int) -> Resources:
         """The stage's own resources with so many threads."""
         return replace(self.resources, threads=threads)
 
-    def place(self, wildcards: Mapping[str, str]) -> str:
+    def job_folder(self, wildcards: Mapping[str, str]) -> str:
         """The folder of a job."""
         return self.folder.format(**wildcards)
 
     def outputs(self, wildcards: Mapping[str, str]) -> dict[str, str]:
         """The paths of a job by name; the card comes last."""
-        place = self.place(wildcards)
+        place = self.job_folder(wildcards)
         paths = {payload.name: f"{place}/{payload.file}" for payload in self.payloads}
         return paths if self.is_view else {**paths, CARD: f"{place}/card.json"}
 

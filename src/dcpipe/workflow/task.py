@@ -12,7 +12,7 @@ from typing import TypeVar
 from dcpipe.errors import Interrupted
 from dcpipe.provenance import artifact
 from dcpipe.provenance.artifact import Draft
-from dcpipe.provenance.checkpoint import State
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow.job import Job
 
 Section = TypeVar("Section")
@@ -25,7 +25,7 @@ class Task:
     job: Job
     root: Path
     draft: Draft
-    state: State
+    state: ResumeState
     facts: dict[str, object] = field(default_factory=dict)  # what the stage wants its card to say
 
     def inputs(self, name: str) -> list[Path]:

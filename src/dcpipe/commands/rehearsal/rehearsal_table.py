@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
-from dcpipe.commands.rehearsal.shapes import Kind
+from dcpipe.commands.rehearsal.shapes import JobKind
 from dcpipe.errors import UserError
 
 
-def counts_of(text: str) -> tuple[int, ...]:
+def parse_device_counts(text: str) -> tuple[int, ...]:
     """Numbers of devices, for example ``1,8,64``. Raises: UserError."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) for part in parts):
@@ -29,23 +29,23 @@ def hours_on(results: Sequence[Rehearsed], devices: int) -> float:
     return total / 3600
 
 
-def head(kinds: Sequence[Kind]) -> str:
+def table_head(kinds: Sequence[JobKind]) -> str:
     """The titles of a table for a terminal."""
     return f"{'kind':<{_width(kinds)}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
 
 
-def row(one: Rehearsed, kinds: Sequence[Kind]) -> str:
+def kind_line(one: Rehearsed, kinds: Sequence[JobKind]) -> str:
     """What one of the kinds took."""
     known = f"{one.seconds_a_step:>11.4g}{one.jobs * one.seconds_a_job / 3600:>10.4g}{one.peak_bytes / 1e6:>9.0f}"
     outcome = f"  not tried: {one.problem}" if one.problem else known
     return f"{one.kind:<{_width(kinds)}}{one.jobs:>6}{one.steps:>8}{outcome}"
 
 
-def _width(kinds: Sequence[Kind]) -> int:
+def _width(kinds: Sequence[JobKind]) -> int:
     return max([len("kind"), *(len(kind.name) for kind in kinds)])
 
 
-def total(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
+def total_line(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
     """The whole experiment, and the kinds that could not be tried."""
     hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
     jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]

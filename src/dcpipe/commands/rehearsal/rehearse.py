@@ -1,4 +1,4 @@
-"""`dcpipe rehearse`: what an experiment takes on this machine, from a few steps of each kind of job on made-up images.
+"""`dcpipe rehearse`: what an experiment takes on this machine, from a few steps of each kind of job on noise images.
 
 Each kind runs as it is resolved (network, batch, hypergradient, augmentation, threads, device), for a few steps and for
 more of them: the difference is what a step takes, and a whole job is so many steps. What a job does once (loading,
@@ -24,8 +24,8 @@ import torch
 
 from dcpipe import device, progress
 from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
-from dcpipe.commands.rehearsal.made_up import SyntheticInputs
-from dcpipe.commands.rehearsal.shapes import Kind, shorten_job
+from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
+from dcpipe.commands.rehearsal.shapes import JobKind, shorten_job
 from dcpipe.data import store
 from dcpipe.errors import DcpipeError
 from dcpipe.evaluation.accuracy import accuracy
@@ -39,7 +39,7 @@ from dcpipe.workflow.job import Job
 FEW = 1  # steps of the shorter run
 SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
 SOON_SECONDS = 2.0  # an iteration that takes less is tried with all its inner steps
-TESTED = 500  # made-up test images
+TESTED = 500  # noise test images
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +63,25 @@ class Rehearsed:
 
 LEAVING = 10.0  # seconds for a child that has answered
 
-Attempt = Callable[[Graph, Kind, int, Path], Rehearsed]
+Attempt = Callable[[Graph, JobKind, int, Path], Rehearsed]
 
 
-def run(graph: Graph, kinds: Iterable[Kind], *, steps: int = 3, apart: bool = True) -> Iterator[Rehearsed]:
+def rehearse_kinds(
+    graph: Graph, kinds: Iterable[JobKind], *, steps: int = 3, apart: bool = True
+) -> Iterator[Rehearsed]:
     """Try each kind, by so many steps more than one; a kind that cannot be tried says why.
 
     `apart`: in a process of its own, so that its memory is measured alone; if it is killed, the others go on.
     """
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
-            yield (_apart if apart else _tried)(graph, kind, steps, Path(folder))
+            yield (_rehearse_in_child if apart else _rehearse_or_explain)(graph, kind, steps, Path(folder))
 
 
-def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+def _rehearse_in_child(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsed:
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(sender, _tried, graph, kind, steps, folder))
+    child = context.Process(target=_child_main, args=(sender, _rehearse_or_explain, graph, kind, steps, folder))
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the child: only this process ends it
     child.start()
     signal.signal(signal.SIGINT, handler)
@@ -97,7 +99,7 @@ def _apart(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
     return answer
 
 
-def _answer(sender: Connection, tried: Attempt, graph: Graph, kind: Kind, steps: int, folder: Path) -> None:
+def _child_main(sender: Connection, tried: Attempt, graph: Graph, kind: JobKind, steps: int, folder: Path) -> None:
     """A child's work: send the result or the error; clean up and exit when the parent process is gone."""
     parent = parent_process()
     if parent is None:
@@ -117,11 +119,11 @@ def _answer(sender: Connection, tried: Attempt, graph: Graph, kind: Kind, steps:
         sender.send(error)
 
 
-def _plain(kind: Kind) -> Rehearsed:
+def _plain(kind: JobKind) -> Rehearsed:
     return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
 
 
-def _tried(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
+def _rehearse_or_explain(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsed:
     progress.be_quiet()
     try:
         return _rehearse(graph, kind, steps, folder)
@@ -129,8 +131,8 @@ def _tried(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
         return replace(_plain(kind), problem=str(error).partition("\n")[0] or "too little memory")
 
 
-def _rehearse(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
-    shape, world = kind.shape, SyntheticInputs(graph, folder, kind.shape.per_class, TESTED)
+def _rehearse(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsed:
+    shape, world = kind.shape, NoiseInputs(graph, folder, kind.shape.per_class, TESTED)
     job = world.provide(kind.job)
     whole = _whole(job, world.root, steps)
     testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
@@ -143,7 +145,7 @@ def _rehearse(graph: Graph, kind: Kind, steps: int, folder: Path) -> Rehearsed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _LinearCost:
     """What a job takes: seconds once and a step, and peak bytes."""
 
     once: float
@@ -151,7 +153,7 @@ class _Line:
     peak: float
 
 
-def _line(job: Job, root: Path, steps: int) -> _Line:
+def _linear_cost(job: Job, root: Path, steps: int) -> _LinearCost:
     _cost(job, root, FEW)  # what a process does once: imports, compilation, the device's first call
     least, _ = _cost(job, root, FEW)
     for more in (steps, 10 * steps):
@@ -159,21 +161,21 @@ def _line(job: Job, root: Path, steps: int) -> _Line:
         if seconds - least >= SHORT_SECONDS:
             break
     step = max(0.0, seconds - least) / more
-    return _Line(max(0.0, least - FEW * step), step, peak)
+    return _LinearCost(max(0.0, least - FEW * step), step, peak)
 
 
-def _whole(job: Job, root: Path, steps: int) -> _Line:
+def _whole(job: Job, root: Path, steps: int) -> _LinearCost:
     """The line of a job with all its inner steps: from a few and twice as many, unless all are soon done."""
     lengths = inner_lengths(job)
-    few = _line(with_inner(job, lengths.few), root, steps)
+    few = _linear_cost(with_inner(job, lengths.few), root, steps)
     if lengths.few == lengths.all:
         return few
     if few.step * lengths.all / lengths.few < SOON_SECONDS:
-        return _line(job, root, steps)
-    more = _line(with_inner(job, lengths.more), root, steps)
+        return _linear_cost(job, root, steps)
+    more = _linear_cost(with_inner(job, lengths.more), root, steps)
     beyond = (lengths.all - lengths.few) / (lengths.more - lengths.few)
     step = few.step + beyond * (more.step - few.step)
-    return _Line(few.once, max(more.step, step), few.peak + beyond * max(0.0, more.peak - few.peak))
+    return _LinearCost(few.once, max(more.step, step), few.peak + beyond * max(0.0, more.peak - few.peak))
 
 
 def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:

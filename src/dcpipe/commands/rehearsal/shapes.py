@@ -13,11 +13,11 @@ from dcpipe.params.method import Method
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-BATCHES = 2  # of training images that are made up for a network to train on
+BATCHES = 2  # of noise training images for a network to train on
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class JobSize:
     """The size of a real job, and of a rehearsal whose steps are like its own.
 
     `steps` of the real job, each as long as `share` steps of a rehearsal on `per_class` training images; `tested`
@@ -31,26 +31,26 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JobKind:
     """Jobs of an experiment that take the same: one of them, how many there are, and their shape."""
 
     name: str
     job: Job
     jobs: int
-    shape: Shape
+    shape: JobSize
 
 
-def kinds(graph: Graph, experiment: str) -> list[Kind]:
+def job_kinds(graph: Graph, experiment: str) -> list[JobKind]:
     """The kinds of jobs that take long, in the order in which an experiment comes to them.
 
     Sets of one size are evaluated alike, whatever made them.
     """
-    members: dict[tuple[str, Shape], list[Job]] = {}
+    members: dict[tuple[str, JobSize], list[Job]] = {}
     for job in graph.experiment_jobs(experiment):
         shape = _shape(graph, job)
         if shape:
             members.setdefault((_name(graph, job), shape), []).append(job)
-    return [Kind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in members.items()]
+    return [JobKind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in members.items()]
 
 
 def _name(graph: Graph, job: Job) -> str:
@@ -77,7 +77,7 @@ def shorten_job(job: Job, steps: int) -> Mapping[str, object]:
     return {"evaluation": replace(config, networks=few, epochs=steps)}
 
 
-def _shape(graph: Graph, job: Job) -> Shape | None:
+def _shape(graph: Graph, job: Job) -> JobSize | None:
     """None: the job takes little time."""
     if "dataset" not in job.wildcards:
         return None
@@ -88,17 +88,17 @@ def _shape(graph: Graph, job: Job) -> Shape | None:
             config = _experts(job)
             few = max(1, math.ceil(BATCHES * config.batch / classes))
             trained = not config.origin.is_foreign
-            return Shape(config.shard_experts * config.epochs, few, _a_class(job, dataset) / few) if trained else None
+            return JobSize(config.shard_experts * config.epochs, few, _a_class(job, dataset) / few) if trained else None
         case "distill":
             method = method_of(job)
             real = min(method.matching.images_a_class, dataset.train_images_a_class or math.inf)
-            return Shape(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
+            return JobSize(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
         case "evaluate":
             return _evaluated(job, _maker(graph, job), dataset)
     return None
 
 
-def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
+def _evaluated(job: Job, method: Method, dataset: Dataset) -> JobSize:
     config, classes = _evaluation(job), dataset.facts.classes
     ipc = _a_class(job, dataset) if method.matching.takes_all else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * config.batch / classes)))
@@ -108,7 +108,7 @@ def _evaluated(job: Job, method: Method, dataset: Dataset) -> Shape:
     rates = config.learning_rate.candidates
     rounds = math.ceil(config.networks / min(config.networks, config.side_by_side))
     tested = sets * config.networks * _test_images(dataset)
-    return Shape(sets * rates * rounds * (config.epochs + 1), few, ipc / few, tested)
+    return JobSize(sets * rates * rounds * (config.epochs + 1), few, ipc / few, tested)
 
 
 def _maker(graph: Graph, job: Job) -> Method:

@@ -127,10 +127,10 @@ def _content(parts: _Parts) -> dict[str, bytes]:
     images = parts.synthetic.images_NCHW
     transform, pixels = parts.transform.tensors(), parts.transform.invert(images)
     _, channels, size, _ = images.shape
-    scripts = script.files(
+    scripts = script.script_files(
         parts.protocol,
         rate=_rate(parts),
-        network_body=script.network(parts.network, channels=channels, image_size=size, classes=parts.classes),
+        network_body=script.network_source(parts.network, channels=channels, image_size=size, classes=parts.classes),
         whitened="matrix" in transform,
         soft=parts.synthetic.is_soft,
         test_shape=f"N x {channels} x {size} x {size}",
@@ -163,7 +163,7 @@ def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, 
         if len(own):
             rows = torch.arange(len(own)) // COLUMNS
             picture = io.BytesIO()
-            canvas = preview.grid(own, rows, math.ceil(len(own) / COLUMNS))
+            canvas = preview.image_grid(own, rows, math.ceil(len(own) / COLUMNS))
             Image.fromarray(canvas.numpy()).save(picture, format="PNG")
             pictures[f"images/class-{label:0{len(str(classes - 1))}}.png"] = picture.getvalue()
     return pictures

@@ -138,7 +138,7 @@ def _convnet(network: str) -> ConvNetName:
     return name
 
 
-def network(name: str, *, channels: int, image_size: int, classes: int) -> str:
+def network_source(name: str, *, channels: int, image_size: int, classes: int) -> str:
     """The body of a function that returns a ConvNet, parameter for parameter in the order of ours.
 
     Raises: UserError for a network that is no ConvNet, or has batch norm.
@@ -165,7 +165,7 @@ def network(name: str, *, channels: int, image_size: int, classes: int) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def files(
+def script_files(
     config: Evaluation,
     *,
     rate: float | None,
@@ -177,7 +177,7 @@ def files(
     expected: str,
 ) -> dict[str, str]:
     """The script, and the augmentation if the protocol has one, by file name. `rate` None: the set's own step size."""
-    families = augment.parse(config.augmentation)
+    families = augment.parse_strategy(config.augmentation)
     imports = "\nfrom augment import augmented\n" if families else ""
     head = HEAD.format(test_shape=test_shape, test=test, expected=expected, imports=imports, network=network_body)
     body = BODY.format(

@@ -12,7 +12,7 @@ from dcpipe.provenance.artifact import write_atomically
 from dcpipe.workflow.graph import Graph
 
 
-def export(graph: Graph, dataset: str, to: Path) -> int:
+def export_test_images(graph: Graph, dataset: str, to: Path) -> int:
     """Write `images` (uint8, N x C x H x W) and `labels` (int64, N) as .npz; returns N.
 
     Raises: UserError if the dataset is not prepared, or the file exists or has another ending.

@@ -15,7 +15,7 @@ from dcpipe.experts.trajectory import Layout, Recorded
 BATCH = 1024
 
 
-def choose(features_NF: Tensor, count: int) -> list[int]:
+def choose_rows(features_NF: Tensor, count: int) -> list[int]:
     """Rows, in the order they are chosen: each brings the mean of the chosen nearest to the mean of all.
 
     Among equals the first row wins. Errors: ValueError if more rows are asked for than there are.
@@ -37,7 +37,7 @@ def choose(features_NF: Tensor, count: int) -> list[int]:
 def herd(setting: Setting, *, first_expert: int, step_size: float) -> Result:
     """`ipc` images of each class. Every set of a cell takes the features of another expert."""
     train, model = setting.train, setting.model()
-    experts = Recorded(setting.trajectories, Layout.of(setting.network, model.layout))
+    experts = Recorded(setting.trajectories, Layout.from_specs(setting.network, model.layout))
     last = experts.last_epoch
     expert = (first_expert + setting.set_index) % experts.num_experts
     theta, statistics = experts.at(expert, last).to(setting.device), None
@@ -47,6 +47,6 @@ def herd(setting: Setting, *, first_expert: int, step_size: float) -> Result:
     for label in range(train.classes):
         members = torch.nonzero(train.labels_N == label).flatten()
         features = [model.features(theta, train.images_NCHW[part], statistics) for part in torch.split(members, BATCH)]
-        rows.append(members[choose(torch.cat(features).cpu(), setting.ipc)])
+        rows.append(members[choose_rows(torch.cat(features).cpu(), setting.ipc)])
     picked = torch.cat(rows)
     return as_they_are(setting, train.images_NCHW[picked].clone(), train.labels_N[picked].clone(), step_size)

@@ -24,7 +24,7 @@ def correct(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor]:
     too few, then the first of the rest that expert 1 does, and so on.
     Errors: UserError if all experts together classify fewer correctly.
     """
-    train, teachers, ipc = setting.train, Teachers.of(setting), setting.ipc
+    train, teachers, ipc = setting.train, Teachers.from_setting(setting), setting.ipc
     waiting = {c: class_rows(train.labels_N, c, len(train.labels_N), stream) for c in range(train.classes)}
     taken = {label: rows[:0] for label, rows in waiting.items()}
     for expert in range(teachers.path.num_experts):

@@ -13,6 +13,6 @@ class Hard:
         """The classes."""
         return classes_N
 
-    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
+    def with_labels(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
         """The set itself."""
         return synthetic

@@ -33,7 +33,7 @@ class OfOneExpert:
     """What one expert says at its last kept epoch."""
 
     def __init__(self, setting: Setting, expert: int) -> None:
-        self._teachers, self._expert = Teachers.of(setting), expert
+        self._teachers, self._expert = Teachers.from_setting(setting), expert
 
     def __call__(self, images_NCHW: Tensor, _classes_N: Tensor) -> Tensor:
         """Logits (N, K)."""
@@ -44,7 +44,7 @@ class MeanOfCorrect:
     """The mean of what all experts say that classify the image correctly at their last kept epoch."""
 
     def __init__(self, setting: Setting) -> None:
-        self._teachers = Teachers.of(setting)
+        self._teachers = Teachers.from_setting(setting)
 
     def __call__(self, images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         """Logits (N, K). Raises: UserError for an image that no expert classifies correctly."""

@@ -22,6 +22,6 @@ class LabelRule(Protocol):
         """The first labels of images that were chosen for these classes: classes (N), or logits (N, K)."""
         ...
 
-    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:
+    def with_labels(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:
         """The set with the labels that this episode's students see."""
         ...

@@ -22,6 +22,6 @@ class Learned:
         """The first logits (N, K)."""
         return self._initial(images_NCHW, classes_N)
 
-    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
+    def with_labels(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
         """The set itself: its logits are part of it."""
         return synthetic

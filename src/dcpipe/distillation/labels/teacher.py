@@ -23,13 +23,13 @@ class TargetTeacher:
     """The teacher is the student's target. See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
     def __init__(self, setting: Setting) -> None:
-        self._model = Teachers.of(setting).model
+        self._model = Teachers.from_setting(setting).model
 
     def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         """The classes, until an episode names the teacher."""
         return classes_N
 
-    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:
+    def with_labels(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:
         """The set with the teacher's logits."""
         if episode.student is None:
             remedy = "choose another kind of labels"
@@ -42,13 +42,13 @@ class CheckpointTeacher:
     """The teacher is one checkpoint. See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
     def __init__(self, setting: Setting, expert: int, epoch: int) -> None:
-        teachers = Teachers.of(setting)
+        teachers = Teachers.from_setting(setting)
         self._model, self._theta_P = teachers.model, teachers.path.at(expert, epoch).to(setting.device)
 
     def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:
         """The classes, until the first episode."""
         return classes_N
 
-    def of(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
+    def with_labels(self, synthetic: SyntheticSet, _episode: Episode) -> SyntheticSet:
         """The set with the teacher's logits."""
         return replace(synthetic, labels=logits(self._model, self._theta_P, synthetic.images_NCHW))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import synthetic_rows
-from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, Parts
+from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.updates.update_counts import after_so_many
@@ -26,7 +26,7 @@ class DistributionMatching(NetworkMatching):
     """See `dcpipe.distillation.episodes.Matching`."""
 
     def __init__(self, config: "Distribution", setting: Setting) -> None:
-        self._parts = Parts.of(setting, setting.model(), config.augmentation, None)
+        self._parts = MatchingParts.from_setting(setting, setting.model(), config.augmentation, None)
         super().__init__(
             setting,
             self._parts.trainer,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import synthetic_rows
-from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, Parts
+from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.models.layers import LayeredModel
@@ -50,7 +50,10 @@ class FeatureMatching(NetworkMatching):
         self._layered = LayeredModel(
             setting.network, channels=train.channels, image_size=train.size, classes=train.classes
         )
-        self._config, self._parts = config, Parts.of(setting, self._layered, config.augmentation, config.training)
+        self._config, self._parts = (
+            config,
+            MatchingParts.from_setting(setting, self._layered, config.augmentation, config.training),
+        )
         super().__init__(
             setting,
             self._parts.trainer,

@@ -14,7 +14,7 @@ from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import ClassSample, synthetic_rows
 from dcpipe.distillation.distances.gradient_distance import GradientDistance
 from dcpipe.distillation.hypergradient.problem import Apply
-from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, Parts
+from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.student import cross_entropy, inner_gradient
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -27,7 +27,7 @@ class GradientMatching(NetworkMatching):
     """See `dcpipe.distillation.episodes.Matching`."""
 
     def __init__(self, config: "Gradient", setting: Setting) -> None:
-        self._parts = Parts.of(setting, setting.model(), config.augmentation, config.training)
+        self._parts = MatchingParts.from_setting(setting, setting.model(), config.augmentation, config.training)
         magnitude = config.distance.magnitude
         self._distance = GradientDistance(config.distance.angle, magnitude.build(), magnitude.row_weight)
         self._levels = config.levels.build(setting.train.classes)

@@ -97,7 +97,7 @@ class NetworkMatching:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class MatchingParts:
     """What the loss of such a matching is made of: the network, draws of classes, and the training of networks."""
 
     model: FlatModel
@@ -105,7 +105,9 @@ class Parts:
     trainer: NetworkTrainer
 
     @classmethod
-    def of(cls, setting: Setting, model: FlatModel, augmentation: str, training: TrainingConfig | None) -> "Parts":
+    def from_setting(
+        cls, setting: Setting, model: FlatModel, augmentation: str, training: TrainingConfig | None
+    ) -> "MatchingParts":
         """Of a job; `training` None: networks are never trained."""
         batches = ClassBatches(setting.train, augmentation)
         return cls(model, batches, NetworkTrainer(model, batches, training))

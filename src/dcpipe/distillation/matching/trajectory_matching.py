@@ -69,10 +69,10 @@ class TrajectoryMatching:
     """See `dcpipe.distillation.episodes.Matching`."""
 
     def __init__(self, config: "Trajectory", setting: Setting) -> None:
-        experts, outer = Teachers.of(setting), setting.method.outer
+        experts, outer = Teachers.from_setting(setting), setting.method.outer
         self._experts, self._config, self._device, self._stream = experts.path, config, setting.device, setting.stream
         self._learns_labels = learns_labels(outer)
-        self._strategy, self._size = augment.parse(config.augmentation), setting.train.size
+        self._strategy, self._size = augment.parse_strategy(config.augmentation), setting.train.size
         self._segments, self._starts = config.segment.build(), config.start_noise.build()
         self._restricted = outer.coordinates.build() if outer else unrestricted
         self._inner = make_inner(

@@ -21,7 +21,7 @@ class OuterOptimiser:
     labels: TensorOptimiser | None
 
     @classmethod
-    def of(cls, outer: Outer) -> "OuterOptimiser":
+    def from_config(cls, outer: Outer) -> "OuterOptimiser":
         """Fresh optimisers, as the preset chooses them."""
         step_size, labels = outer.step_size.learned_by, outer.labels.learned_by
         return cls(

@@ -36,7 +36,7 @@ def fixed(config: "FixedRange", num_experts: int, _iteration: int, generator: to
 
 def growing(config: "GrowingRange", num_experts: int, iteration: int, generator: torch.Generator) -> Segment:
     """A start epoch of a range that grows with the iterations."""
-    return _within(config.min_start_epoch, end_at(config, iteration), config.span_epochs, num_experts, generator)
+    return _within(config.min_start_epoch, end_of_range(config, iteration), config.span_epochs, num_experts, generator)
 
 
 def continuous(config: "ContinuousTime", num_experts: int, _iteration: int, generator: torch.Generator) -> Segment:
@@ -52,7 +52,7 @@ def _within(first: int, end: int, span: int, num_experts: int, generator: torch.
     return Segment(expert, start, start + span)
 
 
-def end_at(config: "GrowingRange", iteration: int) -> int:
+def end_of_range(config: "GrowingRange", iteration: int) -> int:
     """The epoch that starts stay below in an iteration."""
     grown = (config.max_start_epoch - config.first_max_start_epoch) * iteration // config.growth_iterations
     return min(config.first_max_start_epoch + grown, config.max_start_epoch)

@@ -21,6 +21,6 @@ class Smoothed:
         one_hot_NK = functional.one_hot(classes_N, self._classes).to(images_NCHW.dtype)
         return ((1 - self._smoothing) * one_hot_NK + self._smoothing / self._classes).log()
 
-    def of(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:  # noqa: ARG002 (of every rule)
+    def with_labels(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:  # noqa: ARG002 (of every rule)
         """The set itself."""
         return synthetic

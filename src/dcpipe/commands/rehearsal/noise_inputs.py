@@ -1,4 +1,4 @@
-"""Made-up inputs of a job: noise of the right shapes in the right stores, so that a job can be tried without its data.
+"""Noise in place of a job's inputs, in the right shapes and stores, so that a job can be tried without its data.
 
 The results of such a job mean nothing; its cost per step is that of the real job.
 
@@ -28,12 +28,12 @@ from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.task import Task
 
-EXPERT_DRIFT = 1e-2  # how far made-up experts move from one kept epoch to the next, over their length
+EXPERT_DRIFT = 1e-2  # how far experts made of noise move from one kept epoch to the next, over their length
 
 
 @dataclass(frozen=True, slots=True)
-class SyntheticInputs:
-    """A root where inputs are made up.
+class NoiseInputs:
+    """A root whose inputs are noise.
 
     `per_class` training, validation and, of a set that is scored, synthetic images; `test_images` in all.
     """
@@ -44,8 +44,10 @@ class SyntheticInputs:
     test_images: int
 
     def provide(self, job: Job) -> Job:
-        """Make up all that a job reads. Returns the job without whitening, which costs nothing a step, and with one
-        shard of experts."""
+        """Write noise for all that a job reads.
+
+        Returns: the job without whitening, which costs nothing a step, and with one shard of experts.
+        """
         inputs = {name: paths[:1] for name, paths in job.inputs.items() if name != "whitening"}
         for path in (path for paths in inputs.values() for path in paths):
             maker = self.graph.job_that_makes(path)
@@ -61,7 +63,7 @@ class SyntheticInputs:
                 execute_job(self.provide(maker), self.root, instead=self._trajectory)
             case "distill":
                 execute_job(replace(maker, inputs={}), self.root, instead=self._set)
-            case _:  # as it is, on what is made up below it
+            case _:  # as it is, on noise inputs below it
                 execute_job(self.provide(maker), self.root)
 
     def _facts(self, job: Job) -> Facts:
@@ -94,7 +96,7 @@ class SyntheticInputs:
             task.output("trajectory"),
             [made],
             epochs=kept,
-            layout=Layout.of(network, model.layout),
+            layout=Layout.from_specs(network, model.layout),
             codec="none",
             level=0,
         )
