@@ -25,9 +25,9 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
     if not (root / ".dvc").is_dir():
         raise UserError("DVC is not initialised in this folder", where=str(root.resolve()), remedy="`dvc init`")
     cache = folder.expanduser().resolve() / NAME
+    yield from _real_artifacts(root)
     _refuse_place(root, cache)
     before = preflight.cache_folder(root)
-    yield from _real_artifacts(root)
     if before != cache and before.is_dir() and any(before.iterdir()):
         for part in before.iterdir():
             _move(part, cache / part.name)
