@@ -23,7 +23,7 @@ def test_the_items_come_in_order_and_all_of_them(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.INFO, "dcpipe"):
         assert list(track(range(3), "sets", already=2, every_seconds=0.0)) == [0, 1, 2]
     said = [record.getMessage() for record in caplog.records]
-    assert [line.split(",")[0] for line in said] == ["sets: 3 of 5", "sets: 4 of 5", "sets: 5 of 5"]
+    assert [line.split(",")[0] for line in said] == ["sets: 2 of 5", "sets: 3 of 5", "sets: 4 of 5", "sets: 5 of 5"]
     assert said[-1].endswith("0:00:00 left")
 
 

@@ -45,6 +45,7 @@ def _execute(graph: "Graph", job: "Job") -> None:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
         logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
     _refuse_other_inputs(graph, job)
+    logging.getLogger("dcpipe").info("%s: loads its libraries", job.name)
     from dcpipe.workflow import execution  # imports torch, so only after the arguments are checked
 
     card = execution.execute_job(job, ROOT)

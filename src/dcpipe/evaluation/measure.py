@@ -18,7 +18,8 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.workflow.task import Task, stop, stop_asked
+from dcpipe.stopping import stop, stop_asked
+from dcpipe.workflow.task import Task
 
 
 @dataclass(frozen=True, slots=True)

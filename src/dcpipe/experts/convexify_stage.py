@@ -27,6 +27,7 @@ from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.trajectory import Layout
 from dcpipe.models.build import build
 from dcpipe.params.experts import Store
+from dcpipe.progress import track
 from dcpipe.workflow.task import Task
 
 WATCHED = 1000  # images, spread evenly over the part that the experts' own accuracies are logged on
@@ -91,7 +92,7 @@ def _accuracies(task: Task, last: int) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("expert", "epoch", "accuracy"))
-    for expert in range(path.num_experts):
+    for expert in track(range(path.num_experts), "paths"):
         for epoch in range(last + 1):
             measured = accuracy(model, path.at(expert, epoch).to(target), some, None)
             writer.writerow((expert, epoch, measured))

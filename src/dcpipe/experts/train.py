@@ -34,6 +34,10 @@ class Progress:
     lengths: list[list[float]] = field(default_factory=list)
 
 
+Within = Callable[[Progress, int, int], None]
+"""Called before a batch with the progress at the epoch's start, and how many of how many batches are done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """Everything that one expert's training needs besides its progress."""
@@ -54,13 +58,17 @@ class Trainer:
         self._record(progress)
         return progress
 
-    def run(self, progress: Progress, after_epoch: Callable[[Progress], None]) -> Progress:
-        """Train to the last epoch; `after_epoch` may save or leave.
+    def run(
+        self, progress: Progress, after_epoch: Callable[[Progress], None], within_epoch: Within = lambda *_: None
+    ) -> Progress:
+        """Train to the last epoch; `after_epoch` may save or leave, and so may `within_epoch`, before each batch.
+
+        `within_epoch` is given the progress as it was when the epoch began, and how many of how many batches are done.
 
         Raises: NonFiniteError if a loss or a parameter is not finite, before that epoch is recorded.
         """
         while progress.epoch < self.params.epochs:
-            self._epoch(progress)
+            self._epoch(progress, within_epoch)
             self._record(progress)
             after_epoch(progress)
         return progress
@@ -71,28 +79,31 @@ class Trainer:
             progress.kept_statistics.append(self.model.pack(progress.statistics).cpu())
         progress.accuracies.append(accuracy(self.model, progress.theta_P, self.watched, progress.statistics))
 
-    def _epoch(self, progress: Progress) -> None:
+    def _epoch(self, progress: Progress, within_epoch: Within) -> None:
+        """One epoch. Nothing of `progress` changes before its last batch is done."""
         optimiser = SGD(self.params.learning_rate, self.params.momentum, self.params.weight_decay, progress.velocity_P)
         order = torch.randperm(
             len(self.train.labels_N), generator=self.stream.child("order", progress.epoch).generator()
         ).to(self.train.labels_N.device)
         draws = self.stream.child("augmentation", progress.epoch).generator()
         total = torch.zeros((), device=order.device)
-        before_P = progress.theta_P
+        theta_P, statistics = progress.theta_P, progress.statistics
         step = Step(self.model, augment.parse_strategy(self.params.augmentation), self.params.sharpness.build())
-        for rows in torch.split(order, self.params.batch):
+        batches = torch.split(order, self.params.batch)
+        for done, rows in enumerate(batches):
+            within_epoch(progress, done, len(batches))
             batch = self.train.images_NCHW[rows], self.train.labels_N[rows]
-            loss, direction, seen = step(progress.theta_P, *batch, draws)
-            progress.theta_P = optimiser.step(progress.theta_P, direction)
-            progress.statistics = blended(progress.statistics, seen)
+            loss, direction, seen = step(theta_P, *batch, draws)
+            theta_P = optimiser.step(theta_P, direction)
+            statistics = blended(statistics, seen)
             total += loss * len(rows)
         mean = float(total) / len(order)
-        if not math.isfinite(mean) or not bool(torch.isfinite(progress.theta_P).all()):
+        if not math.isfinite(mean) or not bool(torch.isfinite(theta_P).all()):
             problem = f"the training loss or the parameters are not finite in epoch {progress.epoch + 1}"
             raise NonFiniteError(problem, remedy="lower the experts' learning_rate")
-        progress.velocity_P = optimiser.velocity_P
         progress.losses.append(mean)
-        progress.lengths.append(step_lengths(before_P, progress.theta_P, self.tiles).tolist())
+        progress.lengths.append(step_lengths(progress.theta_P, theta_P, self.tiles).tolist())
+        progress.theta_P, progress.statistics, progress.velocity_P = theta_P, statistics, optimiser.velocity_P
         progress.epoch += 1
 
     @property

@@ -11,10 +11,11 @@ from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.progress import track
+from dcpipe.progress import detail, track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.workflow.task import Task, stop, stop_asked
+from dcpipe.stopping import stop, stop_asked
+from dcpipe.workflow.task import Task
 
 
 def run(task: Task) -> None:
@@ -60,7 +61,13 @@ def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
         if asked:
             stop()
 
-    trainer.run(progress, save_when_due)
+    def leave_when_asked(progress: Progress, done: int, batches: int) -> None:
+        detail(f"{name}: epoch {progress.epoch + 1} of {trainer.params.epochs}, {done} of {batches} batches")
+        if stop_asked():
+            _save(task, trainer.model, progress, name)
+            stop()
+
+    trainer.run(progress, save_when_due, leave_when_asked)
     statistics = torch.stack(progress.kept_statistics) if trainer.model.has_running_statistics else None
     kept = torch.stack(progress.kept)
     return Recording(kept, progress.losses, progress.accuracies, progress.lengths, statistics)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dcpipe.params import formats
 from dcpipe.provenance.artifact import write_atomically
+from dcpipe.stopping import saving
 
 FORMAT = 2  # of state files; format 1 states no number, and is the same in all else
 _META, _FORMAT = "__meta__", "__format__"
@@ -49,7 +50,8 @@ class ResumeState:
         text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
         packed = dict(_apart(tensors))
         content = save({**packed, _META: text, _FORMAT: torch.tensor(FORMAT)})
-        write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
+        with saving():
+            write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
         write_atomically(self.folder / _SECONDS, f"{self.seconds_before + self._last - self._started:.3f}".encode())
 
