@@ -6,7 +6,7 @@
 A job is cut short (two iterations or epochs, six inner steps or a few more) and keeps its shapes: images, network,
 batch, labels, hypergradient. Data and whitening are really made; experts and sets that a job reads are noise. Both
 numbers are of the job as it ran. Measured is the peak of the process's resident memory from the job's start (VmHWM of
-Linux, which counts the pages of libraries too). Prints a Markdown table.
+Linux, which counts the pages of libraries too), and the CPU time of the job. Prints a Markdown table.
 """
 
 import os
@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +28,10 @@ from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.data.location import VARIABLE
 from dcpipe.params import experiment_file
-from dcpipe.workflow import estimates
+from dcpipe.workflow import estimates, machine
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.machine import known
 from dcpipe.workflow.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +39,9 @@ EXPERIMENT = "benchmarks/memory-prediction.yaml"
 STEPS = 2
 A_CLASS = 700  # images of noise
 REAL = ("data", "whiten")  # stages whose artifacts other jobs read
+HEAD = """| job | measured MB | predicted MB | ratio | CPU s | estimated s | ratio |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+"""
 LONG = ("experts", "distill", "evaluate")
 
 
@@ -47,7 +50,13 @@ def planned() -> tuple[Graph, list[Job]]:
     file = experiment_file.load_experiment(ROOT, EXPERIMENT)
     graph = Graph(ROOT, file.extra)
     jobs = [job for job in graph.experiment_jobs(file.name) if not job.is_view and job.stage != "metrics"]
-    return graph, [job for job in jobs if job.wildcards.get("shard", "0") == "0"]
+    kinds: dict[tuple[str, ...], Job] = {}
+    for job in jobs:
+        like = dict(job.wildcards) | {"shard": "0"}
+        if job.stage == "evaluate":  # sets of one size are evaluated alike, whatever made them
+            like.pop("method")
+        kinds.setdefault((job.stage, *like.values()), job)
+    return graph, list(kinds.values())
 
 
 def short(job: Job) -> Job:
@@ -71,9 +80,13 @@ def run_one(name: str, folder: Path) -> None:
     (job,) = (job for job in jobs if job.name == name)
     job = replace(short(job), inputs={key: paths[:1] for key, paths in job.inputs.items()})
     beside = None if job.stage in REAL else folder / "measured" / name
+    before = time.process_time()
     execute_job(job, folder, folder=beside, keep_state=False)
+    spent = time.process_time() - before
     measured = device.peak_bytes()
-    sys.stdout.write(f"{measured} {estimates.memory_bytes(known(ROOT), STAGES[job.stage].work(graph, job))}\n")
+    here, work = machine.known(ROOT), STAGES[job.stage].work(graph, job)
+    predicted = estimates.memory_bytes(here, work)
+    sys.stdout.write(f"{measured} {predicted} {spent:.3f} {estimates.seconds(here, work):.3f}\n")
 
 
 def _alone(*arguments: str) -> str:
@@ -87,6 +100,7 @@ def _alone(*arguments: str) -> str:
 def main(words: Sequence[str]) -> None:
     """Every kind of job."""
     jobs = planned()[1]
+    machine.measured(ROOT)
     with tempfile.TemporaryDirectory(prefix="dcpipe-memory-") as name:
         folder = Path(name)
         draws = np.random.default_rng(0)
@@ -94,16 +108,17 @@ def main(words: Sequence[str]) -> None:
         np.savez(folder / "noise.npz", images=images, labels=np.arange(10 * A_CLASS) % 10)
         os.environ[VARIABLE] = name
         sys.stdout.write(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}\n\n")
-        sys.stdout.write("| job | measured MB | predicted MB | predicted / measured |\n| --- | ---: | ---: | ---: |\n")
+        sys.stdout.write(HEAD)
         ratios = []
         for job in jobs:
             if job.stage not in REAL:
                 if not all(word in job.name for word in words):
                     continue
                 _alone("--provide", job.name, name)
-            measured, predicted = map(int, _alone("--run", job.name, name).split())
+            measured, predicted, spent, estimated = map(float, _alone("--run", job.name, name).split())
             ratios.append(predicted / measured)
-            row = f"| {job.name} | {measured / 1e6:.0f} | {predicted / 1e6:.0f} | {ratios[-1]:.2f} |\n"
+            row = f"| {job.name} | {measured / 1e6:.0f} | {predicted / 1e6:.0f} | {ratios[-1]:.2f} "
+            row += f"| {spent:.1f} | {estimated:.1f} | {estimated / spent:.2f} |\n"
             sys.stdout.write(row)
             sys.stdout.flush()
         sys.stdout.write(f"\n{len(ratios)} jobs: from {min(ratios):.2f} to {max(ratios):.2f}\n")

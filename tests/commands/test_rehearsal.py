@@ -301,3 +301,26 @@ def test_devices_are_numbers_above_zero(text: str) -> None:
     with pytest.raises(UserError, match=r"--devices: .* is not a list of numbers above 0; write for example 1,8,64"):
         rehearsal_table.parse_device_counts(text)
     assert rehearsal_table.parse_device_counts("1, 8,64") == (1, 8, 64)
+
+
+def test_seconds_of_a_rehearsal_are_cpu_time_whatever_else_the_machine_does(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = 0.2
+    monkeypatch.setattr(rehearse, "SHORT_SECONDS", 0.0)
+    execute = rehearse.execute_job
+
+    def delayed(job: Job, place: Path, *, keep_state: bool) -> dict[str, object]:
+        time.sleep(waiting)  # as a process that does not get the CPU
+        return execute(job, place, keep_state=keep_state)
+
+    graph = _experiment(root, "mtt")
+    kinds = [_kind(graph, "distill")]
+    (alone,) = rehearse.run(graph, kinds, steps=1, apart=False)
+    monkeypatch.setattr(rehearse, "execute_job", delayed)
+    (loaded,) = rehearse.run(graph, kinds, steps=1, apart=False)
+    assert loaded.wall_seconds - loaded.cpu_seconds > 3 * waiting
+    assert alone.cpu_seconds > 0
+    (line,) = rehearsal_table.load_warning([replace(loaded, wall_seconds=2.1, cpu_seconds=1.0)])
+    assert line.startswith("the machine is loaded: 2.1 s of wall time for 1.0 s of CPU time;")
+    assert rehearsal_table.load_warning([replace(loaded, wall_seconds=1.1, cpu_seconds=1.0)]) == []

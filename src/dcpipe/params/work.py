@@ -17,6 +17,7 @@ GRADIENT = (1.0, 1.5, 3)
 PULLBACK = (3.0, 2.8, 9)
 KEPT = 2.1  # and of a gradient's own graph, with a third for what an allocator leaves between
 MAPPED = (3.4, 0.0, 3)  # a gradient under vmap, for each of the networks
+MAPPING_BYTES = 1.3e8  # of the parts of torch that vmap loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class NetworkSize:
 
     def mapped_gradient(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""
-        return self._pass(images * networks, MAPPED, vectors=4 * networks)
+        return Work(held=MAPPING_BYTES) + self._pass(images * networks, MAPPED, vectors=4 * networks)
 
     def _pass(self, images: float, kind: tuple[float, float, int], *, vectors: int) -> Work:
         activations, widest, operations = kind

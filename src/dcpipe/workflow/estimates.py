@@ -17,8 +17,8 @@ from dcpipe.workflow.machine import Machine, known
 from dcpipe.workflow.stages import STAGES
 
 PROCESS = 1.1  # of what a process takes that has loaded the libraries and made one step: stages load some more
-HEAP = 1.15  # of a heap that never gives memory back, by what is asked of it
-START_SECONDS = 2.0  # of a job whatever it does, after the process has started
+HEAP = 1.4  # of a heap that never gives memory back and lies in pieces, by what is asked of it
+START_SECONDS = 1.2  # of a job whatever it does, after the process has started
 ASKED = 1.2  # of a scheduler, for each byte that is expected: a job over its limit is killed
 ROUNDED_MB = 100
 

@@ -8,6 +8,8 @@ from dcpipe.commands.rehearsal.rehearse import Rehearsed
 from dcpipe.commands.rehearsal.shapes import JobKind
 from dcpipe.errors import UserError
 
+LOADED = 1.3  # wall time by CPU time from which a machine counts as loaded
+
 
 def parse_device_counts(text: str) -> tuple[int, ...]:
     """Numbers of devices, for example ``1,8,64``. Raises: UserError."""
@@ -50,7 +52,16 @@ def total_line(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[
     hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
     jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]
     lines = [f"{jobs} jobs, at least {hours}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
-    return lines + ([f"without {', '.join(missing)}"] if missing else [])
+    return lines + ([f"without {', '.join(missing)}"] if missing else []) + load_warning(results)
+
+
+def load_warning(results: Sequence[Rehearsed]) -> list[str]:
+    """One line if the machine did other work meanwhile; none if it did not."""
+    wall, cpu = sum(one.wall_seconds for one in results), sum(one.cpu_seconds for one in results)
+    if cpu == 0 or wall < LOADED * cpu:
+        return []
+    spent = f"{wall:.1f} s of wall time for {cpu:.1f} s of CPU time"
+    return [f"the machine is loaded: {spent}; on a CPU the hours are from CPU time, as on a machine of your own"]
 
 
 def rehearsal_json(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
