@@ -24,8 +24,8 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
     preflight.refuse(finding for finding in preflight.recording(root, []) if finding.subject != "DVC")
     if not (root / ".dvc").is_dir():
         raise UserError("DVC is not initialised in this folder", where=str(root.resolve()), remedy="`dvc init`")
-    cache = folder.expanduser().resolve() / NAME
     yield from _real_artifacts(root)
+    cache = folder.expanduser().resolve() / NAME  # after a link was removed that it may lead through
     _refuse_place(root, cache)
     before = preflight.cache_folder(root)
     if before != cache and before.is_dir() and any(before.iterdir()):
