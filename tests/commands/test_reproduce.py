@@ -69,8 +69,8 @@ def _expected(one: PlannedRow) -> tuple[str, ...]:
 def test_a_table_leaves_out_what_no_source_covers_and_says_so() -> None:
     found = rows.table_reproduction(ROOT, "ftd-2")
     assert len(found.rows) == 5  # all images of four subsets, and MTT on one of them
-    assert len(found.refusals) == 15
-    assert "left out: reproduce ftd-imagewoof-ipc10: no source states" in "\n".join(found.descriptions)
+    assert len(found.left_out) == 15
+    assert "ftd-imagewoof-ipc10" in found.descriptions[-1]
     with pytest.raises(UserError, match="no table 'ftd-7'; did you mean ftd-"):
         rows.find_table("ftd-7")
 

@@ -45,8 +45,10 @@ def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
     Example: dcpipe plan digits
     """
     from dcpipe.commands import plan as planning
+    from dcpipe.report import unsourced
 
-    print_lines(planning.plan_lines(planning.plan_rows(*load_graph(experiment)), ROOT))
+    graph, name = load_graph(experiment)
+    print_lines([*planning.plan_lines(planning.plan_rows(graph, name), ROOT), *unsourced.unsourced_lines(graph, name)])
 
 
 @app.command("rehearse", rich_help_panel=PANEL)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.report.published import WHOLE
+from dcpipe.report.unsourced import CellName
 from dcpipe.workflow import costs
 from dcpipe.workflow.job import Job
 
@@ -62,6 +63,7 @@ class Cell:
     network: str
     sets: tuple[EvaluatedSet, ...]
     papers_dataset: str = ""  # the name under which papers print numbers for these images
+    unsourced: str | None = None  # whose values it has, where no source states them for it
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -200,8 +202,8 @@ def gather_cells(job: Job, root: Path) -> list[Cell]:
         )
         selections[key] = scores["selection"].text()
     keys = sorted(sets, key=_order(list(sets)))
-    papers = job.section("papers", dict)
-    return [_cell(key, selections[key], sets[key], papers[key[0]]) for key in keys]
+    papers, marks = job.section("papers", dict), job.section("unsourced", dict)
+    return [_cell(key, selections[key], sets[key], papers[key[0]], marks) for key in keys]
 
 
 def _pixels(synthetic: Path) -> tuple[float, float] | None:
@@ -302,9 +304,16 @@ def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
     return lambda key: tuple(known[part] for known, part in zip(seen, key, strict=True))
 
 
-def _cell(key: _Key, selection: str, sets: dict[int, EvaluatedSet], papers_dataset: str) -> Cell:
+def _cell(
+    key: _Key,
+    selection: str,
+    sets: dict[int, EvaluatedSet],
+    papers_dataset: str,
+    marks: Mapping[CellName, str],
+) -> Cell:
     dataset, ipc, method, protocol, network = key
     ordered = tuple(sets[index] for index in sorted(sets))
     section = ordered[0].distillation.sections["method"]
     label = section.label if isinstance(section, Method) else method
-    return Cell(dataset, method, label, ipc, protocol, selection, network, ordered, papers_dataset)
+    mark = marks.get((dataset, method, ipc))
+    return Cell(dataset, method, label, ipc, protocol, selection, network, ordered, papers_dataset, mark)

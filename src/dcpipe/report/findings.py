@@ -29,6 +29,7 @@ def findings(
         Finding("Made with other params, code or inputs than are here now", tuple(_stale(chain, origins))),
         Finding("Images that left the range of any picture", tuple(_no_pictures(cells))),
         Finding("Selected on test data", tuple(_legacy(cells))),
+        Finding("Values that no source states for the cell", tuple(_unsourced(cells))),
         Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
         Finding("Differs from what the papers print", tuple(filter(None, map(_against_papers, cells)))),
         Finding("Has no random baseline beside it", tuple(_alone(cells, gaps))),
@@ -45,6 +46,11 @@ def _full(cell: Cell) -> str:
 def _legacy(cells: Sequence[Cell]) -> list[str]:
     count = Counter(cell.protocol for cell in cells if cell.selection == LEGACY)
     return [f"{number} cell{'s' if number > 1 else ''} under protocol {name}." for name, number in count.items()]
+
+
+def _unsourced(cells: Sequence[Cell]) -> list[str]:
+    marks = {cell.title: cell.unsourced for cell in cells if cell.unsourced}
+    return [f"{title}: {mark}." for title, mark in marks.items()]
 
 
 def _no_pictures(cells: Sequence[Cell]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dcpipe.evaluation.evaluate_plan import scores
 from dcpipe.params.values import Values, watched_values
 from dcpipe.report.counterpart import counterpart
+from dcpipe.report.unsourced import unsourced_cells
 from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, ReportEntry, Stage, register_stage, results_folder
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ class ReportStage(Stage):
                 **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
             },
             values=[watched_values(resolved, only=("title", "description")), *(_label(graph, job) for job in sets)],
-            sections={"scores": jobs, "sets": sets, "experiment": experiment, "papers": _papers(graph, sets)},
+            sections={
+                "scores": jobs,
+                "sets": sets,
+                "experiment": experiment,
+                "papers": _papers(graph, sets),
+                "unsourced": unsourced_cells(graph, wildcards["experiment"]),
+            },
         )
 
 

@@ -91,14 +91,17 @@ class Reproduction:
 
     name: str
     rows: tuple[PlannedRow, ...]
-    refusals: tuple[UserError, ...]
+    left_out: tuple[Row, ...]
     extra: InlineSections
 
     @property
     def descriptions(self) -> list[str]:
         """A line for each row, and why others are left out."""
-        left_out = [f"left out: {error}" for error in self.refusals]
-        return [*(f"{one.row.name}: {one.description}" for one in self.rows), *left_out]
+        found = [f"{one.row.name}: {one.description}" for one in self.rows]
+        if self.left_out:
+            names = ", ".join(row.name for row in self.left_out)
+            found.append(f"left out, because no source states their values: {names}")
+        return found
 
 
 def printed_rows() -> dict[str, Row]:
@@ -144,7 +147,7 @@ def reproduction(root: Path, row: Row, *, sets: int | None = None, protocol: str
 
     Raises: UserError if no source states the preset's values for the row.
     """
-    return _experiment(row.name, [_planned(root, row, sets, protocol)], [], command=row.name)
+    return _experiment(row.name, [_planned(root, row, sets, protocol)], (), command=row.name)
 
 
 def table_reproduction(root: Path, name: str, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
@@ -152,15 +155,15 @@ def table_reproduction(root: Path, name: str, *, sets: int | None = None, protoc
 
     Raises: UserError if there is no such table, or none of its rows can be run.
     """
-    planned, refusals = list[PlannedRow](), list[UserError]()
-    for row in find_table(name):
+    planned, refused = list[PlannedRow](), dict[Row, UserError]()
+    for row in [find_row(root, one.name) for one in find_table(name)]:
         try:
-            planned.append(_planned(root, find_row(root, row.name), sets, protocol))
+            planned.append(_planned(root, row, sets, protocol))
         except UserError as error:
-            refusals.append(error)
+            refused[row] = error
     if not planned:
-        raise refusals[0]
-    return _experiment(f"table-{name}", planned, refusals, command=f"--table {name}")
+        raise next(iter(refused.values()))
+    return _experiment(f"table-{name}", planned, tuple(refused), command=f"--table {name}")
 
 
 def row_lines(root: Path) -> list[str]:
@@ -235,7 +238,7 @@ def _planned(root: Path, row: Row, sets: int | None, protocol: str | None) -> Pl
     return PlannedRow(row, variant(root, row), protocol or row.protocol, made)
 
 
-def _experiment(name: str, planned: list[PlannedRow], refusals: list[UserError], command: str) -> Reproduction:
+def _experiment(name: str, planned: list[PlannedRow], left_out: tuple[Row, ...], command: str) -> Reproduction:
     command = f"dcpipe reproduce {command}"
     described = planned[0].row.description if len(planned) == 1 else f"{len(planned)} rows that one table prints."
     runs: list[Value] = [one.run for one in planned]
@@ -244,7 +247,7 @@ def _experiment(name: str, planned: list[PlannedRow], refusals: list[UserError],
     wanted = {"methods": {one.row.method for one in planned}, "evaluations": {one.protocol for one in planned}}
     for section, files in printed.table_params().items():
         extra[section] = {key: replace(one, command=command) for key, one in files.items() if key in wanted[section]}
-    return Reproduction(name, tuple(planned), tuple(refusals), extra)
+    return Reproduction(name, tuple(planned), left_out, extra)
 
 
 def _obstacle(root: Path, row: Row) -> str:

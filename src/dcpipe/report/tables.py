@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcpipe.distillation.pixel_range import phrase
+from dcpipe.report.best_on_test import BestOnTest, best_on_test
 from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images_phrase, leaders, standard_error
 from dcpipe.report.origins import StageCost
 from dcpipe.report.published import Number, Published, published
@@ -187,12 +188,15 @@ def cell_table(cells: Sequence[Cell]) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, papers = differences(cells), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
+    bests, marked = [best_on_test(cell) for cell in cells], any(cell.unsourced for cell in cells)
     far = any(cell.is_of_no_pictures for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
     kinds |= {"validation": "points"} if searched else {}
+    kinds |= {"best on test": "points", "by selection on test": "points"} if any(bests) else {}
     kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(papers) else {}
     kinds |= {"pixels": "text"} if far else {}
+    kinds |= {"values": "text"} if marked else {}
     kinds |= {"protocol": "text", "selection": "text", "network": "text"}
     kinds |= {"time": "seconds", "peak memory": "bytes", "digest": "text"}
     rows: list[tuple[Value, ...]] = []
@@ -203,7 +207,9 @@ def cell_table(cells: Sequence[Cell]) -> Table:
                 *(cell.dataset, cell.size or "all", cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
                 *((gap.points, gap.standard_errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
                 *((cell.validation,) if searched else ()),
+                *(_best(bests[position]) if any(bests) else ()),
                 *(_papers(papers[position]) if any(papers) else ()),
+                *((cell.unsourced,) if marked else ()),
                 *((_pixels(cell),) if far else ()),
                 *(cell.protocol, cell.selection, cell.network, cell.seconds, cell.peak_bytes, cell.digest),
             )
@@ -221,6 +227,10 @@ def _pixels(cell: Cell) -> str | None:
 
 def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
     return tuple(Column(title, kind) for title, kind in kinds.items())
+
+
+def _best(best: BestOnTest | None) -> tuple[Value, ...]:
+    return (best.mean, best.optimism) if best else (None, None)
 
 
 def _papers(gaps: Sequence[PaperGap]) -> tuple[Value, ...]:
