@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 import repository
 from dcpipe.report import unsourced
 from dcpipe.workflow.graph import Graph
@@ -38,3 +40,13 @@ def test_the_plan_ends_with_the_marks(root: Path) -> None:
     code, printed = repository.dcpipe(root, "plan", "marked")
     assert code == 0
     assert printed.splitlines()[-1] == "mtt on digits-val, ipc 1: values of digits, ipc 1, no source"
+
+
+def test_the_experiments_of_the_papers_datasets_have_no_mark(subtests: pytest.Subtests) -> None:
+    graph = Graph(repository.ROOT)
+    for experiment in PAPERS:
+        with subtests.test(experiment=experiment):
+            assert unsourced.lines(graph, experiment) == []
+
+
+PAPERS = ("mnist", "fashion-mnist", "svhn", "cifar10", "cifar100", "tiny-imagenet", "imagenet-subsets")
