@@ -84,7 +84,7 @@ def _sizes(value: Value, where: str) -> tuple[int, ...] | None:
     if value == ALL:
         return None
     sizes = value if isinstance(value, list) else []
-    numbers = tuple(size for size in sizes if type(size) is int and size > 0)
+    numbers = tuple(size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0)
     if not numbers or len(numbers) != len(sizes):
         raise UserError("not a list of images a class", where=where, remedy="write for example [1, 10], or all")
     return numbers
