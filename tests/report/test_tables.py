@@ -90,7 +90,7 @@ def test_a_headline_never_holds_two_protocols_selections_or_networks(found: list
 
 
 def test_papers_have_a_column_only_where_they_trained_the_same_network(found: list[Cell]) -> None:
-    theirs = replace(found[2], dataset="cifar10", network="convnet3")
+    theirs = replace(found[2], dataset="cifar10", papers_dataset="cifar10", network="convnet3")
     columns = {
         network: [column.title for column in tables.cell_table([replace(theirs, network=network)]).columns]
         for network in ("convnet3", "resnet18")
@@ -102,7 +102,7 @@ def test_papers_have_a_column_only_where_they_trained_the_same_network(found: li
 
 
 def test_a_cell_beside_a_paper_differs_in_points_and_standard_errors(found: list[Cell]) -> None:
-    theirs = replace(found[2], method="mtt", dataset="cifar10-zca", network="convnet3")
+    theirs = replace(found[2], method="mtt", dataset="cifar10-zca", papers_dataset="cifar10", network="convnet3")
     ours = of(theirs, (45.0, 46.0), (43.0, 44.0), (41.0, 42.0))  # set means 45.5, 43.5, 41.5
     first, _ = tables.paper_gaps(ours)
     assert (first.number.mean, first.number.std) == (46.2, 0.8)
