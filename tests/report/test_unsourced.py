@@ -46,7 +46,7 @@ def test_the_experiments_of_the_papers_datasets_have_no_mark(subtests: pytest.Su
     graph = Graph(repository.ROOT)
     for experiment in PAPERS:
         with subtests.test(experiment=experiment):
-            assert unsourced.lines(graph, experiment) == []
+            assert unsourced.unsourced_lines(graph, experiment) == []
 
 
 PAPERS = ("mnist", "fashion-mnist", "svhn", "cifar10", "cifar100", "tiny-imagenet", "imagenet-subsets")
