@@ -52,7 +52,7 @@ def total_line(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[
     hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
     jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]
     lines = [f"{jobs} jobs, at least {hours}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
-    return lines + ([f"without {', '.join(missing)}"] if missing else []) + load_warning(results)
+    return load_warning(results) + lines + ([f"without {', '.join(missing)}"] if missing else [])
 
 
 def load_warning(results: Sequence[Rehearsed]) -> list[str]:
