@@ -316,9 +316,9 @@ def test_seconds_of_a_rehearsal_are_cpu_time_whatever_else_the_machine_does(
 
     graph = _experiment(root, "mtt")
     kinds = [_kind(graph, "distill")]
-    (alone,) = rehearse.(graph, kinds, steps=1, apart=False)
+    (alone,) = rehearse.rehearse_kinds(graph, kinds, steps=1, apart=False)
     monkeypatch.setattr(rehearse, "execute_job", delayed)
-    (loaded,) = rehearse.(graph, kinds, steps=1, apart=False)
+    (loaded,) = rehearse.rehearse_kinds(graph, kinds, steps=1, apart=False)
     assert loaded.wall_seconds - loaded.cpu_seconds > 3 * waiting
     assert alone.cpu_seconds > 0
     (line,) = rehearsal_table.load_warning([replace(loaded, wall_seconds=2.1, cpu_seconds=1.0)])
