@@ -89,7 +89,7 @@ def _states(outcomes: list[Outcome]) -> dict[str, set[str]]:
 
 def _run(root: Path, stages: str = ARTIFACTS) -> dict[str, set[str]]:
     """Run tiny in this process: the names of the jobs by what became of them."""
-    return _states(list(ExperimentRunner(Graph(root), parse_stage_names(stages)).run("tiny")))
+    return _states(list(ExperimentRunner(Graph(root), parse_stage_names(stages)).run_experiment("tiny")))
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> Non
     shutil.rmtree(tiny / "artifacts/synthetic")
     shutil.rmtree(tiny / "artifacts/experts/tiny/plain/shard1")
     (tiny / "artifacts/experts/tiny/plain/shard1").write_text("in the way")
-    outcomes = list(ExperimentRunner(Graph(tiny)).run("tiny"))
+    outcomes = list(ExperimentRunner(Graph(tiny)).run_experiment("tiny"))
     states = _states(outcomes)
     assert states["failed"] == {"experts_tiny_plain_shard1"}
     assert states["made"] == {"distill_tiny_random_ipc1_set0", "distill_tiny_random_ipc2_set0"}
@@ -225,7 +225,7 @@ def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> Non
 
 def test_stages_run_alone_and_name_the_one_they_lack(prepared: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(prepared, tmp_path / "root"))
-    outcomes = list(ExperimentRunner(Graph(root), parse_stage_names("distill")).run("tiny"))
+    outcomes = list(ExperimentRunner(Graph(root), parse_stage_names("distill")).run_experiment("tiny"))
     assert Counter(outcome.state for outcome in outcomes) == {"made": 2, "blocked": 2}
     told = "needs experts_tiny_plain_shard0, which is not current: add experts to --stages"
     assert {outcome.text for outcome in outcomes if outcome.state == "blocked"} == {told}
@@ -269,7 +269,7 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
 def test_copying_or_renaming_an_experiment_makes_nothing_stale(to: str, tiny: Path, tmp_path: Path) -> None:
     file = experiment_file.load_experiment(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
     assert file.name == "of-mine"
-    list(ExperimentRunner(Graph(tiny, file.extra), ("distill", "evaluate", "metrics")).run(file.name))
+    list(ExperimentRunner(Graph(tiny, file.extra), ("distill", "evaluate", "metrics")).run_experiment(file.name))
     file = experiment_file.load_experiment(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))
     assert file.name == "of-mine"
     assert {one.state for one in status.experiment_status(Graph(tiny, file.extra), file.name)} == {"done"}
