@@ -11,7 +11,7 @@ from torch import Tensor
 from dcpipe.data import augment
 from dcpipe.data.augment import DSADraw
 from dcpipe.data.store import Images
-from dcpipe.distillation.synthetic_set import SyntheticSet, class_rows
+from dcpipe.distillation.synthetic_set import SyntheticSet, drawn_rows, rows_by_class
 from dcpipe.random import Stream
 
 
@@ -36,7 +36,7 @@ class ClassBatches:
     """
 
     def __init__(self, train: Images, augmentation: str) -> None:
-        self._train, self._labels_N = train, train.labels_N.cpu()
+        self._train, self._rows = train, rows_by_class(train.labels_N, train.classes)
         self.strategy = augment.parse_strategy(augmentation)
 
     @property
@@ -49,10 +49,10 @@ class ClassBatches:
         return tuple(
             ClassSample(
                 label,
-                class_rows(self._labels_N, label, count, stream.child("real")),
+                drawn_rows(rows, label, count, stream.child("real")),
                 self._augmentation(stream.child("augmentation", label)),
             )
-            for label in range(self._train.classes)
+            for label, rows in enumerate(self._rows)
         )
 
     def _augmentation(self, stream: Stream) -> DSADraw | None:
@@ -67,7 +67,7 @@ class ClassBatches:
 
     def balanced(self, count: int, stream: Stream) -> tuple[Tensor, Tensor]:
         """`count` real images of every class, not augmented (n x C x H x W), and their labels (n)."""
-        rows = torch.cat([class_rows(self._labels_N, label, count, stream) for label in range(self._train.classes)])
+        rows = torch.cat([drawn_rows(rows, label, count, stream) for label, rows in enumerate(self._rows)])
         rows = rows.to(self._train.labels_N.device)
         return self._train.images_NCHW[rows], self._train.labels_N[rows]
 

@@ -69,16 +69,28 @@ class SyntheticSet:
         return torch.arange(classes, device=self.labels.device).repeat_interleave(count // classes)
 
 
-def class_rows(labels_N: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
-    """`ipc` rows of a class, uniformly without replacement, by a draw named after the class."""
-    rows = torch.nonzero(labels_N.cpu() == label).flatten()
+def rows_by_class(labels_N: Tensor, classes: int) -> tuple[Tensor, ...]:
+    """The rows of each class in ascending order (int64, on the CPU), by one sort of all labels."""
+    labels_N = labels_N.cpu()
+    counts = torch.bincount(labels_N, minlength=classes)
+    return torch.split(torch.argsort(labels_N, stable=True), counts.tolist())
+
+
+def drawn_rows(rows: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
+    """`ipc` of a class's rows, uniformly without replacement, by a draw named after the class."""
     order = torch.randperm(len(rows), generator=stream.child("class", label).generator())
     return rows[order[:ipc]]
 
 
+def class_rows(labels_N: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
+    """`drawn_rows` of one class; for many classes ask `rows_by_class` once."""
+    return drawn_rows(torch.nonzero(labels_N.cpu() == label).flatten(), label, ipc, stream)
+
+
 def real_images(train: Images, ipc: int, stream: Stream) -> tuple[Tensor, Tensor]:
     """Real images (N x C x H x W) and their labels (N), `ipc` of each class, sorted by class."""
-    rows = torch.cat([class_rows(train.labels_N, label, ipc, stream) for label in range(train.classes)])
+    by_class = rows_by_class(train.labels_N, train.classes)
+    rows = torch.cat([drawn_rows(rows, label, ipc, stream) for label, rows in enumerate(by_class)])
     rows = rows.to(train.labels_N.device)
     return train.images_NCHW[rows].clone(), train.labels_N[rows].clone()
 

@@ -63,7 +63,7 @@ class Inner:
 class InnerDraws:
     """Everything random in one run of the inner loop, so that it can be walked again.
 
-    `batches`: T index tensors into the rows of the synthetic set (int64, on the CPU);
+    `batches`: T index tensors into the rows of the synthetic set (int64, best on its device);
     `augmentations`: T draws, None where a step leaves its images as they are.
     """
 

@@ -98,7 +98,8 @@ class TrajectoryMatching:
         """Batches of a set of so many images, and how each is augmented."""
         steps, batch = self._config.inner_steps, self._config.inner_batch
         batches = draw_batches(num_images, batch, steps, stream.child("batches").generator())
-        return InnerDraws(batches, self._augmentations(batches, stream))
+        moved = {id(rows): rows.to(self._device) for rows in batches}  # once, not in every step that uses them
+        return InnerDraws(tuple(moved[id(rows)] for rows in batches), self._augmentations(batches, stream))
 
     def _augmentations(self, batches: tuple[Tensor, ...], stream: Stream) -> tuple[AugmentDraw | None, ...]:
         """One family a step, parameters an image (not siamese), as the MTT code draws them."""
@@ -113,7 +114,7 @@ class TrajectoryMatching:
                 width=self._size,
                 generator=generator,
                 siamese=False,
-            )
+            ).to(self._device)
             for rows in batches
         )
 

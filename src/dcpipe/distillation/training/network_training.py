@@ -87,13 +87,14 @@ class NetworkTrainer:
         """One pass over the set in shuffled batches, the last partial one kept; plain SGD, no momentum."""
         order = torch.randperm(len(synthetic.labels), generator=stream.child("order").generator())
         draws, size = stream.child("augmentation").generator(), synthetic.images_NCHW.shape[2]
+        step_size = float(synthetic.step_size)  # once: on a GPU it waits for all that was begun
         for rows in torch.split(order.to(synthetic.labels.device), batch):
             images, strategy = synthetic.images_NCHW[rows], self._batches.strategy
             if strategy:
                 drawn = augment.draw(strategy, batch=len(rows), height=size, width=size, generator=draws, siamese=False)
                 images = augment.apply(images, drawn)
             gradient_P = inner_gradient(self._model, network.theta_P, images, synthetic.labels[rows])
-            theta_P = network.theta_P.add(gradient_P, alpha=-float(synthetic.step_size))
+            theta_P = network.theta_P.add(gradient_P, alpha=-step_size)
             network = Network(theta_P, self._followed(network, images))
         return network
 
