@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from dcpipe.stopping import stop, stop_asked
 from dcpipe.workflow import device_pool
+from dcpipe.workflow.stopping import stop, stop_asked
 
 log = logging.getLogger("dcpipe")
 

@@ -12,51 +12,52 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 log = logging.getLogger("dcpipe")
 
-_quiet = False
-_show_behind_bar: Callable[[str], object] | None = None  # while a bar is shown
-_told_at = -math.inf
+
+class _Shown:
+    """What this process shows: there is one terminal, and one log."""
+
+    quiet = False
+    behind_bar: Callable[[str], object] | None = None  # while a bar is shown
+    last_line = -math.inf  # when, on the monotonic clock
 
 
 def be_quiet() -> None:
     """Draw no bars from now on (a log was asked for)."""
-    global _quiet  # noqa: PLW0603 (one terminal, one setting)
-    _quiet = True
+    _Shown.quiet = True
 
 
-def track(items: Sequence[Item], what: str, *, already: int = 0, every_seconds: float = 20.0) -> Iterator[Item]:
-    """The items, with progress told on the way, and at once. `already` were done before this run."""
-    global _show_behind_bar  # noqa: PLW0603 (one terminal, one bar)
+def track(items: Sequence[Item], name: str, *, already: int = 0, every_seconds: float = 20.0) -> Iterator[Item]:
+    """The items, with a line of progress at once and on the way. `already` were done before this run."""
     total = already + len(items)
-    if not _quiet and sys.stderr.isatty():
-        with tqdm(items, desc=what, initial=already, total=total, leave=False) as bar:
-            _show_behind_bar = bar.set_postfix_str
+    if not _Shown.quiet and sys.stderr.isatty():
+        with tqdm(items, desc=name, initial=already, total=total, leave=False) as bar:
+            _Shown.behind_bar = bar.set_postfix_str
             try:
                 yield from bar
             finally:
-                _show_behind_bar = None
+                _Shown.behind_bar = None
         return
     began = time.monotonic()
-    _tell(f"{what}: {already} of {total}", every_seconds)
+    _log_now_and_then(f"{name}: {already} of {total}", every_seconds)
     for done, item in enumerate(items, start=1):
         yield item
         speed = pace(done, len(items) - done, max(time.monotonic() - began, 1e-9))
-        _tell(f"{what}: {already + done} of {total}, {speed}", every_seconds)
+        _log_now_and_then(f"{name}: {already + done} of {total}, {speed}", every_seconds)
 
 
 def detail(text: str, *, every_seconds: float = 20.0) -> None:
     """How far the present item is: behind the bar, or a line where the last one is some time ago."""
-    if _show_behind_bar is not None:
-        _show_behind_bar(text)
+    if _Shown.behind_bar is not None:
+        _Shown.behind_bar(text)
     else:
-        _tell(text, every_seconds)
+        _log_now_and_then(text, every_seconds)
 
 
-def _tell(text: str, every_seconds: float) -> None:
-    global _told_at  # noqa: PLW0603 (one log)
+def _log_now_and_then(text: str, every_seconds: float) -> None:
     now = time.monotonic()
-    if now - _told_at >= every_seconds:
+    if now - _Shown.last_line >= every_seconds:
         log.info(text)
-        _told_at = now
+        _Shown.last_line = now
 
 
 def pace(done: int, left: int, seconds: float) -> str:

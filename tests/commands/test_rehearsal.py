@@ -303,9 +303,7 @@ def test_devices_are_numbers_above_zero(text: str) -> None:
     assert rehearsal_table.parse_device_counts("1, 8,64") == (1, 8, 64)
 
 
-def test_seconds_of_a_rehearsal_are_cpu_time_whatever_else_the_machine_does(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seconds_of_a_rehearsal_are_cpu_time_on_a_loaded_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = 0.2
     monkeypatch.setattr(rehearse, "SHORT_SECONDS", 0.0)
     execute = rehearse.execute_job

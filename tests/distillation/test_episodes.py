@@ -25,10 +25,10 @@ from dcpipe.models.convnet_network import ConvNetName
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.random import Stream
-from dcpipe.stopping import ask_to_stop
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
+from dcpipe.workflow.stopping import ask_to_stop
 
 ZETA = [50, 40, 30, 20, 10, 10, 10, 10, 10, 10, 5]
 ONCE = FixedEpochs(kind="epochs", count=1, batch=256)

@@ -21,10 +21,10 @@ from dcpipe.distillation.student import make_inner
 from dcpipe.errors import Interrupted
 from dcpipe.models.build import build
 from dcpipe.random import Stream
-from dcpipe.stopping import ask_to_stop
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.stages import STAGES
+from dcpipe.workflow.stopping import ask_to_stop
 
 NETWORKS = pytest.mark.parametrize(
     "network", ["convnet2-w8", "convnet2-w8-group", "convnet2-w8-layer-swish", "convnet2-w8-batch-maxpool"]

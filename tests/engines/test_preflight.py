@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_is_named_by_its_variable(
     assert "`export " in line
 
 
-def test_a_disk_of_its_own_replaces_an_empty_link_and_refuses_one_with_files(project: Path, tmp_path: Path) -> None:
+def test_scratch_replaces_an_empty_link_and_refuses_one_with_files(project: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     linked_artifacts(project)
     (disk / "something").write_text("of the user")

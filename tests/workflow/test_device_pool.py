@@ -14,8 +14,8 @@ import pytest
 import repository
 from dcpipe import device
 from dcpipe.errors import Interrupted, UserError
-from dcpipe.stopping import ask_to_stop, stopping_on_signals
 from dcpipe.workflow import device_pool
+from dcpipe.workflow.stopping import ask_to_stop, stopping_on_signals
 
 HOLDER = Path(__file__).with_name("device_holder.py")
 SNAKEFILE = """

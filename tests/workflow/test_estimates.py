@@ -25,7 +25,7 @@ def test_work_adds_up_and_phases_do_not_lie_on_top_of_each_other() -> None:
     assert first.peak_bytes < both.peak_bytes < first.peak_bytes + second.peak_bytes
 
 
-def test_a_student_of_more_steps_holds_a_vector_more_and_takes_as_much_longer() -> None:
+def test_each_inner_step_adds_a_vector_and_its_time() -> None:
     exact = Exact(kind="exact", micro_batch=None)
     work = [exact.work(InnerSizes(NETWORK, steps, images=10, numbers=64)) for steps in (10, 20)]
     assert work[1].held - work[0].held == 10 * FLOAT * NETWORK.parameters
@@ -54,7 +54,7 @@ def _mtt(root: Path, *, ipc: int, index: int) -> Job:
     return Graph(root).make_job("distill", dataset="digits", method="mtt", ipc=ipc, set=index)
 
 
-def test_what_was_measured_of_the_same_work_is_taken_and_other_work_is_scaled(root: Path) -> None:
+def test_measured_costs_of_equal_work_are_taken_others_scaled(root: Path) -> None:
     graph, other = Graph(root), _mtt(root, ipc=10, index=0)
     first, second = (_mtt(root, ipc=1, index=index) for index in (0, 1))
     costs.write_costs(root / first.costs, seconds=100.0, peak_bytes=123, device="cpu")

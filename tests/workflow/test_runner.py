@@ -22,11 +22,11 @@ from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
 from dcpipe.params import experiment_file, resolve
 from dcpipe.provenance.checkpoint import ResumeState
-from dcpipe.stopping import ask_to_stop, stop_asked, stopping_on_signals
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.runner import ExperimentRunner, Outcome, OutcomeSummary, parse_stage_names
+from dcpipe.workflow.stopping import ask_to_stop, stop_asked, stopping_on_signals
 
 pytestmark = pytest.mark.xdist_group("runner")  # one worker makes the module's fixture
 

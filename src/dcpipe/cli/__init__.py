@@ -3,18 +3,18 @@
 Each module adds its verbs to the one `app` when it is imported; nothing here loads torch before a verb runs.
 """
 
-from dcpipe.cli import experiments, history, machine, projects, questions, recording, releases, stage_verbs
+from dcpipe.cli import experiments, history, projects, questions, recording, releases, stage_verbs, surroundings
 from dcpipe.cli.app import app, main
 
 __all__ = [
     "app",
     "experiments",
     "history",
-    "machine",
     "main",
     "projects",
     "questions",
     "recording",
     "releases",
     "stage_verbs",
+    "surroundings",
 ]

@@ -138,7 +138,8 @@ def reproduce(
 ) -> None:
     """Run one row of one paper, or a whole table: prints the cost, runs what is not current, and compares.
 
-    Examples: dcpipe reproduce mtt-cifar10-ipc1 --plan; dcpipe reproduce --table gm-1 --plan
+    Example: dcpipe reproduce mtt-cifar10-ipc1 --plan
+    Example: dcpipe reproduce --table gm-1 --plan
     """
     from dcpipe.commands import plan as planning
     from dcpipe.errors import UserError

@@ -26,7 +26,7 @@ from dcpipe.progress import track
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_asked
 
 Row = dict[str, int | float]
 

@@ -18,7 +18,7 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_asked
 from dcpipe.workflow.task import Task
 
 

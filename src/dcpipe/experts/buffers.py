@@ -34,10 +34,10 @@ from dcpipe.params.resolve import ResolvedSection
 from dcpipe.progress import track
 from dcpipe.provenance import artifact, card, staleness
 from dcpipe.provenance.artifact import Entry
-from dcpipe.stopping import stop, stop_asked
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
+from dcpipe.workflow.stopping import stop, stop_asked
 from dcpipe.workflow.task import Task
 
 ZIP = b"PK\x03\x04"

@@ -14,7 +14,7 @@ from dcpipe.params.experts import Experts
 from dcpipe.progress import detail, track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_asked
 from dcpipe.workflow.task import Task
 
 

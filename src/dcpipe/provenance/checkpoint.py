@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dcpipe.params import formats
 from dcpipe.provenance.artifact import write_atomically
-from dcpipe.stopping import saving
+from dcpipe.workflow.stopping import saving
 
 FORMAT = 2  # of state files; format 1 states no number, and is the same in all else
 _META, _FORMAT = "__meta__", "__format__"

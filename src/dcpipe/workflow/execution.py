@@ -15,11 +15,11 @@ from filelock import BaseFileLock, FileLock, Timeout
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
 from dcpipe.provenance import artifact, card
 from dcpipe.provenance.checkpoint import ResumeState
-from dcpipe.stopping import ask_to_stop, stopping_on_signals
 from dcpipe.workflow import costs, engine_watch, environment
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, match_stage
 from dcpipe.workflow.state_folder import lock_file, state_root
+from dcpipe.workflow.stopping import ask_to_stop, stopping_on_signals
 from dcpipe.workflow.task import Task
 
 WAIT_SECONDS = 20.0

@@ -15,11 +15,11 @@ from typing import Literal
 
 from dcpipe.errors import Interrupted, UserError
 from dcpipe.provenance import code_identity, staleness
-from dcpipe.stopping import stop_asked, stopping_on_signals
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
+from dcpipe.workflow.stopping import stop_asked, stopping_on_signals
 
 log = logging.getLogger("dcpipe")
 

@@ -10,7 +10,7 @@ import pytest
 
 import repository
 
-LISTENING = "from dcpipe.stopping import stopping_on_signals, stop_asked, stop, saving\nimport time\n"
+LISTENING = "from dcpipe.workflow.stopping import stopping_on_signals, stop_asked, stop, saving\nimport time\n"
 BUSY = """
 try:
     with stopping_on_signals():
