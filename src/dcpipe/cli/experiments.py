@@ -94,23 +94,31 @@ def _record(graph: "Graph", name: str) -> None:
 
 def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, log: Path | None) -> int:
     """The exit code."""
+    from dcpipe.cli.run_output import RunOutput
     from dcpipe.commands import plan as planning
     from dcpipe.workflow.runner import ExperimentRunner, OutcomeSummary, parse_stage_names
 
-    runner, tally = ExperimentRunner(graph, parse_stage_names(stages)), OutcomeSummary()
+    chosen, tally, pages = parse_stage_names(stages), OutcomeSummary(), list[str]()
     planning.refuse_full_disk(planning.plan_rows(graph, name), ROOT)
-    for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):
-        line = tally.outcome_line(outcome)
-        if line:
-            typer.echo(line)
-        if outcome.error:
-            if debugging():
-                raise outcome.error
-            print_to_stderr(f"{outcome.job.name} failed: {explained(outcome.error)[0]}")
-        elif outcome.job.is_view and outcome.state == "made" and log is None:
-            from dcpipe.report import report_stage
+    output = RunOutput.of(graph, name, chosen, own_logs=log is None)
+    runner = ExperimentRunner(graph, chosen, begin=output.begin)
+    try:
+        for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):
+            output.end(outcome)
+            if line := tally.outcome_line(outcome):
+                output.say(line)
+            if outcome.error:
+                if debugging():
+                    raise outcome.error
+                output.say(f"dcpipe: {outcome.job.name} failed: {explained(outcome.error)[0]}")
+            elif outcome.job.is_view and outcome.state == "made" and log is None:
+                pages.append(outcome.text)
+    finally:
+        output.close()
+    for page in pages:
+        from dcpipe.report import report_stage
 
-            report_stage.write_out(outcome.text)
+        report_stage.write_out(page)
     for line in tally.table():
         typer.echo(line)
     typer.echo(tally.summary())

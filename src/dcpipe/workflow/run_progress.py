@@ -83,9 +83,13 @@ class RunProgress:
         self._done.append((name, stage, now - began))
 
     def fail(self, name: str) -> None:
-        """A job failed, or stopped."""
+        """A job failed."""
         self.running.pop(name, None)
         self.failed.add(name)
+
+    def leave(self, name: str) -> None:
+        """A running job stopped; another run goes on with it."""
+        self.running.pop(name, None)
 
     def drop(self, stage: str) -> None:
         """A job of a stage need not be run after all."""

@@ -7,7 +7,7 @@ on where another was stopped. Nothing is recorded here: the command does that af
 import logging
 import time
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -54,10 +54,11 @@ def parse_stage_names(text: str | None = None) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class ExperimentRunner:
-    """One call of `dcpipe run`."""
+    """One call of `dcpipe run`; `begin` is told of each job before it runs."""
 
     graph: Graph
     stages: Collection[str] = field(default_factory=parse_stage_names)
+    begin: Callable[[Job], None] = lambda _: None
     _absent: dict[str, State] = field(default_factory=dict)
 
     def run_experiment(self, experiment: str, budget_seconds: float | None = None) -> Iterator[Outcome]:
@@ -116,6 +117,7 @@ class ExperimentRunner:
         started = time.monotonic()
         state: State = "made"
         error, text = None, ""
+        self.begin(job)
         try:
             if job.is_view:
                 state, text = self._view(job)
@@ -147,8 +149,6 @@ class OutcomeSummary:
         self.outcomes.append(outcome)
         name, seconds = outcome.job.name, f"{outcome.seconds:.1f} s"
         match outcome.state:
-            case "made":
-                return f"{name}: made in {seconds}"
             case "stopped":
                 return f"{name}: stopped after {seconds}; its state is saved"
             case "blocked" | "skipped":

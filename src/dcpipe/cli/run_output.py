@@ -1,0 +1,81 @@
+"""What `dcpipe run` shows: one line for the whole run; each job's log goes to its own file."""
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcpipe import progress
+from dcpipe.commands import status
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+from dcpipe.workflow.run_line import RunLine
+from dcpipe.workflow.run_progress import RunProgress, known_jobs
+from dcpipe.workflow.runner import Outcome
+
+FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+
+
+@dataclass(slots=True)
+class RunOutput:
+    """The line of one run on standard error. With `own_logs`, a job's messages go to `job.log` while it runs."""
+
+    line: RunLine
+    root: Path
+    own_logs: bool
+
+    @classmethod
+    def of(cls, graph: Graph, experiment: str, stages: Collection[str], *, own_logs: bool) -> "RunOutput":
+        """The output of a run that makes what `dcpipe status` does not call done."""
+        jobs = graph.experiment_jobs(experiment)
+        waiting = [one.job for one in status.experiment_status(graph, experiment) if one.state != "done"]
+        to_run = [job for job in (*waiting, *(job for job in jobs if job.is_view)) if job.stage in stages]
+        counts = Counter(job.stage for job in to_run)
+        state = RunProgress(counts, time.monotonic(), known_jobs(graph, jobs))
+        progress.be_quiet()
+        return cls(RunLine(state, sys.stderr), graph.root, own_logs)
+
+    def begin(self, job: Job) -> None:
+        """A job begins."""
+        self.line.update(lambda state, now: state.start(job.name, job.stage, now))
+        if self.own_logs:
+            path = self.root / job.log
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(path, mode="a")
+            handler.setFormatter(FORMAT)
+            self._use(handler)
+
+    def end(self, outcome: Outcome) -> None:
+        """What became of a job is known."""
+        name = outcome.job.name
+        match outcome.state:
+            case "made":
+                self.line.update(lambda state, now: state.finish(name, now))
+            case "failed":
+                self.line.update(lambda state, _: state.fail(name))
+            case "stopped":
+                self.line.update(lambda state, _: state.leave(name))
+            case "current":
+                self.line.update(lambda state, _: state.drop(outcome.job.stage))
+        if self.own_logs:
+            self._use(logging.StreamHandler(sys.stderr))
+
+    def say(self, text: str) -> None:
+        """Lines beside the run's own."""
+        self.line.say(text)
+
+    def close(self) -> None:
+        """The run ended."""
+        self.line.close()
+
+    @staticmethod
+    def _use(handler: logging.Handler) -> None:
+        """Send the package's log to one place alone."""
+        log = logging.getLogger("dcpipe")
+        for other in log.handlers[:]:
+            log.removeHandler(other)
+            other.close()
+        log.addHandler(handler)
