@@ -28,6 +28,16 @@ _OWN: Mapping[str, JsonSchemaValue] = {
     "format": {"type": "integer", "description": "format of the file; 1 where it does not say"},
     "replaces": {"const": "shipped", "description": "this file stands for the shipped one of its name"},
 }
+_IPC: JsonSchemaValue = {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "integer", "minimum": 1}}]}
+_COVERS: JsonSchemaValue = {
+    "anyOf": [{"const": "all"}, {"type": "object", "additionalProperties": _IPC}],
+    "description": "the cells that the sources state values for: lists of ipc by dataset, or all",
+}
+_INHERITS: JsonSchemaValue = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "knobs that keep the values of the section that this one replaces",
+}
 _NAME: JsonSchemaValue = {"type": "string", "description": "the experiment's name; without it, the file's own"}
 
 
@@ -63,6 +73,8 @@ def _definitions(section: str) -> dict[str, JsonSchemaValue]:
     parts = {f"{section}.{name}": part for name, part in whole.pop("$defs", {}).items()}
     del whole["$schema"]
     properties = {**whole["properties"], **_OWN}
+    if section == "methods":
+        properties["covers"] = _COVERS
     if section in OVERRIDABLE:
         values = {**whole, "title": f"{whole['title']} in part"}
         nested = {"^ipc[0-9]+$": {"$ref": f"#/$defs/{section}:values"}} if OVERRIDABLE[section] else {}
@@ -84,6 +96,8 @@ def _lenient(schema: JsonSchemaValue, section: str) -> JsonSchemaValue:
             continue
         if key in {"properties", "$defs"}:
             found[key] = {name: _lenient(part, section) for name, part in value.items()}
+            if "kind" in value:
+                found[key]["inherits"] = _INHERITS
         elif key == "$ref":
             found[key] = value.replace("#/$defs/", f"#/$defs/{section}.")
         elif key in {"oneOf", "anyOf"}:

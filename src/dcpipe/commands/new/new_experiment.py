@@ -68,7 +68,7 @@ def new(root: Path, photographs: Path, name: str | None, minutes: float, say: Ca
     say(time_text(sized.prediction, allowance.cores))
     if not sized.within:
         say(f"that is longer than {minutes:g} min, but a smaller experiment would show nothing")
-    say(f"next: `snakemake --cores all --config experiment={path}`, or `dcpipe run {path}`, which does not record it")
+    say(f"next: `snakemake --cores all --config experiment={path}`, or `dcpipe run {path}`, one job after the other")
     return path
 
 
