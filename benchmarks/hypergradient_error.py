@@ -28,7 +28,7 @@ from dcpipe.distillation.episodes import Matching
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact, PerStep, Truncated
 from dcpipe.distillation.matching.trajectory_config import Trajectory
 from dcpipe.distillation.setting import Setting
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
 from dcpipe.provenance.checkpoint import ResumeState
@@ -115,7 +115,7 @@ def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "dataset", choices=resolve.available_names(Path(__file__).parents[1], "datasets"), metavar="DATASET"
+        "dataset", choices=params_files.available_names(Path(__file__).parents[1], "datasets"), metavar="DATASET"
     )
     parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--root", type=Path, default=Path())

@@ -16,7 +16,7 @@ from pathlib import Path
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact
 from dcpipe.distillation.sharpness.passes import ascent
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.workflow.graph import Graph
 from hypergradient_error import matchings
 
@@ -48,10 +48,13 @@ def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "dataset", choices=resolve.available_names(Path(__file__).parents[1], "datasets"), metavar="DATASET"
+        "dataset", choices=params_files.available_names(Path(__file__).parents[1], "datasets"), metavar="DATASET"
     )
     parser.add_argument(
-        "methods", nargs="+", choices=resolve.available_names(Path(__file__).parents[1], "methods"), metavar="METHOD"
+        "methods",
+        nargs="+",
+        choices=params_files.available_names(Path(__file__).parents[1], "methods"),
+        metavar="METHOD",
     )
     parser.add_argument("--radius", type=float, default=0.1)
     parser.add_argument("--draws", type=int, default=24)

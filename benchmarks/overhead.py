@@ -19,7 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.workflow.graph import Graph
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +77,7 @@ def turn(place: Path, experiment: str, cores: tuple[int, int]) -> dict[str, obje
 def main() -> None:
     """Print the measurement."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("experiment", choices=resolve.available_names(ROOT, "experiments"), metavar="EXPERIMENT")
+    parser.add_argument("experiment", choices=params_files.available_names(ROOT, "experiments"), metavar="EXPERIMENT")
     parser.add_argument("--turns", type=int, choices=(1, 2), default=2)
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]

@@ -9,7 +9,7 @@ import torch
 import repository
 from dcpipe.data import digits, store
 from dcpipe.errors import UserError
-from dcpipe.params.resolve import available_names
+from dcpipe.params.params_files import available_names
 from dcpipe.workflow.graph import Graph
 
 

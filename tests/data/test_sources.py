@@ -11,7 +11,7 @@ from PIL import Image
 from workshop import ANY, REPOSITORY, Workshop
 
 from dcpipe.data.wnids import WNIDS
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.workflow.graph import Graph
 
 Publish = Callable[[Path, dict[str, publishers.Arrays]], None]
@@ -43,7 +43,7 @@ def test_every_shipped_dataset_plans_without_looking_for_data(
 ) -> None:
     monkeypatch.delenv("DCPIPE_DATA")
     cell = {"method": "random", "ipc": 1, "set": 0, "evaluation": "quick", "network": "native"}
-    for name in resolve.available_names(REPOSITORY, "datasets"):
+    for name in params_files.available_names(REPOSITORY, "datasets"):
         with subtests.test(dataset=name):
             job = shop.job("evaluate", dataset=name, **cell)
             assert job.inputs["test"] == (f"artifacts/data/{name}/test.zarr",)

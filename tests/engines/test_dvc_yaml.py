@@ -11,7 +11,7 @@ from clone import Clone
 from dcpipe.engines import dvc_yaml
 from dcpipe.engines.dvc_lock import LOADER
 from dcpipe.errors import RefusedError, UserError
-from dcpipe.params import resolve, strict_yaml
+from dcpipe.params import params_files, strict_yaml
 from dcpipe.workflow.graph import Graph
 
 SHARING = ("digits-all", "digits-gradient", "ablations")
@@ -32,7 +32,7 @@ def written(root: Path) -> dict[str, str]:
 
 
 def test_every_job_of_all_experiments_is_in_one_file() -> None:
-    names = resolve.available_names(repository.ROOT, "experiments")
+    names = params_files.available_names(repository.ROOT, "experiments")
     held = [stages(text) for text in dvc_yaml.expected_texts(Graph(repository.ROOT), names).values()]
     assert sum(map(len, held)) == len(set().union(*held))
     assert set().union(*held) == jobs(repository.ROOT, *names)
@@ -43,7 +43,9 @@ def test_the_defaults_file_here_holds_exactly_the_defaults_jobs() -> None:
 
 
 def test_git_ignores_no_experiments_dvc_yaml() -> None:
-    paths = [dvc_yaml.experiment_dvc_yaml(name) for name in resolve.available_names(repository.ROOT, "experiments")]
+    paths = [
+        dvc_yaml.experiment_dvc_yaml(name) for name in params_files.available_names(repository.ROOT, "experiments")
+    ]
     done = subprocess.run(["git", "check-ignore", *paths], cwd=repository.ROOT, capture_output=True, check=False)
     assert done.returncode == 1, done.stdout
 

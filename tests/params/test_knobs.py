@@ -14,7 +14,9 @@ from dcpipe.params import schema
 from dcpipe.params.axis import AxisValue, axis_values_in
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import ResolvedSection, ResolvedValue, available_names
+from dcpipe.params.params_files import available_names
+from dcpipe.params.resolve import ResolvedSection
+from dcpipe.params.value_origin import ResolvedValue
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 

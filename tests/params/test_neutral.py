@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.errors import UserError
-from dcpipe.params import neutral, resolve, schema
+from dcpipe.params import neutral, params_files, resolve, schema
 from dcpipe.params.neutral import AsBefore
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count
@@ -44,7 +44,7 @@ def read(root: Path, name: str) -> tuple[ResolvedSection, Section]:
 
 
 def write(root: Path, name: str, tree: dict[str, object]) -> None:
-    file = root / resolve.section_file_path("methods", name)
+    file = root / params_files.section_file_path("methods", name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(tree))
 

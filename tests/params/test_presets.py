@@ -7,8 +7,10 @@ import pytest
 import repository
 from dcpipe.params import show
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import DEFAULT, ResolvedSection, available_names, base_chain, resolve_section
+from dcpipe.params.params_files import available_names
+from dcpipe.params.resolve import ResolvedSection, base_chain, resolve_section
 from dcpipe.params.strict_yaml import read_yaml
+from dcpipe.params.value_origin import DEFAULT
 from dcpipe.workflow.graph import Graph
 
 ROOT = repository.ROOT

@@ -8,7 +8,8 @@ import yaml
 import repository
 from dcpipe.errors import UserError
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import ResolvedSection, ValueOrigin, base_chain, resolve_section
+from dcpipe.params.resolve import ResolvedSection, base_chain, resolve_section
+from dcpipe.params.value_origin import ValueOrigin
 
 LAYERS = [  # from the weakest to the strongest: a file, and where in it the value stands
     (file, place)

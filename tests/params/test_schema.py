@@ -14,7 +14,8 @@ from dcpipe.params.experiment import Experiment
 from dcpipe.params.experts import Experts
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import ResolvedSection, ResolvedValue, ValueOrigin
+from dcpipe.params.resolve import ResolvedSection
+from dcpipe.params.value_origin import ResolvedValue, ValueOrigin
 
 Section = tuple[ResolvedSection, type]
 

@@ -6,7 +6,7 @@ import pytest
 
 import repository
 from dcpipe.errors import UserError
-from dcpipe.params import resolve, shipped, shipped_copies
+from dcpipe.params import params_files, resolve, shipped, shipped_copies
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.workflow.graph import Graph
@@ -38,12 +38,12 @@ def test_a_project_plans_what_the_source_tree_plans(project: Path) -> None:
 
 def test_shipped_names_are_listed_beside_a_projects_own(project: Path) -> None:
     (project / "params/methods/mine.yaml").write_text("base: mtt\n")
-    assert set(resolve.available_names(project, "methods")) == {
+    assert set(params_files.available_names(project, "methods")) == {
         "mine",
-        *resolve.available_names(repository.ROOT, "methods"),
+        *params_files.available_names(repository.ROOT, "methods"),
     }
     (project / shipped.MARKER).unlink()
-    assert resolve.available_names(project, "methods") == ["mine"]
+    assert params_files.available_names(project, "methods") == ["mine"]
 
 
 def test_a_shipped_name_is_replaced_on_purpose_only(project: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import repository
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import available_names
+from dcpipe.params.params_files import available_names
 from dcpipe.report import charts
 from dcpipe.report.cells import Cell, EvaluatedSet
 from dcpipe.workflow.graph import Graph

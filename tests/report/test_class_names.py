@@ -2,7 +2,7 @@
 
 import repository
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import available_names
+from dcpipe.params.params_files import available_names
 from dcpipe.report.class_names import class_names, published_names
 from dcpipe.workflow.graph import Graph
 

@@ -2,7 +2,7 @@
 
 import repository
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import InlineParams
+from dcpipe.params.params_files import InlineParams
 from dcpipe.report.counterpart import counterpart
 from dcpipe.report.published import published
 

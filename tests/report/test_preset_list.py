@@ -1,14 +1,14 @@
 """`dcpipe methods` tells of every preset; reconstructions are named so."""
 
 import repository
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.report import presets
 
 
 def test_every_preset_is_told_with_matching_source_and_printed_rows() -> None:
     lines = presets.preset_lines(repository.ROOT)
     heads = {line.split(":")[0]: index for index, line in enumerate(lines) if not line.startswith(" ")}
-    assert list(heads) == resolve.available_names(repository.ROOT, "methods")
+    assert list(heads) == params_files.available_names(repository.ROOT, "methods")
     mtt = lines[heads["mtt"] : heads["mtt"] + 4]
     assert "matching trajectory; path recorded" in mtt[1]
     assert "arXiv:2203.11932" in mtt[2]

@@ -20,7 +20,7 @@ from dcpipe import cli
 from dcpipe.commands import status
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import UserError
-from dcpipe.params import experiment_file, resolve
+from dcpipe.params import experiment_file, params_files
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute_job
@@ -244,7 +244,7 @@ def _write(to: Path, text: str) -> str:
 
 
 def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path, tmp_path: Path) -> None:
-    experiments = resolve.available_names(tiny, "experiments")
+    experiments = params_files.available_names(tiny, "experiments")
     compiled = dvc_yaml.expected_texts(Graph(tiny), experiments)
     file = experiment_file.load_experiment(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
     graph = Graph(tiny, file.extra)

@@ -31,9 +31,9 @@ def _names(section: str) -> Callable[[str], list[str]]:
     """For a shell that completes a word: the files of a section of params that begin with it."""
 
     def complete(incomplete: str) -> list[str]:
-        from dcpipe.params import resolve
+        from dcpipe.params import params_files
 
-        return [name for name in resolve.available_names(ROOT, section) if name.startswith(incomplete)]
+        return [name for name in params_files.available_names(ROOT, section) if name.startswith(incomplete)]
 
     return complete
 

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from dcpipe.commands.trial import TrialOptions, TrialOutcome, TrialRequest, trial_plan
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import DcpipeError, RefusedError, UserError
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.provenance import artifact, code_identity, equivalences
 from dcpipe.provenance.code_identity import Identity
 from dcpipe.provenance.equivalences import Change, Equivalences, Evidence, ModuleChange
@@ -134,10 +134,10 @@ def _changed_kinds(
     graph, identity = Graph(root), Identity.now(root)
     made = {
         name: [job for job in graph.experiment_jobs(name) if not job.is_view and (experiments or _is_here(job, root))]
-        for name in experiments or resolve.available_names(root, "experiments")
+        for name in experiments or params_files.available_names(root, "experiments")
     }
     jobs = {job.name: job for members in made.values() for job in members}
-    there = resolve.available_names(old, "experiments")
+    there = params_files.available_names(old, "experiments")
     names = list(experiments) or [name for name in there if made.get(name)]
     answer = _ask_code(old, old / "answer.json", TrialOptions(experiments=names))
     if answer.problem:

@@ -16,7 +16,7 @@ import yaml
 
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import RefusedError
-from dcpipe.params import resolve, shipped, shipped_copies
+from dcpipe.params import params_files, shipped, shipped_copies
 from dcpipe.provenance.artifact import write_atomically
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -38,7 +38,7 @@ def exported_experiments(root: Path) -> list[str]:
     """The default experiment (in a project, if it was run), and every other one whose dvc.yaml is there."""
     there = {path.parent.name for path in root.glob("experiments/*/dvc.yaml")}
     has_default = (root / ROOT_FILE).is_file() or not shipped.is_project(root)
-    others = sorted(there & set(resolve.available_names(root, "experiments")) - {DEFAULT_EXPERIMENT})
+    others = sorted(there & set(params_files.available_names(root, "experiments")) - {DEFAULT_EXPERIMENT})
     return [DEFAULT_EXPERIMENT, *others] if has_default else others
 
 

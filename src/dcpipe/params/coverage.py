@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe.errors import UserError
-from dcpipe.params import resolve
-from dcpipe.params.resolve import NO_INLINE_SECTIONS, InlineSections, ResolvedSection
+from dcpipe.params import params_files, resolve, value_origin
+from dcpipe.params.params_files import NO_INLINE_SECTIONS, InlineSections
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 
 ALL = "all"
@@ -45,8 +46,8 @@ def coverage(root: Path, method: str, extra: InlineSections = NO_INLINE_SECTIONS
     for name in reversed(resolve.base_chain(root, "methods", method, extra)):
         for tree in _trees(root, name, extra):
             if "covers" in tree:
-                where = resolve.location_text(resolve.section_file_path("methods", name), "covers")
-                return Coverage(_cells(tree["covers"], where, resolve.available_names(root, "datasets")))
+                where = value_origin.location_text(params_files.section_file_path("methods", name), "covers")
+                return Coverage(_cells(tree["covers"], where, params_files.available_names(root, "datasets")))
     return Coverage({})
 
 
@@ -65,8 +66,8 @@ def _trees(root: Path, name: str, extra: InlineSections) -> list[Tree]:
     """A preset's file; below it the shipped one of its name, which a project's file may vary."""
     if name in extra.get("methods", ()):
         return [extra["methods"][name].tree]
-    shipped = resolve.shipped_tree(root, "methods", name)
-    return [read_yaml(resolve.file_path(root, "methods", name)), *([shipped] if shipped else [])]
+    shipped = params_files.shipped_tree(root, "methods", name)
+    return [read_yaml(params_files.file_path(root, "methods", name)), *([shipped] if shipped else [])]
 
 
 def _cells(value: Value, where: str, datasets: list[str]) -> dict[str, tuple[int, ...] | None] | None:

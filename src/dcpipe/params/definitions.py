@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from filelock import FileLock
 
-from dcpipe.params.resolve import section_file_path
+from dcpipe.params.params_files import section_file_path
 from dcpipe.params.source_index import INDEX, SHIPPED, Written, definition_values, digest, read_index, write_index
 from dcpipe.params.strict_yaml import Tree, read_yaml
 

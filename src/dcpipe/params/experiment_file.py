@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcpipe.errors import UserError
-from dcpipe.params import definitions, resolve, shipped
+from dcpipe.params import definitions, params_files, shipped
 from dcpipe.params.definitions import Definition
-from dcpipe.params.resolve import INLINE_SECTIONS, InlineParams, InlineSections
+from dcpipe.params.params_files import INLINE_SECTIONS, InlineParams, InlineSections
 from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 from dcpipe.workflow.stages import NAME
 
@@ -62,10 +62,10 @@ def load_experiment(root: Path, text: str) -> ExperimentFile:
     """
     path = Path(text).expanduser()
     if path.suffix not in {".yaml", ".yml"}:
-        path = root / resolve.section_file_path("experiments", text)
+        path = root / params_files.section_file_path("experiments", text)
         if not path.is_file() or INLINE_SECTIONS.keys().isdisjoint(read_yaml(path)):
             return ExperimentFile(root, text)
-        text = resolve.section_file_path("experiments", text)
+        text = params_files.section_file_path("experiments", text)
     shipped.require_project(root)
     inside = path.resolve().parent == (root / "params" / "experiments").resolve()
     if inside and INLINE_SECTIONS.keys().isdisjoint(read_yaml(path)):
@@ -92,7 +92,7 @@ def _is_shipped(root: Path, one: Definition) -> bool:
     if not re.fullmatch(NAME, one.name):
         problem = f"{one.name!r} is no name: write small letters and digits, with single hyphens between them"
         raise UserError(problem, where=one.place, remedy="choose another name")
-    tree = resolve.shipped_tree(root, one.section, one.name)
+    tree = params_files.shipped_tree(root, one.section, one.name)
     key = definitions.first_difference(one.tree, tree) if tree is not None else None
     other = f"{one.name} has another definition in the shipped params ({key} differs)" if key else None
     conflict = other or definitions.definition_conflict(root, one, lambda source: _said_by(root, source, one))
@@ -104,7 +104,7 @@ def _is_shipped(root: Path, one: Definition) -> bool:
 def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Definition]]:
     """The name of a file's experiment, and every definition in the file."""
     tree = read_yaml(path)
-    if "runs" not in tree and tree.get("base") not in resolve.available_names(root, "experiments"):
+    if "runs" not in tree and tree.get("base") not in params_files.available_names(root, "experiments"):
         remedy = "write runs, and put a method's values under presets: NAME:"
         raise UserError("is no experiment: it has no runs", where=text, remedy=remedy)
     source, brought = _source(root, path), list[Definition]()

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic.json_schema import JsonSchemaValue
 
 from dcpipe.params import described
-from dcpipe.params.resolve import INLINE_SECTIONS, OVERRIDABLE
+from dcpipe.params.params_files import INLINE_SECTIONS
+from dcpipe.params.resolve import OVERRIDABLE
 from dcpipe.provenance.artifact import write_atomically
 
 FOLDER = ".dcpipe/schema"  # where a project keeps them; not in git, for they belong to the installed version

@@ -10,7 +10,8 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
-from dcpipe.params.resolve import InlineSections, ResolvedSection
+from dcpipe.params.params_files import InlineSections
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import Section
 
 

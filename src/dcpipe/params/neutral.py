@@ -13,9 +13,10 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from dcpipe.params.resolve import DEFAULT, ResolvedSection, ResolvedValue, ValueOrigin
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.strict_yaml import Value
 from dcpipe.params.trees import flatten
+from dcpipe.params.value_origin import DEFAULT, ResolvedValue, ValueOrigin
 
 
 @dataclass(frozen=True, slots=True)

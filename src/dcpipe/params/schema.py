@@ -13,8 +13,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dcpipe.errors import UserError
-from dcpipe.params.resolve import ResolvedSection, location_text
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.strict_yaml import Value
+from dcpipe.params.value_origin import location_text
 
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)  # axes know their values when they are first used
 

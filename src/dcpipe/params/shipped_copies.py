@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from dcpipe.params import shipped
-from dcpipe.params.resolve import SHIPPED_FOLDER
+from dcpipe.params.params_files import SHIPPED_FOLDER
 from dcpipe.params.source_index import INDEX, SHIPPED, Written, digest, read_index, write_index
 from dcpipe.params.strict_yaml import read_yaml
 

@@ -7,8 +7,9 @@ where a file states it, because DVC does not see a change of a key that it did n
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dcpipe.params.resolve import DEFAULT, ResolvedSection
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.strict_yaml import Value
+from dcpipe.params.value_origin import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dcpipe.params import resolve
+from dcpipe.params import params_files, resolve
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.report.rows import printed_rows
 
@@ -15,7 +15,7 @@ def preset_lines(root: Path) -> list[str]:
     Raises: UserError if a preset is not readable.
     """
     blocks: list[str] = []
-    for name in resolve.available_names(root, "methods"):
+    for name in params_files.available_names(root, "methods"):
         resolved = resolve.resolve_section(root, "methods", name)
         label, description = (str(resolved.leaves[key].value) for key in ("label", "description"))
         mark = " [reconstruction]" if RECONSTRUCTION in f"{label}{description}" else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pydantic
 from pydantic import TypeAdapter
 
-from dcpipe.params.resolve import InlineParams, InlineSections
+from dcpipe.params.params_files import InlineParams, InlineSections
 from dcpipe.params.schema import STRICT
 from dcpipe.params.strict_yaml import Value, read_yaml
 

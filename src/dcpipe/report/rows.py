@@ -12,9 +12,9 @@ from pathlib import Path
 
 from dcpipe.data import location
 from dcpipe.errors import UserError
-from dcpipe.params import resolve
+from dcpipe.params import params_files
 from dcpipe.params.coverage import coverage
-from dcpipe.params.resolve import InlineParams, InlineSections
+from dcpipe.params.params_files import InlineParams, InlineSections
 from dcpipe.params.strict_yaml import Tree, Value
 from dcpipe.provenance import staleness
 from dcpipe.report import published as printed
@@ -126,7 +126,7 @@ def find_row(root: Path, name: str) -> Row:
     if name not in known:
         hint = _hint(name, known, "choose a row of `dcpipe reproduce --list`")
         raise UserError(f"no paper's table has a row {name!r}", where="reproduce", remedy=hint)
-    methods = {*resolve.available_names(root, "methods"), *printed.table_params()["methods"]}
+    methods = {*params_files.available_names(root, "methods"), *printed.table_params()["methods"]}
     if known[name].method not in methods:
         problem, remedy = f"method {known[name].method!r} has no preset", f"choose one of: {', '.join(sorted(methods))}"
         raise UserError(problem, where=f"reproduce {name}", remedy=remedy)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dcpipe.errors import RefusedError, UserError
 from dcpipe.params.library import ParamsLibrary
-from dcpipe.params.resolve import InlineSections
+from dcpipe.params.params_files import InlineSections
 from dcpipe.params.values import Values, merge_values, neutral_values
 from dcpipe.provenance import code_identity
 from dcpipe.workflow.job import Job

@@ -14,7 +14,7 @@ from dcpipe.commands.new.sizing import Allowance, Design, Prediction
 from dcpipe.commands.new.survey import Survey, survey
 from dcpipe.data import location
 from dcpipe.errors import UserError
-from dcpipe.params import experiment_file, file_schema, resolve, shipped
+from dcpipe.params import experiment_file, file_schema, params_files, shipped
 from dcpipe.params.strict_yaml import Tree, parse_yaml, read_yaml
 from dcpipe.provenance.artifact import write_atomically
 from dcpipe.workflow.graph import Graph
@@ -90,8 +90,8 @@ def _refuse_name(root: Path, path: Path, name: str) -> None:
         raise UserError("exists already", where=str(path), remedy="remove it, or choose another name with --name")
     for section, patterns in BROUGHT.items():
         for taken in (pattern.format(name) for pattern in patterns):
-            if resolve.file_path(root, section, taken).is_file():
-                where = resolve.section_file_path(section, taken)
+            if params_files.file_path(root, section, taken).is_file():
+                where = params_files.section_file_path(section, taken)
                 raise UserError(f"the name {taken} is taken", where=where, remedy="choose another name with --name")
 
 

@@ -1,0 +1,48 @@
+"""Values of a file laid over those of its base: which keys it may change, and which of the base's it replaces."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from dcpipe.errors import UserError
+from dcpipe.params.strict_yaml import Tree, Value
+from dcpipe.params.trees import flatten, replaced_sections, take_inherited
+from dcpipe.params.value_origin import ResolvedValue, location_text
+
+
+def overlay_values(
+    leaves: dict[str, ResolvedValue],
+    tree: Tree,
+    *,
+    file: str,
+    prefix: str,
+    resolved: Callable[[str, Value], ResolvedValue],
+    only_known: bool,
+    later: frozenset[str],
+) -> None:
+    """Put the values of a file, or of one of its overrides, into `leaves`, which hold those of its base.
+
+    Args: `prefix` is where the tree stands in the file; `resolved` adds to a key of the file and its value where it
+    stands and what it is taken from. With `only_known` a key must be in `leaves`, or in `later`, or inside a section
+    that the tree replaces.
+    Raises: UserError naming file and key.
+    """
+    fresh, values = replaced_sections(tree), dict(flatten(tree, file=file))
+    for section in fresh:
+        old = [key for key in leaves if key == section or key.startswith(f"{section}.")]  # `initial: real` is one, too
+        if only_known and not old:
+            raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
+        for key in set(old) - take_inherited(
+            values, section, old, where=location_text(file, f"{prefix}{section}.inherits")
+        ):
+            del leaves[key]
+    for key, value in values.items():
+        inside_fresh = any(key == one or key.startswith(f"{one}.") for one in (*fresh, *later))
+        if f"{key}.kind" in leaves:  # a value in short takes the place of one in full
+            for inner in [inner for inner in leaves if inner.startswith(f"{key}.")]:
+                del leaves[inner]
+            inside_fresh = True
+        if only_known and key not in leaves and not inside_fresh:
+            near = get_close_matches(key, leaves, n=1)
+            hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"
+            raise UserError(f"unknown key {prefix}{key}", where=file, remedy=hint)
+        leaves[key] = resolved(f"{prefix}{key}", value)
