@@ -14,7 +14,9 @@ MISTAKES = {
     "distill tiny mtt --ipc 17": "more than the training part has",
     "experts tiny plain --shard 7": "there is no shard 7",
     "whiten tiny": "not whitened",
-    "nonsense": "No such command",
+    "nonsense": "No such command 'nonsense' (see `dcpipe --help`)",
+    "graph nonsense": "No such command 'nonsense' (see `dcpipe graph --help`)",
+    "plan --nonsense": "No such option: --nonsense (see `dcpipe plan --help`)",
     "plan nothing": "there is no experiments file named 'nothing'",
 }
 
@@ -27,6 +29,13 @@ def test_a_mistake_is_one_line_and_exit_code_two(root: Path, subtests: pytest.Su
             assert said in text
             assert "Traceback" not in text
             assert len([line for line in text.splitlines() if line.startswith("dcpipe:")]) == 1
+
+
+def test_without_a_command_the_help_is_printed_and_no_mistake(root: Path) -> None:
+    code, text = repository.dcpipe(root)
+    assert code == 2
+    assert "Usage: dcpipe [OPTIONS] COMMAND" in text
+    assert "dcpipe: " not in text
 
 
 def test_a_process_answers_as_the_command_line_in_this_process(root: Path) -> None:

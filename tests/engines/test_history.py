@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from clone import Clone
+from dcpipe.commands.equivalent import equivalent
+from dcpipe.errors import UserError
+from repository import ROOT
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("history")]
 long_only = pytest.mark.skipif(not os.environ.get("DCPIPE_LONG"), reason="part of `make engines`")
@@ -59,6 +62,11 @@ BUG = (
 )
 
 
+def test_a_commit_that_does_not_exist_is_refused_by_its_name() -> None:
+    with pytest.raises(UserError, match="there is no commit 'nosuch'; name a commit, branch or tag of this clone"):
+        equivalent(ROOT, "nosuch", [])
+
+
 def test_an_assert_added_to_the_loop_is_shown_to_be_equivalent(clone: Clone) -> None:
     assert stale(clone) == set()
     clone.edit(LOOP, *ASSERT)
@@ -66,7 +74,7 @@ def test_an_assert_added_to_the_loop_is_shown_to_be_equivalent(clone: Clone) -> 
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
     told = clone.dcpipe("equivalent").stdout
     assert "distill_tiny_mtt_ipc1_set0 (2 jobs): 4 files" in told
-    assert "1 kind of jobs: every byte is the same; recorded in equivalences.yaml" in told
+    assert "1 kind of job: every byte is the same; recorded in equivalences.yaml" in told
     assert stale(clone) == set()
     clone.commit("shown to be equivalent")
     assert clone.dcpipe("equivalent").stdout.startswith("no job that is here runs other code")

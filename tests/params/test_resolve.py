@@ -95,13 +95,18 @@ REFUSED = {
     "a: 1\noverrides: {digits: {ipc01: {a: 2}}}": "overrides.digits.ipc01: not an ipc; write ipc1, ipc10, ...",
     "a: 1\noverrides: {digits: {ipc: {a: 2}}}": "overrides.digits.ipc: not an ipc; write ipc1, ipc10, ...",
     "rate: 1\noverrides: {digits: {raet: 2}}": "unknown key overrides.digits.raet; did you mean rate?",
-    "rate: 1\noverrides: {digits: {ipc1: {b: 2}}}": (
-        "unknown key overrides.digits.ipc1.b; an override may only change a key that the preset has"
+    "rate: 1\noverrides: {digits: {ipc1: {b: 2}}}": "unknown key overrides.digits.ipc1.b; known keys: rate",
+    "sgd: {kind: a, momentum: 1}\noverrides: {digits: {sgd: {nesterov: 2}}}": (
+        "unknown key overrides.digits.sgd.nesterov; known keys of sgd: kind, momentum"
+    ),
+    "sgd: {kind: a, momentum: 1}\noverrides: {digits: {sgb: {momentum: 2}}}": (
+        "unknown key overrides.digits.sgb.momentum; did you mean sgd?"
+    ),
+    "rate: 1\noverrides: {digits: {rate: {b: 2}}}": (
+        "unknown key overrides.digits.rate.b; rate has no keys below it: write one value"
     ),
     "a: 1\noverrides: {digits: {b: {kind: x}}}": "unknown key overrides.digits.b; name a section that the base has",
-    "a: {b: 1}\noverrides: {digits: {a: 2}}": (
-        "unknown key overrides.digits.a; an override may only change a key that the preset has"
-    ),
+    "a: {b: 1}\noverrides: {digits: {a: 2}}": "unknown key overrides.digits.a; a has keys below it: write them",
     "a: 1\noverrides: {digits: 2}": "overrides.digits must be a mapping",
     "a: 1\noverrides: {digits: {ipc1: 2}}": "overrides.digits.ipc1 must be a mapping",
     "a: 1\noverrides: [digits]": "overrides must be a mapping of datasets",

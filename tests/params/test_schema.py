@@ -118,6 +118,17 @@ WRONG = {
     ("mtt", "outer.step_size.kind", "learnt"): (
         "outer.step_size.kind: there is no \"learnt\"; choose one of 'first-order', 'fixed', 'learned'"
     ),
+    ("mtt", "outer.images.optimiser", "adam"): (
+        "outer.images.optimiser: adam needs values; "
+        "write {kind: adam, learning_rate: ..., beta_1: ..., beta_2: ..., epsilon: ...}"
+    ),
+    ("mtt", "outer.images.optimiser", "adma"): (
+        "outer.images.optimiser: there is no \"adma\"; choose one of 'adam', 'sgd'"
+    ),
+    ("mtt", "outer.labels", "hard"): "outer.labels: hard is not written in short here; write {kind: hard}",
+    ("mtt", "matching.hypergradient.kept_graphs", "budget"): (
+        "matching.hypergradient.kept_graphs: budget needs values; write {kind: budget, megabytes: ...}"
+    ),
     ("mtt", "outer", None): "outer must be null for a coreset, and given for every other matching",
     ("mtt", "matching.experts", "Plain"): (
         "matching.experts: string should match pattern '^[a-z0-9]+(-[a-z0-9]+)*$' (it is \"Plain\")"

@@ -149,7 +149,8 @@ def send_log_to(path: Path | None) -> None:
 def main() -> NoReturn:
     """Run the command line; errors become one line on standard error and an exit code."""
     try:
-        code = app(standalone_mode=False)  # typer returns the code of an Exit here instead of raising it
+        # typer returns the code of an Exit here instead of raising it
+        code = app(prog_name="dcpipe", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except (Exception, Interrupted) as error:
@@ -176,11 +177,17 @@ def explained(error: BaseException) -> tuple[str | None, int]:
         case ModuleNotFoundError(name=str(name)) if not name.startswith("dcpipe"):
             message = f"{name} is not installed; pip install it, or run `make run`, which sets everything up", 2
         case _ if hasattr(error, "format_message"):  # typer's usage errors
-            message = f"{error.format_message().rstrip('.')} (see `dcpipe --help`)", 2
+            message = _usage_message(error.format_message(), getattr(error, "ctx", None)), 2
         case _:
             first = (str(error).strip() or "without a message").splitlines()[0]
             message = f"{type(error).__name__}: {first}; this is a defect: `dcpipe --debug ...` shows where", 1
     return message
+
+
+def _usage_message(problem: str, context: typer.Context | None) -> str | None:
+    """A wrong command line, with the help of the command that it names; None where the help was printed already."""
+    command = context.command_path if context else "dcpipe"
+    return f"{problem.rstrip('.')} (see `{command} --help`)" if problem else None
 
 
 def print_to_stderr(message: str) -> None:

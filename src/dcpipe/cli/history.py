@@ -30,6 +30,7 @@ def equivalent(
 
     count = proving.equivalent(ROOT, commit, experiment or [], whole=whole, say=typer.echo)
     if count:
-        typer.echo(f"{count} kind{'s' * (count > 1)} of jobs: every byte is the same; recorded in {FILE}")
+        tried = f"{count} kinds of jobs" if count > 1 else "1 kind of job"
+        typer.echo(f"{tried}: every byte is the same; recorded in {FILE}")
     else:
         typer.echo("no job that is here runs other code than it was made by: nothing to show")

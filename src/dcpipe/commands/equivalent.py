@@ -87,7 +87,7 @@ def equivalent(
     if (root / "src" / "dcpipe").resolve() != code_identity.SOURCE:
         remedy = "run it in a clone of dcpipe; a release brings its equivalences along"
         raise UserError("does not hold the code that is running", where=str(root / "src/dcpipe"), remedy=remedy)
-    commit = _git(root, "rev-parse", "--verify", f"{commit or default_commit(root)}^{{commit}}").decode().strip()
+    commit = _full_digest(root, commit or default_commit(root))
     with tempfile.TemporaryDirectory(prefix="dcpipe-equivalent-") as name:
         place, old = Path(name).resolve(), Path(name).resolve() / "old"
         _unpack(root, commit, old)
@@ -105,6 +105,16 @@ def equivalent(
     if tried:
         _record(root, tried, kept)
     return len(tried)
+
+
+def _full_digest(root: Path, commit: str) -> str:
+    """The whole digest of a commit that a person names in any way that git knows. Raises: UserError."""
+    asked = ["git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"]
+    done = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode and not done.stderr.strip():
+        remedy = "name a commit, branch or tag of this clone; `git log` lists commits"
+        raise UserError(f"there is no commit {commit!r}", where=str(root.resolve()), remedy=remedy)
+    return done.stdout.strip() if not done.returncode else _git(root, *asked[1:]).decode().strip()
 
 
 def _git(root: Path, *arguments: str) -> bytes:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, get_args
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -100,7 +101,7 @@ class AxisValue(ABC):
     def __init_subclass__(cls, *, axis: str | None = None, shorthand: bool = False) -> None:
         """Open an axis, or register a value on one.
 
-        `shorthand`: in YAML `initial: real` stands for `initial: {kind: real}`.
+        `shorthand`: in YAML `initial: real` stands for `initial: {kind: real}`, where a kind has no other knobs.
         Raises: TypeError for a second value of one kind, a kind that is no Literal, or a value that does not state its
         `implementation`: what it runs would count in no job's code (`implementation = ()` says that it runs nothing).
         """
@@ -132,7 +133,19 @@ class AxisValue(ABC):
         load_values()
         schemas = {kind: handler.generate_schema(value) for kind, value in sorted(cls.registry.items())}
         union = core_schema.tagged_union_schema(schemas, "kind")
-        return core_schema.no_info_before_validator_function(_expanded, union) if cls.shorthand else union
+        return core_schema.no_info_before_validator_function(cls._in_full, union)
+
+    @classmethod
+    def _in_full(cls, value: object) -> object:
+        """The mapping that a kind in short stands for. Raises: ValueError where it needs values of its own."""
+        if not isinstance(value, str):
+            return value
+        known = cls.registry.get(value)
+        knobs = [name for name in descriptions(known) if name != "kind"] if known else []
+        if known and (knobs or not cls.shorthand):
+            need = f"{value} needs values" if knobs else f"{value} is not written in short here"
+            raise ValueError(f"{need}; write {{{', '.join([f'kind: {value}', *(f'{name}: ...' for name in knobs)])}}}")
+        return {"kind": value}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -168,8 +181,22 @@ def first_line(documented: type) -> str:
     return (documented.__doc__ or "").strip().partition("\n")[0]
 
 
-def _expanded(value: object) -> object:
-    return {"kind": value} if isinstance(value, str) else value
+def descriptions(section: type) -> Mapping[str, str]:
+    """What each knob of one class is: its own description, the value's for `kind`, the first line of a part's class."""
+    if not is_pydantic_dataclass(section):
+        return {}
+    found = {}
+    for name, knob in section.__pydantic_fields__.items():
+        text = first_line(section) if name == "kind" else knob.description
+        parts = (knob.annotation, *get_args(knob.annotation))
+        of_part = (first_line(part) for part in parts if isinstance(part, type) and is_part(part))
+        found[name] = text or next(of_part, "")
+    return found
+
+
+def is_part(annotation: type) -> bool:
+    """Whether a knob's type has knobs itself: an axis, or a mapping of a fixed form."""
+    return is_pydantic_dataclass(annotation) or issubclass(annotation, AxisValue)
 
 
 @cache
@@ -177,7 +204,24 @@ def load_values() -> None:
     """Import every module that registers values or networks, here and in other packages."""
     for path in sorted(path for end in REGISTERING for path in SOURCE.rglob(f"*{end}.py")):
         import_module(".".join(("dcpipe", *path.relative_to(SOURCE).with_suffix("").parts)))
-    plugins.load_plugins()
+    if plugins.load_plugins():
+        _refuse_undescribed()
+
+
+def _refuse_undescribed() -> None:
+    """Values of other packages say what their knobs are, as those here do. Raises: UserError naming module and knob."""
+    for value in sorted({value for axis in AXES.values() for value in axis.registry.values()}, key=str):
+        place = f"{value.__module__}.{value.__qualname__}"
+        if place.startswith("dcpipe."):
+            continue
+        if not is_pydantic_dataclass(value):
+            remedy = "write @dataclass(frozen=True, kw_only=True, config=STRICT) above it, as CONTRIBUTING.md shows"
+            raise UserError("is not a pydantic dataclass", where=place, remedy=remedy)
+        for knob, text in descriptions(value).items():
+            if not text:
+                of_class, of_knob = "write a docstring of the class", f'write {knob}: TYPE = Field(description="...")'
+                remedy = of_class if knob == "kind" else of_knob
+                raise UserError("this knob has no description", where=f"{place}.{knob}", remedy=remedy)
 
 
 def is_config(module: str) -> bool:

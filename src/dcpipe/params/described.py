@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
-from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.json_schema import JsonSchemaValue
 
 from dcpipe.errors import UserError
-from dcpipe.params.axis import AxisValue, first_line
+from dcpipe.params.axis import descriptions
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
@@ -50,21 +49,3 @@ def _knobs(config: "DataclassInstance", prefix: str) -> Iterator[tuple[str, str]
         inner = getattr(config, name)
         if is_dataclass(inner) and not isinstance(inner, type):
             yield from _knobs(inner, f"{prefix}{name}.")
-
-
-def descriptions(section: type) -> Mapping[str, str]:
-    """What each knob of one class is: its own description, the value's for `kind`, the first line of a part's class."""
-    if not is_pydantic_dataclass(section):
-        return {}
-    found = {}
-    for name, field in section.__pydantic_fields__.items():
-        text = first_line(section) if name == "kind" else field.description
-        parts = (field.annotation, *get_args(field.annotation))
-        of_part = (first_line(part) for part in parts if isinstance(part, type) and is_part(part))
-        found[name] = text or next(of_part, "")
-    return found
-
-
-def is_part(annotation: type) -> bool:
-    """Whether a knob's type has knobs itself: an axis, or a mapping of a fixed form."""
-    return is_pydantic_dataclass(annotation) or issubclass(annotation, AxisValue)

@@ -1,11 +1,10 @@
 """Values of a file laid over those of its base: which keys it may change, and which of the base's it replaces."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value
-from dcpipe.params.trees import flatten, replaced_sections, take_inherited
+from dcpipe.params.trees import flatten, known_keys_hint, replaced_sections, take_inherited
 from dcpipe.params.value_origin import ResolvedValue, location_text
 
 
@@ -42,7 +41,5 @@ def overlay_values(
                 del leaves[inner]
             inside_fresh = True
         if only_known and key not in leaves and not inside_fresh:
-            near = get_close_matches(key, leaves, n=1)
-            hint = f"did you mean {near[0]}?" if near else "an override may only change a key that the preset has"
-            raise UserError(f"unknown key {prefix}{key}", where=file, remedy=hint)
+            raise UserError(f"unknown key {prefix}{key}", where=file, remedy=known_keys_hint(key, leaves))
         leaves[key] = resolved(f"{prefix}{key}", value)

@@ -4,7 +4,7 @@ A module may state `AXES_FORMAT`, the number of the interface that it was writte
 """
 
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 
 from dcpipe.errors import UserError
 
@@ -16,11 +16,16 @@ FORMAT = 1  # of what an axis and a stage ask of their values
 def load_plugins(group: str = GROUP) -> tuple[str, ...]:
     """Import every module of an entry point group, once. Returns the names of the modules.
 
-    Raises: UserError naming the package of a module that cannot be imported, or was written for another interface.
+    Raises: UserError naming the package of an entry point that names no module, or of a module that cannot be imported
+    or was written for another interface.
     """
     modules: list[str] = []
-    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+    for entry in _entries(group):
         package = entry.dist.name if entry.dist else "an installed package"
+        if not entry.pattern.match(entry.value):
+            problem = f"{entry.name} = {entry.value!r} is not the name of a module"
+            remedy = f'write it as in {entry.name} = "our_package.smoothed_config", and install {package} again'
+            raise UserError(problem, where=f"{package}: entry point {group}", remedy=remedy)
         try:
             stated = getattr(entry.load(), "AXES_FORMAT", FORMAT)
         except (Exception, SystemExit) as error:
@@ -33,3 +38,17 @@ def load_plugins(group: str = GROUP) -> tuple[str, ...]:
             raise UserError(problem, where=f"{package}: {entry.value}", remedy=f"upgrade {package} or dcpipe")
         modules.append(entry.module)
     return tuple(modules)
+
+
+def _entries(group: str) -> list[EntryPoint]:
+    """The entry points of a group, by name. Raises: UserError naming a package whose list of them is malformed."""
+    try:
+        return sorted(entry_points(group=group), key=lambda entry: entry.name)
+    except (TypeError, ValueError) as error:  # of any package and group: Python reads all lists at once
+        for package in distributions():
+            try:
+                len(package.entry_points)
+            except (TypeError, ValueError):
+                remedy = f"repair or uninstall {package.name}"
+                raise UserError("its entry_points.txt is malformed", where=package.name, remedy=remedy) from error
+        raise

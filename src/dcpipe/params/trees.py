@@ -1,6 +1,7 @@
 """Trees of plain values, and their dotted keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value
@@ -45,6 +46,24 @@ def take_inherited(values: dict[str, Value], section: str, old: Sequence[str], w
             problem = "is stated here, too" if key in values else "is not in the section that this one replaces"
             raise UserError(f"{key} {problem}", where=where, remedy="remove it from the list")
     return keys
+
+
+def known_keys_hint(key: str, known: Iterable[str]) -> str:
+    """What to write instead of an unknown dotted key: the key most like it in the same mapping, or the keys there.
+
+    The first part of the key that is unknown counts, so that a shared beginning makes no two keys alike.
+    """
+    keys, above, parts = list(known), "", key.split(".")
+    for part in parts:
+        there = list(dict.fromkeys(one.removeprefix(above).partition(".")[0] for one in keys if one.startswith(above)))
+        if not there:
+            return f"{above.removesuffix('.')} has no keys below it: write one value"
+        if part not in there:
+            near = get_close_matches(part, there, n=1)
+            place = f" of {above.removesuffix('.')}" if above else ""
+            return f"did you mean {above}{near[0]}?" if near else f"known keys{place}: {', '.join(there)}"
+        above = f"{above}{part}."
+    return f"{key} has keys below it: write them"
 
 
 def nested(leaves: Mapping[str, Value]) -> Tree:
