@@ -7,7 +7,7 @@ import pytest
 
 import repository
 from dcpipe.engines import snakemake
-from dcpipe.engines.snakemake import SnakemakeFlow
+from dcpipe.engines.snakemake import SnakemakeRules
 from dcpipe.errors import UserError
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -20,7 +20,7 @@ def of_rule(stage: str, wildcards: dict[str, str]) -> dict[str, str]:
     return {} if stage == "report" else wildcards
 
 
-def given(flow: SnakemakeFlow, job: Job) -> set[str | None]:
+def given(flow: SnakemakeRules, job: Job) -> set[str | None]:
     """What Snakemake compares with its record: the set of a job's params."""
     wildcards = of_rule(job.stage, dict(job.wildcards))
     return {flow.command(job.stage)(wildcards), *(ask(wildcards) for ask in flow.values(job.stage))}
@@ -28,7 +28,7 @@ def given(flow: SnakemakeFlow, job: Job) -> set[str | None]:
 
 def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:
     flow, jobs = (
-        SnakemakeFlow({"experiment": "digits-all"}, repository.ROOT),
+        SnakemakeRules({"experiment": "digits-all"}, repository.ROOT),
         Graph(repository.ROOT).experiment_jobs("digits-all"),
     )
     for job in jobs:
@@ -42,26 +42,26 @@ def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:
 def test_however_many_values_are_told_one_by_one_none_is_lost(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(snakemake, "MOST_VALUES", most)
     job = Graph(repository.ROOT).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
-    whole = given(SnakemakeFlow(EXPERIMENT, repository.ROOT), job)
-    assert given(SnakemakeFlow(EXPERIMENT, repository.ROOT, whole=False), job) == whole
+    whole = given(SnakemakeRules(EXPERIMENT, repository.ROOT), job)
+    assert given(SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False), job) == whole
     assert len(whole) <= most + 2
     text = "; ".join(filter(None, whole))
     assert all(f"{file}: {key} = " in text for file, values in job.params.items() for key in values)
 
 
 def test_a_process_of_one_job_is_told_the_same_of_each() -> None:
-    whole, jobs = SnakemakeFlow(EXPERIMENT, repository.ROOT), Graph(repository.ROOT).experiment_jobs("tiny")
+    whole, jobs = SnakemakeRules(EXPERIMENT, repository.ROOT), Graph(repository.ROOT).experiment_jobs("tiny")
     assert {job.stage for job in jobs} == {"data", "experts", "distill", "evaluate", "metrics", "report"}
     for job in jobs:
         wildcards = of_rule(job.stage, dict(job.wildcards))
-        alone = SnakemakeFlow(EXPERIMENT, repository.ROOT, whole=False)
+        alone = SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False)
         for asked in (whole, alone):
             assert asked.job(job.stage, wildcards) == job
             assert given(asked, job) == given(whole, job)
 
 
 def test_a_process_of_one_job_makes_the_jobs_below_it_and_no_others() -> None:
-    alone = SnakemakeFlow(EXPERIMENT, repository.ROOT, whole=False)
+    alone = SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False)
     assert alone._graph._jobs == {}
     alone.job("experts", {"dataset": "tiny", "experts": "plain", "shard": "1"})
     assert {stage for stage, _ in alone._graph._jobs} == {"data", "experts"}
@@ -74,16 +74,16 @@ def test_only_the_first_process_brings_code_identity_up_to_date(tmp_path: Path) 
     stale = right.replace(b" sgd: h", b" sgd: hff")
     assert stale != right
     file.write_bytes(stale)
-    SnakemakeFlow(EXPERIMENT, root, whole=False)
+    SnakemakeRules(EXPERIMENT, root, whole=False)
     assert file.read_bytes() == stale
-    SnakemakeFlow(EXPERIMENT, root)
+    SnakemakeRules(EXPERIMENT, root)
     assert file.read_bytes() == right
 
 
 def test_the_first_process_refuses_a_job_of_another_experiment() -> None:
     words = {"dataset": "digits", "method": "random", "ipc": "1", "set": "0"}
     with pytest.raises(UserError, match="no such job"):
-        SnakemakeFlow(EXPERIMENT, repository.ROOT).job("distill", words)
+        SnakemakeRules(EXPERIMENT, repository.ROOT).job("distill", words)
 
 
 def test_a_job_of_two_experiments_has_the_same_params_in_both() -> None:
@@ -92,8 +92,8 @@ def test_a_job_of_two_experiments_has_the_same_params_in_both() -> None:
     shared = [name for name in one if name in other]
     assert len(shared) > 80
     flows = (
-        SnakemakeFlow({"experiment": "digits"}, repository.ROOT),
-        SnakemakeFlow({"experiment": "digits-all"}, repository.ROOT),
+        SnakemakeRules({"experiment": "digits"}, repository.ROOT),
+        SnakemakeRules({"experiment": "digits-all"}, repository.ROOT),
     )
     for name in shared:
         assert given(flows[0], one[name]) == given(flows[1], other[name])

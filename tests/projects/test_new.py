@@ -226,7 +226,7 @@ def test_a_faster_machine_or_more_time_never_makes_a_smaller_experiment() -> Non
     def work(seconds_an_image: float, minutes: float) -> float:
         speed = Speed(seconds_an_image, seconds_an_image)
         design = sizing.design_for(seen, 32, "convnet3", speed, Allowance(60 * minutes, 2))
-        return sizing.predict(design, Speed(1.0, 1.0)).computing
+        return sizing.predict(design, Speed(1.0, 1.0)).total_seconds
 
     by_speed = [work(0.1 / 2**power, 10) for power in range(12)]
     by_time = [work(5e-3, 2**power) for power in range(12)]

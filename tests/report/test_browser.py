@@ -110,7 +110,7 @@ def test_the_name_of_every_preset_is_whole_and_inside_its_chart(tmp_path: Path) 
     one = EvaluatedSet(0, (60.0, 70.0), scored, graph.make_job("distill", **wildcards), digest="", cost=None)
     hard = ["M" * 18, "MTT, ZCA WHITENED WWW", "\u8ed2" * 21, "@%" * 9, "$a$ <b> & {c}"]
     drawn = [
-        charts.network_chart(
+        charts.network_scores_chart(
             name, "t", [Cell("digits", "mtt", label, 1, "digits", "last", "convnet3", (one,)) for label in some], 65.0
         )
         for name, some in (("presets", labels), ("hard", hard))

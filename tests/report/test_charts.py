@@ -114,7 +114,7 @@ def test_the_page_has_text_colours_of_its_own_and_ids_that_meet_nowhere(pair: li
     one, two = (
         charts.line_chart(name, "T & t", [line, Line("d", POINTS, 1)], across="x", up="y") for name in ("one", "two")
     )
-    networks = charts.network_chart("networks", "All", pair, 50.0)
+    networks = charts.network_scores_chart("networks", "All", pair, 50.0)
     for chart in (one, two, networks):
         assert not set(re.findall(r"#[0-9a-f]{6}", chart.inline)), "every colour is a variable of the page"
         assert re.findall(r"<svg [^>]*>", chart.inline) == [re.search(r"<svg [^>]*>", chart.inline)[0]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact, Unrolled
-from dcpipe.engines.snakemake import SnakemakeFlow
+from dcpipe.engines.snakemake import SnakemakeRules
 from dcpipe.params.work import FLOAT, InnerSizes, NetworkSize, Work
 from dcpipe.workflow import costs
 from dcpipe.workflow.estimates import ASKED, Estimates, Expected, memory_bytes, requested_mb, seconds
@@ -68,7 +68,7 @@ def test_measured_costs_of_equal_work_are_taken_others_scaled(root: Path) -> Non
 
 
 def test_a_rule_asks_for_as_much_memory_again_with_every_attempt(root: Path) -> None:
-    flow = SnakemakeFlow({"experiment": "tiny"}, root)
+    flow = SnakemakeRules({"experiment": "tiny"}, root)
     wildcards = {"dataset": "tiny", "method": "mtt", "ipc": "1", "set": "0"}
     memory = flow.resources("distill")["mem_mb"]
     once = memory(wildcards, attempt=1)

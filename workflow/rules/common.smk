@@ -4,7 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from dcpipe.engines.snakemake import SnakemakeFlow
+from dcpipe.engines.snakemake import SnakemakeRules
 from dcpipe.engines.snakemake_private import around_run, is_first_process
 from dcpipe.errors import DcpipeError
 from dcpipe.workflow.stages import wildcards
@@ -12,7 +12,7 @@ from dcpipe.workflow.stages import wildcards
 validate(config, "../schemas/config.schema.yaml")
 
 try:
-    flow = SnakemakeFlow(config, Path(), whole=is_first_process(workflow))
+    flow = SnakemakeRules(config, Path(), whole=is_first_process(workflow))
     flow.prepare_record()
     flow.announce_jobs()
 except DcpipeError as error:

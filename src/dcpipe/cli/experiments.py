@@ -66,7 +66,7 @@ def _begin(graph: "Graph", name: str, *, record: bool) -> bool:
     from dcpipe.engines import preflight
 
     if not all(find_spec(package) for package in ("dvc", "snakemake", "psutil")):
-        preflight.refuse(preflight.everywhere(ROOT))
+        preflight.refuse(preflight.folder_findings(ROOT))
         return False
     from dcpipe.engines import run_owner, takeover
 

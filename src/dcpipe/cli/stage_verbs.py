@@ -60,7 +60,7 @@ def _refuse_other_inputs(graph: "Graph", job: "Job") -> None:
     makers = [graph.job_that_makes(path) for paths in job.inputs.values() for path in paths]
     for maker in {maker.name: maker for maker in makers}.values():
         if (ROOT / maker.folder / "card.json").is_file():
-            problem = staleness.other_params(maker, ROOT)
+            problem = staleness.params_difference(maker, ROOT)
             if problem:
                 remedy = f"make it again: `{maker.command.split(' --log ')[0]}`, or all of it: `dcpipe run`"
                 raise UserError(problem, where=str(maker.folder), remedy=remedy)

@@ -273,9 +273,9 @@ def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) 
             if change.old is not None:
                 modules[name] = ModuleChange(module=name, old=kept.get(name, change.old), new=change.new)
     more = Equivalences(format=equivalences.FORMAT, modules=list(modules.values()), kinds=list(records.values()))
-    known = equivalences.recorded_equivalences(root).with_more(more)
+    known = equivalences.recorded_equivalences(root).merged_with(more)
     Identity(
-        Identity.now(root).running, equivalences.read_equivalences(root).with_more(more)
+        Identity.now(root).running, equivalences.read_equivalences(root).merged_with(more)
     ).tree()  # or it is refused here
     equivalences.write_equivalences(root, known)
     code_identity.update_file(root)

@@ -74,7 +74,7 @@ def refuse_small_class(graph: "Graph", dataset: str, ipc: int, where: str) -> No
     """
     job = graph.make_job("data", dataset=dataset)
     try:
-        if staleness.other_params(job, graph.root) is not None:
+        if staleness.params_difference(job, graph.root) is not None:
             return
         rarest = card_fields.facts_of(artifact.read_card(graph.root / job.outputs["train"])).get("rarest_class")
         if rarest is None:

@@ -138,7 +138,7 @@ def _experts(graph: "Graph", job: "Job") -> int:
 def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, experts: Experts) -> tuple[str, ...]:
     """The stores that a method reads: recorded ones, or the convex ones made of them."""
     wildcards: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
-    convex, read = matching.convex_name, matching.experts_read or experts.count
+    convex, read = matching.convex_path_name, matching.experts_read or experts.count
     shards = range(-(-read // experts.shard_experts))
     if convex is not None:
         jobs = [graph.make_job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in shards]

@@ -45,7 +45,7 @@ class Finding:
 def findings(graph: Graph, experiment: str) -> Iterator[Finding]:
     """What every check finds, in the order in which it would be met."""
     root, jobs = graph.root, [job for job in graph.experiment_jobs(experiment) if not job.is_view]
-    yield from everywhere(root)
+    yield from folder_findings(root)
     yield from (engine(tested) for tested in (snakemake_private.ENGINE, dvc_private.ENGINE))
     yield from recording(root, jobs)
     yield from capacity(graph, jobs)
@@ -64,7 +64,7 @@ def refuse(found: Iterable[Finding], *, record: bool = True, unrecorded: str = "
             raise UserError(f"{finding.seen}, so the run could not be recorded", where=finding.subject, remedy=remedy)
 
 
-def everywhere(root: Path) -> Iterator[Finding]:
+def folder_findings(root: Path) -> Iterator[Finding]:
     """Folders that must be there and writable, whatever is run."""
     remedy = "make it yours (`chown`), or work in a folder that you may write to"
     yield _writable("project", root, remedy)

@@ -24,7 +24,7 @@ NO_RECORD = "DCPIPE_NO_RECORD"
 MOST_VALUES = 200  # of a job that Snakemake is told one by one
 
 
-class SnakemakeFlow:
+class SnakemakeRules:
     """What the rules of one experiment need; made once when the Snakefile is parsed.
 
     Snakemake reads its rules again in every process that it starts for a job. Such a process is not `whole`: it makes

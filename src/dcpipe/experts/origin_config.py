@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Trained(OriginConfig):
+class TrainedExperts(OriginConfig):
     """The experts stage trains them."""
 
     implementation = ("dcpipe.experts.training_run",)

@@ -45,7 +45,7 @@ class ConvexPath(PathConfig):
     waypoints: list[Count] = Field(description="epochs between the first and the last whose checkpoints are kept")
 
     @property
-    def convex_name(self) -> str | None:
+    def convex_path_name(self) -> str | None:
         """The waypoints, as paths and jobs spell them."""
         return "-".join(map(str, self.waypoints)) or "none"
 

@@ -9,7 +9,7 @@ from dcpipe.params.evaluation import Evaluation, EvaluationContext, EvaluationVa
 from dcpipe.params.experts import Experts, ExpertsContext, ExpertsValue
 from dcpipe.params.facts import Facts
 from dcpipe.params.method_axes import MethodContext, MethodValue
-from dcpipe.params.network_name import parse, refuse_size_at
+from dcpipe.params.network_name import parse, refuse_image_size
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.waypoints import refuse_bad_waypoints
 
@@ -128,7 +128,7 @@ def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, net
 
 
 def _refuse_size(network: str, facts: Facts, where: str) -> None:
-    refuse_size_at(parse(network), facts.image_size, where)
+    refuse_image_size(parse(network), facts.image_size, where)
 
 
 def _refuse_compiled(resolved: ResolvedSection, compute: Compute, stage: str) -> None:

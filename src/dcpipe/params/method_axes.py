@@ -118,12 +118,12 @@ class MatchingConfig(MethodValue, axis="matching"):
         return None
 
     @property
-    def convex_name(self) -> str | None:
+    def convex_path_name(self) -> str | None:
         """The name of the convex path that it reads in the place of the recorded one, if it does."""
         return None
 
     @property
-    def images_a_class(self) -> int:
+    def real_images_a_class(self) -> int:
         """How many real images of a class one update looks at."""
         return 1
 
@@ -183,7 +183,7 @@ class PathConfig(MethodValue, axis="path"):
     """Where on an expert's trajectory parameters are read."""
 
     @property
-    def convex_name(self) -> str | None:
+    def convex_path_name(self) -> str | None:
         """The name of the convex path that must be made for it, such as 6-25, if any."""
         return None
 

@@ -188,7 +188,7 @@ def has_running_statistics(name: str) -> bool:
     return parse(name).has_running_statistics
 
 
-def refuse_size_at(network: Network, image_size: int, where: str) -> None:
+def refuse_image_size(network: Network, image_size: int, where: str) -> None:
     """As `Network.refuse_size`, naming the file and key that chose the network."""
     try:
         network.refuse_size(image_size)

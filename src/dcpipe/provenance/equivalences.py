@@ -83,7 +83,7 @@ class Equivalences:
     modules: list[ModuleChange]
     kinds: list[EquivalentKind]
 
-    def with_more(self, other: "Equivalences") -> "Equivalences":
+    def merged_with(self, other: "Equivalences") -> "Equivalences":
         """Both, `other` last; what is known already is not repeated."""
         modules = self.modules + [one for one in other.modules if one not in self.modules]
         known = {kind.code for kind in self.kinds}
@@ -130,7 +130,7 @@ def read_equivalences(root: Path) -> Equivalences:
 
     Raises: UserError if a file is not readable, or was written by a newer version.
     """
-    return _read_file(RELEASED).with_more(_read_file(root / FILE))
+    return _read_file(RELEASED).merged_with(_read_file(root / FILE))
 
 
 def recorded_equivalences(root: Path) -> Equivalences:

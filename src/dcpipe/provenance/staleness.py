@@ -33,7 +33,7 @@ def staleness_problem(job: Job, root: Path) -> str | None:
     return None
 
 
-def other_params(job: Job, root: Path) -> str | None:
+def params_difference(job: Job, root: Path) -> str | None:
     """What the artifact at a job's place was made with that the job's params do not say; None if they agree.
 
     Raises: UserError or CorruptArtifactError if there is no readable card.

@@ -105,7 +105,7 @@ def _columns(series: Sequence[Line]) -> int:
     return max(1, min(len(series), LEGEND_LETTERS // longest))
 
 
-def network_chart(name: str, title: str, cells: Sequence[Cell], baseline: float | None) -> Chart:
+def network_scores_chart(name: str, title: str, cells: Sequence[Cell], baseline: float | None) -> Chart:
     """Every network of some cells as a dot, one row a cell; `baseline` is the mean of random images."""
     left = 20 + max([78.0, *(_width(shortened(cell.label)) for cell in cells)])
     sets = len({one.index for cell in cells for one in cell.sets})

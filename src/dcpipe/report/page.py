@@ -167,7 +167,7 @@ def _network_charts(head: Headline) -> list[tuple[str, Chart]]:
         column = "all" if ipc is None else f"ipc{ipc}"
         name = file_name("networks", head.protocol, head.selection, head.network, dataset, column)
         title = f"{dataset}, {images_phrase(ipc)}"
-        drawn.append((title, charts.network_chart(name, f"{title}, {head.title}", cells, baseline)))
+        drawn.append((title, charts.network_scores_chart(name, f"{title}, {head.title}", cells, baseline)))
     return drawn
 
 

@@ -160,7 +160,7 @@ def time_text(prediction: Prediction, cores: int) -> str:
     own = "1 core" if cores == 1 else f"{cores} cores"
     return (
         f"predicted from the measured speed of this machine: {minutes(side)} by Snakemake on {own}, "
-        f"{minutes(prediction.computing)} one job after the other"
+        f"{minutes(prediction.total_seconds)} one job after the other"
     )
 
 

@@ -90,12 +90,12 @@ class Design:
 class Prediction:
     """Seconds of computing in all, and of the longest chain of jobs that wait for one another."""
 
-    computing: float
-    chain: float
+    total_seconds: float
+    longest_chain_seconds: float
 
     def on(self, cores: int) -> float:
         """Seconds of wall-clock time with so many jobs side by side."""
-        return max(self.computing / cores, self.chain)
+        return max(self.total_seconds / cores, self.longest_chain_seconds)
 
 
 def cores() -> int:

@@ -91,7 +91,7 @@ def _shape(graph: Graph, job: Job) -> JobSize | None:
             return JobSize(config.shard_experts * config.epochs, few, _a_class(job, dataset) / few) if trained else None
         case "distill":
             method = method_of(job)
-            real = min(method.matching.images_a_class, dataset.train_images_a_class or math.inf)
+            real = min(method.matching.real_images_a_class, dataset.train_images_a_class or math.inf)
             return JobSize(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
         case "evaluate":
             return _evaluated(job, _maker(graph, job), dataset)

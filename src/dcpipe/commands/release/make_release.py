@@ -98,7 +98,7 @@ def release(graph: Graph, scored: Job, to: Path) -> str:
 
 def _other_params(made: Job, root: Path) -> str | None:
     """The set's own inputs, such as experts, may be absent."""
-    problem = staleness.other_params(made, root)
+    problem = staleness.params_difference(made, root)
     return problem and f"{made.folder}: {problem}"
 
 

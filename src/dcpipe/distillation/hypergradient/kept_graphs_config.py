@@ -38,7 +38,7 @@ class NoGraphs(KeptGraphsConfig):
         return {"none": Example({"kind": "none"})}
 
 
-class SomeGraphs(KeptGraphsConfig):
+class LastStepGraphs(KeptGraphsConfig):
     """What the budgets share: the graphs of as many of the last steps as fit are kept. All give the same bits."""
 
     @property
@@ -73,7 +73,7 @@ class SomeGraphs(KeptGraphsConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AutoGraphs(SomeGraphs):
+class AutoGraphs(LastStepGraphs):
     """As many as fit in 2,000 MB, on every machine."""
 
     implementation = ("dcpipe.distillation.hypergradient.kept_graphs",)
@@ -92,7 +92,7 @@ class AutoGraphs(SomeGraphs):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AllGraphs(SomeGraphs):
+class AllGraphs(LastStepGraphs):
     """The graph of every step, however many there are."""
 
     implementation = ("dcpipe.distillation.hypergradient.kept_graphs",)
@@ -106,7 +106,7 @@ class AllGraphs(SomeGraphs):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GraphBudget(SomeGraphs):
+class GraphBudget(LastStepGraphs):
     """As many as fit in so much memory."""
 
     implementation = ("dcpipe.distillation.hypergradient.kept_graphs",)

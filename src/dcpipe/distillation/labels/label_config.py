@@ -197,7 +197,7 @@ class NamedCheckpoint(TeacherConfig):
         experts = context.experts
         if experts is None:
             return
-        convex = context.method.matching.convex_name is not None
+        convex = context.method.matching.convex_path_name is not None
         kept = range(experts.epochs + 1) if convex else kept_epochs(experts.kept_epochs, experts.epochs)
         if self.epoch not in kept:
             problem = f"epoch {self.epoch} is needed but not in kept_epochs"

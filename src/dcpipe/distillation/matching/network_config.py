@@ -2,7 +2,7 @@
 
 from dcpipe.params.axis import ValueLocation
 from dcpipe.params.method_axes import MatchingConfig, MethodContext, TrainingConfig, UpdatesConfig
-from dcpipe.params.network_name import parse, refuse_size_at
+from dcpipe.params.network_name import parse, refuse_image_size
 from dcpipe.params.work import NetworkSize, SetSizes, Work
 
 
@@ -19,7 +19,7 @@ class NetworkMatchingConfig(MatchingConfig):
         return self.network
 
     @property
-    def images_a_class(self) -> int:
+    def real_images_a_class(self) -> int:
         """Real images a class in an update."""
         return self.real_batch
 
@@ -30,7 +30,7 @@ class NetworkMatchingConfig(MatchingConfig):
             problem = f"has no effect on {self.kind} matching"
             raise at.error_at("compute.backend", problem, "write eager")
         if self.network != "native":
-            refuse_size_at(parse(self.network), context.facts.image_size, at.resolved.place(f"{at.key}.network"))
+            refuse_image_size(parse(self.network), context.facts.image_size, at.resolved.place(f"{at.key}.network"))
 
 
 def refuse_idle_training(at: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:

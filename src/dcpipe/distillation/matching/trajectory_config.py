@@ -63,9 +63,9 @@ class Trajectory(MatchingConfig):
         return self.max_experts
 
     @property
-    def convex_name(self) -> str | None:
+    def convex_path_name(self) -> str | None:
         """The path's."""
-        return self.path.convex_name
+        return self.path.convex_path_name
 
     @property
     def inner_loop(self) -> InnerLoop | None:
@@ -100,8 +100,8 @@ class Trajectory(MatchingConfig):
             problem = f"segments end at epoch {self.segment.last_epoch}, but experts train {experts.epochs}"
             remedy = f"lower max_start_epoch or span_epochs, or raise epochs in {resolved.file}"
             raise at.error("segment.max_start_epoch", problem, remedy)
-        if self.convex_name is not None:
-            refuse_bad_waypoints(resolved, experts, self.convex_name)
+        if self.convex_path_name is not None:
+            refuse_bad_waypoints(resolved, experts, self.convex_path_name)
             return
         if self.segment.between_epochs:
             problem = "times between epochs need a convex path"

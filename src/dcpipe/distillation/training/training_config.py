@@ -38,7 +38,7 @@ class NoTraining(TrainingConfig):
         return {"none": Example({"kind": "none"})}
 
 
-class Trained(TrainingConfig):
+class TrainingInBatches(TrainingConfig):
     """What all kinds share that train."""
 
     batch: int
@@ -50,7 +50,7 @@ class Trained(TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FixedEpochs(Trained):
+class FixedEpochs(TrainingInBatches):
     """So many epochs over the synthetic set after every update of the images but the last."""
 
     implementation = ("dcpipe.distillation.training.training_ends",)
@@ -77,7 +77,7 @@ class FixedEpochs(Trained):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Schedule(Trained):
+class Schedule(TrainingInBatches):
     """As `epochs`, with a number of its own for each update; the last one serves all that follow."""
 
     implementation = ("dcpipe.distillation.training.training_ends",)
@@ -105,7 +105,7 @@ class Schedule(Trained):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class UntilOverfit(Trained):
+class UntilOverfit(TrainingInBatches):
     """Epochs until the loss on a fixed batch of real images is larger after one than before it."""
 
     implementation = ("dcpipe.distillation.training.training_ends",)
@@ -134,7 +134,7 @@ class UntilOverfit(Trained):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class UntilMoved(Trained):
+class UntilMoved(TrainingInBatches):
     """Epochs until the network's accuracy on real images, measured after every one, has moved (CAFE)."""
 
     implementation = ("dcpipe.distillation.training.training_ends",)
