@@ -241,7 +241,7 @@ def _ended(*_: object) -> None:
 def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearse, "_tried", _ended)
+    monkeypatch.setattr(rehearse, "_rehearse_or_explain", _ended)
     graph = _experiment(root, "mtt")
     kinds = shapes.job_kinds(graph, "one")[:2]
     found = list(rehearse.rehearse_kinds(graph, kinds, steps=1))
@@ -262,7 +262,7 @@ def test_a_process_that_has_answered_leaves_by_itself(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A killed one gives no semaphore back, of which Python warns at the end."""
-    monkeypatch.setattr(rehearse, "_tried", _slow_to_leave)
+    monkeypatch.setattr(rehearse, "_rehearse_or_explain", _slow_to_leave)
     monkeypatch.setenv("LEFT", str(tmp_path / "left"))
     graph = _experiment(root, "mtt")
     next(rehearse.rehearse_kinds(graph, shapes.job_kinds(graph, "one"), steps=1))

@@ -134,7 +134,7 @@ def test_per_step_is_exact_for_one_step(micro_batch, soft):
     theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images, 1e-12)
     close(ours.step_size, theirs.step_size, 1e-12)
-    assert torch.equal(our_trace.loss, their_trace.loss)
+    close(our_trace.loss, their_trace.loss, 1e-12)
     if soft:
         close(ours.labels, theirs.labels, 1e-12)
 

@@ -181,6 +181,8 @@ def _refuse_silence(
     if refused:
         assert any(words in refused for words in ON_PURPOSE), refused
         return
+    if key == "compute.threads":
+        return  # whether another number of threads rounds otherwise depends on the processor
     changed = found["snapshots.safetensors"] if key == "outer.snapshot_every" else found["synthetic.safetensors"]
     assert changed not in before.values()
 

@@ -42,9 +42,11 @@ NEUTRAL = (
     "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.params", "dcpipe.progress",
     "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.equivalences",
     "dcpipe.provenance.older_cards", "dcpipe.provenance.staleness", "dcpipe.report",
-    "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.environment",
-    "dcpipe.workflow.execution", "dcpipe.workflow.graph", "dcpipe.workflow.job", "dcpipe.workflow.runner",
-    "dcpipe.workflow.stages",
+    "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.engine_watch",
+    "dcpipe.workflow.environment", "dcpipe.workflow.estimates", "dcpipe.workflow.execution", "dcpipe.workflow.graph",
+    "dcpipe.workflow.job", "dcpipe.workflow.machine", "dcpipe.workflow.machine_speed", "dcpipe.workflow.run_line",
+    "dcpipe.workflow.run_progress", "dcpipe.workflow.runner", "dcpipe.workflow.stages",
+    "dcpipe.workflow.state_folder", "dcpipe.workflow.stopping",
 )  # fmt: skip
 PLAN = "_plan"  # ends the names of modules that say what a stage reads and what can alter it (`workflow/stages.py`)
 PINNED = ("torch", "numpy", "zarr", "numcodecs", "safetensors", "scikit-learn", "pillow")

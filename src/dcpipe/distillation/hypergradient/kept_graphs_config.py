@@ -28,9 +28,13 @@ class NoGraphs(KeptGraphsConfig):
 
     def build(self, *, through_parameters: bool) -> "Hypergradient":
         """The adjoint, or TESLA's."""
-        from dcpipe.distillation.hypergradient import exact, per_step
+        if through_parameters:
+            from dcpipe.distillation.hypergradient import exact
 
-        return exact.evaluate if through_parameters else per_step.evaluate
+            return exact.evaluate
+        from dcpipe.distillation.hypergradient import per_step
+
+        return per_step.evaluate
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
