@@ -29,11 +29,9 @@ from dcpipe.workflow.graph import Graph
 
 TINY = "overrides.tiny.outer"
 MODEL = build("convnet2-w32", channels=1, image_size=8, classes=10)
-FROZEN = {
-    "kind": "learned",
-    "initial": {"kind": "one-hot", "logit": 200.0},
-    "optimiser": {"kind": "sgd", "learning_rate": 0.0, "momentum": 0.0},
-}
+SOFT = {"kind": "one-hot", "logit": 3.0}
+FROZEN = {"kind": "fixed", "initial": {"kind": "one-hot", "logit": 200.0}}
+STILL = {"kind": "sgd", "learning_rate": 1e-30, "momentum": 0.0}
 
 
 class Run:
@@ -135,13 +133,21 @@ def test_an_image_that_no_expert_knows_has_no_mean(again: Path) -> None:
         distil(again, "datm", outer__images__initial="real")
 
 
-def test_learned_labels_move_and_frozen_ones_do_not(again: Path) -> None:
+def test_learned_labels_move_and_fixed_ones_do_not(again: Path) -> None:
     moved = Run(again, "datm", 1)
     assert not torch.equal(moved.synthetic.labels, moved.first.labels)
     assert all(float(row["label_gradient_norm"]) > 0 for row in moved.history)
-    kept = distil(again, "datm", outer__labels__optimiser__learning_rate=0.0, outer__labels__optimiser__momentum=0.0)
+    kept = distil(again, "datm", outer__labels={"kind": "fixed", "initial": {"kind": "correct-experts"}})
     assert torch.equal(kept.synthetic.labels, kept.first.labels)
     assert torch.equal(kept.first.labels, moved.first.labels)
+
+
+def test_fixed_labels_are_learned_ones_whose_rate_moves_nothing(again: Path) -> None:
+    still = distil(again, "datm", outer__labels={"kind": "learned", "initial": SOFT, "optimiser": STILL}).synthetic
+    fixed = distil(again, "datm", outer__labels={"kind": "fixed", "initial": SOFT}).synthetic
+    torch.testing.assert_close(fixed.labels, still.labels, rtol=0, atol=1e-30)
+    assert torch.equal(fixed.images_NCHW, still.images_NCHW)
+    assert torch.equal(fixed.step_size, still.step_size)
 
 
 def test_datm_with_frozen_one_hot_labels_and_a_fixed_range_is_mtt(again: Path) -> None:

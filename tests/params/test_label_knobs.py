@@ -103,17 +103,19 @@ def test_a_knob_changed_alone_changes_the_bytes(
 
 
 REFUSED: dict[str, tuple[str, Values, str]] = {
-    "momentum of labels that stay": (
+    "learned labels that stay": (
         "datm",
         {f"{LABELS}.optimiser.learning_rate": 0.0},
-        "params/methods/datm.yaml: outer.labels.optimiser.momentum: has no effect at a learning rate of 0; write 0.0",
+        "params/methods/datm.yaml: overrides.tiny.outer.labels.optimiser.learning_rate: "
+        "a learning rate of 0 learns nothing; "
+        "raise it, or write outer.labels.kind: fixed",
     ),
     "learning hard labels": (
         "datm",
         one_hot(200.0),
         "params/methods/datm.yaml: outer.labels.optimiser.learning_rate: "
         "has no effect: a logit of 200.0 is a hard label, which "
-        "has no derivative; lower outer.labels.initial.logit, or write 0.0",
+        "has no derivative; lower outer.labels.initial.logit, or write outer.labels.kind: hard",
     ),
     "labels by experts that are right, of images that none may know": (
         "datm",

@@ -94,17 +94,20 @@ def method(context: MethodContext) -> None:
 
 
 def _refuse_idle_optimisers(context: MethodContext) -> None:
-    """Labels may stay what they were at first; images and a step size that is learned may not."""
+    """What is learned must move; a step size and labels that shall stay are fixed."""
     outer = context.method.outer
     if outer is None:
         return
-    learned = outer.step_size.learned_by
-    remedies = {"images": "raise it"} if outer.images.optimiser.moves_nothing else {}
-    if learned and learned.moves_nothing:
-        remedies["step_size"] = "raise it, or write outer.step_size.kind: fixed"
-    for part, remedy in remedies.items():
-        where = context.resolved.place(f"outer.{part}.optimiser.learning_rate")
-        raise UserError("a learning rate of 0 learns nothing", where=where, remedy=remedy)
+    optimisers = {
+        "images": outer.images.optimiser,
+        "step_size": outer.step_size.learned_by,
+        "labels": outer.labels.learned_by,
+    }
+    for part, optimiser in optimisers.items():
+        if optimiser and optimiser.moves_nothing:
+            remedy = "raise it" if part == "images" else f"raise it, or write outer.{part}.kind: fixed"
+            where = context.resolved.place(f"outer.{part}.optimiser.learning_rate")
+            raise UserError("a learning rate of 0 learns nothing", where=where, remedy=remedy)
 
 
 def _refuse_need(at: ValueLocation, value: AxisValue, need: Need, matching: str) -> None:

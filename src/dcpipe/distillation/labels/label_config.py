@@ -111,9 +111,9 @@ class OneHot(InitialLogitsConfig):
     def check(self, at: ValueLocation, context: MethodContext) -> None:
         """A hard label has no derivative."""
         learned = context.method.outer.labels.learned_by if context.method.outer else None
-        if learned and not learned.moves_nothing and self.logit >= HARD_LOGIT:
+        if learned and self.logit >= HARD_LOGIT:
             problem = f"has no effect: a logit of {self.logit} is a hard label, which has no derivative"
-            remedy = f"lower {at.key}.logit, or write 0.0"
+            remedy = f"lower {at.key}.logit, or write outer.labels.kind: hard"
             raise at.error_at("outer.labels.optimiser.learning_rate", problem, remedy)
 
     def build(self, setting: "Setting") -> "InitialLogits":
@@ -130,10 +130,7 @@ class OneHot(InitialLogitsConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LearnedLabels(LabelsConfig):
-    """Logits with an optimiser of their own; their softmax is the label (DATM, arXiv:2310.05773).
-
-    At a learning rate of 0 they stay what they were at first.
-    """
+    """Logits with an optimiser of their own; their softmax is the label (DATM, arXiv:2310.05773)."""
 
     implementation = ("dcpipe.distillation.labels.learned",)
     needs = frozenset({Need.LEARNABLE_LABELS})
@@ -159,6 +156,28 @@ class LearnedLabels(LabelsConfig):
         optimiser = {"kind": "sgd", "learning_rate": 2.0, "momentum": 0.9}
         initial = {"kind": "one-hot", "logit": 3.0}
         return {"learned": Example({"kind": "learned", "initial": initial, "optimiser": optimiser})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FixedLabels(LabelsConfig):
+    """Logits that stay as they are; their softmax is the label. Costs no derivative of the labels."""
+
+    implementation = ("dcpipe.distillation.labels.learned",)
+    needs = frozenset({Need.STUDENTS})
+
+    kind: Literal["fixed"]
+    initial: InitialLogitsConfig
+
+    def build(self, setting: "Setting") -> "LabelRule":
+        """Logits, which no optimiser changes."""
+        from dcpipe.distillation.labels.learned import Learned
+
+        return Learned(self.initial.build(setting))
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """Soft classes."""
+        return {"fixed": Example({"kind": "fixed", "initial": {"kind": "one-hot", "logit": 3.0}})}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

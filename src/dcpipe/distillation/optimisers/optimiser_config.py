@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import MethodContext
+from dcpipe.params.axis import Example
 from dcpipe.params.outer_axes import OptimiserConfig
 from dcpipe.params.schema import STRICT, Fraction, NonNegativeFloat, PositiveFloat
 
@@ -27,11 +26,6 @@ class Sgd(OptimiserConfig):
     kind: Literal["sgd"]
     learning_rate: NonNegativeFloat = Field(description="step size; --lr_img, --lr_lr or --lr_y of the MTT code")
     momentum: Fraction = Field(description="share of the last step that is taken again")
-
-    def check(self, at: ValueLocation, _context: MethodContext) -> None:
-        """Momentum of nothing is nothing."""
-        if self.moves_nothing and self.momentum:
-            raise at.error("momentum", "has no effect at a learning rate of 0", "write 0.0")
 
     def build(self) -> "TensorOptimiser":
         """The optimiser of one tensor."""
