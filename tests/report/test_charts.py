@@ -34,7 +34,7 @@ def pair(made: Path) -> list[Cell]:
 
 def test_a_short_line_is_its_points_and_a_long_one_the_means_of_bins(axes: Axes) -> None:
     long = tuple((float(i), float(i % 10)) for i in range(600))
-    charts.draw_lines(axes, [Line("short", POINTS, 0), Line("long", long, 1)], across="x", up="y")
+    charts.draw_lines(axes, [Line("short", POINTS, 0), Line("long", long, 1)], x_label="x", y_label="y")
     short, means = axes.get_lines()
     assert [tuple(point) for point in short.get_xydata()] == list(POINTS)
     assert [tuple(point) for point in means.get_xydata()] == [(4.5 + 10 * i, 4.5) for i in range(charts.BINS)]
@@ -47,14 +47,14 @@ def test_an_axis_is_logarithmic_only_if_positive_values_span_far(axes: Axes) -> 
     spans = {(1.0, 50.0): "linear", (1.0, 51.0): "log", (0.0, 51.0): "linear", (-1.0, 99.0): "linear"}
     for (low, high), scale in spans.items():
         axes.clear()
-        charts.draw_lines(axes, [Line("one", ((0.0, low), (1.0, high)), 0)], across="x", up="y")
+        charts.draw_lines(axes, [Line("one", ((0.0, low), (1.0, high)), 0)], x_label="x", y_label="y")
         assert axes.get_yscale() == scale
         assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_legend()) == ("x", "y", None)
 
 
 def test_bins_of_a_logarithmic_axis_have_the_geometric_mean(axes: Axes) -> None:
     points = tuple((float(i), 10.0 ** (i % 4)) for i in range(240))
-    charts.draw_lines(axes, [Line("one", points, 0)], across="x", up="y")
+    charts.draw_lines(axes, [Line("one", points, 0)], x_label="x", y_label="y")
     assert axes.get_lines()[0].get_ydata() == pytest.approx([10**1.5] * charts.BINS)
 
 
@@ -91,7 +91,7 @@ import hashlib, sys
 from dcpipe.report import charts
 from dcpipe.report.charts import Line
 series = [Line("a <b> $c$", ((0, 1), (2, 3)), 0), Line("d", ((0, 2), (2, 1)), 1)]
-chart = charts.line_chart("name", "A & B", series, across="x", up="y")
+chart = charts.line_chart("name", "A & B", series, x_label="x", y_label="y")
 sys.stdout.write(" ".join(hashlib.sha256(content).hexdigest() for content in chart.files.values()))
 """
 
@@ -112,7 +112,8 @@ def test_the_bytes_depend_on_no_clock_no_hash_seed_and_no_matplotlibrc(tmp_path:
 def test_the_page_has_text_colours_of_its_own_and_ids_that_meet_nowhere(pair: list[Cell]) -> None:
     line = Line("a <b> & $c$", POINTS, 0)
     one, two = (
-        charts.line_chart(name, "T & t", [line, Line("d", POINTS, 1)], across="x", up="y") for name in ("one", "two")
+        charts.line_chart(name, "T & t", [line, Line("d", POINTS, 1)], x_label="x", y_label="y")
+        for name in ("one", "two")
     )
     networks = charts.network_scores_chart("networks", "All", pair, 50.0)
     for chart in (one, two, networks):

@@ -73,7 +73,7 @@ def _begin(graph: "Graph", name: str, *, record: bool) -> bool:
     command = f"dcpipe run {name}"
     preflight.refuse(preflight.findings(graph, name), record=record, unrecorded=f"{command} --unrecorded")
     takeover.take_over(ROOT, name, print_to_stderr)
-    run_owner.begin(ROOT, command, name)
+    run_owner.register(ROOT, command, name)
     return True
 
 

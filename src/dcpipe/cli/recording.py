@@ -48,7 +48,7 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     code_identity.update_file(ROOT)
     preflight.refuse(preflight.findings(Graph(ROOT), experiment))
     takeover.take_over(ROOT, experiment, print_to_stderr)
-    run_owner.begin(ROOT, f"dcpipe repro {experiment}", experiment)
+    run_owner.register(ROOT, f"dcpipe repro {experiment}", experiment)
     dvc_yaml.export_dvc_yaml(ROOT, experiment)
     dvc.dvc_repro(ROOT, experiment)
     typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")

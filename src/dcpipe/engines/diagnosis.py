@@ -37,7 +37,7 @@ def _device() -> Finding:
 
 
 def _runs(graph: Graph) -> Iterator[Finding]:
-    owners = run_owner.others(graph.root)
+    owners = run_owner.other_owners(graph.root)
     for owner in owners:
         yield Finding("runs", f"process {owner.pid} on {owner.host}, `{owner.command}`: {_state(owner)}")
     alive = [owner for owner in owners if owner.state() != "dead"]

@@ -48,7 +48,7 @@ def findings(graph: Graph, experiment: str) -> Iterator[Finding]:
     yield from folder_findings(root)
     yield from (engine(tested) for tested in (snakemake_private.ENGINE, dvc_private.ENGINE))
     yield from recording(root, jobs)
-    yield from capacity(graph, jobs)
+    yield from capacity_findings(graph, jobs)
 
 
 def refuse(found: Iterable[Finding], *, record: bool = True, unrecorded: str = "") -> None:
@@ -91,7 +91,7 @@ def recording(root: Path, jobs: list[Job]) -> Iterator[Finding]:
     yield _links(root, jobs)
 
 
-def capacity(graph: Graph, jobs: list[Job]) -> Iterator[Finding]:
+def capacity_findings(graph: Graph, jobs: list[Job]) -> Iterator[Finding]:
     """Disk and memory, for the jobs that were never finished."""
     waiting = [job for job in jobs if not (graph.root / job.outputs["card"]).is_file()]
     yield _disk(graph, waiting)

@@ -81,22 +81,22 @@ def this_process(command: str = "", experiment: str = "") -> RunOwner:
     )
 
 
-def begin(root: Path, command: str, experiment: str) -> RunOwner:
-    """Write down that this process runs an experiment, until it ends; tell so the processes that it starts."""
+def register(root: Path, command: str, experiment: str) -> RunOwner:
+    """Record, until this process ends, that it runs an experiment; an environment variable shows it to its children."""
     owner = this_process(command, experiment)
     write_json(root / owner.file, asdict(owner))
     os.environ[engine_watch.VARIABLE] = owner.key
-    atexit.register(end, root.resolve(), owner)
+    atexit.register(unregister, root.resolve(), owner)
     return owner
 
 
-def end(root: Path, owner: RunOwner) -> None:
+def unregister(root: Path, owner: RunOwner) -> None:
     """The run is over, or is known to be dead."""
     (root / owner.file).unlink(missing_ok=True)
 
 
-def others(root: Path) -> list[RunOwner]:
-    """The runs that are written down in a folder, this process left out; what cannot be read is removed."""
+def other_owners(root: Path) -> list[RunOwner]:
+    """The runs that are registered in a folder, without this process; an unreadable record is removed."""
     return [owner for owner in _read(root) if owner.pid != os.getpid() or owner.state() != "alive"]
 
 

@@ -182,7 +182,7 @@ class SnakemakeRules:
             found = preflight.findings(self._graph, self.experiment)
             preflight.refuse(found, record=not self.is_unrecorded, unrecorded=unrecorded)
             takeover.take_over(self.root, self.experiment, _say)
-            run_owner.begin(self.root, "snakemake", self.experiment)
+            run_owner.register(self.root, "snakemake", self.experiment)
         except DcpipeError as error:
             _say(str(error))
             raise SystemExit(error.exit_code) from None

@@ -20,7 +20,7 @@ def take_over(root: Path, experiment: str, say: Say) -> None:
 
     Raises: UserError if another process runs this experiment here, or what a killed run started does not end.
     """
-    owners = run_owner.others(root)
+    owners = run_owner.other_owners(root)
     states = {owner: owner.state() for owner in owners}
     dead = [owner for owner in owners if states[owner] == "dead"]
     others = [owner for owner in owners if states[owner] != "dead"]
@@ -37,7 +37,7 @@ def take_over(root: Path, experiment: str, say: Say) -> None:
         for line in dvc_private.take_over_locks(root):
             say(line)
     for owner in dead:
-        run_owner.end(root, owner)
+        run_owner.unregister(root, owner)
 
 
 def stale_snakemake_locks(root: Path, others: list[RunOwner]) -> list[Path]:

@@ -90,7 +90,7 @@ class EvaluateStage(Stage):
         if config.selection.reads_snapshots and outer:
             sets = outer.iterations // outer.snapshot_every + 1
         batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
-        step = network.mapped_gradient(batch, together) if together > 1 else network.gradient(batch)
+        step = network.vmapped_gradient(batch, together) if together > 1 else network.gradient(batch)
         trained = sets * config.learning_rate.candidates * config.networks
         steps = step.times(trained / together * config.sharpness.passes * (config.epochs + 1) * images / batch)
         held = Work(held=FLOAT * (sets + 2) * images * pixels(dataset_facts(graph, job)))

@@ -299,7 +299,7 @@ class UpdatesConfig(MethodValue, axis="updates a network"):
         return 1
 
     @property
-    def is_one(self) -> bool:
+    def is_single_update(self) -> bool:
         """Whether there is exactly one."""
         return False
 

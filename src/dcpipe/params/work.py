@@ -85,7 +85,7 @@ class NetworkSize:
         """What the graph of a gradient takes that is kept to be differentiated again."""
         return FLOAT * (KEPT * images * self.activations + 1.5 * self.parameters)
 
-    def mapped_gradient(self, images: float, networks: int) -> Work:
+    def vmapped_gradient(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""
         return Work(held=MAPPING_BYTES) + self._pass(images * networks, MAPPED, vectors=4 * networks)
 

@@ -37,8 +37,8 @@ class Line:
     colour: int
 
 
-def line_chart(name: str, title: str, series: Sequence[Line], *, across: str, up: str) -> Chart:
-    """A chart of lines; `across` and `up` label the axes."""
+def line_chart(name: str, title: str, series: Sequence[Line], *, x_label: str, y_label: str) -> Chart:
+    """A chart of lines; `x_label` and `y_label` name the axes."""
     first_to_last = [f"from {short_number(line.points[0][1])} to {short_number(line.points[-1][1])}" for line in series]
     ends = [
         f"{line.name}: {values} in {len(line.points)} points"
@@ -50,13 +50,13 @@ def line_chart(name: str, title: str, series: Sequence[Line], *, across: str, up
         name,
         title,
         "; ".join(ends),
-        lambda axes: draw_lines(axes, series, across=across, up=up),
+        lambda axes: draw_lines(axes, series, x_label=x_label, y_label=y_label),
         size=(wide, high + LEGEND_ROW * rows),
         margins=Margins(LEFT, BOTTOM, TOP + LEGEND_ROW * rows, RIGHT),
     )
 
 
-def draw_lines(axes: "Axes", series: Sequence[Line], *, across: str, up: str) -> None:
+def draw_lines(axes: "Axes", series: Sequence[Line], *, x_label: str, y_label: str) -> None:
     """The lines, their axes and, where there are several, a legend; the axis is logarithmic if values span far."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
@@ -77,8 +77,8 @@ def draw_lines(axes: "Axes", series: Sequence[Line], *, across: str, up: str) ->
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set_xlim(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     if len(series) > 1:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=_columns(series)).set_gid("legend")
 

@@ -83,7 +83,7 @@ def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
 
     def chart(unit: str, series: Sequence[tuple[str, Points]]) -> Chart:
         name, up = file_name(f"accuracy-by-{unit}", *place), "test accuracy in percent"
-        return charts.line_chart(name, f"{up} by {unit}, {title}", _level(series), across=_ACROSS[unit], up=up)
+        return charts.line_chart(name, f"{up} by {unit}, {title}", _level(series), x_label=_ACROSS[unit], y_label=up)
 
     return AccuracyCharts(title, chart("iteration", by_iteration), chart("second", by_seconds) if timed else None)
 

@@ -36,5 +36,5 @@ def history_charts(cell: Cell, histories: Mapping[int, Mapping[str, Points]]) ->
         series = [Line(f"set {index}", one[name], index) for index, one in histories.items() if name in one]
         if len({value for line in series for _, value in line.points}) > 1:
             file = file_name(name.replace("_", "-"), cell.dataset, cell.method, f"ipc{cell.ipc}")
-            drawn.append(charts.line_chart(file, f"{title}, {cell.title}", series, across="iteration", up=title))
+            drawn.append(charts.line_chart(file, f"{title}, {cell.title}", series, x_label="iteration", y_label=title))
     return tuple(drawn)

@@ -31,7 +31,7 @@ def path_charts(costs: Sequence[StageCost], sources: Origins) -> list[Chart]:
         series = [Line(name, points, colour) for colour, (name, points) in enumerate(named) if points]
         if series:
             name, title = file_name("paths", dataset, experts), f"{dataset}, {experts} experts"
-            drawn.append(charts.line_chart(name, title, series, across="epoch", up="accuracy in percent"))
+            drawn.append(charts.line_chart(name, title, series, x_label="epoch", y_label="accuracy in percent"))
     return drawn
 
 

@@ -35,7 +35,7 @@ class NetworkMatchingConfig(MatchingConfig):
 
 def refuse_idle_training(at: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:
     """Training follows every update but the last. Raises: UserError where there is only one."""
-    if updates.is_one and training.images_a_step is not None:
+    if updates.is_single_update and training.images_a_step is not None:
         problem = "has no effect with one update a network"
         raise at.error("training.kind", problem, "write none, or raise updates.count")
 

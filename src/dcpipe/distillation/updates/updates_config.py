@@ -32,7 +32,7 @@ class FixedUpdates(UpdatesConfig):
         return self.count
 
     @property
-    def is_one(self) -> bool:
+    def is_single_update(self) -> bool:
         """Whether there is exactly one."""
         return self.count == 1
 
