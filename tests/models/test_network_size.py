@@ -6,7 +6,7 @@ from dcpipe.models.classic_network import CLASSIC_SIZES, ClassicName
 from dcpipe.params.network_name import Network, parse
 
 CLASSIC = [(name, side) for name in ClassicName.names for side in CLASSIC_SIZES]
-CONVNETS = ("convnet3", "convnet2-w64", "convnet1-layer", "convnet3-nonorm-nopool", "convnet2-w32-group-maxpool-swish")
+CONVNETS = ("convnet3", "convnet2-w64", "convnet1-layer", "convnet3-nonorm-nopool", "convnet2-w32-group-swish-maxpool")
 
 
 @pytest.mark.parametrize(("name", "side"), [*CLASSIC, *((name, side) for name in CONVNETS for side in (8, 28, 32))])

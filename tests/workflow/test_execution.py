@@ -35,7 +35,7 @@ CASES = {
     "distill, kill -9 before the first save": ("KILL", 1, DISTILL, None),
     "distill, kill -9": ("KILL", 4, DISTILL, 3),
     "distill, kill -9 in the last iteration": ("KILL", 6, DISTILL, 5),
-    "experts, SIGTERM": ("TERM", 2, EXPERTS, 3),
+    "experts, SIGTERM": ("TERM", 2, EXPERTS, 2),
     "experts, kill -9": ("KILL", 3, EXPERTS, 2),
     "evaluate, SIGTERM": ("TERM", 1, EVALUATE, 2),
     "evaluate, kill -9": ("KILL", 2, EVALUATE, 1),
