@@ -152,7 +152,7 @@ def test_a_process_grows_by_at_most_what_is_predicted(micro_batch: int | None, b
         few, many = apart.map(peak_bytes, [micro_batch] * 2, [3, 18], [budget] * 2)
     grown, predicted = (many - few) / 15 - theta_P.nbytes, kept_graphs.step_bytes(asked)
     if budget is None:
-        assert 1.0 <= predicted / grown <= kept_graphs.ALLOWANCE
+        assert 1.0 <= predicted / grown <= 1.1 * kept_graphs.ALLOWANCE  # the system counts whole pages
     else:
         assert grown < 0.1 * predicted
 

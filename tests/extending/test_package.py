@@ -143,7 +143,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     (lab.root / "own.yaml").write_text(EXPERIMENT)
     exported = lab.dcpipe("graph", "export")
     assert exported.returncode == 0, exported.stderr
-    done = lab.dcpipe("run", "own.yaml")
+    done = lab.dcpipe("run", "own.yaml", "--unrecorded")
     assert done.returncode == 0, done.stderr
     return lab
 

@@ -17,7 +17,7 @@ import resource, sys
 from pathlib import Path
 from dcpipe.report import views
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-views.write({Path(name): bytes(size) for name, size in (("one", 10), ("folder/two", 2000), ("three", 10))})
+views.write_views({Path(name): bytes(size) for name, size in (("one", 10), ("folder/two", 2000), ("three", 10))})
 """
 
 

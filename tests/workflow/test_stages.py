@@ -19,10 +19,10 @@ from dcpipe.workflow.stages import DATASET, IPC, STAGES, Payload, Plan, Registry
 PLAN = '''
 """The plan of the count stage: how many images each class has."""
 
-from dcpipe.workflow.stages import DATASET, Payload, Plan, Stage, register
+from dcpipe.workflow.stages import DATASET, Payload, Plan, Stage, register_stage
 
 
-@register
+@register_stage
 class CountStage(Stage):
     name = "count"
     label = "count_{dataset}"

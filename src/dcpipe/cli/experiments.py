@@ -1,6 +1,7 @@
 """Whole experiments without an engine, and published experts."""
 
 import sys
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,11 +45,14 @@ def run(
     A complete run is recorded in DVC where the engines are installed; one of some stages is not.
     Example: dcpipe run digits --budget 30
     """
+    from dcpipe.workflow.runner import parse_stage_names
+
     send_log_to(log)
+    chosen = parse_stage_names(stages)
     graph, name = load_graph(experiment, write=True)
     record = stages is None and not unrecorded
     engines = _begin(graph, name, record=record)
-    code = _run(graph, name, stages, budget, log)
+    code = _run(graph, name, chosen, budget, log)
     if code == 0 and unrecorded:
         print_to_stderr(f"not recorded in DVC, as asked for; later: `{_RECORD.format(name)}`")
     elif code == 0 and record and not engines:
@@ -92,16 +96,16 @@ def _record(graph: "Graph", name: str) -> None:
         print_to_stderr(f"not recorded: {error}")
 
 
-def _run(graph: "Graph", name: str, stages: str | None, budget: float | None, log: Path | None) -> int:
+def _run(graph: "Graph", name: str, stages: Collection[str], budget: float | None, log: Path | None) -> int:
     """The exit code."""
     from dcpipe.cli.run_output import RunOutput
     from dcpipe.commands import plan as planning
-    from dcpipe.workflow.runner import ExperimentRunner, OutcomeSummary, parse_stage_names
+    from dcpipe.workflow.runner import ExperimentRunner, OutcomeSummary
 
-    chosen, tally, pages = parse_stage_names(stages), OutcomeSummary(), list[str]()
+    tally, pages = OutcomeSummary(), list[str]()
     planning.refuse_full_disk(planning.plan_rows(graph, name), ROOT)
-    output = RunOutput.of(graph, name, chosen, own_logs=log is None)
-    runner = ExperimentRunner(graph, chosen, begin=output.begin)
+    output = RunOutput.of(graph, name, stages, own_logs=log is None)
+    runner = ExperimentRunner(graph, stages, begin=output.begin)
     try:
         for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):
             output.end(outcome)
@@ -153,6 +157,7 @@ def reproduce(
     from dcpipe.errors import UserError
     from dcpipe.report import rows as printed
     from dcpipe.workflow.graph import Graph
+    from dcpipe.workflow.runner import parse_stage_names
 
     if row is not None and table is not None:
         raise UserError("a row and a table are given", where="reproduce", remedy="give one of them")
@@ -170,7 +175,7 @@ def reproduce(
         return
     for dataset in dict.fromkeys(one.dataset for one in found.rows):
         printed.refuse_absent_data(graph, dataset)
-    code = _run(graph, found.name, None, budget, log)
+    code = _run(graph, found.name, parse_stage_names(), budget, log)
     if code == 0:
         print_lines(printed.comparison(graph, found))
     sys.exit(code)

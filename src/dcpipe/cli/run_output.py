@@ -58,7 +58,7 @@ class RunOutput:
                 self.line.update(lambda state, _: state.fail(name))
             case "stopped":
                 self.line.update(lambda state, _: state.leave(name))
-            case "current":
+            case "current" | "skipped" | "blocked":
                 self.line.update(lambda state, _: state.drop(outcome.job.stage))
         if self.own_logs:
             self._use(logging.StreamHandler(sys.stderr))
