@@ -13,7 +13,7 @@ MISTAKES = {
     "distill tinny mtt --ipc 1": "did you mean tiny?",
     "distill tiny mtt --ipc 17": "more than the training part has",
     "experts tiny plain --shard 7": "there is no shard 7",
-    "whiten tiny": "not whitened",
+    "whiten tiny": "this dataset has no whitening",
     "nonsense": "No such command 'nonsense' (see `dcpipe --help`)",
     "graph nonsense": "No such command 'nonsense' (see `dcpipe graph --help`)",
     "plan --nonsense": "No such option: --nonsense (see `dcpipe plan --help`)",

@@ -134,7 +134,7 @@ CASES: list[Case] = [
         DISTILL,
         value("methods/mtt.yaml", **{f"{TINY_MTT}segment__max_start_epoch": 4}),
         2,
-        "segments end at epoch 5, but experts train 4; lower max_start_epoch",
+        "segments end at epoch 5, but experts train for 4 epochs; lower max_start_epoch",
         {},
     ),
     (

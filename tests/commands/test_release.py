@@ -178,7 +178,7 @@ def test_a_release_is_refused_before_anything_is_written(tiny: Path) -> None:
         (
             graph.make_job("evaluate", **{**SCORED, "evaluation": "digits-flat-minimum"}),
             "new",
-            "only train by plain SGD",
+            "trains by SGD without a sharpness rule",
         ),
     ]
     for job, to, said in refusals:

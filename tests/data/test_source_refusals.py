@@ -36,8 +36,8 @@ def refused(shop: Workshop, dataset: str) -> str:
     [
         ("mnist", {"test_per_class": 5}, "write null"),
         ("digits", {"test_per_class": None}, "no test part"),
-        ("cifar100", {"validation_per_class": 500}, "asks for 501 images a class in all; the rarest class has 500"),
-        ("cifar100", {"validation_per_class": 100, "train_per_class": 401}, "asks for 501"),
+        ("cifar100", {"validation_per_class": 500}, "takes 501 images of each class, but the rarest class has 500"),
+        ("cifar100", {"validation_per_class": 100, "train_per_class": 401}, "takes 501"),
         ("imagenette", {"validation_per_class": 1300}, "1300"),
         ("digits", {"validation_per_class": 94}, "the rarest class has 174"),
     ],

@@ -61,18 +61,18 @@ REFUSED = [
     (
         "mtt",
         {"matching.hypergradient": {**CUT, "kept": "1/6"}},
-        "matching.hypergradient.kept: 1/6 of 5 inner steps is less than one; keep at least 1/5",
+        "matching.hypergradient.kept: 1/6 of 5 inner steps is less than one; write at least 1/5",
     ),
     (
         "mtt",
         {"outer.sharpness": {**SATM, "second_pass": {**WHOLE, "steps": "1/6"}}},
-        "outer.sharpness.second_pass.steps: 1/6 of 5 inner steps is less than one; take at least 1/5",
+        "outer.sharpness.second_pass.steps: 1/6 of 5 inner steps is less than one; write at least 1/5",
     ),
     (
         "mtt",
         {"matching.hypergradient": CUT, "outer.sharpness": {**SATM, "second_pass": {**WHOLE, "steps": "3/5"}}},
-        "outer.sharpness.second_pass.steps: the second pass would go on from step 2, but the first keeps its last 2 "
-        "steps alone; take at most 2 of the 5 inner steps, or all of them (1/1)",
+        "outer.sharpness.second_pass.steps: the second pass starts at step 2, but the first keeps only its last 2 "
+        "steps; write at most 2 of the 5 inner steps, or 1/1 for all",
     ),
     (
         "mtt",
@@ -94,12 +94,12 @@ REFUSED = [
     (
         "dc",
         {"outer.sharpness": {**SATM, "second_pass": {**WHOLE, "steps": "1/2"}}},
-        "outer.sharpness.second_pass.steps: has no effect on a matching without students; write 1/1",
+        "outer.sharpness.second_pass.steps: has no effect: this matching trains no students; write 1/1",
     ),
     (
         "dc",
         {"outer.sharpness": {**SATM, "second_pass": {**WHOLE, "draws": "fresh"}}},
-        "outer.sharpness.second_pass.draws: has no effect on a matching without students; write shared",
+        "outer.sharpness.second_pass.draws: has no effect: this matching trains no students; write shared",
     ),
     (
         "dc",

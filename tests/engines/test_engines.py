@@ -241,7 +241,7 @@ def test_record_refuses_a_dvc_yaml_that_git_ignores(recorded: Clone, tmp_path: P
     clone = copy(recorded, tmp_path / "clone")
     with (clone.path / ".gitignore").open("a") as file:
         file.write("/experiments/\n")
-    refused(clone, "DVC ignores the dvc.yaml that holds this job; take it out of .gitignore")
+    refused(clone, "DVC ignores the dvc.yaml that holds this job; remove it from .gitignore")
 
 
 def test_record_refuses_edited_maths(recorded: Clone, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_an_assert_added_to_the_loop_is_shown_to_be_equivalent(clone: Clone) -> 
     assert "1 kind of job: every byte is the same; recorded in equivalences.yaml" in told
     assert stale(clone) == set()
     clone.commit("shown to be equivalent")
-    assert clone.dcpipe("equivalent").stdout.startswith("no job that is here runs other code")
+    assert clone.dcpipe("equivalent").stdout.startswith("every artifact here was made by the code that is running")
     clone.edit(
         LOOP, "assert outer.iterations > 0", "assert outer.iterations > 1"
     )  # another code, of which nothing is known

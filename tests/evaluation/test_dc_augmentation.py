@@ -78,7 +78,7 @@ def test_params_name_the_operations() -> None:
     assert one_of(check_training("one-of-crop-scale-rotate")) == ("crop", "scale", "rotate")
     assert one_of(check_training("color_crop")) == ()
     for wrong in ("one-of-crop-flip", "one-of-crop-crop", "one-of-"):
-        with pytest.raises(ValueError, match=r"none of DC's|stands twice"):
+        with pytest.raises(ValueError, match=r"none of DC's|twice; name it once"):
             check_training(wrong)
 
 

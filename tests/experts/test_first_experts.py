@@ -45,5 +45,5 @@ def test_a_path_of_first_experts_has_their_parameters(tiny: Path) -> None:
 
 def test_as_many_as_there_are_has_no_effect_and_is_refused(root: Path) -> None:
     _write(root, "mtt-all", "{max_experts: 2}")
-    with pytest.raises(UserError, match=r"max_experts: 2 is no fewer than the 2 experts there are; write null"):
+    with pytest.raises(UserError, match=r"max_experts: 2 has no effect: there are 2 experts; write null"):
         Graph(root).make_job("distill", **{**repository.CELL, "method": "mtt-all"})

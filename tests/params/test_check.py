@@ -15,7 +15,7 @@ SEGMENT = "params/methods/mtt.yaml: overrides.tiny.matching.segment.max_start_ep
 IMPOSSIBLE = {
     "a segment past the last epoch": (
         {MTT: {"overrides.tiny.matching.segment.max_start_epoch": 4}},
-        f"{SEGMENT}: segments end at epoch 5, but experts train 4; "
+        f"{SEGMENT}: segments end at epoch 5, but experts train for 4 epochs; "
         "lower max_start_epoch or span_epochs, or raise epochs in params/experts/plain.yaml",
     ),
     "a segment's end that is not kept": (
@@ -28,8 +28,8 @@ IMPOSSIBLE = {
     ),
     "a kept epoch that is never reached": (
         {PLAIN: {"overrides.tiny.kept_epochs": "0-6"}},
-        "params/experts/plain.yaml: overrides.tiny.kept_epochs: epoch 5 is never reached: there are 4; "
-        "keep epochs that are reached",
+        "params/experts/plain.yaml: overrides.tiny.kept_epochs: epoch 5 is never reached: training ends at epoch 4; "
+        "keep epochs up to 4",
     ),
     "shards that are not whole": (
         {PLAIN: {"overrides.tiny.count": 3, "overrides.tiny.shard_experts": 2}},
@@ -38,11 +38,11 @@ IMPOSSIBLE = {
     ),
     "a split that takes more than there is": (
         {TINY: {"split.train_per_class": 160}},
-        f"{SPLIT}: asks for 192 images a class in all; the rarest class has 174; lower a count of the split",
+        f"{SPLIT}: takes 192 images of each class, but the rarest class has 174; lower a count below split",
     ),
     "a split that leaves nothing to train on": (
         {TINY: {"split.test_per_class": 166, "split.train_per_class": None}},
-        f"{SPLIT}: asks for 175 images a class in all; the rarest class has 174; lower a count of the split",
+        f"{SPLIT}: takes 175 images of each class, but the rarest class has 174; lower a count below split",
     ),
     "constants for other channels": (
         {TINY: {"standardise": {"kind": "constants", "mean": [0.1, 0.2], "std": [0.3]}}},
@@ -120,13 +120,13 @@ def test_an_evaluation_network_must_take_the_images(root: Path) -> None:
 def test_a_shard_beyond_the_last_is_refused(root: Path) -> None:
     Graph(root).make_job("experts", dataset="tiny", experts="plain", shard=1)
     told = _refusal(root, "experts", dataset="tiny", experts="plain", shard=2)
-    assert told.endswith("overrides.tiny.count: there is no shard 2: 2 are asked for; name a shard from 0 to 1")
+    assert told.endswith("overrides.tiny.count: there is no shard 2: these experts have 2; name a shard from 0 to 1")
 
 
 def test_experts_of_which_nothing_is_kept_are_refused(root: Path) -> None:
     repository.set_params(root, PLAIN, {"overrides.tiny.kept_epochs": "3-1"})
-    told = "params/experts/plain.yaml: overrides.tiny.kept_epochs: 3-1 names no epoch; write a range upwards, as in 0-6"
-    assert _refusal(root, "experts", dataset="tiny", experts="plain", shard=0) == told
+    told = "overrides.tiny.kept_epochs: 3-1 names no epoch; write an ascending range, such as 0-6"
+    assert _refusal(root, "experts", dataset="tiny", experts="plain", shard=0) == f"params/experts/plain.yaml: {told}"
 
 
 def test_an_experiment_is_checked_whole_before_its_first_job(root: Path) -> None:

@@ -53,13 +53,14 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     "layers of a network that is no ConvNet": (
         "cafe",
         {"matching.network": "mlp"},
-        "matching.network: the layers of mlp are not known here; take a convnet",
+        "matching.network: feature matching needs a network whose layers it knows, and mlp is none; "
+        "choose a ConvNet, such as convnet3",
     ),
     "layers with batch norm": (
         "cafe",
         {"matching.network": "convnet2-batch"},
         "matching.network: convnet2-batch has batch norm, and CAFE does not describe its features; "
-        "take the same network with instance or group norm",
+        "choose the same network with instance or group norm",
     ),
     "a weight too few": (
         "cafe",
@@ -69,17 +70,17 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     "inter-class levels of no weight": (
         "dc",
         {"matching.levels": {"kind": "inter-class", "weight": 0.0}},
-        "matching.levels.weight: a weight of 0 leaves nothing to match",
+        "matching.levels.weight: with a weight of 0 nothing is matched; write a number above 0, or classes",
     ),
     "a weight that is no number": (
         "gm-m",
         {"matching.levels.weight": "class"},
-        "matching.levels.weight: a weight is a number from 0, or classes (it is 'class')",
+        "matching.levels.weight: a weight is a number from 0, or the word classes (it is 'class')",
     ),
     "a weight below 0": (
         "gm-m",
         {"matching.levels.weight": -1},
-        "matching.levels.weight: a weight is a number from 0, or classes (it is -1)",
+        "matching.levels.weight: a weight is a number from 0, or the word classes (it is -1)",
     ),
     "a network that does not exist": (
         "dc",

@@ -158,7 +158,8 @@ REFUSED: dict[str, tuple[str, Values, str]] = {
         "datm",
         {f"{SEGMENT}.max_start_epoch": 5},
         "params/methods/datm.yaml: overrides.tiny.matching.segment.max_start_epoch: segments end at epoch 5, but "
-        "experts train 4; lower max_start_epoch or span_epochs, or raise epochs in params/experts/plain.yaml",
+        "experts train for 4 epochs; "
+        "lower max_start_epoch or span_epochs, or raise epochs in params/experts/plain.yaml",
     ),
 }
 

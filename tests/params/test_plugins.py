@@ -57,7 +57,7 @@ MALFORMED = {
         "bad: entry point test.axes: soft = 'soft lab.knobs' is not the name of a module; "
         'write it as in soft = "our_package.smoothed_config", and install bad again'
     ),
-    "[console_scripts]\nsoft\n": "bad: its entry_points.txt is malformed; repair or uninstall bad",
+    "[console_scripts]\nsoft\n": "bad: its entry_points.txt is malformed; reinstall or uninstall bad",
 }
 
 

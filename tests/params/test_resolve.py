@@ -112,9 +112,9 @@ REFUSED = {
     "a: 1\noverrides: [digits]": "overrides must be a mapping of datasets",
     "a: 1\nsources: paper": "sources must map a key prefix to a text",
     "a: 1\nsources: {a: 3}": "sources must map a key prefix to a text",
-    "a.b: 1": "a.b: a key holds no dot; nest it: one mapping a level",
+    "a.b: 1": "a.b: a key cannot contain a dot; write nested mappings",
     "a: 1\nbase: 3": "base must be the name of a file",
-    "a: 1\nbase: x": "base: x leads back to itself; break the circle",
+    "a: 1\nbase: x": "base: x leads back to itself; name another base",
 }
 
 

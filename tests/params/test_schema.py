@@ -138,14 +138,18 @@ WRONG = {
     ("mtt", "matching.hypergradient.kept_graphs", "budget"): (
         "matching.hypergradient.kept_graphs: budget needs values; write {kind: budget, megabytes: ...}"
     ),
-    ("mtt", "outer", None): "outer must be null for a coreset, and given for every other matching",
+    ("mtt", "outer", None): "write outer: null for a coreset, and the values of outer for every other matching",
     ("mtt", "matching.experts", "Plain"): (
         "matching.experts: string should match pattern '^[a-z0-9]+(-[a-z0-9]+)*$' (it is \"Plain\")"
     ),
     ("experts", "kept_epochs", "0-"): (
         "kept_epochs: string should match pattern '^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$' (it is \"0-\")"
     ),
-    ("dataset", "network", "native"): "network: a dataset must name its network",
+    (
+        "dataset",
+        "network",
+        "native",
+    ): "network: native means the dataset's own network: write its name, such as convnet3",
 }
 
 

@@ -124,8 +124,12 @@ def test_the_example_of_a_folder_is_an_experiment_that_plans(installed: Path, tm
     ("there", "arguments", "refused"),
     [
         ("notes.txt", ["lab"], "lab: is not empty (notes.txt); name a new or an empty folder"),
-        ("dcpipe.yaml", ["lab"], "lab: is a project already; run in it, or `dcpipe init --update` it"),
-        ("notes.txt", ["lab", "--update"], "lab: is no project; make one: `dcpipe init FOLDER`"),
+        (
+            "dcpipe.yaml",
+            ["lab"],
+            "lab: is a project already; use it, or refresh its profiles: `dcpipe init --update FOLDER`",
+        ),
+        ("notes.txt", ["lab", "--update"], "lab: is not a dcpipe project; make one: `dcpipe init FOLDER`"),
         ("notes.txt", ["lab/notes.txt"], "lab/notes.txt: is a file; name a folder"),
         ("notes.txt", ["new", "--example", "mnist"], "--example: there is no example 'mnist'; choose digits or folder"),
     ],

@@ -300,9 +300,9 @@ REFUSED = {
     (
         "My.yaml",
         ELSEWHERE,
-    ): "My.yaml: 'My' is no name: write small letters and digits, with single hyphens between them; ",
-    ("x.yaml", "base: mtt\nlabel: a"): "x.yaml: is no experiment: it has no runs; ",
-    ("x.yaml", "label: a"): "x.yaml: is no experiment: it has no runs; ",
+    ): "My.yaml: 'My' is not a valid name: write lower-case letters and digits, with single hyphens between them; ",
+    ("x.yaml", "base: mtt\nlabel: a"): "x.yaml: has no runs, so it is no experiment; ",
+    ("x.yaml", "label: a"): "x.yaml: has no runs, so it is no experiment; ",
     (
         "x.yaml",
         ELSEWHERE.replace("mtt-hot:", "mtt:"),
@@ -317,7 +317,7 @@ REFUSED = {
     (
         "x.yaml",
         f"{ELSEWHERE}name: Mine",
-    ): "x.yaml: 'Mine' is no name: write small letters and digits, with single hyphens ",
+    ): "x.yaml: 'Mine' is not a valid name: write lower-case letters and digits, with single hyphens ",
     ("x.yaml", "presets: 3\nruns: []"): "x.yaml: presets must be a mapping; ",
     ("x.yaml", "presets: {a: 3}\nruns: []"): "x.yaml: presets.a must be a mapping; ",
 }

@@ -46,9 +46,9 @@ Protocol = Annotated[
     str, typer.Option("--protocol", help="A file of params/evaluations.", autocompletion=_names("evaluations"))
 ]
 Network = Annotated[str, typer.Option("--network", help="A network's name, or native: the dataset's own.")]
-Shard = Annotated[int, typer.Option("--shard", min=0, help="Which shard.")]
+Shard = Annotated[int, typer.Option("--shard", min=0, help="Number of the shard, from 0.")]
 Ipc = Annotated[int, typer.Option("--ipc", min=1, help="Images per class.")]
-Set = Annotated[int, typer.Option("--set", min=0, help="Which synthetic set of this kind.")]
+Set = Annotated[int, typer.Option("--set", min=0, help="Number of the synthetic set, from 0.")]
 AnyExperiment = Annotated[
     str,
     typer.Argument(
@@ -79,7 +79,7 @@ NamedExperiment = Annotated[
 OptionalExperiment = Annotated[
     str | None,
     typer.Argument(
-        help="The same; without it, the default experiment, and those that were exported before.",
+        help="As for `dcpipe plan`; without it, the default experiment, and those that were exported before.",
         autocompletion=_names("experiments"),
         callback=_name_of,
     ),
@@ -171,7 +171,7 @@ def explained(error: BaseException) -> tuple[str | None, int]:
         case DcpipeError():
             message = str(error), error.exit_code
         case Interrupted():
-            message = "stopped; the state is saved, and the same command continues from it", error.exit_code
+            message = "stopped; the state is saved, run the same command again to continue from it", error.exit_code
         case OSError():
             message = f"{error.filename or 'the system'}: {error.strerror or error}; nothing was published", 1
         case ModuleNotFoundError(name=str(name)) if not name.startswith("dcpipe"):

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 PANEL = "Experiments"
 Budget = Annotated[
-    float | None, typer.Option("--budget", min=0.0, help="Minutes after which to save, stop and exit with 75.")
+    float | None, typer.Option("--budget", min=0.0, help="Save and stop after so many minutes, with exit code 75.")
 ]
 
 
 @app.command(rich_help_panel=PANEL)
 def run(
     experiment: AnyExperiment = DEFAULT_EXPERIMENT,
-    stages: Annotated[str | None, typer.Option("--stages", help="Only these, for example data,experts.")] = None,
+    stages: Annotated[str | None, typer.Option("--stages", help="Only these stages, for example data,experts.")] = None,
     budget: Budget = None,
     log: Log = None,
     unrecorded: Annotated[bool, typer.Option("--unrecorded", help="Do not record the result in DVC.")] = False,
@@ -136,14 +136,20 @@ def reproduce(
         str | None, typer.Option("--table", help="Every row of a paper's table, as in ftd-1, instead of one row.")
     ] = None,
     rows: Annotated[
-        bool, typer.Option("--list", help="Which rows and tables papers print, and what each row prints.")
+        bool,
+        typer.Option("--list", help="List the rows and tables of the papers, with the number that each row prints."),
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only print what would run and what it would cost.")] = False,
     sets: Annotated[
-        int | None, typer.Option("--sets", min=1, help="Synthetic sets, each from its own seed; else the literature's.")
+        int | None,
+        typer.Option(
+            "--sets",
+            min=1,
+            help="Number of synthetic sets, each from its own seed; default: as many as the literature makes.",
+        ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="A file of params/evaluations; without it, the literature's.")
+        str | None, typer.Option("--protocol", help="A file of params/evaluations; default: the literature's protocol.")
     ] = None,
     budget: Budget = None,
     log: Log = None,
@@ -160,7 +166,7 @@ def reproduce(
     from dcpipe.workflow.runner import parse_stage_names
 
     if row is not None and table is not None:
-        raise UserError("a row and a table are given", where="reproduce", remedy="give one of them")
+        raise UserError("a row and --table exclude each other", where="dcpipe reproduce", remedy="give one of them")
     if rows or (row is None and table is None):
         print_lines(printed.row_lines(ROOT))
         return

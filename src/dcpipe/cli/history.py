@@ -12,11 +12,14 @@ PANEL = "Snakemake and DVC"
 @app.command(rich_help_panel=PANEL)
 def equivalent(
     commit: Annotated[
-        str | None, typer.Argument(help="The old code; without it, the last commit that changed code_identity.yaml.")
+        str | None,
+        typer.Argument(help="Commit of the old code; default: the last one that changed code_identity.yaml."),
     ] = None,
     experiment: Annotated[
         list[str] | None,
-        typer.Option("--experiment", help="Of which every kind of job is tried; else those whose artifacts are here."),
+        typer.Option(
+            "--experiment", help="Try every kind of job of this experiment; default: those whose artifacts are here."
+        ),
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Try whole jobs, not a few steps of each.")] = False,
 ) -> None:
@@ -33,4 +36,4 @@ def equivalent(
         tried = f"{count} kinds of jobs" if count > 1 else "1 kind of job"
         typer.echo(f"{tried}: every byte is the same; recorded in {FILE}")
     else:
-        typer.echo("no job that is here runs other code than it was made by: nothing to show")
+        typer.echo("every artifact here was made by the code that is running: nothing to compare")

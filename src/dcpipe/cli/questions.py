@@ -176,7 +176,7 @@ def params_schema(
 
     if to is not None:
         if section:
-            raise UserError("writes all sections", where="--to", remedy="leave the section out")
+            raise UserError("writes the schemas of all sections", where="--to", remedy="leave the section out")
         print_lines(f"wrote {path}" for path in file_schema.write_schemas(to))
         return
     found = (

@@ -59,7 +59,9 @@ def adopt(
     experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     finished: Annotated[
         bool,
-        typer.Option("--finished", help="Of an incomplete experiment: only finished jobs; every byte is compared."),
+        typer.Option(
+            "--finished", help="Adopt the finished jobs of an incomplete experiment; every byte is compared first."
+        ),
     ] = False,
 ) -> None:
     """After DVC moved files, or rules were written again: settle Snakemake's provenance and make the views.
@@ -121,9 +123,9 @@ def verify(
 def reference_(
     experiment: NamedExperiment = DEFAULT_EXPERIMENT,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Write it there; default: benchmarks/results/NAME-digests.json.")
+        Path | None, typer.Option("--to", help="File to write; default: benchmarks/results/NAME-digests.json.")
     ] = None,
-    note: Annotated[str, typer.Option("--note", help="A line on the machine that made it, for readers.")] = "",
+    note: Annotated[str, typer.Option("--note", help="One line that describes the machine, for readers.")] = "",
 ) -> None:
     """Write the MD5 of everything that a finished experiment made into one small file, for `dcpipe verify --reference`.
 

@@ -43,7 +43,7 @@ def _execute(graph: "Graph", job: "Job") -> None:
     stale = code_identity.outdated_keys(ROOT)
     if stale:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
-        logging.getLogger("dcpipe").warning("%s is stale (%s): `dcpipe graph export`", code_identity.FILE, names)
+        logging.getLogger("dcpipe").warning("%s is stale (%s): run `dcpipe graph export`", code_identity.FILE, names)
     _refuse_other_inputs(graph, job)
     logging.getLogger("dcpipe").info("%s: loads its libraries", job.name)
     from dcpipe.workflow import execution  # imports torch, so only after the arguments are checked

@@ -65,7 +65,11 @@ def default_commit(root: Path) -> str:
     """The last commit that changed the identity file: the code that results are recorded with. Raises: UserError."""
     found = _git(root, "log", "-1", "--format=%H", "--", code_identity.FILE).decode().strip()
     if not found:
-        raise UserError("is in no commit", where=code_identity.FILE, remedy="name the COMMIT of the old code")
+        raise UserError(
+            "is in no commit",
+            where=code_identity.FILE,
+            remedy="name the commit of the old code: `dcpipe equivalent COMMIT`",
+        )
     return found
 
 
@@ -85,7 +89,7 @@ def equivalent(
     if a byte differs or a kind could not be tried.
     """
     if (root / "src" / "dcpipe").resolve() != code_identity.SOURCE:
-        remedy = "run it in a clone of dcpipe; a release brings its equivalences along"
+        remedy = "run it in the clone that dcpipe is installed from"
         raise UserError("does not hold the code that is running", where=str(root / "src/dcpipe"), remedy=remedy)
     commit = _full_digest(root, commit or default_commit(root))
     with tempfile.TemporaryDirectory(prefix="dcpipe-equivalent-") as name:
@@ -151,11 +155,13 @@ def _changed_kinds(
     names = list(experiments) or [name for name in there if made.get(name)]
     answer = _ask_code(old, old / "answer.json", TrialOptions(experiments=names))
     if answer.problem:
-        what = f"the code of {commit[:12]} could not plan: {answer.problem}"
+        what = f"the code of {commit[:12]} cannot plan these experiments: {answer.problem}"
         raise RefusedError(what, remedy="name another commit")
     if answer.recorded != answer.now:
-        what = f"{code_identity.FILE} of {commit[:12]} is not what its code says"
-        raise RefusedError(what, remedy="name the commit that made the results, or one after `dcpipe graph export`")
+        what = f"{code_identity.FILE} of commit {commit[:12]} does not match the code of that commit"
+        raise RefusedError(
+            what, remedy="name the commit that made the results, or one that holds what `dcpipe graph export` wrote"
+        )
     found: dict[str, list[ChangedKind]] = {}
     for job in jobs.values():
         was = answer.jobs.get(job.name)
@@ -166,7 +172,9 @@ def _changed_kinds(
             continue
         if code[equivalences.PINS] != running[equivalences.PINS]:
             what = f"the pinned versions differ ({code[equivalences.PINS]}; now {running[equivalences.PINS]})"
-            raise RefusedError(what, where="constraints.txt", remedy="only code can be compared: pin the same versions")
+            raise RefusedError(
+                what, where="constraints.txt", remedy="restore the file of that commit: only code can be compared"
+            )
         key = json.dumps([job.stage, _composition(job.sections), code, running], sort_keys=True)
         found.setdefault(key, []).append(ChangedKind(job, 1, code, running))
     kept = code_identity.running_code(
@@ -225,7 +233,7 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
     job = kind.job
     made_up = not all((root / path).exists() for paths in job.inputs.values() for path in paths)
     if made_up and whole:
-        return ComparedKind(kind, None, "could not be tried whole: its inputs are not here")
+        return ComparedKind(kind, None, "cannot be run whole, its inputs are not here: leave out --whole")
     (place / "inputs").mkdir(parents=True)
     inputs, steps = str(place / "inputs" if made_up else root.resolve()), None if whole else STEPS
     answers = []
@@ -233,7 +241,7 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
         request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, made_up)
         answer = _ask_code(side, place / f"{name}.json", TrialOptions(run=request))
         if answer.problem:
-            return ComparedKind(kind, None, f"could not be tried: the {name} code says: {answer.problem}")
+            return ComparedKind(kind, None, f"could not be compared: the {name} code failed: {answer.problem}")
         answers.append(answer)
     made, before = (answer.files for answer in answers)
     different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]

@@ -108,7 +108,7 @@ def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
 def update(folder: Path, say: Callable[[str], None]) -> None:
     """Bring a project's copies of the profiles up to date with this version. Raises: UserError if it is no project."""
     if not shipped.is_project(folder):
-        raise UserError("is no project", where=str(folder), remedy="make one: `dcpipe init FOLDER`")
+        raise UserError("is not a dcpipe project", where=str(folder), remedy="make one: `dcpipe init FOLDER`")
     file_schema.write_schemas(folder / file_schema.FOLDER)
     changed = copy_profiles(folder)
     say(f"wrote {', '.join(changed)}" if changed else "the profiles are up to date")
@@ -130,7 +130,7 @@ def _refuse_other_content(folder: Path) -> None:
     if folder.is_file():
         raise UserError("is a file", where=str(folder), remedy="name a folder that does not exist, or an empty one")
     if shipped.is_project(folder):
-        remedy = "run in it, or `dcpipe init --update` it to refresh its profiles"
+        remedy = "use it, or refresh its profiles: `dcpipe init --update FOLDER`"
         raise UserError("is a project already", where=str(folder), remedy=remedy)
     if (folder / UNFINISHED).is_file():
         return
@@ -181,6 +181,6 @@ def _call(folder: Path, *command: str, check: bool = True) -> subprocess.Complet
         is_dvc = command[0] == sys.executable
         name = " ".join(command[2:] if is_dvc else command)
         engines = "install the engines: `pip install 'dcpipe[engines]'`"
-        remedy = engines if is_dvc and "No module" in last else "mend that, then start the same command again"
+        remedy = engines if is_dvc and "No module" in last else "correct that, then run the same command again"
         raise DcpipeError(f"`{name}` failed: {last}", where=str(folder), remedy=remedy)
     return done

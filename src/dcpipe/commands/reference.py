@@ -89,7 +89,9 @@ def read_reference(file: Path, experiment: str) -> Reference:
         raise UserError("does not contain reference digests", where=str(file), remedy=remedy) from error
     if number != FORMAT:
         problem = f"has format {number}; this dcpipe reads format {FORMAT}"
-        raise UserError(problem, where=str(file), remedy="update dcpipe, or write the file again")
+        raise UserError(
+            problem, where=str(file), remedy="upgrade dcpipe, or write the file again with `dcpipe reference`"
+        )
     if name != experiment:
         remedy = f"run `dcpipe verify {name} --reference {file}`"
         raise UserError(f"is the reference of {name}, not of {experiment}", where=str(file), remedy=remedy)

@@ -39,7 +39,7 @@ class WhitenStage(Stage):
         threads = dataset.whitening.fit_threads
         if threads is None:
             remedy = "choose a dataset with whitening.kind: zca"
-            raise UserError("this dataset is not whitened", where=f"{resolved.file}: whitening.kind", remedy=remedy)
+            raise UserError("this dataset has no whitening", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return Plan(
             inputs={"train": (graph.make_job("data", dataset=wildcards["dataset"]).outputs["train"],)},
             values=[watched_values(resolved, only=("whitening",))],

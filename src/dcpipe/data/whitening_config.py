@@ -26,7 +26,7 @@ class NoWhitening(WhiteningConfig):
 
     def build(self) -> "Fit":
         """Raises: UserError, for there is nothing to fit."""
-        raise UserError("there is nothing to fit", where="whitening.kind: none", remedy="choose another kind")
+        raise UserError("there is no whitening to fit", where="whitening.kind: none", remedy="write zca")
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

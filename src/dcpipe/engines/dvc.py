@@ -29,7 +29,7 @@ def dvc_status(root: Path, experiment: str) -> str:
     done = run_dvc(root, "status", "--with-deps", dvc_yaml.experiment_dvc_yaml(experiment))
     text = done.stdout.strip()
     if done.returncode:
-        raise DcpipeError(f"dvc status failed: {_last_line(done.stderr)}", remedy="run it to see more")
+        raise DcpipeError(f"dvc status failed: {_last_line(done.stderr)}", remedy="run `dvc status` to see more")
     return "" if "up to date" in text else text
 
 

@@ -43,7 +43,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
         raise DcpipeError(f"DVC could not record: {error}", where=jobs[0].name) from error
     missing = wanted.difference(*(stages.keys() for stages in saved.values()))
     if missing:
-        remedy = "take it out of .gitignore or .dvcignore, then run `dcpipe record`"
+        remedy = "remove it from .gitignore or .dvcignore, then run `dcpipe record`"
         raise DcpipeError("DVC ignores the dvc.yaml that holds this job", where=min(missing), remedy=remedy)
     for path, stages in saved.items():
         dvc_lock.write_lock(path, dvc_lock.current_entry(path) | stages)

@@ -113,8 +113,8 @@ def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
         raise RefusedError(f"{len(stale)} of {len(jobs)} jobs are still to run", where=stale[0], remedy=remedy)
     unknown = [job.name for job in jobs if not plan[job.name].has_metadata]
     if unknown:
-        remedy = "if DVC made it, run `dcpipe adopt`; otherwise remove it and run `snakemake`"
-        raise RefusedError("Snakemake has no provenance for this job", where=unknown[0], remedy=remedy)
+        remedy = "if DVC made it, run `dcpipe adopt`; otherwise remove its artifact and run `snakemake`"
+        raise RefusedError("Snakemake has no record of this job", where=unknown[0], remedy=remedy)
 
 
 def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:

@@ -86,7 +86,7 @@ class SearchedRate(RateConfig):
     @classmethod
     def _ascend(cls, values: list[float]) -> list[float]:
         if any(after <= before for before, after in pairwise(values)):
-            raise ValueError("rates must ascend")
+            raise ValueError("list the rates in ascending order")
         return values
 
     @property

@@ -18,7 +18,7 @@ def check(strategy: str) -> str:
         if family not in FAMILIES:
             raise ValueError(f"{family!r} is not an augmentation family; join some of {', '.join(FAMILIES)} with _")
         if families.count(family) > 1:
-            raise ValueError(f"{family!r} stands twice in {strategy!r}")
+            raise ValueError(f"{strategy!r} names {family!r} twice; name it once")
     return strategy
 
 
@@ -41,7 +41,7 @@ def check_training(strategy: str) -> str:
         if operation not in OPERATIONS:
             raise ValueError(f"{operation!r} is none of DC's operations; join some of {', '.join(OPERATIONS)} with -")
         if operations.count(operation) > 1:
-            raise ValueError(f"{operation!r} stands twice in {strategy!r}")
+            raise ValueError(f"{strategy!r} names {operation!r} twice; name it once")
     return strategy if operations else check(strategy)
 
 

@@ -122,7 +122,7 @@ class AxisValue(ABC):
             other = cls.registry.setdefault(kind, cls)
             there = f"{other.__module__}.{other.__qualname__}"
             if there != place:
-                raise TypeError(f"{cls.axis}: the kind {kind} of {place} is that of {there}; choose another kind")
+                raise TypeError(f"{cls.axis}: the kind {kind} of {place} is taken by {there}; choose another kind")
             cls.registry[kind] = cls
 
     @classmethod

@@ -23,9 +23,9 @@ def dataset(resolved: ResolvedSection, config: Dataset) -> None:
     left = config.train_images_a_class
     if left is not None and left < (split.train_per_class or 1):
         taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
-        problem = f"asks for {taken} images a class in all; the rarest class has {known.smallest_class}"
+        problem = f"takes {taken} images of each class, but the rarest class has {known.smallest_class}"
         where = resolved.place(_first_count(resolved, config))
-        raise UserError(problem, where=where, remedy="lower a count of the split")
+        raise UserError(problem, where=where, remedy="lower a count below split")
     context = DatasetContext(resolved, config, known)
     for key, value in axis_values_in(config):
         if isinstance(value, DatasetValue):
@@ -44,9 +44,11 @@ def _first_count(resolved: ResolvedSection, config: Dataset) -> str:
 def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
     test_per_class, where = config.split.test_per_class, resolved.place("split.test_per_class")
     if config.facts.own_test and test_per_class is not None:
-        raise UserError("this source comes with a test part, and all of it is used", where=where, remedy="write null")
+        raise UserError(
+            "this source has a test part of its own, all of which is used", where=where, remedy="write null"
+        )
     if not config.facts.own_test and test_per_class is None:
-        remedy = "say how many images of each class are for test"
+        remedy = "write how many images of each class to test on"
         raise UserError("this source has no test part of its own", where=where, remedy=remedy)
 
 
@@ -58,7 +60,7 @@ def experts(resolved: ResolvedSection, config: Experts, facts: Facts, shard: int
         raise UserError(f"{config.count} experts do not fill whole shards", where=where, remedy=remedy)
     if shard >= config.shards:
         remedy = f"name a shard from 0 to {config.shards - 1}"
-        raise UserError(f"there is no shard {shard}: {config.shards} are asked for", where=where, remedy=remedy)
+        raise UserError(f"there is no shard {shard}: these experts have {config.shards}", where=where, remedy=remedy)
     if config.store.codec == "none" and config.store.level:
         where = resolved.place("store.level")
         raise UserError("has no effect without a codec", where=where, remedy="write 0, or choose a codec")
@@ -67,11 +69,13 @@ def experts(resolved: ResolvedSection, config: Experts, facts: Facts, shard: int
         _refuse_size(config.network, facts, resolved.place("network"))
     where, kept = resolved.place("kept_epochs"), kept_epochs(config.kept_epochs, config.epochs)
     if not kept:
-        raise UserError(f"{config.kept_epochs} names no epoch", where=where, remedy="write a range upwards, as in 0-6")
+        raise UserError(
+            f"{config.kept_epochs} names no epoch", where=where, remedy="write an ascending range, such as 0-6"
+        )
     beyond = [epoch for epoch in kept if epoch > config.epochs]
     if beyond:
-        problem = f"epoch {beyond[0]} is never reached: there are {config.epochs}"
-        raise UserError(problem, where=where, remedy="keep epochs that are reached")
+        problem = f"epoch {beyond[0]} is never reached: training ends at epoch {config.epochs}"
+        raise UserError(problem, where=where, remedy=f"keep epochs up to {config.epochs}")
     context = ExpertsContext(resolved, config)
     for key, value in axis_values_in(config):
         if isinstance(value, ExpertsValue):

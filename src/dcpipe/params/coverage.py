@@ -74,7 +74,11 @@ def _cells(value: Value, where: str, datasets: list[str]) -> dict[str, tuple[int
     if value == ALL:
         return None
     if not isinstance(value, dict):
-        raise UserError("covers must map datasets to lists of ipc", where=where, remedy="or write all")
+        raise UserError(
+            "covers must map datasets to lists of ipc",
+            where=where,
+            remedy="write for example {cifar10: [1, 10]}, or all",
+        )
     unknown = sorted(value.keys() - set(datasets))
     if unknown:
         raise UserError(f"there is no dataset {unknown[0]!r}", where=where, remedy="name a file of params/datasets")

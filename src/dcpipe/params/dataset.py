@@ -121,7 +121,7 @@ class Dataset:
     @classmethod
     def _network(cls, name: str) -> str:
         if name == "native":
-            raise ValueError("a dataset must name its network")
+            raise ValueError("native means the dataset's own network: write its name, such as convnet3")
         return check_network(name)
 
     @property

@@ -90,7 +90,9 @@ def _is_shipped(root: Path, one: Definition) -> bool:
     Raises: UserError if the name is none, or if they, params/ or another file that was run before say something else.
     """
     if not re.fullmatch(NAME, one.name):
-        problem = f"{one.name!r} is no name: write small letters and digits, with single hyphens between them"
+        problem = (
+            f"{one.name!r} is not a valid name: write lower-case letters and digits, with single hyphens between them"
+        )
         raise UserError(problem, where=one.place, remedy="choose another name")
     tree = params_files.shipped_tree(root, one.section, one.name)
     key = definitions.first_difference(one.tree, tree) if tree is not None else None
@@ -105,15 +107,15 @@ def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Defini
     """The name of a file's experiment, and every definition in the file."""
     tree = read_yaml(path)
     if "runs" not in tree and tree.get("base") not in params_files.available_names(root, "experiments"):
-        remedy = "write runs, and put a method's values under presets: NAME:"
-        raise UserError("is no experiment: it has no runs", where=text, remedy=remedy)
+        remedy = "list runs, and put the values of a method under presets: NAME:"
+        raise UserError("has no runs, so it is no experiment", where=text, remedy=remedy)
     source, brought = _source(root, path), list[Definition]()
     for key, section in INLINE_SECTIONS.items():
         for word, values in _brought(key, tree.pop(key, {}), text).items():
             brought.append(Definition(section, word, values, source, f"{text}: {key}.{word}"))
     name = tree.pop("name", path.stem)
     if not isinstance(name, str):
-        raise UserError(f"{name!r} is no name", where=f"{text}: name", remedy="write a word")
+        raise UserError(f"{name!r} is not a valid name", where=f"{text}: name", remedy="write a text")
     return name, [*brought, Definition("experiments", name, tree, source, text)]
 
 

@@ -21,5 +21,7 @@ def checked_format(number: object, *, newest: int, where: str, oldest: int = 1) 
         raise NewerFormatError(problem, where=where, remedy="upgrade dcpipe")
     if number < oldest:
         problem = f"was written by an older dcpipe (format {number}; this one reads {reads})"
-        raise UserError(problem, where=where, remedy="make it again, or read it with the dcpipe that wrote it")
+        raise UserError(
+            problem, where=where, remedy="make it again with this version, or install the older version to read it"
+        )
     return number

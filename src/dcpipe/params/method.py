@@ -56,5 +56,5 @@ class Method:
     @model_validator(mode="after")
     def _has_an_outer_loop_iff_it_matches(self) -> "Method":
         if self.matching.has_outer_loop != (self.outer is not None):
-            raise ValueError("outer must be null for a coreset, and given for every other matching")
+            raise ValueError("write outer: null for a coreset, and the values of outer for every other matching")
         return self

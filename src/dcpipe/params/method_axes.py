@@ -56,7 +56,7 @@ class MethodContext:
         """Experts without batch norm can look at images one by one. Raises: UserError for others."""
         if self.network and has_running_statistics(self.network):
             problem = f"{self.network} has batch norm, and segments hold no running statistics to look at images with"
-            raise at.error("kind", problem, "take experts without batch norm")
+            raise at.error("kind", problem, "choose experts without batch norm")
 
     def refuse_unknown_expert(self, at: ValueLocation, knob: str, expert: int) -> None:
         """Raises: UserError if there is no expert of this number."""
@@ -148,7 +148,7 @@ class MatchingConfig(MethodValue, axis="matching"):
     def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
         """The reader of the experts' stores. Raises: UserError where it has no experts."""
         problem = f"has no experts ({layout.network}, {len(paths)} stores)"
-        raise UserError(problem, where=f"matching.kind: {self.kind}", remedy="match trajectories")
+        raise UserError(problem, where=f"matching.kind: {self.kind}", remedy="write matching.kind: trajectory")
 
     def distiller(self) -> "Distiller":
         """What makes the set: the loop, unless the matching is none."""

@@ -29,7 +29,7 @@ def load_plugins(group: str = GROUP) -> tuple[str, ...]:
         try:
             stated = getattr(entry.load(), "AXES_FORMAT", FORMAT)
         except (Exception, SystemExit) as error:
-            remedy = f"repair or uninstall {package}"
+            remedy = f"reinstall or uninstall {package}"
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             where = f"{package}: {entry.value}"
             raise UserError(f"cannot be imported ({reason})", where=where, remedy=remedy) from error
@@ -49,6 +49,6 @@ def _entries(group: str) -> list[EntryPoint]:
             try:
                 len(package.entry_points)
             except (TypeError, ValueError):
-                remedy = f"repair or uninstall {package.name}"
+                remedy = f"reinstall or uninstall {package.name}"
                 raise UserError("its entry_points.txt is malformed", where=package.name, remedy=remedy) from error
         raise

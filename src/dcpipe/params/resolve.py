@@ -121,7 +121,7 @@ def _resolve_source(
     if "name" in tree and section != "experiments":
         raise UserError("unknown key name", where=file, remedy="only experiments have one: remove it")
     if f"{files.folder}/{name}" in seen:
-        raise UserError(f"base: {name} leads back to itself", where=file, remedy="break the circle")
+        raise UserError(f"base: {name} leads back to itself", where=file, remedy="name another base")
     leaves: dict[str, ResolvedValue] = {}
     bases: tuple[ResolvedValue, ...] = ()
     base_files: tuple[str, ...] = ()

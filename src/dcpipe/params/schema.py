@@ -75,7 +75,7 @@ def _problem(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, st
         near = get_close_matches(key.rsplit(".", 1)[-1], missing, n=1)
         return "unknown key", f"did you mean {near[0]}?" if near else "remove it"
     if kind in {"missing", "missing_argument", "union_tag_not_found"}:
-        return "this key is missing", "every knob is stated in its file: add it"
+        return "this key is missing", "add it: every knob is stated in its file"
     if kind == "union_tag_invalid":
         context = first.get("ctx", {})
         return f"there is no {json.dumps(context['tag'])}", f"choose one of {context['expected_tags']}"

@@ -24,7 +24,7 @@ def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value
     result: list[tuple[str, Value]] = []
     for key, value in tree.items():
         if "." in key:  # DVC would look for the nested key and not find it
-            raise UserError(f"{prefix}{key}: a key holds no dot", where=file, remedy="nest it: one mapping a level")
+            raise UserError(f"{prefix}{key}: a key cannot contain a dot", where=file, remedy="write nested mappings")
         if isinstance(value, dict) and value:
             result += flatten(value, f"{prefix}{key}.", file=file)
         else:

@@ -16,7 +16,7 @@ def refuse_bad_waypoints(resolved: ResolvedSection, experts: Experts, name: str)
     where = resolved.place("kept_epochs")
     epochs = [0, *([] if name == "none" else map(int, name.split("-"))), experts.epochs]
     if any(after <= before for before, after in pairwise(epochs)):
-        problem = f"waypoints {name} do not increase on the way to epoch {experts.epochs}"
+        problem = f"waypoints {name} are not increasing epochs up to {experts.epochs}"
         raise UserError(problem, where=where, remedy=f"name increasing epochs between 0 and {experts.epochs}")
     missing = sorted(set(epochs) - set(kept_epochs(experts.kept_epochs, experts.epochs)))
     if missing:

@@ -77,14 +77,16 @@ def name_of(folder: Path) -> str:
     text = unicodedata.normalize("NFKD", folder.resolve().name).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "-", text).strip("-")
     if not name:
-        raise UserError("no name can be made of this folder's", where=str(folder), remedy="give one: --name NAME")
+        raise UserError(
+            "no experiment can be named after this folder", where=str(folder), remedy="give a name: --name NAME"
+        )
     return name
 
 
 def _refuse_name(root: Path, path: Path, name: str) -> None:
     """Raises: UserError for a name that is none, or that a file of params/ or of this folder has."""
     if not re.fullmatch(NAME, name):
-        problem = f"{name!r} is no name: write small letters and digits, with single hyphens between them"
+        problem = f"{name!r} is not a valid name: write lower-case letters and digits, with single hyphens between them"
         raise UserError(problem, where="--name", remedy="choose another name")
     if path.exists():
         raise UserError("exists already", where=str(path), remedy="remove it, or choose another name with --name")

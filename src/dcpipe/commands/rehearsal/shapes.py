@@ -121,7 +121,7 @@ def _a_class(job: Job, dataset: Dataset) -> int:
     known = dataset.train_images_a_class
     if known is None:
         where = f"params/datasets/{job.wildcards['dataset']}.yaml: split.train_per_class"
-        remedy = "write a variant that states it"
+        remedy = "state it in the dataset, or in a variant of it"
         raise UserError(
             "the number of images per class is known only after reading the files", where=where, remedy=remedy
         )

@@ -119,14 +119,14 @@ def apply(x, family, uniform):
 
 
 def refuse_unwritable_script(config: Evaluation, network: str, where: str) -> None:
-    """Raises: UserError if the plain script cannot express the protocol or the network."""
+    """Raises: UserError if its train.py cannot express the protocol or the network."""
     _convnet(network)
     if not config.sharpness.is_plain:
         remedy = "release with the scores of a protocol whose sharpness is none"
-        raise UserError("the plain script of a release can only train by plain SGD", where=where, remedy=remedy)
+        raise UserError("train.py of a release trains by SGD without a sharpness rule", where=where, remedy=remedy)
     if one_of(config.augmentation):
         remedy = "release with the scores of a protocol whose augmentation is DSA's or none"
-        problem = f"the plain script of a release cannot augment by {config.augmentation}"
+        problem = f"train.py of a release cannot augment by {config.augmentation}"
         raise UserError(problem, where=where, remedy=remedy)
 
 
@@ -134,7 +134,7 @@ def _convnet(network: str) -> ConvNetName:
     name = parse(network)
     if not isinstance(name, ConvNetName) or name.norm == "batch":
         remedy = "release with the scores of a ConvNet without batch norm, such as --network native"
-        raise UserError(f"the plain script of a release cannot build {network}", where="--network", remedy=remedy)
+        raise UserError(f"train.py of a release cannot build {network}", where="--network", remedy=remedy)
     return name
 
 

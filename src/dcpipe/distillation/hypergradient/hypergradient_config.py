@@ -132,7 +132,7 @@ class Truncated(StepByStep):
         inner = context.method.matching.inner_loop
         if inner is not None and self.kept_steps(inner.steps) == 0:
             problem = f"{self.kept} of {inner.steps} inner steps is less than one"
-            raise at.error("kept", problem, f"keep at least 1/{inner.steps}")
+            raise at.error("kept", problem, f"write at least 1/{inner.steps}")
         super().check(at, context)
 
     def build(self, inner_steps: int) -> "Hypergradient":

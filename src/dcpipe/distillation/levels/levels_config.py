@@ -19,13 +19,13 @@ def _weight(value: object) -> object:
     """The value itself. Raises: ValueError (for pydantic) if it is neither `classes` nor a number from 0."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value != "classes" and not (is_number and 0 <= float(str(value)) < math.inf):
-        raise ValueError(f"a weight is a number from 0, or classes (it is {value!r})")
+        raise ValueError(f"a weight is a number from 0, or the word classes (it is {value!r})")
     return value
 
 
 def _above_0(value: object) -> object:
     if value == 0:
-        raise ValueError("a weight of 0 leaves nothing to match")
+        raise ValueError("with a weight of 0 nothing is matched; write a number above 0, or classes")
     return value
 
 

@@ -46,9 +46,13 @@ class Features(NetworkMatchingConfig):
         network = context.network or self.network
         layers = layers_of(network)
         if layers is None:
-            raise at.error("network", f"the layers of {network} are not known here", "take a convnet")
+            raise at.error(
+                "network",
+                f"feature matching needs a network whose layers it knows, and {network} is none",
+                "choose a ConvNet, such as convnet3",
+            )
         if has_running_statistics(network):
-            remedy = "take the same network with instance or group norm"
+            remedy = "choose the same network with instance or group norm"
             raise at.error("network", f"{network} has batch norm, and CAFE does not describe its features", remedy)
         if len(self.layer_weights) != layers + 1:
             problem = f"{len(self.layer_weights)} weights for the {layers} blocks of {network} and its features"

@@ -88,7 +88,7 @@ class Trajectory(MatchingConfig):
             problem = f"a batch size of the whole set ({context.images} images) has no effect"
             raise at.error("inner_batch", problem, "write null, or a smaller number")
         if self.max_experts is not None and context.experts and self.max_experts >= context.experts.count:
-            problem = f"{self.max_experts} is no fewer than the {context.experts.count} experts there are"
+            problem = f"{self.max_experts} has no effect: there are {context.experts.count} experts"
             raise at.error("max_experts", problem, "write null, or a smaller number")
         self._check_segments(at, context)
 
@@ -97,15 +97,15 @@ class Trajectory(MatchingConfig):
         if experts is None or resolved is None:
             return
         if self.segment.last_epoch > experts.epochs:
-            problem = f"segments end at epoch {self.segment.last_epoch}, but experts train {experts.epochs}"
+            problem = f"segments end at epoch {self.segment.last_epoch}, but experts train for {experts.epochs} epochs"
             remedy = f"lower max_start_epoch or span_epochs, or raise epochs in {resolved.file}"
             raise at.error("segment.max_start_epoch", problem, remedy)
         if self.convex_path_name is not None:
             refuse_bad_waypoints(resolved, experts, self.convex_path_name)
             return
         if self.segment.between_epochs:
-            problem = "times between epochs need a convex path"
-            raise at.error("path.kind", problem, "use a convex path, or a fixed range")
+            problem = "segments that start between epochs need a convex path"
+            raise at.error("path.kind", problem, "write path.kind: convex, or segment.kind: fixed")
         missing = sorted(self.segment.epochs - set(kept_epochs(experts.kept_epochs, experts.epochs)))
         if missing:
             problem = f"epoch {missing[0]} is needed but not in kept_epochs"

@@ -64,21 +64,19 @@ class TwoPasses(SharpnessConfig):
         if inner is None:
             if second.steps != ALL_STEPS:
                 raise at.error(
-                    "second_pass.steps", "has no effect on a matching without students", f"write {ALL_STEPS}"
+                    "second_pass.steps", "has no effect: this matching trains no students", f"write {ALL_STEPS}"
                 )
             if second.draws == "fresh":
-                raise at.error("second_pass.draws", "has no effect on a matching without students", "write shared")
+                raise at.error("second_pass.draws", "has no effect: this matching trains no students", "write shared")
             return
         taken, kept = steps_of(second.steps, inner.steps), inner.kept_steps
         if taken == 0:
             problem = f"{second.steps} of {inner.steps} inner steps is less than one"
-            raise at.error("second_pass.steps", problem, f"take at least 1/{inner.steps}")
+            raise at.error("second_pass.steps", problem, f"write at least 1/{inner.steps}")
         if kept < taken < inner.steps:
-            problem = (
-                f"the second pass would go on from step {inner.steps - taken}, but the first keeps its last {kept}"
-            )
-            remedy = f"take at most {kept} of the {inner.steps} inner steps, or all of them ({ALL_STEPS})"
-            raise at.error("second_pass.steps", f"{problem} steps alone", remedy)
+            problem = f"the second pass starts at step {inner.steps - taken}, but the first keeps only its last {kept}"
+            remedy = f"write at most {kept} of the {inner.steps} inner steps, or {ALL_STEPS} for all"
+            raise at.error("second_pass.steps", f"{problem} steps", remedy)
         whole = inner.batch is None or inner.batch >= context.images
         if second.draws == "fresh" and inner.augmentation == "none" and whole:
             problem = "has no effect: with whole batches and no augmentation nothing is drawn"
