@@ -14,7 +14,7 @@ import torch
 
 import repository
 from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
-from dcpipe.commands.rehearsal.inner_steps import InnerLengths, inner_lengths, with_inner
+from dcpipe.commands.rehearsal.inner_steps import InnerStepCounts, inner_step_counts, with_inner
 from dcpipe.commands.rehearsal.rehearse import Rehearsed
 from dcpipe.commands.rehearsal.shapes import JobKind
 from dcpipe.distillation.matching.trajectory_config import Trajectory
@@ -136,10 +136,10 @@ def test_the_shares_of_short_students_are_those_of_long_ones(root: Path) -> None
     repository.set_params(root, "methods/satm.yaml", {f"overrides.tiny.{key}": value for key, value in shared.items()})
     repository.set_params(root, "methods/satm.yaml", {"overrides.tiny.matching.inner_steps": 49})
     job = _kind(_experiment(root, "satm"), "distill").job
-    assert inner_lengths(job) == InnerLengths(24, 48, 49)
+    assert inner_step_counts(job) == InnerStepCounts(24, 48, 49)
     assert _inner_steps(with_inner(job, 24)) == 24
     repository.set_params(root, "methods/satm.yaml", {"overrides.tiny.matching.inner_steps": 48})
-    assert inner_lengths(_kind(Graph(root), "distill").job) == InnerLengths(48, 48, 48)
+    assert inner_step_counts(_kind(Graph(root), "distill").job) == InnerStepCounts(48, 48, 48)
 
 
 def test_steps_are_those_of_the_real_job(root: Path) -> None:

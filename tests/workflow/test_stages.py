@@ -35,7 +35,7 @@ class CountStage(Stage):
     def plan(self, graph, words):
         return Plan(inputs={"train": (graph.make_job("data", **words).outputs["train"],)}, sections={"first": 0})
 
-    def wanted(self, graph, experiment):
+    def final_jobs(self, graph, experiment):
         names = {name for run in graph.library.experiment(experiment)[1].runs for name in run.datasets}
         return [{"dataset": name} for name in sorted(names)]
 '''

@@ -85,7 +85,7 @@ class EvaluateStage(Stage):
         network, tested = network_size(graph, dataset, job.section("network", str)), test_images(graph, dataset)
         method = graph.job_that_makes(job.input("synthetic")).section("method", Method)
         whole, classes = train_images(graph, dataset), dataset_facts(graph, job).classes
-        images = whole if method.matching.takes_all else classes * int(job.wildcards["ipc"])
+        images = whole if method.matching.takes_all_images else classes * int(job.wildcards["ipc"])
         outer, sets = method.outer, 1
         if config.selection.reads_snapshots and outer:
             sets = outer.iterations // outer.snapshot_every + 1

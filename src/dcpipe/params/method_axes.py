@@ -128,7 +128,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return 1
 
     @property
-    def takes_all(self) -> bool:
+    def takes_all_images(self) -> bool:
         """Whether the set is every training image, whatever the ipc."""
         return False
 
@@ -166,7 +166,7 @@ class SelectionConfig(MethodValue, axis="coreset selection"):
         return None
 
     @property
-    def takes_all(self) -> bool:
+    def takes_all_images(self) -> bool:
         """Whether it takes every training image, whatever the ipc."""
         return False
 
@@ -294,7 +294,7 @@ class UpdatesConfig(MethodValue, axis="updates a network"):
     """How many updates of the images are made against one network."""
 
     @property
-    def most(self) -> int:
+    def max_updates(self) -> int:
         """How many there are at most."""
         return 1
 
@@ -317,7 +317,7 @@ class TrainingConfig(MethodValue, axis="network training"):
         return None
 
     @property
-    def most_epochs(self) -> int:
+    def max_epochs(self) -> int:
         """Epochs after an update, at most."""
         return 0
 

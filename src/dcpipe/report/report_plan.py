@@ -31,7 +31,7 @@ class ReportStage(Stage):
     reads = ("distill", "evaluate", "metrics")
     is_view = True
 
-    def wanted(self, _graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:
+    def final_jobs(self, _graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:
         """Every experiment has a report."""
         return [{"experiment": experiment}]
 

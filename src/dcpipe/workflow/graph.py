@@ -50,7 +50,7 @@ class Graph:
             ordered[job.name] = job
 
         for stage in STAGES.values():
-            for wildcards in stage.wanted(self, experiment):
+            for wildcards in stage.final_jobs(self, experiment):
                 visit(self.make_job(stage.name, **wildcards))
         rows = list(STAGES)
         return sorted(ordered.values(), key=lambda job: rows.index(job.stage))

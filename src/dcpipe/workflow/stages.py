@@ -133,7 +133,7 @@ class Stage(ABC):
         Raises: UserError for unknown names, bad params or an impossible combination.
         """
 
-    def wanted(self, _graph: "Graph", _experiment: str) -> Iterable[Mapping[str, str]]:
+    def final_jobs(self, _graph: "Graph", _experiment: str) -> Iterable[Mapping[str, str]]:
         """The jobs that an experiment has although no other job reads them, by their wildcards."""
         return ()
 

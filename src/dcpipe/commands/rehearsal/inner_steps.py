@@ -12,7 +12,7 @@ FEW = 6  # inner steps of a short student, or a few more
 
 
 @dataclass(frozen=True, slots=True)
-class InnerLengths:
+class InnerStepCounts:
     """So `few` and so many `more` inner steps are tried for `all` of them; the three are equal where all are tried."""
 
     few: int
@@ -20,16 +20,16 @@ class InnerLengths:
     all: int
 
 
-def inner_lengths(job: Job) -> InnerLengths:
+def inner_step_counts(job: Job) -> InnerStepCounts:
     """How many inner steps to try: numbers of which every share that the method names is whole."""
     method = job.sections.get("method")
     inner = method.matching.inner_loop if isinstance(method, Method) else None
     if not isinstance(method, Method) or inner is None:
-        return InnerLengths(1, 1, 1)
+        return InnerStepCounts(1, 1, 1)
     shares = [share for _, value in axis_values_in(method) for share in value.inner_shares]
     unit = math.lcm(1, *(Fraction(share).denominator for share in shares))
     few, steps = unit * math.ceil(FEW / unit), inner.steps
-    return InnerLengths(few, 2 * few, steps) if steps > 2 * few else InnerLengths(steps, steps, steps)
+    return InnerStepCounts(few, 2 * few, steps) if steps > 2 * few else InnerStepCounts(steps, steps, steps)
 
 
 def with_inner(job: Job, steps: int) -> Job:

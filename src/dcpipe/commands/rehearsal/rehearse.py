@@ -26,7 +26,7 @@ from threading import Thread
 import torch
 
 from dcpipe import device, progress
-from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
+from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.commands.rehearsal.shapes import JobKind, shorten_job
 from dcpipe.data import store
@@ -177,7 +177,7 @@ def _linear_cost(job: Job, root: Path, steps: int) -> _LinearCost:
 
 def _whole(job: Job, root: Path, steps: int) -> _LinearCost:
     """The line of a job with all its inner steps: from a few and twice as many, unless all are soon done."""
-    lengths = inner_lengths(job)
+    lengths = inner_step_counts(job)
     few = _linear_cost(with_inner(job, lengths.few), root, steps)
     if lengths.few == lengths.all:
         return few

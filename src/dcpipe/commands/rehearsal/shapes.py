@@ -59,7 +59,7 @@ def _name(graph: Graph, job: Job) -> str:
         wildcards["ipc"] = f"ipc{wildcards['ipc']}"
     if job.stage == "evaluate":
         del wildcards["method"]
-        wildcards["ipc"] = "all-images" if _maker(graph, job).matching.takes_all else wildcards["ipc"]
+        wildcards["ipc"] = "all-images" if _maker(graph, job).matching.takes_all_images else wildcards["ipc"]
     return " ".join([job.stage, *wildcards.values()])
 
 
@@ -100,7 +100,7 @@ def _shape(graph: Graph, job: Job) -> JobSize | None:
 
 def _evaluated(job: Job, method: Method, dataset: Dataset) -> JobSize:
     config, classes = _evaluation(job), dataset.facts.classes
-    ipc = _a_class(job, dataset) if method.matching.takes_all else int(job.wildcards["ipc"])
+    ipc = _a_class(job, dataset) if method.matching.takes_all_images else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * config.batch / classes)))
     sets = 1
     if config.selection.reads_snapshots and method.outer:

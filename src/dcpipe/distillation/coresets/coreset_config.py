@@ -94,7 +94,7 @@ class Whole(SelectionConfig):
     kind: Literal["whole"]
 
     @property
-    def takes_all(self) -> bool:
+    def takes_all_images(self) -> bool:
         """It does."""
         return True
 
@@ -135,9 +135,9 @@ class Coreset(MatchingConfig):
         return False
 
     @property
-    def takes_all(self) -> bool:
+    def takes_all_images(self) -> bool:
         """As the selection does."""
-        return self.selection.takes_all
+        return self.selection.takes_all_images
 
     def work(self, sizes: SetSizes) -> Work:
         """The selection's."""

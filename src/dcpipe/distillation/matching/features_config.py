@@ -65,7 +65,7 @@ class Features(NetworkMatchingConfig):
             return Work()
         real = network.forward(min(self.real_batch, sizes.train_a_class))
         layers = Work(phases=(FLOAT * network.activations * min(self.real_batch, sizes.train_a_class),))
-        update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.most)
+        update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
         means = Work(held=FLOAT * sizes.classes * network.activations)
         return means + layers + update + trained_work(sizes, network, self.updates, self.training)
 

@@ -56,7 +56,7 @@ class Gradient(NetworkMatchingConfig):
         if network is None:
             return Work()
         real = network.gradient(min(self.real_batch, sizes.train_a_class))
-        update = (real + network.pullback(sizes.ipc)).times(sizes.classes * self.updates.most)
+        update = (real + network.pullback(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
         kept = Work(held=(sizes.classes + 4) * network.bytes)
         return kept + update + trained_work(sizes, network, self.updates, self.training)
 

@@ -46,4 +46,4 @@ def trained_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, 
     if batch is None:
         return Work()
     batch = min(batch, sizes.images)
-    return network.gradient(batch).times((updates.most - 1) * training.most_epochs * sizes.images / batch)
+    return network.gradient(batch).times((updates.max_updates - 1) * training.max_epochs * sizes.images / batch)

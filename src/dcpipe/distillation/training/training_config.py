@@ -60,7 +60,7 @@ class FixedEpochs(TrainingInBatches):
     batch: Count = Field(description=BATCH)
 
     @property
-    def most_epochs(self) -> int:
+    def max_epochs(self) -> int:
         """Their number."""
         return self.count
 
@@ -87,7 +87,7 @@ class Schedule(TrainingInBatches):
     batch: Count = Field(description=BATCH)
 
     @property
-    def most_epochs(self) -> int:
+    def max_epochs(self) -> int:
         """The most after any update."""
         return max(self.counts)
 
@@ -116,7 +116,7 @@ class UntilOverfit(TrainingInBatches):
     batch: Count = Field(description=BATCH)
 
     @property
-    def most_epochs(self) -> int:
+    def max_epochs(self) -> int:
         """The bound."""
         return self.at_most
 
@@ -147,7 +147,7 @@ class UntilMoved(TrainingInBatches):
     batch: Count = Field(description=BATCH)
 
     @property
-    def most_epochs(self) -> int:
+    def max_epochs(self) -> int:
         """The bound."""
         return self.at_most
 

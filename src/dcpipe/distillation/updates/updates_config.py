@@ -27,7 +27,7 @@ class FixedUpdates(UpdatesConfig):
     count: Count = Field(description="updates a network; T, outer_loop in the DC code")
 
     @property
-    def most(self) -> int:
+    def max_updates(self) -> int:
         """Their number."""
         return self.count
 
@@ -61,7 +61,7 @@ class UntilSettled(UpdatesConfig):
     at_most: Count = Field(description="updates")
 
     @property
-    def most(self) -> int:
+    def max_updates(self) -> int:
         """The bound."""
         return self.at_most
 
