@@ -1,7 +1,7 @@
 """The stages: each says in one class where its artifact goes, what it reads, what can alter it, and who makes it.
 
-To add a stage `robust`, write two files anywhere in the package: `robust_plan.py` with a `@register`ed subclass of
-`Stage` (every module whose name ends in `_plan` is found and imported), and the module that it names as its
+To add a stage `robust`, write two files anywhere in the package: `robust_plan.py` with a subclass of `Stage` under
+`@register_stage` (every module whose name ends in `_plan` is found and imported), and the module that it names as its
 `implementation`, with `run(task)`. Nothing else lists stages: the graph, both engines and the command line ask
 `STAGES`. In a package of your own, name the first file in your pyproject.toml:
 
