@@ -24,7 +24,7 @@ import torch
 
 from dcpipe import device
 from dcpipe.commands.rehearsal import shapes
-from dcpipe.commands.rehearsal.inner_steps import inner_lengths, with_inner
+from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.data.location import VARIABLE
 from dcpipe.params import experiment_file
@@ -63,7 +63,7 @@ def short(job: Job) -> Job:
     """The job, cut short."""
     if job.stage not in LONG or (job.stage == "distill" and shapes.method_of(job).outer is None):
         return job
-    job = with_inner(job, inner_lengths(job).few)
+    job = with_inner(job, inner_step_counts(job).few)
     return replace(job, sections={**job.sections, **shapes.shorten_job(job, STEPS)})
 
 

@@ -118,7 +118,7 @@ def test_both_engines_have_the_stage_of_another_package(tmp_path: Path, packages
     words = {tuple(line.split()) for line in listed.stdout.splitlines()}
     assert ("distill", "4") in words
     assert not any(line[:1] == ("count",) for line in words)
-    clone.edit("src/dcpipe/data/arrays.py", "def read_yaml(", "UNUSED = 1\n\n\ndef read_yaml(")
+    clone.edit("src/dcpipe/data/arrays.py", "def read(", "UNUSED = 1\n\n\ndef read(")
     assert "modules.data.arrays" in clone.snakemake("--dry-run", "--", "artifacts/counts/tiny/counts.json").stdout
 
 
