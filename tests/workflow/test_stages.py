@@ -86,7 +86,7 @@ def test_a_stage_of_another_package_is_planned_and_made(tmp_path: Path, packages
     (tmp_path / "root").mkdir()
     root = repository.copy_params(tmp_path / "root")
     told = dcpipe(root, packages, "run", "tiny", "--stages", "data,count")
-    assert "count_tiny: made" in told
+    assert ["count", "1", "0"] in [line.split()[:3] for line in told.splitlines()]
     folder = root / "artifacts/counts/tiny"
     labels = arrays.read(root / "artifacts/data/tiny/train.zarr", "train/labels")
     assert json.loads((folder / "counts.json").read_text()) == np.bincount(labels).tolist()
