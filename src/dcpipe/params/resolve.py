@@ -128,7 +128,7 @@ def _resolve_source(
     base = tree.get("base")
     if base is not None:
         if not isinstance(base, str):
-            raise UserError("base must be the name of a file", where=file)
+            raise UserError("base must be the name of a file", where=file, remedy="write a name such as mtt")
         below = _resolve_source(files.of_base(name, base), section, base, context, (*seen, f"{files.folder}/{name}"))
         link = ResolvedValue(base, _origin(files, section, name, "base", file), None)
         leaves, bases = dict(below.leaves), (link, *below.bases)
@@ -152,7 +152,9 @@ def _resolve_source(
 def _check_override_names(files: ParamsSource, tree: Tree, file: str, section: str) -> None:
     overrides = tree.get("overrides") or {}
     if not isinstance(overrides, dict):
-        raise UserError("overrides must be a mapping of datasets", where=file)
+        raise UserError(
+            "overrides must be a mapping of datasets", where=file, remedy="write DATASET: and its values below"
+        )
     if "overrides" in tree and section not in OVERRIDABLE:
         raise UserError(f"overrides: {section} have none", where=file, remedy="make a variant with base: instead")
     datasets = files.names("datasets")
@@ -173,7 +175,7 @@ def _check_override_names(files: ParamsSource, tree: Tree, file: str, section: s
 def _sources(tree: Tree, file: str) -> dict[str, str]:
     sources = tree.get("sources") or {}
     if not isinstance(sources, dict) or not all(isinstance(text, str) for text in sources.values()):
-        raise UserError("sources must map a key prefix to a text", where=file)
+        raise UserError("sources must map keys to texts", where=file, remedy="write for example {matching: MTT}")
     return {key: str(text) for key, text in sources.items()}
 
 
@@ -190,10 +192,10 @@ def _dig(overrides: Value, part: str, file: str) -> Tree | None:
         if node is None:
             return None
         if not isinstance(node, dict):
-            raise UserError(f"overrides.{part} must be a mapping", where=file)
+            raise UserError(f"overrides.{part} must be a mapping", where=file, remedy="write KEY: VALUE lines below it")
         node = node.get(name)
     if node is not None and not isinstance(node, dict):
-        raise UserError(f"overrides.{part} must be a mapping", where=file)
+        raise UserError(f"overrides.{part} must be a mapping", where=file, remedy="write KEY: VALUE lines below it")
     return node
 
 
