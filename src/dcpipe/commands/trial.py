@@ -103,7 +103,8 @@ def _run(request: TrialRequest) -> TrialOutcome:
     graph, root = Graph(Path()), Path(request.inputs)
     job = graph.make_job(request.stage, **request.wildcards)
     if request.made_up:
-        job = NoiseInputs(graph, root, PER_CLASS, TESTED).provide(job)
+        per_class = max(PER_CLASS, int(request.wildcards.get("ipc", 1)))
+        job = NoiseInputs(graph, root, per_class, TESTED).provide(job)
     sections = {} if request.steps is None else _shorter(job, request.steps, made_up=request.made_up)
     short = replace(job, sections={**job.sections, **sections})
     made = execute_job(short, root, folder=Path(request.folder), keep_state=False)
