@@ -5,6 +5,7 @@ The results of such a job mean nothing; its cost per step is that of the real jo
 Legend: N images, C channels, H W pixels, K classes, P parameters.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +49,9 @@ class NoiseInputs:
 
         Returns: the job without whitening, which costs nothing a step, and with one shard of experts.
         """
-        inputs = {name: paths[:1] for name, paths in job.inputs.items() if name != "whitening"}
+        inputs = {
+            name: paths if name == "scores" else paths[:1] for name, paths in job.inputs.items() if name != "whitening"
+        }
         for path in (path for paths in inputs.values() for path in paths):
             maker = self.graph.job_that_makes(path)
             if not (self.root / maker.folder / "card.json").exists():
@@ -63,6 +66,8 @@ class NoiseInputs:
                 execute_job(self.provide(maker), self.root, instead=self._trajectory)
             case "distill":
                 execute_job(replace(maker, inputs={}), self.root, instead=self._set)
+            case "evaluate":
+                execute_job(replace(maker, inputs={}), self.root, instead=self._scores)
             case _:  # as it is, on noise inputs below it
                 execute_job(self.provide(maker), self.root)
 
@@ -111,6 +116,11 @@ class NoiseInputs:
         synthetic_set.save_snapshots(task.output("snapshots"), [(1, made)])
         for name in ("history", "preview"):
             task.output(name).write_text("")
+
+    @staticmethod
+    def _scores(task: Task) -> None:
+        draws = torch.rand(3, generator=Stream.root(0, "made up", task.job.name).generator())
+        task.output("scores").write_text(json.dumps({"accuracies": (100 * draws).tolist()}))
 
 
 def _write_noise(path: Path, part: Part, labels_N: NDArray[np.int64], facts: Facts) -> None:
