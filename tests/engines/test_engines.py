@@ -209,7 +209,7 @@ def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_
     clone = copy(reproduced, tmp_path / "clone")
     shutil.rmtree(clone.path / ".snakemake")
     clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
-    refused(clone, "no provenance", "dcpipe adopt")
+    refused(clone, "Snakemake has no record of this job", "dcpipe adopt")
     clone.snakemake("--touch", "--forceall", "--", "artifacts/metrics/tiny/metrics.json")  # lie to Snakemake
     refused(clone, "synthetic/tiny/mtt/ipc1", "learning_rate: 50.0, now 70.0", "--force")
 
