@@ -103,9 +103,7 @@ def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path
     assert sizes[1] < 0.1 * sizes[0]
 
 
-@pytest.mark.parametrize(
-    ("waypoints", "said"), [("3-2", "do not increase"), ("4", "do not increase"), ("2-9", "do not increase")]
-)
-def test_impossible_waypoints_are_refused_at_planning(waypoints: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+@pytest.mark.parametrize("waypoints", ["3-2", "4", "2-9"])
+def test_impossible_waypoints_are_refused_at_planning(waypoints: str) -> None:
+    with pytest.raises(UserError, match=f"waypoints {waypoints} are not increasing epochs up to 4; name increasing"):
         Graph(repository.ROOT).make_job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=0)

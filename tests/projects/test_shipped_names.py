@@ -9,6 +9,7 @@ from dcpipe.errors import UserError
 from dcpipe.params import params_files, resolve, shipped, shipped_copies
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.strict_yaml import read_yaml
+from dcpipe.provenance import code_identity
 from dcpipe.workflow.graph import Graph
 
 MTT, DIGITS = "params/methods/mtt.yaml", "params/datasets/digits.yaml"
@@ -29,11 +30,15 @@ def _momentum(root: Path) -> tuple[object, str]:
     return leaf.value, leaf.origin.file
 
 
+def _planned(root: Path) -> dict[str, tuple[object, ...]]:
+    """Jobs by name; without the identity of their code, where each root has equivalences of its own."""
+    jobs = Graph(root).experiment_jobs("tiny")
+    params = {job.name: {file: keys for file, keys in job.params.items() if file != code_identity.FILE} for job in jobs}
+    return {job.name: (params[job.name], job.command, job.inputs) for job in jobs}
+
+
 def test_a_project_plans_what_the_source_tree_plans(project: Path) -> None:
-    here = {job.name: (job.params, job.command, job.inputs) for job in Graph(project).experiment_jobs("tiny")}
-    assert here == {
-        job.name: (job.params, job.command, job.inputs) for job in Graph(repository.ROOT).experiment_jobs("tiny")
-    }
+    assert _planned(project) == _planned(repository.ROOT)
 
 
 def test_shipped_names_are_listed_beside_a_projects_own(project: Path) -> None:

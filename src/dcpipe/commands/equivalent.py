@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +25,7 @@ from dcpipe.errors import DcpipeError, RefusedError, UserError
 from dcpipe.params import params_files
 from dcpipe.provenance import artifact, code_identity, equivalences
 from dcpipe.provenance.code_identity import Identity
-from dcpipe.provenance.equivalences import Change, Equivalences, Evidence, ModuleChange
+from dcpipe.provenance.equivalences import Change, Code, Equivalences, Evidence, ModuleChange
 from dcpipe.provenance.equivalences import EquivalentKind as Record
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -37,19 +37,25 @@ NAMES = {"description", "label", "title", "seed"}  # of a section; they choose n
 
 @dataclass(frozen=True, slots=True)
 class ChangedKind:
-    """Jobs that run the same code in the same composition: one of them, how many there are, and their older code."""
+    """Jobs that run the same code in the same composition: one of them, how many there are, their older code, and all
+    code that is known to make the same bytes as that.
+    """
 
     job: Job
     jobs: int
-    old: Mapping[str, str]
-    running: Mapping[str, str]
+    old: Code
+    running: Code
+    known: Sequence[Code]
 
     @property
     def changed(self) -> dict[str, Change]:
         """The modules whose digest differs, or that only one of the codes runs."""
-        names = sorted(self.old.keys() | self.running.keys())
-        found = {name: Change(old=self.old.get(name), new=self.running.get(name)) for name in names}
-        return {name: change for name, change in found.items() if change.old != change.new}
+        return _changes(self.old, self.running)
+
+    @property
+    def suspects(self) -> str:
+        """The names of the modules that differ from the known code that is nearest to the running one."""
+        return ", ".join(min((_changes(one, self.running) for one in self.known), key=len))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,12 @@ class ComparedKind:
     kind: ChangedKind
     evidence: Evidence | None
     problem: str | None = None
+
+
+def _changes(old: Code, new: Code) -> dict[str, Change]:
+    names = sorted(old.keys() | new.keys())
+    found = {name: Change(old=old.get(name), new=new.get(name)) for name in names}
+    return {name: change for name, change in found.items() if change.old != change.new}
 
 
 def default_commit(root: Path) -> str:
@@ -176,11 +188,11 @@ def _changed_kinds(
                 what, where="constraints.txt", remedy="restore the file of that commit: only code can be compared"
             )
         key = json.dumps([job.stage, _composition(job.sections), code, running], sort_keys=True)
-        found.setdefault(key, []).append(ChangedKind(job, 1, code, running))
+        found.setdefault(key, []).append(ChangedKind(job, 1, code, running, identity.known.known_codes(code)))
     kept = code_identity.running_code(
         {key: value for key, value in answer.recorded.items() if not key.startswith("besides.")}
     )
-    return [ChangedKind(same[0].job, len(same), same[0].old, same[0].running) for same in found.values()], kept
+    return [replace(same[0], jobs=len(same)) for same in found.values()], kept
 
 
 def _is_here(job: Job, root: Path) -> bool:
@@ -246,7 +258,7 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
     made, before = (answer.files for answer in answers)
     different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]
     if different:
-        return ComparedKind(kind, None, f"{different[0]} differs between old and new code ({', '.join(kind.changed)})")
+        return ComparedKind(kind, None, f"{different[0]} differs between old and new code ({kind.suspects})")
     evidence = Evidence(
         tried=job.name,
         commit=commit,

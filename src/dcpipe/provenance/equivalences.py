@@ -100,6 +100,15 @@ class Equivalences:
                 found[name] = change.old
         return found
 
+    def known_codes(self, oldest: Code) -> list[Code]:
+        """All code that is known to make the bytes of this oldest code, that one first."""
+        found = [oldest]
+        for kind in self.kinds:
+            if all(oldest.get(name) == change.old for name, change in kind.changed.items()):
+                newer = {**oldest, **{name: change.new for name, change in kind.changed.items()}}
+                found.append({name: value for name, value in newer.items() if value is not None})
+        return found
+
     def kept(self, running: Code) -> dict[str, str]:
         """The digest that the identity file has for each module, where this is the whole code now."""
         found = dict(running)
