@@ -55,7 +55,8 @@ class ChangedKind:
     @property
     def suspects(self) -> str:
         """The names of the modules that differ from the known code that is nearest to the running one."""
-        return ", ".join(min((_changes(one, self.running) for one in self.known), key=len))
+        nearest = min((_changes(one, self.running) for one in self.known), key=len)
+        return ", ".join(nearest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,23 @@
 
 import hashlib
 import json
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dcpipe.distillation.pixel_range import is_no_picture
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.json_value import JsonValue
+from dcpipe.report import comparison
+from dcpipe.report.comparison import Difference, SetScores
 from dcpipe.report.published import WHOLE
 from dcpipe.report.unsourced import CellName
 from dcpipe.workflow import costs
 from dcpipe.workflow.job import Job
 
 BASELINE = "random"  # the method that every other one must beat
-ENOUGH = 2.0  # standard errors from which a difference counts as one
 
 CellGroup = tuple[str, int, str, str, str]
 _Key = tuple[str, int, str, str, str]
@@ -64,6 +63,11 @@ class Cell:
     sets: tuple[EvaluatedSet, ...]
     papers_dataset: str = ""  # the name under which papers print numbers for these images
     unsourced: str | None = None  # whose values it has, where no source states them for it
+
+    @property
+    def scores(self) -> SetScores:
+        """The accuracies, a sequence for each set."""
+        return [one.accuracies for one in self.sets]
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -139,31 +143,6 @@ class Cell:
     def title(self) -> str:
         """The cell's name for people, without its protocol."""
         return f"{self.label} on {self.dataset}, {images_phrase(self.size)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far one cell is above another, and how sure that is.
-
-    `error` is the standard error of the difference in points: over set means (sets are the clusters) where both
-    cells have two sets or more, else over single networks, which leaves out the spread between sets; None where
-    a cell has one network. No variance is pooled.
-    """
-
-    points: float
-    error: float | None
-    over: Literal["sets", "networks"]
-    count: int  # the smaller number of sets, or of networks
-
-    @property
-    def standard_errors(self) -> float | None:
-        """The difference in standard errors; None if no spread is known."""
-        return self.points / self.error if self.error else None
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether it is two standard errors or more."""
-        return self.standard_errors is not None and self.standard_errors >= ENOUGH
 
 
 def images_phrase(ipc: int | None) -> str:
@@ -243,13 +222,13 @@ def cost_of(job: Job, root: Path) -> Cost | None:
     return Cost(float(seconds), peak, str(device))
 
 
-def differences(cells: Sequence[Cell]) -> dict[int, Difference]:
-    """How far each cell is above random, by its position; without one beside it, or of all images, it is left out."""
-    baselines = {cell.group: cell for cell in cells if cell.method == BASELINE}
+def differences(cells: Sequence[Cell], reference: str = BASELINE) -> dict[int, Difference]:
+    """How far each cell is above a method, by its position; without one beside it, or of all images, it is left out."""
+    references = {cell.group: cell for cell in cells if cell.method == reference}
     return {
-        position: cell_difference(cell, baselines[cell.group])
+        position: cell_difference(cell, references[cell.group])
         for position, cell in enumerate(cells)
-        if cell.method not in {BASELINE, WHOLE} and cell.group in baselines
+        if cell.method not in {reference, WHOLE} and cell.group in references
     }
 
 
@@ -267,24 +246,12 @@ def leaders(cells: Sequence[Cell]) -> set[str]:
 
 def cell_difference(cell: Cell, other: Cell) -> Difference:
     """How far a cell is above another."""
-    pair = (cell, other)
-    over: Literal["sets", "networks"] = "sets" if all(len(one.sets) > 1 for one in pair) else "networks"
-    samples = [_sample(one, over) for one in pair]
-    count = min(map(len, samples))
-    error = None
-    if count > 1:
-        error = math.sqrt(sum(statistics.variance(values) / len(values) for values in samples))
-    return Difference(cell.mean - other.mean, error, over, count)
+    return comparison.difference(cell.scores, other.scores)
 
 
 def standard_error(cell: Cell) -> float | None:
     """Of a cell's mean, in points: over set means where it has two sets or more, else over networks; None for one."""
-    values = _sample(cell, "sets" if len(cell.sets) > 1 else "networks")
-    return math.sqrt(statistics.variance(values) / len(values)) if len(values) > 1 else None
-
-
-def _sample(cell: Cell, over: Literal["sets", "networks"]) -> list[float]:
-    return [statistics.fmean(one.accuracies) for one in cell.sets] if over == "sets" else list(cell.accuracies)
+    return comparison.standard_error(cell.scores)
 
 
 def _jobs(job: Job, name: str) -> tuple[Job, ...]:

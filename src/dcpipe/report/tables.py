@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.best_on_test import BestOnTest, best_on_test
-from dcpipe.report.cells import BASELINE, Cell, Difference, differences, images_phrase, leaders, standard_error
+from dcpipe.report.cells import BASELINE, Cell, differences, images_phrase, leaders, standard_error
+from dcpipe.report.comparison import Difference
 from dcpipe.report.origins import StageCost
 from dcpipe.report.published import Number, Published, published
 from dcpipe.report.table import Column, Kind, Table, Value
