@@ -178,6 +178,7 @@ def reproduce(
     graph = Graph(ROOT, found.extra)
     print_lines([*found.descriptions, *planning.plan_lines(planning.plan_rows(graph, found.name), ROOT)])
     if plan:
+        print_lines([f"run it: {found.command}"])
         return
     for dataset in dict.fromkeys(one.dataset for one in found.rows):
         printed.refuse_absent_data(graph, dataset)

@@ -87,17 +87,24 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """The experiment of one row, or of a table's: its definition, which params/ lacks, and why rows are left out."""
+    """The experiment of one row, or of a table's: its definition, which params/ lacks, and why rows are left out.
+
+    `command` runs all of it; `options` are those of its command line, for a row alone too.
+    """
 
     name: str
     rows: tuple[PlannedRow, ...]
     left_out: tuple[Row, ...]
     extra: InlineSections
+    command: str
+    options: str
 
     @property
     def descriptions(self) -> list[str]:
-        """A line for each row, and why others are left out."""
-        found = [f"{one.row.name}: {one.description}" for one in self.rows]
+        """A line for each row, its command and what that is, and why others are left out."""
+        commands = [f"dcpipe reproduce {one.row.name}{self.options}" for one in self.rows]
+        width = max(map(len, commands))
+        found = [f"{command:<{width}}  # {one.description}" for command, one in zip(commands, self.rows, strict=True)]
         if self.left_out:
             names = ", ".join(row.name for row in self.left_out)
             found.append(f"left out, because no source states their values: {names}")
@@ -147,7 +154,7 @@ def reproduction(root: Path, row: Row, *, sets: int | None = None, protocol: str
 
     Raises: UserError if no source states the preset's values for the row.
     """
-    return _experiment(row.name, [_planned(root, row, sets, protocol)], (), command=row.name)
+    return _experiment(row.name, [_planned(root, row, sets, protocol)], (), row.name, _options(sets, protocol))
 
 
 def table_reproduction(root: Path, name: str, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
@@ -163,7 +170,7 @@ def table_reproduction(root: Path, name: str, *, sets: int | None = None, protoc
             refused[row] = error
     if not planned:
         raise next(iter(refused.values()))
-    return _experiment(f"table-{name}", planned, tuple(refused), command=f"--table {name}")
+    return _experiment(f"table-{name}", planned, tuple(refused), f"--table {name}", _options(sets, protocol))
 
 
 def row_lines(root: Path) -> list[str]:
@@ -238,8 +245,14 @@ def _planned(root: Path, row: Row, sets: int | None, protocol: str | None) -> Pl
     return PlannedRow(row, variant(root, row), protocol or row.protocol, made)
 
 
-def _experiment(name: str, planned: list[PlannedRow], left_out: tuple[Row, ...], command: str) -> Reproduction:
-    command = f"dcpipe reproduce {command}"
+def _options(sets: int | None, protocol: str | None) -> str:
+    return (f" --sets {sets}" if sets else "") + (f" --protocol {protocol}" if protocol else "")
+
+
+def _experiment(
+    name: str, planned: list[PlannedRow], left_out: tuple[Row, ...], target: str, options: str
+) -> Reproduction:
+    command = f"dcpipe reproduce {target}"
     described = planned[0].row.description if len(planned) == 1 else f"{len(planned)} rows that one table prints."
     runs: list[Value] = [one.run for one in planned]
     tree: Tree = {"title": name, "description": described, "runs": runs}
@@ -247,7 +260,7 @@ def _experiment(name: str, planned: list[PlannedRow], left_out: tuple[Row, ...],
     wanted = {"methods": {one.row.method for one in planned}, "evaluations": {one.protocol for one in planned}}
     for section, files in printed.table_params().items():
         extra[section] = {key: replace(one, command=command) for key, one in files.items() if key in wanted[section]}
-    return Reproduction(name, tuple(planned), left_out, extra)
+    return Reproduction(name, tuple(planned), left_out, extra, command + options, options)
 
 
 def _obstacle(root: Path, row: Row) -> str:
