@@ -4,8 +4,7 @@ Each stands in the data root under its kind, laid out as torchvision lays it out
 `fashion-mnist/FashionMNIST/raw/*.gz`, `svhn/*.mat`, `cifar10/cifar-10-batches-py/`, `cifar100/cifar-100-python/`.
 A data root that is torchvision's own (`MNIST/raw/` in it, and the others side by side) is as good, and so are the files
 of MNIST and FashionMNIST in `raw/` or directly in the folder, packed or not.
-The CIFAR files are pickles, as their publisher made them: nothing is unpickled before its sum, or the digest that
-the params give, has been compared.
+The CIFAR files are pickles, as their publisher made them: `pickled_arrays` reads them, and runs nothing in them.
 """
 
 import tempfile
@@ -15,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcpipe.data import location
-from dcpipe.data.source import Part, PartName
+from dcpipe.data.pickled_arrays import read_pickle
+from dcpipe.data.source import Part, PartName, Pixels
 from dcpipe.errors import UserError
 
 if TYPE_CHECKING:
     from dcpipe.data.source_config import Torchvision
+
+CIFAR_SIDE = 32
 
 Sums = Mapping[str, str | None]
 """The MD5 that each file (relative to the set's place) must have; None: it need only be there."""
@@ -129,6 +132,8 @@ class TorchvisionSet:
 
     def part(self, name: PartName) -> Part:
         """The training or the test part, in memory."""
+        if self._kind.startswith("cifar"):
+            return self._pickled_part(name)
         where = {"split": name} if self._kind == "svhn" else {"train": name == "train"}
         try:
             data = self._class(self._root, **where)
@@ -138,6 +143,13 @@ class TorchvisionSet:
         except Exception as error:  # a damaged file can fail in any way inside the libraries
             raise self._unreadable(error) from error
         return _part(self._kind, data)
+
+    def _pickled_part(self, name: PartName) -> Part:
+        """A part of CIFAR: rows of pixels, all of a channel before the next, and a list of labels a file."""
+        lists = self._class.train_list if name == "train" else self._class.test_list
+        read = [_read_batch(self._root / self._class.base_folder / file) for file, _ in lists]
+        pixels_NCHW = np.concatenate([pixels for pixels, _ in read]).reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
+        return Part(np.concatenate([labels for _, labels in read]), lambda rows: pixels_NCHW[rows])
 
     def finish(self) -> dict[str, object]:
         """Nothing to add."""
@@ -218,11 +230,23 @@ def find_torchvision_set(source: "Torchvision", root: Path) -> TorchvisionSet:
 def _part(kind: str, data: Any) -> Part:
     labels_N = np.asarray(data.labels if kind == "svhn" else data.targets, dtype=np.int64)
     pixels = np.asarray(data.data)
-    if kind.startswith("cifar"):  # torchvision keeps these with their channels last
-        pixels = pixels.transpose(0, 3, 1, 2)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     return Part(labels_N, lambda rows: np.ascontiguousarray(pixels[rows], dtype=np.uint8))
+
+
+def _read_batch(path: Path) -> tuple[Pixels, NDArray[np.int64]]:
+    """Pixels (N x 3072) and labels (N) of one of CIFAR's files. Raises: UserError if it holds anything else."""
+    remedy = "remove it, and it is downloaded again"
+    batch = read_pickle(path, remedy)
+    found = batch if isinstance(batch, dict) else {}
+    pixels, labels = found.get("data"), found.get("labels", found.get("fine_labels"))
+    row = 3 * CIFAR_SIDE**2
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != row:
+        raise UserError(f"has no array data of N x {row} bytes", where=str(path), remedy=remedy)
+    if not isinstance(labels, list) or len(labels) != len(pixels) or not all(isinstance(one, int) for one in labels):
+        raise UserError("has not one label an image", where=str(path), remedy=remedy)
+    return pixels, np.asarray(labels, dtype=np.int64)
 
 
 def _origin(cls: Any) -> str:

@@ -2,7 +2,7 @@
 
 A file is a list of experts; an expert the list of its checkpoints, epoch 0 first; a checkpoint the list of its
 float32 tensors in the order of `net.parameters()`. Files are ordered by the numbers in their names, and so are the
-experts. They are pickles: only PyTorch's weights-only reader opens them, which builds tensors and runs nothing.
+experts. They are pickles: `torch_files` reads them, which builds tensors and runs nothing.
 
 The files have no losses and accuracies: they are NaN in the store. The card names the files.
 Memory: one file (mapped, unless it is of PyTorch's older form) and one shard.
@@ -10,7 +10,6 @@ Memory: one file (mapped, unless it is of PyTorch's older form) and one shard.
 
 import math
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import location
+from dcpipe.data.torch_files import read_torch_file
 from dcpipe.errors import UserError
 from dcpipe.experts import trajectory
 from dcpipe.experts.convex import step_lengths
@@ -40,7 +40,6 @@ from dcpipe.workflow.job import Job
 from dcpipe.workflow.stopping import stop, stop_asked
 from dcpipe.workflow.task import Task
 
-ZIP = b"PK\x03\x04"
 FOLDER = "buffers"  # below the data root: buffers/<dataset>/<experts>/*.pt
 OTHER_FILES = "pass files of this network and dataset, or change the params"
 
@@ -143,7 +142,7 @@ def read_file(path: Path, wanted: ExpectedTrajectories) -> Iterator[Expert]:
 
     Raises: UserError if the file is not a list of experts of this network, or first and last checkpoints are equal.
     """
-    experts = _load(path)
+    experts = read_torch_file(path)
     if not isinstance(experts, list | tuple) or not experts:
         raise UserError("is not a list of experts", where=str(path), remedy="pass replay_buffer_*.pt files")
     for index, checkpoints in enumerate(experts):
@@ -184,19 +183,6 @@ def _refuse_few(resolved: ResolvedSection, config: Experts, available: int) -> N
 
 def _place(resolved: ResolvedSection, key: str) -> str:
     return resolved.place(key)
-
-
-def _load(path: Path) -> object:
-    with path.open("rb") as handle:
-        is_zip = handle.read(len(ZIP)) == ZIP
-    try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # PyTorch's warnings about unusual files: the tensors are checked below
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as error:  # a damaged or crafted file can make the reader raise anything
-        problem = "is damaged, or contains something other than lists of tensors; no code in it was run"
-        raise UserError(problem, where=str(path), remedy="download the publisher's file again") from error
 
 
 def _count_experts(files: Iterable[Path], wanted: ExpectedTrajectories) -> Iterator[int]:
