@@ -51,6 +51,7 @@ def run(task: Task) -> None:
         network=task.section("network", str) if "network" in task.job.sections else "",
         trajectories=tuple(task.inputs("trajectories")) if "trajectories" in task.job.inputs else (),
         facts=task.facts,
+        root=task.root,
     )
     result = method.matching.distiller()(setting)
     synthetic_set.save(task.output("synthetic"), result.synthetic)

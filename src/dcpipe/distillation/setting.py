@@ -19,7 +19,8 @@ class Setting:
 
     `network` is the name of the experts' network, or of the one that the matching draws; `trajectories` the stores of
     the experts' shards; `set_index` the number of the set among those of its kind; `state` where a long run is saved
-    and taken up again; `name` what progress is shown under; `facts` what the card shall say.
+    and taken up again; `name` what progress is shown under; `facts` what the card shall say; `root` the
+    project's folder.
     """
 
     method: Method
@@ -33,6 +34,7 @@ class Setting:
     network: str = ""
     trajectories: tuple[Path, ...] = ()
     facts: dict[str, object] = field(default_factory=dict)
+    root: Path = field(default_factory=Path)
 
     def model(self) -> FlatModel:
         """The network, for the training images."""

@@ -1,0 +1,62 @@
+"""A set that is given, whoever made it: it enters as it is, with the same card, scores and report as any other.
+
+The file is `NAME.safetensors` in the data root, in the layout of `dcpipe.distillation.synthetic_set`: `images` as
+networks see them (standardised or whitened as the dataset is), and `labels` or `logits`. The step size is the preset's.
+
+Legend: N images, C channels, H W pixels, K classes.
+"""
+
+import torch
+
+from dcpipe.data import location
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.result import Result
+from dcpipe.distillation.setting import Setting
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.errors import UserError
+from dcpipe.provenance.artifact import sha256
+
+SUFFIX = ".safetensors"
+
+
+def given(setting: Setting, *, name: str, digest: str, step_size: float) -> Result:
+    """The set in the file, with this step size.
+
+    Raises: UserError if the file is missing, has another digest, or does not fit the dataset.
+    """
+    place = location.data_path(setting.root, name)
+    path = place.with_name(f"{place.name}{SUFFIX}")
+    if not path.is_file():
+        raise UserError("this file does not exist", where=str(path), remedy="put the set there, under this name")
+    found = f"sha256:{sha256(path)}"
+    if found != digest:
+        problem = f"the set on this machine has the digest {found}; params state {digest}"
+        raise UserError(problem, where=str(path), remedy="use the file with that digest, or write the new one there")
+    read = synthetic_set.load(path)
+    refuse_misfit(read, setting, str(path))
+    eta = torch.tensor(step_size, dtype=torch.float64)
+    synthetic = SyntheticSet(read.images_NCHW.float(), read.labels, eta, read.made_for_N).to(setting.device)
+    setting.facts["given"] = {"file": path.name, "digest": digest}
+    return Result(synthetic, [(0, synthetic)])
+
+
+def refuse_misfit(given: SyntheticSet, setting: Setting, where: str) -> None:
+    """Raises: UserError if images or labels are not such as the dataset has, or a value is not finite."""
+    shape, train = tuple(given.images_NCHW.shape[1:]), setting.train
+    expected = tuple(train.images_NCHW.shape[1:])
+    if shape != expected:
+        problem = f"its images are {_sizes(shape)}; the dataset's are {_sizes(expected)}"
+        raise UserError(problem, where=where, remedy="name the dataset that the set was made of")
+    if not bool(torch.isfinite(given.images_NCHW).all()):
+        raise UserError("some pixels are not finite", where=where, remedy="check how the file was written")
+    if given.is_soft:
+        if given.labels.shape[1] != train.classes or not bool(torch.isfinite(given.labels).all()):
+            problem = f"its logits are {_sizes(tuple(given.labels.shape))}, for {train.classes} classes, or not finite"
+            raise UserError(problem, where=where, remedy="store N x K finite logits")
+    elif int(given.labels.min()) < 0 or int(given.labels.max()) >= train.classes:
+        problem = f"its labels go from {int(given.labels.min())} to {int(given.labels.max())}"
+        raise UserError(problem, where=where, remedy=f"use the labels 0 to {train.classes - 1}")
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
