@@ -38,6 +38,36 @@ def show(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     report_stage.write_out(report_stage.headline_text(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
 
 
+class Form(StrEnum):
+    """The forms of a table."""
+
+    TEXT = "text"
+    CSV = "csv"
+    LATEX = "latex"
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    experiment: NamedExperiment = DEFAULT_EXPERIMENT,
+    to: Annotated[
+        str | None, typer.Option("--to", help="The method to compare with; default: the experiment's reference.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--form", help="How to print the table.")] = Form.TEXT,
+) -> None:
+    """Compare every method of an experiment with one of them: differences, standard errors, and ties called ties.
+
+    Example: dcpipe compare digits --to mtt
+    """
+    from dcpipe.report import reference_table
+    from dcpipe.report.report_stage import write_out
+    from dcpipe.workflow.graph import Graph
+
+    job = Graph(ROOT).make_job("report", experiment=experiment)
+    table = reference_table.experiment_comparison(job, ROOT, to)
+    forms = {Form.TEXT: table.text, Form.CSV: table.csv, Form.LATEX: table.latex}
+    write_out(forms[form]())
+
+
 @app.command(rich_help_panel=PANEL)
 def plan(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
     """Say what would run, and what it will cost, before anything is spent.

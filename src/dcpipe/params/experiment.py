@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.network_name import check_network
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count, Name
 
 
@@ -35,3 +36,4 @@ class Experiment:
     title: str = Field(description="title of the report")
     description: str = Field(description="what the experiment asks, for the report and for lists")
     runs: Annotated[list[Run], Field(min_length=1)] = Field(description="what is run: every combination of each")
+    reference: Annotated[Name, AsBefore("random")] = Field(description="the method that the report compares with")

@@ -12,13 +12,12 @@ from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.report import comparison
+from dcpipe.report.baseline import BASELINE
 from dcpipe.report.comparison import Difference, SetScores
 from dcpipe.report.published import WHOLE
 from dcpipe.report.unsourced import CellName
 from dcpipe.workflow import costs
 from dcpipe.workflow.job import Job
-
-BASELINE = "random"  # the method that every other one must beat
 
 CellGroup = tuple[str, int, str, str, str]
 _Key = tuple[str, int, str, str, str]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcpipe.distillation.pixel_range import phrase
-from dcpipe.report.cells import BASELINE, Cell, differences
+from dcpipe.report.baseline import BASELINE
+from dcpipe.report.cells import Cell, differences
 from dcpipe.report.comparison import ENOUGH, Difference
 from dcpipe.report.origins import Origins, StageCost, abbreviated
 from dcpipe.report.published import WHOLE

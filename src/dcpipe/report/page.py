@@ -11,7 +11,8 @@ from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.card_fields import Card
 from dcpipe.report import charts, curves, histories, origins, paths, pictures
-from dcpipe.report.cells import BASELINE, Cell, EvaluatedSet, images_phrase
+from dcpipe.report.baseline import BASELINE
+from dcpipe.report.cells import Cell, EvaluatedSet, images_phrase
 from dcpipe.report.class_names import class_names
 from dcpipe.report.figures import FOLDER, Chart, file_name
 from dcpipe.report.findings import findings
@@ -19,7 +20,7 @@ from dcpipe.report.origins import Origins, StageCost
 from dcpipe.report.pictures import Picture
 from dcpipe.report.published import references
 from dcpipe.report.table import Table, duration, size
-from dcpipe.report.tables import Headline, headlines, printed_numbers
+from dcpipe.report.tables import Headline, headlines, printed_numbers, reference_label
 from dcpipe.workflow.job import Job
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def render_page(
     """
     experiment = job.section("experiment", Experiment)
     heads, chain = (
-        headlines(cells),
+        headlines(cells, experiment.reference),
         sources.chain([sources.graph.job_that_makes(path) for path in job.inputs["metrics"]]),
     )
     networks = [(head, _network_charts(head)) for head in heads]
@@ -105,6 +106,8 @@ def render_page(
             figures=FOLDER,
             provenance=[_provenance(cell, sources) for cell in cells],
             baseline=BASELINE,
+            reference=reference_label(experiment.reference, cells),
+            comparison=next((table for table in tables if table.name == f"comparison-{experiment.reference}"), None),
             images=images_phrase,
             papers=references() if any(map(printed_numbers, cells)) else {},
         )

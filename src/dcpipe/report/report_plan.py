@@ -3,8 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from dcpipe.errors import UserError
 from dcpipe.evaluation.evaluate_plan import scores
+from dcpipe.params.experiment import Experiment
+from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.values import Values, watched_values
+from dcpipe.report.baseline import BASELINE
 from dcpipe.report.counterpart import counterpart
 from dcpipe.report.unsourced import unsourced_cells
 from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, ReportEntry, Stage, register_stage, results_folder
@@ -42,6 +46,7 @@ class ReportStage(Stage):
     def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """Its values are those that it shows and no artifact has: titles, descriptions and labels."""
         resolved, experiment = graph.library.experiment(wildcards["experiment"])
+        _refuse_absent_reference(resolved, experiment)
         jobs = scores(graph, wildcards["experiment"])
         made = [graph.job_that_makes(job.input("synthetic")) for job in jobs]
         sets = tuple({job.name: job for job in made}.values())
@@ -52,7 +57,10 @@ class ReportStage(Stage):
                 "scores": tuple(job.outputs["scores"] for job in jobs),
                 **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
             },
-            values=[watched_values(resolved, only=("title", "description")), *(_label(graph, job) for job in sets)],
+            values=[
+                watched_values(resolved, only=("title", "description", "reference")),
+                *(_label(graph, job) for job in sets),
+            ],
             sections={
                 "scores": jobs,
                 "sets": sets,
@@ -61,6 +69,14 @@ class ReportStage(Stage):
                 "unsourced": unsourced_cells(graph, wildcards["experiment"]),
             },
         )
+
+
+def _refuse_absent_reference(resolved: ResolvedSection, experiment: Experiment) -> None:
+    """Random images need not be there; a method that is named must. Raises: UserError."""
+    methods = sorted({method for run in experiment.runs for method in run.methods})
+    if experiment.reference not in {BASELINE, *methods}:
+        problem = f"{experiment.reference} is no method of this experiment"
+        raise UserError(problem, where=resolved.place("reference"), remedy=f"name one of {', '.join(methods)}")
 
 
 def _papers(graph: "Graph", sets: Iterable["Job"]) -> dict[str, str]:

@@ -1,19 +1,24 @@
 """The report stage: summary.csv, the page, tables, figures, provenance. They are views: outside every digest."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact
 from dcpipe.report import crate, curves, figures, page, stability, storage, tables, views
-from dcpipe.report.cells import gather_cells
+from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.origins import Origins
+from dcpipe.report.reference_table import reference_table
+from dcpipe.report.table import Table
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
 
 def headline_text(job: Job, root: Path) -> str:
     """The headline tables as text for a terminal, and the path of the page."""
-    return f"{tables.terminal_text(gather_cells(job, root))}\n\n{root / job.outputs['page']}\n"
+    text = tables.terminal_text(gather_cells(job, root), _reference(job))
+    return f"{text}\n\n{root / job.outputs['page']}\n"
 
 
 def run(job: Job, root: Path, graph: Graph | None = None) -> str:
@@ -32,9 +37,11 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     sources = Origins(root, graph or Graph(root))
     chain = sources.chain([sources.graph.job_that_makes(job.input("metrics"))])
     costs = sources.costs(chain)
-    offered = [head.table() for head in tables.headlines(cells)] + [tables.cell_table(cells), tables.cost_table(costs)]
+    reference = _reference(job)
+    offered = [head.table() for head in tables.headlines(cells, reference)]
+    offered += [tables.cell_table(cells, reference), tables.cost_table(costs)]
     offered += [storage.trajectory_table(costs, sources), storage.preparation_table(costs)]
-    offered += [table for table in (curves.curve_table(cells), stability.stability_table(cells, sources)) if table]
+    offered += [table for table in _optional_tables(cells, sources, reference) if table]
     rendered = page.render_page(job, cells, offered, costs, sources)
     place = root / job.outputs["page"]
     files = {root / job.outputs["summary"]: tables.summary_table(cells).csv().encode(), place: rendered.html.encode()}
@@ -47,7 +54,19 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     outdated = views.listed_files(provenance) - files.keys()
     views.write_views({**files, provenance: crate.crate_metadata(job, root, chain, files).encode()})
     views.remove_files(outdated)
-    return f"{tables.terminal_text(cells)}\n\n{place}\n"
+    return f"{tables.terminal_text(cells, reference)}\n\n{place}\n"
+
+
+def _reference(job: Job) -> str:
+    return job.section("experiment", Experiment).reference
+
+
+def _optional_tables(cells: Sequence[Cell], sources: Origins, reference: str) -> tuple[Table | None, ...]:
+    return (
+        reference_table(cells, reference),
+        curves.curve_table(cells),
+        stability.stability_table(cells, sources),
+    )
 
 
 def write_out(text: str) -> None:

@@ -3,8 +3,11 @@
 import csv
 import io
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Literal
+
+CAPTION_WIDTH = 100  # of a terminal
 
 Value = str | int | float | None
 Kind = Literal["text", "count", "points", "number", "seconds", "bytes"]
@@ -48,6 +51,20 @@ class Table:
         writer.writerow([column.raw_title for column in self.columns])
         writer.writerows([[_plain(value) for value in row] for row in self.rows])
         return text.getvalue()
+
+    def text(self) -> str:
+        """Values for display in columns, with the caption below, for a terminal."""
+        rows = [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
+        lines = [[column.title for column in self.columns], *rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        left = [column.kind == "text" for column in self.columns]
+        shown = [
+            "  ".join(
+                part.ljust(w) if is_text else part.rjust(w) for part, w, is_text in zip(line, widths, left, strict=True)
+            )
+            for line in lines
+        ]
+        return "\n".join([*(line.rstrip() for line in shown), "", *textwrap.wrap(self.caption, CAPTION_WIDTH), ""])
 
     def latex(self) -> str:
         """A table for LaTeX's booktabs."""

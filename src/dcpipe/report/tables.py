@@ -2,17 +2,19 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcpipe.distillation.pixel_range import phrase
+from dcpipe.report.baseline import BASELINE
 from dcpipe.report.best_on_test import BestOnTest, best_on_test
-from dcpipe.report.cells import BASELINE, Cell, differences, images_phrase, leaders, standard_error
+from dcpipe.report.cells import Cell, differences, images_phrase, leaders, standard_error
 from dcpipe.report.comparison import Difference
 from dcpipe.report.origins import StageCost
 from dcpipe.report.published import Number, Published, published
 from dcpipe.report.table import Column, Kind, Table, Value
 
+TIE = "="  # behind the accuracy of what does not differ from the reference
 MARK = "! "  # before the accuracy of images that left the range of any picture
 WIDTH = 100  # of a terminal
 LEGACY = "legacy-max"
@@ -62,6 +64,11 @@ class Entry:
         )
 
     @property
+    def is_tie(self) -> bool:
+        """Whether it does not differ from the reference by two standard errors."""
+        return self.difference is not None and self.difference.verdict == "tie"
+
+    @property
     def count(self) -> str:
         """How many networks, on how many sets."""
         sets = len(self.cell.sets)
@@ -78,6 +85,12 @@ class Headline:
     methods: tuple[tuple[str, str], ...]  # name and label
     columns: tuple[tuple[str, int | None], ...]  # dataset and ipc; None: all images
     entries: dict[tuple[str, str, int | None], Entry]
+    reference: str = BASELINE  # the method that the differences are to
+
+    @property
+    def reference_label(self) -> str:
+        """The reference's name for people."""
+        return reference_label(self.reference, [entry.cell for entry in self.entries.values()])
 
     @property
     def warning(self) -> str | None:
@@ -121,24 +134,32 @@ class Headline:
         columns = [Column("method"), *(Column(f"{dataset}, {images_phrase(ipc)}") for dataset, ipc in self.columns)]
         rows = [[label, *(self._text(name, *place) for place in self.columns)] for name, label in self.methods]
         caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
-        notes = " ".join(filter(None, (caption, self.warning, self.no_pictures)))
+        tied = any(entry.is_tie for entry in self.entries.values())
+        tie = f"{TIE}: within two standard errors of {self.reference_label}, a tie." if tied else None
+        notes = " ".join(filter(None, (caption, tie, self.warning, self.no_pictures)))
         return Table(self.name, notes, tuple(columns), tuple(map(tuple, rows)))
 
     def _text(self, method: str, dataset: str, ipc: int | None) -> str | None:
         entry = self.entries.get((method, dataset, ipc))
-        return entry.text if entry else None
+        return f"{entry.text}{f' {TIE}' if entry.is_tie else ''}" if entry else None
 
 
-def headlines(cells: Sequence[Cell]) -> list[Headline]:
+def reference_label(reference: str, cells: Iterable[Cell]) -> str:
+    """How a method is called beside these cells; random images are called random."""
+    labels = (cell.label for cell in cells if cell.method == reference)
+    return reference if reference == BASELINE else next(labels, reference)
+
+
+def headlines(cells: Sequence[Cell], reference: str = BASELINE) -> list[Headline]:
     """One table for each protocol, selection rule and network; numbers of two are never in one."""
-    gaps = differences(cells)
+    gaps = differences(cells, reference)
     groups: dict[tuple[str, str, str], list[int]] = {}
     for position, cell in enumerate(cells):
         groups.setdefault((cell.protocol, cell.selection, cell.network), []).append(position)
-    return [_headline(group, [(cells[i], gaps.get(i)) for i in rows]) for group, rows in groups.items()]
+    return [_headline(group, [(cells[i], gaps.get(i)) for i in rows], reference) for group, rows in groups.items()]
 
 
-def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | None]]) -> Headline:
+def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | None]], reference: str) -> Headline:
     columns: dict[tuple[str, int | None], list[Cell]] = {}
     for cell, _ in rows:
         columns.setdefault((cell.dataset, cell.size), []).append(cell)
@@ -151,7 +172,7 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
     methods = tuple(dict.fromkeys((cell.method, cell.label) for cell, _ in rows))
     datasets = list(dict.fromkeys(dataset for dataset, _ in columns))
     ordered = sorted(columns, key=lambda place: (datasets.index(place[0]), place[1] is None))
-    return Headline(*group, methods, tuple(ordered), entries)
+    return Headline(*group, methods, tuple(ordered), entries, reference)
 
 
 def printed_numbers(cell: Cell) -> Published | None:
@@ -185,14 +206,15 @@ def summary_table(cells: Sequence[Cell]) -> Table:
     return Table("summary", "Every cell.", tuple(map(Column, SUMMARY)), tuple(rows))
 
 
-def cell_table(cells: Sequence[Cell]) -> Table:
+def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
-    gaps, papers = differences(cells), [paper_gaps(cell) for cell in cells]
+    gaps, papers = differences(cells, reference), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
     bests, marked = [best_on_test(cell) for cell in cells], any(cell.unsourced for cell in cells)
     far = any(cell.is_of_no_pictures for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
-    kinds |= {"n": "count", "sets": "count", "above random": "points", "standard errors": "points", "over": "text"}
+    kinds |= {"n": "count", "sets": "count", f"above {reference_label(reference, cells)}": "points"}
+    kinds |= {"standard errors": "points", "over": "text", "verdict": "text"}
     kinds |= {"validation": "points"} if searched else {}
     kinds |= {"best on test": "points", "by selection on test": "points"} if any(bests) else {}
     kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(papers) else {}
@@ -206,7 +228,7 @@ def cell_table(cells: Sequence[Cell]) -> Table:
         rows.append(
             (
                 *(cell.dataset, cell.size or "all", cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
-                *((gap.points, gap.standard_errors, f"{gap.count} {gap.over}") if gap else (None, None, None)),
+                *_difference(gap),
                 *((cell.validation,) if searched else ()),
                 *(_best(bests[position]) if any(bests) else ()),
                 *(_papers(papers[position]) if any(papers) else ()),
@@ -217,6 +239,10 @@ def cell_table(cells: Sequence[Cell]) -> Table:
         )
     caption = "Test accuracy in percent, pooled over sets and networks. Rows of different protocols do not compare."
     return Table("cells", caption, _columns(kinds), tuple(rows))
+
+
+def _difference(gap: Difference | None) -> tuple[Value, ...]:
+    return (gap.points, gap.standard_errors, f"{gap.count} {gap.over}", gap.verdict) if gap else (None,) * 4
 
 
 def _pixels(cell: Cell) -> str | None:
@@ -257,21 +283,22 @@ def _disk(cost: StageCost) -> Value:
     return "not here" if cost.bytes is None else cost.bytes
 
 
-def terminal_text(cells: Sequence[Cell]) -> str:
+def terminal_text(cells: Sequence[Cell], reference: str = BASELINE) -> str:
     """The headline tables as text of at most 100 columns."""
-    return "\n\n".join(_block(headline) for headline in headlines(cells))
+    return "\n\n".join(_block(headline) for headline in headlines(cells, reference))
 
 
 def _block(headline: Headline) -> str:
-    lines = [("dataset", "ipc", "method", "accuracy % (n)", "above random", "seconds")]
+    above = f"above {headline.reference_label}"
+    lines = [("dataset", "ipc", "method", "accuracy % (n)", above, "seconds")]
     for dataset, ipc in headline.columns:
         for method, label in headline.methods:
             entry = headline.entries.get((method, dataset, ipc))
             if entry:
                 seconds = entry.cell.seconds
                 spent = "not measured" if seconds is None else f"{seconds:.1f}"
-                lines.append((dataset, str(ipc or "all"), label, entry.text, _gap(entry), spent))
-    limits = (20, 5, 22, 20, 16, 12)  # 95 columns, and a space between them
+                lines.append((dataset, str(ipc or "all"), label, entry.text, _gap(entry, headline.reference), spent))
+    limits = (18, 5, 22, 20, 18, 12)  # 95 columns, and a space between them
     cut = [[_cut(text, limit) for text, limit in zip(line, limits, strict=True)] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
     rows = [
@@ -282,13 +309,15 @@ def _block(headline: Headline) -> str:
     return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
 
 
-def _gap(entry: Entry) -> str:
+def _gap(entry: Entry, reference: str) -> str:
     if entry.difference is None:
         if entry.cell.size is None:
             return "-"
-        return "baseline" if entry.cell.method == BASELINE else "no baseline"
+        own, absent = ("baseline", "no baseline") if reference == BASELINE else ("reference", "no reference")
+        return own if entry.cell.method == reference else absent
     errors = entry.difference.standard_errors
-    return f"{entry.difference.points:+.1f}" + (f" ({errors:.1f} SE)" if errors is not None else "")
+    text = f"{entry.difference.points:+.1f}" + (f" ({errors:.1f} SE)" if errors is not None else "")
+    return f"{text} {TIE}" if entry.is_tie else text
 
 
 def _cut(text: str, limit: int) -> str:

@@ -1,0 +1,3 @@
+"""The method that every other one must beat."""
+
+BASELINE = "random"  # as many real images, chosen at random
