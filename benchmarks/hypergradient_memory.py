@@ -63,8 +63,9 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
     from dcpipe.data import augment
     from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
     from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
+    from dcpipe.distillation.inner_loop import make_inner
     from dcpipe.distillation.sharpness.passes import ascent, two_passes
-    from dcpipe.distillation.student import draw_batches, make_inner
+    from dcpipe.distillation.student import draw_batches
     from dcpipe.distillation.synthetic_set import SyntheticSet
     from dcpipe.models.build import build
     from dcpipe.params.shares import SecondPass

@@ -31,8 +31,10 @@ from dcpipe.distillation.distances.trajectory_distance import trajectory_distanc
 from dcpipe.distillation.hypergradient import exact, kept_graphs
 from dcpipe.distillation.hypergradient.kept_graphs_config import AUTO_MEGABYTES, MEGABYTE
 from dcpipe.distillation.hypergradient.problem import Hypergradient, InnerDraws, Problem
-from dcpipe.distillation.student import draw_batches, make_inner
+from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.student import draw_batches
 from dcpipe.models.build import build
+from dcpipe.models.convnet_derivatives import ConvNetDerivatives
 
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
 Answer = tuple[Tensor, Tensor]  # derivatives of images and step size
@@ -95,7 +97,8 @@ def problem(row: Row, steps: int, dtype: torch.dtype = torch.float32) -> tuple[P
     """A row's problem for so many steps, and the peer's way to solve it; images and parameters are random numbers."""
     generator = torch.Generator().manual_seed(0)
     width = "" if row.width == 128 else f"-w{row.width}"
-    model = build(f"convnet{row.depth}{width}", channels=row.channels, image_size=row.size, classes=row.classes)
+    shape = {"channels": row.channels, "image_size": row.size, "classes": row.classes}
+    model, derivatives = (of(f"convnet{row.depth}{width}", **shape) for of in (build, ConvNetDerivatives.of))
     start_P = model.initial(generator, dtype)
     target_P = start_P + 0.01 * torch.randn(len(start_P), generator=generator).to(dtype)
     images = torch.randn(row.classes * row.ipc, row.channels, row.size, row.size, generator=generator).to(dtype)
@@ -103,7 +106,7 @@ def problem(row: Row, steps: int, dtype: torch.dtype = torch.float32) -> tuple[P
     draw = partial(augment.draw, augment.parse_strategy(STRATEGY), height=row.size, width=row.size, generator=generator)
     draws = tuple(draw(batch=len(rows), siamese=False) if row.augmented else None for rows in batches)
     asked = Problem(
-        make_inner(model, augment=augment.apply),
+        make_inner(model, derivatives=derivatives, augment=augment.apply),
         images_NCHW=images,
         labels=torch.arange(row.classes).repeat_interleave(row.ipc),
         step_size=torch.tensor(0.01, dtype=dtype),

@@ -12,7 +12,8 @@ from torch.nn import functional
 from dcpipe.distillation.distances.trajectory_distance import displacement_distance
 from dcpipe.distillation.hypergradient import exact, per_step, unrolled
 from dcpipe.distillation.hypergradient.problem import InnerDraws
-from dcpipe.distillation.student import cross_entropy, make_inner
+from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.student import cross_entropy
 from dcpipe.errors import UserError
 
 INNER = make_inner(apply, augment=contrast_and_shift)

@@ -11,10 +11,11 @@ from dcpipe.distillation.answers import Answer, Gradients, Start
 from dcpipe.distillation.hypergradient import exact
 from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
 from dcpipe.distillation.hypergradient.truncated import through_last
+from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.distillation.sharpness import asam, gsam, none, sam, satm, vasso
 from dcpipe.distillation.sharpness.sharpness_config import Asam, Gsam, NoSharpness, Sam, Satm, Smoothing, Vasso
 from dcpipe.distillation.sharpness.vasso import mean_gradient
-from dcpipe.distillation.student import draw_batches, make_inner
+from dcpipe.distillation.student import draw_batches
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.params.shares import SecondPass, steps_of
 from dcpipe.random import Stream

@@ -9,7 +9,7 @@ from tiny import apply, parameters, problem, solve
 from dcpipe.distillation.coordinates.pruning import is_near, pruned
 from dcpipe.distillation.distances.trajectory_distance import displacement_distance, trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.student import make_inner
+from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.errors import ExpertStalledError
 
 START, TARGET, THETA = parameters("start"), parameters("target"), parameters("student")

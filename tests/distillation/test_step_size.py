@@ -8,10 +8,10 @@ from tiny import apply, contrast_and_shift, problem, solve
 
 from dcpipe.distillation.hypergradient import exact
 from dcpipe.distillation.hypergradient.truncated import through_last
+from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.distillation.optimisers.optimiser_config import Sgd
 from dcpipe.distillation.step_size.step_size_config import FirstOrderStepSize, LearnedStepSize
 from dcpipe.distillation.step_size.step_size_rules import first_order_derivative as first_order
-from dcpipe.distillation.student import make_inner
 
 INNER = make_inner(apply, augment=contrast_and_shift)
 SGD = Sgd(kind="sgd", learning_rate=1e-3, momentum=0.5)

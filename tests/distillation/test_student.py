@@ -5,8 +5,11 @@ import torch
 from tiny import apply, contrast_and_shift, digits, parameters, problem
 from torch.nn import functional
 
+from dcpipe.distillation.hypergradient.by_autograd import ByAutograd
 from dcpipe.distillation.hypergradient.problem import Problem
-from dcpipe.distillation.student import cross_entropy, draw_batches, make_inner, run, step_pullback
+from dcpipe.distillation.hypergradient.step import Step
+from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.student import cross_entropy, draw_batches, run
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
 
@@ -90,29 +93,32 @@ def test_the_end_is_the_start_less_the_step_size_times_the_gradient_sum():
 
 
 def test_the_hessian_is_symmetric():
-    task = problem(augmented=True)
-    inner, u, v = make_inner(apply, augment=contrast_and_shift), parameters("u"), parameters("v")
+    task, u, v = problem(augmented=True), parameters("u"), parameters("v")
+    asked = Problem(make_inner(apply, augment=contrast_and_shift), **task.keywords)
 
     def hessian_times(vector):
-        draw = task.draws.augmentations[0]
-        return step_pullback(inner, task.start, task.images, task.labels, draw=draw, v_P=vector).theta
+        return Step.of(asked, 0, task.start, keep=False).pullback(vector, through_parameters=True).theta
 
     torch.testing.assert_close(u @ hessian_times(v), v @ hessian_times(u), rtol=1e-12, atol=0)
 
 
+def pulled_back(task, v_P, *, through_parameters=True):
+    part = ByAutograd(apply).part(task.start, task.images, task.labels)
+    return part.pullback(v_P, through_parameters=through_parameters)
+
+
 def test_a_pullback_is_linear_in_its_vector_and_starts_from_the_gradient():
-    task, inner, v = problem(), make_inner(apply), parameters("v")
-    at = (task.start, task.images, task.labels)
-    one, three = inner.pullback(*at, v), inner.pullback(*at, 3 * v)
-    torch.testing.assert_close(one.slope, inner.gradient(*at) @ v, rtol=1e-12, atol=0)
+    task, v = problem(), parameters("v")
+    one, three = pulled_back(task, v), pulled_back(task, 3 * v)
+    gradient = ByAutograd(apply).gradient(task.start, task.images, task.labels)
+    torch.testing.assert_close(one.slope, gradient @ v, rtol=1e-12, atol=0)
     torch.testing.assert_close(three.theta, 3 * one.theta, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(three.images, 3 * one.images, rtol=1e-12, atol=1e-14)
 
 
 def test_a_pullback_of_the_data_is_the_pullback_without_the_parameters():
-    task, inner, v = problem(soft=True), make_inner(apply), parameters("v")
-    at = (task.start, task.images, task.labels)
-    whole, data = inner.pullback(*at, v), inner.data_pullback(*at, v)
+    task, v = problem(soft=True), parameters("v")
+    whole, data = pulled_back(task, v), pulled_back(task, v, through_parameters=False)
     assert data.theta is None
     for name in ("slope", "images", "labels"):
         torch.testing.assert_close(getattr(data, name), getattr(whole, name), rtol=1e-12, atol=1e-14)

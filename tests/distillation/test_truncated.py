@@ -11,7 +11,7 @@ from torch.nn import functional
 from dcpipe.distillation.hypergradient import exact, unrolled
 from dcpipe.distillation.hypergradient.problem import InnerDraws
 from dcpipe.distillation.hypergradient.truncated import through_last
-from dcpipe.distillation.student import make_inner
+from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.errors import UserError
 
 INNER = make_inner(apply, augment=contrast_and_shift)

@@ -19,6 +19,7 @@ from dcpipe.distillation.coresets import herding
 from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
 from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
+from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
@@ -159,7 +160,7 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
     images, labels = train.images_NCHW[:10].double(), train.labels_N[:10]
     start_P, target_P = (model.initial(Stream.root(0, name).generator(), torch.float64) for name in ("one", "two"))
     batches = student.draw_batches(10, 4, 4, torch.Generator().manual_seed(0))
-    inner = student.make_inner(model)
+    inner = make_inner(model)
     keywords = {
         "labels": labels,
         "step_size": torch.tensor(0.3, dtype=torch.float64),

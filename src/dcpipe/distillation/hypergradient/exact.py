@@ -1,6 +1,6 @@
 """The exact hypergradient in the memory of one inner step.
 
-Forward without a graph, keeping the T+1 parameter vectors; then backward, one vector-Jacobian product a
+Forward without anything kept but the T+1 parameter vectors; then backward, one vector-Jacobian product a
 step. With theta_{i+1} = theta_i - eta g_i and v = d loss / d theta_{i+1}, a step gives
     d loss / d theta_i = v - eta d<g_i, v>/d theta_i,
 adds -eta d<g_i, v>/dS to the derivative of the images (and of label logits), and -<g_i, v> to that of eta.
@@ -8,31 +8,42 @@ adds -eta d<g_i, v>/dS to the derivative of the images (and of label logits), an
 Legend: N images, C channels, H W pixels, K classes, P parameters, T inner steps.
 """
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from dcpipe.distillation.answers import Gradients, StudentAnswer, Trace
 from dcpipe.distillation.hypergradient.problem import Problem, objective_and_gradient
-from dcpipe.distillation.student import run, step_pullback
+from dcpipe.distillation.hypergradient.step import Step
+from dcpipe.distillation.student import run
 
 
 def evaluate(problem: Problem) -> StudentAnswer:
     """The derivatives of the objective through all T steps.
 
-    Where the inner pullback leaves the parameters out, v stays what it is at the last ones: the per_step kind.
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
     Source: the adjoint of the inner loop of MTT, arXiv:2203.11932.
     """
-    inner, draws = problem.inner, problem.draws
-    images_NCHW, labels, eta = problem.images_NCHW.detach(), problem.labels.detach(), problem.step_size.detach()
-    thetas, sum_P = run(problem)
+    return backwards(problem, *run(problem), [], through_parameters=True)
+
+
+def backwards(
+    problem: Problem, thetas: Sequence[Tensor], sum_P: Tensor, kept: list[Step], *, through_parameters: bool
+) -> StudentAnswer:
+    """The walk back through all steps: the last ones are `kept`, and used up; the others are taken again.
+
+    `thetas`: the parameters before every step and after the last. `sum_P`: the sum of the gradients.
+    Without `through_parameters` v stays what it is at the last parameters: TESLA's kind.
+    """
+    eta = problem.step_size.detach()
     loss, final_P = objective_and_gradient(problem.objective, thetas[-1])
     v_P, by_step_size = final_P, torch.zeros_like(eta)
-    by_images, by_labels = torch.zeros_like(images_NCHW), torch.zeros_like(labels)
-    for step in reversed(range(draws.steps)):
-        rows = draws.batches[step].to(images_NCHW.device)
-        pulled = step_pullback(
-            inner, thetas[step], images_NCHW[rows], labels[rows], draw=draws.augmentations[step], v_P=v_P
-        )
+    by_images, by_labels = torch.zeros_like(problem.images_NCHW), torch.zeros_like(problem.labels)
+    for number in reversed(range(problem.draws.steps)):
+        step = kept.pop() if kept else Step.of(problem, number, thetas[number], keep=False)
+        pulled, rows = step.pullback(v_P, through_parameters=through_parameters), step.rows
+        del step  # before the next one is made
         by_images.index_add_(0, rows, pulled.images)
         if pulled.labels is not None:
             by_labels.index_add_(0, rows, pulled.labels)
@@ -40,4 +51,5 @@ def evaluate(problem: Problem) -> StudentAnswer:
         if pulled.theta is not None:
             v_P = v_P - eta * pulled.theta
     learned_labels = -eta * by_labels if problem.labels_require_grad else None
-    return StudentAnswer(loss, Gradients(-eta * by_images, by_step_size, learned_labels), Trace(thetas, sum_P, final_P))
+    gradients = Gradients(-eta * by_images, by_step_size, learned_labels)
+    return StudentAnswer(loss, gradients, Trace(tuple(thetas), sum_P, final_P))

@@ -6,7 +6,7 @@ P parameters of the student, T inner steps. Labels are hard (int64, (N,)) or log
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -37,24 +37,49 @@ class Pulled(NamedTuple):
     labels: Tensor | None  # (B, K): d<g, v>/d label logits; None for hard labels
 
 
-StepGradient = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(theta_P, x_BCHW, labels of the batch) -> g_P, the gradient of the batch's mean cross-entropy."""
+class PartGradient(Protocol):
+    """The gradient of a micro-batch's mean cross-entropy, with what its pullback needs."""
 
-StepPullback = Callable[[Tensor, Tensor, Tensor, Tensor], Pulled]
-"""(theta_P, x_BCHW, labels of the batch, v_P) -> Pulled."""
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient, detached."""
+
+    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> Pulled:
+        """See `Pulled`. Asked once: it may use up what it needs."""
+
+
+class StepDerivatives(Protocol):
+    """The derivatives of a student's loss, for one micro-batch at a time.
+
+    Each takes parameters (P), images as the network sees them (B, C, H, W), and labels (B,) or logits (B, K).
+    """
+
+    @property
+    def same_bits(self) -> bool:
+        """Whether `gradient` gives the bits that `part` does."""
+
+    def __hash__(self) -> int:
+        """Of what the memory of a part is remembered by."""
+
+    def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
+        """The gradient (P) of the mean cross-entropy, detached, in as little memory as it takes."""
+
+    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> PartGradient:
+        """The gradient with what its pullback needs; the bits depend on the inputs alone."""
+
+    def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
+        """The bytes that a part of these shapes holds beside the parameters; the tensors are on the meta device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """How a student takes a step; `student.make_inner` builds one.
+    """How a student takes a step; `inner_loop.make_inner` builds one.
 
     `micro_batch` bounds how many images go through the network at once (None: the whole batch).
     """
 
     apply: Apply
-    gradient: StepGradient
-    pullback: StepPullback
-    data_pullback: StepPullback  # without the derivative of the parameters, and cheaper
+    derivatives: StepDerivatives
     augment: Augment | None = None
     micro_batch: int | None = None
 

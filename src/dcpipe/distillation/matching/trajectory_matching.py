@@ -15,11 +15,13 @@ from dcpipe.data import augment
 from dcpipe.distillation.answers import Start, StudentAnswer
 from dcpipe.distillation.coordinates.objectives import unrestricted
 from dcpipe.distillation.hypergradient.problem import AugmentDraw, InnerDraws, Objective, Problem
+from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.distillation.segments.drawn_segments import Segment
 from dcpipe.distillation.setting import Setting
-from dcpipe.distillation.student import draw_batches, make_inner
+from dcpipe.distillation.student import draw_batches
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.teachers import Teachers
+from dcpipe.models.convnet_derivatives import ConvNetDerivatives
 from dcpipe.params.method import Outer
 from dcpipe.random import Stream
 
@@ -69,14 +71,17 @@ class TrajectoryMatching:
     """See `dcpipe.distillation.episodes.Matching`."""
 
     def __init__(self, config: "Trajectory", setting: Setting) -> None:
-        experts, outer = Teachers.from_setting(setting), setting.method.outer
+        experts, outer, train = Teachers.from_setting(setting), setting.method.outer, setting.train
         self._experts, self._config, self._device, self._stream = experts.path, config, setting.device, setting.stream
         self._learns_labels = learns_labels(outer)
-        self._strategy, self._size = augment.parse_strategy(config.augmentation), setting.train.size
+        self._strategy, self._size = augment.parse_strategy(config.augmentation), train.size
         self._segments, self._starts = config.segment.build(), config.start_noise.build()
         self._restricted = outer.coordinates.build() if outer else unrestricted
         self._inner = make_inner(
             experts.model,
+            derivatives=ConvNetDerivatives.of(
+                setting.network, channels=train.channels, image_size=train.size, classes=train.classes
+            ),
             augment=augment.apply if self._strategy else None,
             micro_batch=config.hypergradient.images_at_once,
             backend=setting.method.compute.backend,
