@@ -139,7 +139,7 @@ def test_a_budget_holds_as_many_steps_as_fit(micro_batch: int | None) -> None:
 
 
 WIDE = "convnet2-w64"
-WIDE_BY_AUTOGRAD = "convnet2-w64-swish"  # its derivatives are not written out
+WIDE_BY_AUTOGRAD = "convnet2-w64-group"  # its derivatives are not written out
 
 
 def wide_problem(network: str, steps: int, micro_batch: int | None) -> Problem:

@@ -2,7 +2,8 @@
 
 Autograd takes the gradient of an instance norm apart into passes over whole activations, each of which waits for
 memory, and keeps the layout of the images. Written out, a block of convolution, instance norm, ReLU and 2x2 average
-pooling takes some twenty passes in all, and channels come last everywhere, which a CPU convolves up to 1.7 times as fast.
+pooling takes some twenty passes in all, and channels come last everywhere, which a CPU convolves up to 1.7 times as
+fast.
 
 What makes it short. With h the normed activations, m the ReLU's mask and pool the average over 2x2 pixels, a block puts
 out scale * pool(m h) + shift * pool(m), and the sum over pixels of whatever came back through the pool, alone or times
