@@ -12,6 +12,7 @@ from dcpipe.distillation.hypergradient.problem import Pulled, StepDerivatives
 from dcpipe.distillation.hypergradient.written_out import WrittenOut
 from dcpipe.models.build import build
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
+from dcpipe.models.derived_networks import kept_numbers
 from dcpipe.models.flat import FlatModel
 from dcpipe.random import Stream
 
@@ -158,6 +159,20 @@ def test_a_kept_gradient_takes_little_more_than_half_of_its_graph() -> None:
         way.kept_bytes(theta_P, x_BCHW, labels) for way in (WrittenOut(shape.derivatives), ByAutograd(shape.model))
     )
     assert 0 < ours < 0.55 * theirs
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_planning_counts_what_a_gradient_keeps(shape: Shape) -> None:
+    with torch.device("meta"):
+        theta_P = torch.empty(shape.model.num_parameters)
+        x_BCHW = torch.empty(shape.batch, shape.channels, shape.image_size, shape.image_size)
+        labels = torch.empty(shape.batch, dtype=torch.int64)
+    kept = WrittenOut(shape.derivatives).kept_bytes(theta_P, x_BCHW, labels)
+    network, channels, image_size, classes, batch = shape
+    planned = kept_numbers(network, channels=channels, image_size=image_size, classes=classes)
+    assert planned is not None
+    pixels = 2 * x_BCHW[0].numel()  # kept beside the gradient: images before and after the augmentation
+    assert kept == 4 * (batch * (planned - pixels) + len(theta_P))
 
 
 @pytest.mark.parametrize(

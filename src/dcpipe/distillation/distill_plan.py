@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
 from dcpipe.data.loading_plan import loading, network_size, train_images
 from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.models.derived_networks import kept_numbers
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.experts import Experts
+from dcpipe.params.facts import Facts
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
 from dcpipe.params.values import watched_values, without_idle_network
-from dcpipe.params.work import SetSizes, Work
+from dcpipe.params.work import NetworkSize, SetSizes, Work
 from dcpipe.workflow.stages import (
     DATASET,
     IPC,
@@ -114,7 +116,7 @@ class DistillStage(Stage):
         method, dataset = job.section("method", Method), job.wildcards["dataset"]
         facts, images, ipc = dataset_facts(graph, job), train_images(graph, dataset), int(job.wildcards["ipc"])
         name = job.sections.get("network")
-        network = network_size(graph, dataset, str(name)) if name else None
+        network = _with_kept_numbers(network_size(graph, dataset, str(name)), str(name), facts) if name else None
         sizes = SetSizes(network, facts.classes, ipc, pixels(facts), images // facts.classes, _experts(graph, job))
         outer, matching = method.outer, method.matching
         inner = matching.inner_loop
@@ -123,6 +125,11 @@ class DistillStage(Stage):
         compiled = Work(held=COMPILER_BYTES if method.compute.backend == "compiled" else 0)
         held = Work(held=copies * sizes.bytes) + compiled
         return loading(graph, dataset, images) + held + matching.work(sizes).times(rounds)
+
+
+def _with_kept_numbers(network: NetworkSize, name: str, facts: Facts) -> NetworkSize:
+    shape = {"channels": facts.channels, "image_size": facts.image_size, "classes": facts.classes}
+    return replace(network, kept=kept_numbers(name, **shape))
 
 
 def _experts(graph: "Graph", job: "Job") -> int:

@@ -24,8 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.models.convnet_network import ConvNetName
-from dcpipe.params.network_name import parse
+from dcpipe.models.derived_networks import written_out
 
 EPSILON = 1e-5  # of the norms, PyTorch's default
 
@@ -114,13 +113,10 @@ class ConvNetDerivatives:
     @classmethod
     def of(cls, name: str, *, channels: int, image_size: int, classes: int) -> "ConvNetDerivatives | None":
         """Of the network of a name; None where they are not written out: autograd has them all."""
-        network = parse(name)
-        if not isinstance(network, ConvNetName):
+        network = written_out(name, image_size)
+        if network is None:
             return None
         sides = network.sides(image_size)
-        kind = (network.norm, network.activation, network.pooling)
-        if kind != ("instance", "relu", "avgpool") or any(side % 2 for side in sides[:-1]):
-            return None
         return cls(network.width, channels, sides, (sides[0] - image_size) // 2 + 1, classes)
 
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> tuple[Tensor, GradientState]:

@@ -57,12 +57,16 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class NetworkSize:
     """A network for images of one size: parameters, and for one image, forwards, the numbers that all layers put out,
-    the most that one of them takes and puts out, and the operations of its convolutions and linear layers."""
+    the most that one of them takes and puts out, and the operations of its convolutions and linear layers.
+
+    `kept`: the numbers that a gradient of one image keeps for its pullback; None where autograd keeps its graph.
+    """
 
     parameters: int
     activations: int
     widest: int
     operations: int
+    kept: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -82,7 +86,9 @@ class NetworkSize:
         return self._pass(images, PULLBACK, vectors=8)
 
     def graph_bytes(self, images: float) -> float:
-        """What the graph of a gradient takes that is kept to be differentiated again."""
+        """What a gradient takes that is kept to be pulled back, with what an allocator leaves between."""
+        if self.kept is not None:
+            return FLOAT * 1.5 * (images * self.kept + self.parameters)
         return FLOAT * (KEPT * images * self.activations + 1.5 * self.parameters)
 
     def vmapped_gradient(self, images: float, networks: int) -> Work:
