@@ -81,6 +81,6 @@ class ByCompiler:
         """What the gradient is computed from."""
         return RepeatedPart(self, theta_P, x_BCHW, labels)
 
-    def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:  # noqa: ARG002 (of every way)
-        """The images, beside what is there anyway."""
-        return x_BCHW.nbytes
+    def kept_bytes(self, _theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
+        """The images and labels, beside what is there anyway."""
+        return x_BCHW.nbytes + labels.nbytes

@@ -67,7 +67,7 @@ class StepDerivatives(Protocol):
     def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> PartGradient:
         """The gradient with what its pullback needs; the bits depend on the inputs alone."""
 
-    def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
+    def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, /) -> int:
         """The bytes that a part of these shapes holds beside the parameters; the tensors are on the meta device."""
 
 
