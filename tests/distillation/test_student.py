@@ -6,8 +6,8 @@ from tiny import apply, contrast_and_shift, digits, parameters, problem
 from torch.nn import functional
 
 from dcpipe.distillation.hypergradient.by_autograd import ByAutograd
+from dcpipe.distillation.hypergradient.inner_step import Step
 from dcpipe.distillation.hypergradient.problem import Problem
-from dcpipe.distillation.hypergradient.step import Step
 from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.distillation.student import cross_entropy, draw_batches, run
 from dcpipe.errors import UserError

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.answers import Gradients, StudentAnswer, Trace
+from dcpipe.distillation.hypergradient.inner_step import Step
 from dcpipe.distillation.hypergradient.problem import Problem, objective_and_gradient
-from dcpipe.distillation.hypergradient.step import Step
 from dcpipe.distillation.student import run
 
 

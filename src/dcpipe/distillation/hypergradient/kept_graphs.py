@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dcpipe.distillation.answers import StudentAnswer
 from dcpipe.distillation.hypergradient.exact import backwards
+from dcpipe.distillation.hypergradient.inner_step import Step
 from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem, StepDerivatives
-from dcpipe.distillation.hypergradient.step import Step
 from dcpipe.distillation.student import step_gradient
 
 ALLOWANCE = 1.5  # what a process grows by for a step is 1.1 to 1.4 times what it holds: an allocator leaves gaps
