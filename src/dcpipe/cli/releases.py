@@ -1,13 +1,22 @@
 """Releasing a set: a folder that works without dcpipe, and the test images to try it with."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dcpipe.cli.app import ROOT, Dataset, Ipc, Method, Network, Protocol, Set, app
+from dcpipe.errors import UserError
 
 PANEL = "Releases"
+
+
+class Whitening(StrEnum):
+    """How the numbers of a set were prepared."""
+
+    NONE = "none"
+    ZCA = "zca"
 
 
 @app.command(rich_help_panel=PANEL)
@@ -54,3 +63,55 @@ def test_images(
 
     count = images.export_test_images(Graph(ROOT), dataset, to)
     typer.echo(f"{to}: {count} images")
+
+
+@app.command("import-set", rich_help_panel=PANEL)
+def import_set(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="images_best.pt, res_*.pt, .npz, .safetensors, a folder of images, of Hugging Face, a release."
+        ),
+    ],
+    dataset: Annotated[str, typer.Option("--dataset", help="A file of params/datasets.")],
+    name: Annotated[str | None, typer.Option("--name", help="The name of its preset; default: from the path.")] = None,
+    whitening: Annotated[
+        Whitening | None, typer.Option("--whitening", help="Whether its numbers are whitened; pixels are not.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option("--mean", help="What its makers subtracted, a channel each: 0.49,0.48,0.45")
+    ] = None,
+    std: Annotated[str | None, typer.Option("--std", help="What its makers divided by, a channel each.")] = None,
+    step_size: Annotated[
+        float | None, typer.Option("--step-size", help="Its step size, if the files hold none.")
+    ] = None,
+    log_step_size: Annotated[
+        bool, typer.Option("--log-step-size", help="The step size in the files is a logarithm.")
+    ] = False,
+) -> None:
+    """Import a synthetic set that came from elsewhere: it becomes a preset, scored and reported like any other.
+
+    Example: dcpipe import-set downloads/images_best.pt --dataset cifar10-zca --whitening zca --name theirs
+    """
+    from dcpipe.commands import import_set as importing
+
+    said = importing.Statements(
+        name=name,
+        whitening=whitening.value if whitening else None,
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        step_size=step_size,
+        is_logarithm=log_step_size,
+    )
+    for line in importing.import_set(ROOT, path, dataset, said):
+        typer.echo(line)
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    """Numbers with commas between them. Raises: UserError for anything else."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"{text!r} is no list of numbers", where=option, remedy="write 0.49,0.48,0.45") from error

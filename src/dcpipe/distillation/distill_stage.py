@@ -52,6 +52,7 @@ def run(task: Task) -> None:
         trajectories=tuple(task.inputs("trajectories")) if "trajectories" in task.job.inputs else (),
         facts=task.facts,
         root=task.root,
+        transform=store.transform(data_path, whitened_by),
     )
     result = method.matching.distiller()(setting)
     synthetic_set.save(task.output("synthetic"), result.synthetic)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from dcpipe.data.store import Images
+from dcpipe.data.store import Images, Transform
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.method import Method
@@ -20,7 +20,7 @@ class Setting:
     `network` is the name of the experts' network, or of the one that the matching draws; `trajectories` the stores of
     the experts' shards; `set_index` the number of the set among those of its kind; `state` where a long run is saved
     and taken up again; `name` what progress is shown under; `facts` what the card shall say; `root` the
-    project's folder.
+    project's folder; `transform` what prepared the training images.
     """
 
     method: Method
@@ -35,6 +35,7 @@ class Setting:
     trajectories: tuple[Path, ...] = ()
     facts: dict[str, object] = field(default_factory=dict)
     root: Path = field(default_factory=Path)
+    transform: Transform | None = None
 
     def model(self) -> FlatModel:
         """The network, for the training images."""

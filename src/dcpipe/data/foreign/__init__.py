@@ -1,0 +1,1 @@
+"""Sets that came from elsewhere: how they are read, and what can be known of them."""
