@@ -124,6 +124,11 @@ def current_digests() -> dict[str, str]:
     }
 
 
+def source_files() -> list[Path]:
+    """The files of every module of this package and of those that register, neutral ones too."""
+    return list(_modules().values())
+
+
 @cache
 def _digest_of(path: Path, _mtime_ns: int) -> str:
     return source_digest(path.read_text())

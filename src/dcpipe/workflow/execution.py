@@ -42,7 +42,7 @@ def execute_job(
 
     Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
     """
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), _cpu_seconds()
     _require_inputs(job, root)
     environment.refuse_environment(job)
     _forget_peak()
@@ -73,7 +73,8 @@ def execute_job(
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
     if folder is None and instead is None:
-        _note_costs(job, root, seconds_before + time.monotonic() - started)
+        cpu_seconds = None if seconds_before else _cpu_seconds() - cpu_started
+        _note_costs(job, root, seconds_before + time.monotonic() - started, cpu_seconds)
     return written
 
 
@@ -179,18 +180,19 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _note_costs(job: Job, root: Path, seconds: float) -> None:
+def _cpu_seconds() -> float:
+    """User and system time of this process, its threads and the children that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _note_costs(job: Job, root: Path, seconds: float, cpu_seconds: float | None) -> None:
     if job.is_numeric:
         from dcpipe import device
 
-        costs.write_costs(
-            root / job.costs,
-            seconds=seconds,
-            peak_bytes=device.peak_bytes(),
-            device=str(device.hardware_class().get("gpu", "cpu")),
-        )
+        peak, name = device.peak_bytes(), str(device.hardware_class().get("gpu", "cpu"))
     else:
         import resource
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device="cpu")
+        peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "cpu"
+    costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device=name, cpu_seconds=cpu_seconds)
