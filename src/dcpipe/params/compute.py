@@ -5,12 +5,12 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.schema import STRICT, Threads
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Compute:
     """Numeric threads (never changed by the machine: fewer cores only oversubscribe), backend and precision."""
 
-    threads: Count = Field(description="numeric threads; another number gives other bits")
+    threads: Threads = Field(description="numeric threads; another number gives other bits")
     backend: Literal["eager", "compiled"] = Field(description="compiled: inner steps by torch.compile, other bits")

@@ -8,5 +8,6 @@ def kept_epochs(notation: str, epochs: int) -> tuple[int, ...]:
     epochs_kept: set[int] = set()
     for part in notation.split(","):
         first, _, last = part.partition("-")
-        epochs_kept.update(range(int(first), int(last or first) + 1))
+        one_too_many = epochs + 1  # stands for all that are beyond: whoever asks refuses it
+        epochs_kept.update(range(min(int(first), one_too_many), min(int(last or first), one_too_many) + 1))
     return tuple(sorted(epochs_kept))

@@ -7,7 +7,9 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.network_name import check_network
 from dcpipe.params.neutral import AsBefore
-from dcpipe.params.schema import STRICT, Count, Name
+from dcpipe.params.schema import STRICT, Count, Jobs, Name
+
+MOST_SCORES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -17,11 +19,17 @@ class Run:
     datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
     methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
     ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images a class")
-    sets: Count = Field(description="synthetic sets of each kind, each from its own seed")
+    sets: Jobs = Field(description="synthetic sets of each kind, each from its own seed")
     evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/evaluations")
     networks: Annotated[list[str], Field(min_length=1)] = Field(
         description="networks that the sets are scored with; native: the dataset's own"
     )
+
+    @property
+    def scores(self) -> int:
+        """How many scores its combinations ask for: the lists' lengths and `sets` multiplied."""
+        cells = len(self.datasets) * len(self.methods) * len(self.ipc) * self.sets
+        return cells * len(self.evaluations) * len(self.networks)
 
     @field_validator("networks")
     @classmethod
@@ -37,3 +45,12 @@ class Experiment:
     description: str = Field(description="what the experiment asks, for the report and for lists")
     runs: Annotated[list[Run], Field(min_length=1)] = Field(description="what is run: every combination of each")
     reference: Annotated[Name, AsBefore("random")] = Field(description="the method that the report compares with")
+
+    @field_validator("runs")
+    @classmethod
+    def _runs(cls, runs: list[Run]) -> list[Run]:
+        scores = sum(run.scores for run in runs)
+        if scores > MOST_SCORES:
+            problem = f"ask for {scores} scores, and at most {MOST_SCORES}: every one is a job of its own"
+            raise ValueError(f"{problem}; split the experiment")
+        return runs

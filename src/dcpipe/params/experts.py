@@ -14,7 +14,7 @@ from dcpipe.params.compute import Compute
 from dcpipe.params.flatness import FlatnessConfig
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.resolve import ResolvedSection
-from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat, PositiveFloat
+from dcpipe.params.schema import STRICT, Count, Fraction, Index, Jobs, NonNegativeFloat, PositiveFloat
 
 if TYPE_CHECKING:
     from dcpipe.workflow.task import Task
@@ -69,7 +69,7 @@ class Experts:
     origin: OriginConfig
     seed: Index = Field(description="root of all their random streams")
     network: NetworkOrNative = Field(description="the network that is trained; native: the dataset's own")
-    count: Count = Field(description="experts, a multiple of shard_experts")
+    count: Jobs = Field(description="experts, a multiple of shard_experts")
     shard_experts: Count = Field(description="experts that one job makes")
     epochs: Count = Field(description="epochs of training")
     kept_epochs: Annotated[str, Field(pattern=r"^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$")] = Field(

@@ -9,7 +9,7 @@ import json
 from difflib import get_close_matches
 from typing import Annotated, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dcpipe.errors import UserError
@@ -19,8 +19,58 @@ from dcpipe.params.value_origin import location_text
 
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)  # axes know their values when they are first used
 
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]
+
+def at_most(limit: int, why: str) -> AfterValidator:
+    """An upper bound that says why it is one. Raises (when it validates): ValueError."""
+
+    def bounded(value: int) -> int:
+        if value > limit:
+            raise ValueError(f"is {_short(value)}, and at most {limit}: {why}")
+        return value
+
+    return AfterValidator(bounded)
+
+
+def _short(value: int) -> str:
+    return str(value) if abs(value) < 10**15 else f"above {10**15:.0e}"
+
+
+def _maximum(limit: int) -> dict[str, JsonValue]:
+    return {"maximum": limit}
+
+
+_MOST, _LARGEST = 10**7, 2**63 - 1
+Count = Annotated[
+    int,
+    Field(ge=1, json_schema_extra=_maximum(_MOST)),
+    at_most(_MOST, "no paper counts so many of anything, and it is planned for before it is made"),
+]
+Index = Annotated[
+    int, Field(ge=0, json_schema_extra=_maximum(_LARGEST)), at_most(_LARGEST, "seeds and numbers have 64 bits")
+]
+Side = Annotated[
+    int,
+    Field(ge=1, json_schema_extra=_maximum(1024)),
+    at_most(1024, "images of the field have 16 to 256 pixels a side, and memory grows with the square"),
+]
+Classes = Annotated[
+    int,
+    Field(ge=2, json_schema_extra=_maximum(100_000)),
+    at_most(100_000, "the largest labelled sets of images have 22,000"),
+]
+Steps = Annotated[
+    int,
+    Field(ge=1, json_schema_extra=_maximum(100_000)),
+    at_most(100_000, "published inner loops have at most 100 steps, and each keeps a copy of the network"),
+]
+Threads = Annotated[
+    int, Field(ge=1, json_schema_extra=_maximum(1024)), at_most(1024, "more threads than any machine has cores")
+]
+Jobs = Annotated[
+    int,
+    Field(ge=1, json_schema_extra=_maximum(1000)),
+    at_most(1000, "each of them is a job, or part of one, that is planned and recorded by itself"),
+]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

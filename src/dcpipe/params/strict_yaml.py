@@ -20,6 +20,10 @@ Value = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
 Tree = dict[str, Value]
 
 
+MOST_PARTS = 100_000  # values of a file; the longest here has a few hundred
+LARGEST = 2**22  # letters of a file; the longest here has 2**15
+
+
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's name)
     # only the types of JSON: an explicit tag such as !!binary or !!timestamp is refused
@@ -82,7 +86,19 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 @lru_cache(maxsize=512)
 def _loaded(text: str) -> object:
     """Parse each text once: PyYAML takes 50 ms for a long preset, and many presets have the same bases."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
+    loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
+    if _parts(loaded, MOST_PARTS) > MOST_PARTS:
+        raise yaml.MarkedYAMLError(problem="its aliases stand for more than a params file holds")
+    return loaded
+
+
+def _parts(value: object, most: int) -> int:
+    """How many values there are, each alias counted as what it stands for; counting ends above `most`."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    count = 1
+    for one in inner:
+        count += _parts(one, most - count) if count <= most else 0
+    return count
 
 
 def parse_yaml(text: str, where: str) -> Tree:
@@ -90,8 +106,13 @@ def parse_yaml(text: str, where: str) -> Tree:
 
     Raises: UserError naming `where` (and the line) if it does not parse, has a duplicate key or is no mapping.
     """
+    if len(text) > LARGEST:
+        problem = f"has {len(text)} letters; a params file has at most {LARGEST}"
+        raise UserError(problem, where=where, remedy="check the name: this is no params file")
     try:
         tree = deepcopy(_loaded(text))  # a caller may change the tree
+    except RecursionError as error:
+        raise UserError("is nested too deeply", where=where, remedy="write fewer brackets inside brackets") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
@@ -113,7 +134,8 @@ def read_yaml(path: Path) -> Tree:
     Raises: UserError if the file cannot be read, and as `parse_yaml`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"cannot be read ({reason})", where=str(path), remedy="check the name") from error

@@ -21,7 +21,7 @@ from dcpipe.params.method_axes import (
     StartNoiseConfig,
 )
 from dcpipe.params.neutral import AsBefore
-from dcpipe.params.schema import STRICT, Count, Name
+from dcpipe.params.schema import STRICT, Count, Name, Steps
 from dcpipe.params.waypoints import refuse_bad_waypoints
 from dcpipe.params.work import FLOAT, InnerSizes, SetSizes, Work
 
@@ -47,7 +47,7 @@ class Trajectory(MatchingConfig):
     path: PathConfig
     segment: SegmentConfig
     start_noise: StartNoiseConfig
-    inner_steps: Count = Field(description="steps of a student; N, --syn_steps")
+    inner_steps: Steps = Field(description="steps of a student; N, --syn_steps")
     inner_batch: Count | None = Field(description="synthetic images a step; null: all of them; --batch_syn")
     augmentation: Augmentation = Field(description="DSA families of every inner step joined by _, or none")
     hypergradient: HypergradientConfig
