@@ -104,16 +104,18 @@ def _other_params(made: Job, root: Path) -> str | None:
 
 def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
     root = graph.root
-    scores_file = artifact.verified_entries(root / scored.outputs["scores"])
+    scores_file = artifact.verified_entries(root / scored.outputs["scores"], whole=True)
     scores = JsonValue(json.loads(scores_file.read_text()), str(scores_file))
-    path = artifact.verified_entries(root / scored.input("synthetic"))
+    path = artifact.verified_entries(root / scored.input("synthetic"), whole=True)
     iteration = scores.get("iteration")
     if iteration is not None:
         synthetic = dict(synthetic_set.load_snapshots(path))[iteration.integer()]
     else:
         synthetic = synthetic_set.load(path)
     train = artifact.verified_entries(root / scored.input("train"))
-    whitened_by = artifact.verified_entries(root / scored.input("whitening")) if "whitening" in scored.inputs else None
+    whitened_by = None
+    if "whitening" in scored.inputs:
+        whitened_by = artifact.verified_entries(root / scored.input("whitening"), whole=True)
     cards = {
         "synthetic": artifact.read_card(root / made.outputs["synthetic"]),
         "scores": artifact.read_card(root / scored.outputs["scores"]),

@@ -1,23 +1,19 @@
 """`dcpipe.load`: a released folder as a torch Dataset, with the transform of test images."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dcpipe.commands.release import release_folder
+from dcpipe.commands.release import release_folder, release_parts
 from dcpipe.commands.release.make_release import CARD, SET, TRANSFORM
-from dcpipe.data.store import Standardisation, Transform, Whitened
-from dcpipe.data.whitening import Whitening
+from dcpipe.data.store import Transform
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.errors import CorruptArtifactError, UserError
+from dcpipe.errors import UserError
 
 Picture = Tensor | NDArray[np.uint8] | Image.Image
 
@@ -69,29 +65,18 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
 
 
 def load_release(folder: str | Path) -> ReleasedSet:
-    """The set in a released folder, after comparing every file with its sum.
+    """The set in a released folder, after comparing every file with its sum, and looking at every number.
 
-    Raises: UserError if the folder is not a release; CorruptArtifactError naming the file that was changed.
+    Raises: UserError if the folder is not a release; CorruptArtifactError naming the file that was changed, or holds
+    what no release does.
     """
     place = Path(folder)
-    release_folder.verify(place)
-    try:
-        card = json.loads((place / CARD).read_text(encoding="utf-8"))
-        release_folder.refuse_format(card.get("format"), str(place / CARD))
-        tensors, fitted = load_file(place / SET), load_file(place / TRANSFORM)
-        synthetic = SyntheticSet(tensors["images"], tensors["labels"], tensors["step_size"])
-        transform = _transform(fitted)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        remedy = "pass the folder that `dcpipe release` made"
-        raise CorruptArtifactError(f"is not a released set ({error})", where=str(place), remedy=remedy) from error
-    return ReleasedSet(synthetic, transform, card)
-
-
-def _transform(fitted: dict[str, Tensor]) -> Transform:
-    if "matrix" in fitted:
-        inverse = torch.linalg.inv(fitted["matrix"])
-        return Whitened(Whitening(fitted["mean"], fitted["matrix"], inverse, eps=float("nan")))
-    return Standardisation(tuple(fitted["mean"].tolist()), tuple(fitted["std"].tolist()))
+    files = release_folder.read_files(place, (CARD, SET, TRANSFORM))
+    card = release_parts.read_card(files[CARD], place / CARD)
+    synthetic = release_parts.read_set(files[SET], place / SET, card)
+    channels, size = synthetic.images_NCHW.shape[1:3]
+    transform = release_parts.read_transform(files[TRANSFORM], place / TRANSFORM, channels=channels, size=size)
+    return ReleasedSet(synthetic, transform, dict(card.mapping()))
 
 
 def _pixels(picture: Picture, expected: tuple[int, ...]) -> Tensor:

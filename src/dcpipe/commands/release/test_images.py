@@ -8,7 +8,7 @@ import numpy as np
 from dcpipe.data import store
 from dcpipe.errors import UserError
 from dcpipe.provenance import artifact
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.graph import Graph
 
 
