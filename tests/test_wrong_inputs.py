@@ -8,8 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from dcpipe.workflow import environment, execution
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.state_folder import lock_file
+from small_disk import fill, mounted
 
 Edit = Callable[[Path], object]
 DISTILL = "distill tiny mtt --ipc 1"
@@ -230,7 +230,7 @@ CASES: list[Case] = [
         EVALUATE,
         content(f"{SET}/synthetic.safetensors", b"PK\x03\x04 a pickle in a zip file"),
         1,
-        r"synthetic.safetensors: has \d+ bytes instead of \d+; restore it with `dvc checkout`",
+        r"synthetic.safetensors: has \d+ bytes instead of \d+; remove \S+, then `dvc checkout` restores it",
         {},
     ),
     (
@@ -254,7 +254,7 @@ CASES: list[Case] = [
         DISTILL,
         experts_of_another_dataset,
         2,
-        "experts artifact of fewer plain 0; rest",
+        "experts artifact of fewer plain 0; remove",
         {},
     ),
     (
@@ -404,19 +404,6 @@ def test_two_processes_on_one_job(
     assert _below(tiny) == before
 
 
-@contextmanager
-def mounted(place: Path, options: str) -> Iterator[None]:
-    """A small file system of its own at a folder; only root can have one."""
-    place.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 @pytest.mark.parametrize(("place", "kept"), [("artifacts/experts", 200), ("state", 12)])
 def test_a_full_disk(tiny: Path, answer: Callable[[str], tuple[int, str]], place: str, kept: int) -> None:
     shutil.rmtree(tiny / "artifacts/experts")
@@ -427,6 +414,30 @@ def test_a_full_disk(tiny: Path, answer: Callable[[str], tuple[int, str]], place
         found, line = answer("experts tiny plain --shard 0")
         assert (found, list((tiny / "artifacts/experts").rglob("*"))) == (1, [])
     assert f"/{place}" in line or f": {place}" in line
+    assert "the disk is full; nothing was published; free some space, then start the same command again" in line
+
+
+def test_costs_that_cannot_be_noted_leave_the_artifact_published(tiny: Path) -> None:
+    shutil.rmtree(tiny / SET)
+    shutil.rmtree(tiny / "costs")
+    with mounted(tiny / "costs", "size=16k"):
+        fill(tiny / "costs")
+        found, told = repository.dcpipe(tiny, *DISTILL.split())
+        assert [path.name for path in (tiny / "costs").iterdir()] == ["filled"]
+    assert found == 0
+    assert "costs/distill_tiny_mtt_ipc1_set0.json cannot be written (No space left on device)" in told
+    assert f"{SET} is published all the same" in told
+    assert (tiny / SET / "card.json").is_file()
+
+
+def test_a_set_that_does_not_fit_is_said_to_be_too_large_for_the_disk(
+    tiny: Path, answer: Callable[[str], tuple[int, str]]
+) -> None:
+    shutil.rmtree(tiny / SET)
+    with mounted(tiny / SET, "size=16k"):
+        fill(tiny / SET, 4096)
+        found, line = answer(DISTILL)
+        assert (found, [path.name for path in (tiny / SET).iterdir()]) == (1, ["filled"])
     assert "the disk is full; nothing was published; free some space, then start the same command again" in line
 
 

@@ -23,7 +23,7 @@ from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import CorruptArtifactError, RefusedError, UserError
 from dcpipe.models.build import build
-from dcpipe.provenance import artifact
+from dcpipe.provenance import artifact, durable
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -69,7 +69,7 @@ def whitened(root: Path) -> str:
 def test_two_releases_are_the_same_bytes_and_leave_nothing_else(tiny: Path) -> None:
     first = repository.bytes_below(released(tiny, "a"))
     assert first == repository.bytes_below(released(tiny, "b"))
-    assert not list(tiny.glob(f"{artifact.TEMPORARY}*"))
+    assert not list(tiny.glob(f"{durable.TEMPORARY}*"))
     sums = dict(reversed(line.split("  ")) for line in first["SHA256SUMS"].decode().splitlines())
     assert sums.keys() == first.keys() - {"SHA256SUMS"}
     assert {"train.py", "card.json", "set.safetensors", "transform.safetensors", "images/class-9.png"} <= sums.keys()

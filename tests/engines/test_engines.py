@@ -305,6 +305,68 @@ def finish(clone: Clone) -> None:
     clone.snakemake()
 
 
+THETA = "artifacts/experts/tiny/plain/shard0/trajectory.zarr/theta/c/0/0/0"
+SHARD_CARD = "artifacts/experts/tiny/plain/shard0/card.json"
+
+
+def flip(path: Path) -> None:
+    """One bit, without a trace in size, time or mode."""
+    status = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(status.st_mode)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_flipped_bit_is_never_recorded_and_the_remedy_ends_it(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    flip(clone.path / THETA)
+    (clone.path / DVC_FILE).with_suffix(".lock").unlink()
+    remedy = f"make it again: `snakemake --config experiment=tiny --force -- {SHARD_CARD}`"
+    refused(clone, f"{THETA}: was changed after it was written", remedy)
+    done = clone.snakemake(ok=False)
+    assert "not recorded: " in done.stderr
+    assert THETA in done.stderr
+    clone.run("snakemake", "--config", "experiment=tiny", "--force", "--", SHARD_CARD)
+    clone.snakemake()
+    assert clone.artifacts() == recorded.artifacts()
+    assert clone.lock() == recorded.lock()
+
+
+def test_a_bit_flipped_in_dvcs_cache_is_neither_adopted_nor_kept(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    md5 = hashlib.md5((clone.path / THETA).read_bytes(), usedforsecurity=False).hexdigest()
+    cached = clone.path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    whole = cached.read_bytes()
+    flip(cached)
+    for folder in ("artifacts", "results", ".snakemake", "costs"):
+        shutil.rmtree(clone.path / folder)
+    clone.dvc("checkout")
+    done = clone.dcpipe("adopt", EXPERIMENT, ok=False)
+    assert done.returncode == 1
+    assert f"{THETA}: was changed after it was written" in done.stderr
+    clone.run("snakemake", "--config", "experiment=tiny", "--force", "--", SHARD_CARD)
+    done = clone.snakemake()
+    assert clone.artifacts() == recorded.artifacts()
+    assert cached.read_bytes() == whole
+    assert f"{md5[2:]} was damaged; DVC records it again" in done.stderr
+
+
+def test_params_that_were_others_while_a_job_ran_make_it_run_again(recorded: Clone, tmp_path: Path) -> None:
+    clone = copy(recorded, tmp_path / "clone")
+    shutil.rmtree(clone.path / "artifacts/synthetic/tiny/mtt/ipc1")
+    clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
+    clone.dcpipe("distill", "tiny", "mtt", "--ipc", "1")  # what a job does whose params were edited after its run began
+    clone.edit(MTT, "learning_rate: 70.0", "learning_rate: 50.0")
+    done = clone.snakemake()
+    told = "dcpipe: distill_tiny_mtt_ipc1_set0 was made with other params (params/methods/mtt.yaml overrides.tiny."
+    assert told in done.stderr
+    assert clone.artifacts() == recorded.artifacts()
+    assert clone.snakemake_is_done()
+
+
 @long_only
 @pytest.mark.parametrize("moment", range(10))
 def test_kills_at_any_moment_are_never_recorded_and_end_in_the_same_bytes(

@@ -15,7 +15,7 @@ import repository
 from dcpipe.engines import dvc_lock, dvc_private, preflight, run_owner, snakemake_private, takeover
 from dcpipe.engines.run_owner import RunOwner
 from dcpipe.errors import UserError
-from dcpipe.provenance.artifact import write_json
+from dcpipe.provenance.durable import write_json
 from dcpipe.workflow import engine_watch
 from dcpipe.workflow.graph import Graph
 

@@ -13,7 +13,7 @@ from dcpipe.errors import UserError
 from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
-from dcpipe.provenance.artifact import payload_files
+from dcpipe.provenance.durable import files_below
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
@@ -97,7 +97,7 @@ def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path
     recorded = repository.make(tiny, "experts", dataset="tiny", experts="plain", shard=0)
     path = repository.make(tiny, "convexify", dataset="tiny", experts="plain", waypoints="6-25", shard=0)
     sizes = [
-        sum(file.stat().st_size for file in payload_files(tiny / job.outputs[name]))
+        sum(file.stat().st_size for file in files_below(tiny / job.outputs[name]))
         for job, name in ((recorded, "trajectory"), (path, "path"))
     ]
     assert sizes[1] < 0.1 * sizes[0]

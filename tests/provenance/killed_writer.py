@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from dcpipe.provenance import artifact
+from dcpipe.provenance import artifact, durable
 
 VERSIONS = {  # the same names and sizes, so that nothing but content tells them apart
     "old": {"t.zarr/zarr.json": b"{}", "t.zarr/a/c/0": b"old " * 64, "t.zarr/a/c/1": b"older", "s.json": b"0"},
@@ -35,7 +35,7 @@ def publish(folder: Path, version: str) -> None:
 
 def write(folder: Path, version: str) -> None:
     """Write a single file as states, costs and cards are written."""
-    artifact.write_atomically(folder / "file", VERSIONS[version]["t.zarr/a/c/0"])
+    durable.write_atomically(folder / "file", VERSIONS[version]["t.zarr/a/c/0"])
 
 
 def _dying_at(call: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import repository
 from dcpipe.errors import CorruptArtifactError, UserError
-from dcpipe.provenance import artifact
+from dcpipe.provenance import artifact, durable
 from dcpipe.workflow.graph import Graph
 
 SHARD = Path("artifacts/experts/tiny/plain/shard0")
@@ -27,7 +27,7 @@ def _version_there(folder: Path) -> str | None:
         return None
     found = {name: content for name, content in repository.bytes_below(folder).items() if name != "card.json"}
     version = str(artifact.read_card(folder / "s.json")["version"])
-    there = {name: content for name, content in found.items() if not name.startswith(artifact.TEMPORARY)}
+    there = {name: content for name, content in found.items() if not name.startswith(durable.TEMPORARY)}
     assert there == killed_writer.VERSIONS[version], "verified as what it is not"
     return version
 
@@ -138,8 +138,22 @@ DAMAGE = {
     "a torn card": (_cut("card.json"), "shard0/card.json: is not a readable card"),
     "a card that is no card": (_write("card.json", "[]"), "shard0/card.json: is not a card"),
     "a card without a manifest": (_card(manifest=None), "shard0/card.json: is not a card"),
+    "a card with other facts": (_card(facts={}), "shard0/card.json: was changed after it was written"),
     "a card with a shorter manifest": (_card(manifest=[]), "shard0/card.json: was changed after it was written"),
 }
+
+
+def test_a_flipped_bit_anywhere_in_a_card_is_refused(tmp_path: Path) -> None:
+    killed_writer.publish(tmp_path, "old")
+    whole = (tmp_path / "card.json").read_bytes()
+    for place in range(len(whole)):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1 << place % 8
+        (tmp_path / "card.json").write_bytes(spoilt)
+        with pytest.raises((CorruptArtifactError, UserError)):
+            artifact.read_card(tmp_path / "s.json")
+    (tmp_path / "card.json").write_bytes(whole)
+    assert artifact.read_card(tmp_path / "s.json")["version"] == "old"
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -151,14 +165,15 @@ def test_damage_is_refused_by_name_and_the_next_stage_makes_nothing_of_it(name: 
     with pytest.raises(CorruptArtifactError, match=told) as caught:
         repository.make(tiny, "distill", **repository.CELL)
     assert str(caught.value).startswith(str(tiny / SHARD))
-    assert str(caught.value).endswith("; restore it with `dvc checkout`, or remove it and run `snakemake`")
+    remedy = f"remove {tiny / SHARD}, then `dvc checkout` restores it, or `snakemake` makes it again"
+    assert str(caught.value).endswith(f"; {remedy}") or name == "no card"
     assert repository.bytes_below(tiny / job.folder) == {}
 
 
 def test_the_card_of_another_shard_is_refused_by_whose_it_is(tiny: Path) -> None:
     shutil.copy((tiny / SHARD).parent / "shard1/card.json", tiny / SHARD / "card.json")
     shutil.rmtree(tiny / Graph(tiny).make_job("distill", **repository.CELL).folder)
-    with pytest.raises(UserError, match=r"shard0/trajectory.zarr: is the experts artifact of tiny plain 1; restore"):
+    with pytest.raises(UserError, match=r"shard0/trajectory.zarr: is the experts artifact of tiny plain 1; remove "):
         repository.make(tiny, "distill", **repository.CELL)
 
 

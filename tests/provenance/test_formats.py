@@ -40,17 +40,17 @@ def test_a_number_is_read_or_refused_in_one_line() -> None:
 
 def test_cards_state_their_format_and_older_ones_are_read(tiny: Path) -> None:
     job = Graph(tiny).make_job("distill", **repository.CELL)
-    assert edit_card(tiny, job.folder)["format"] == artifact.FORMAT == 2
-    edit_card(tiny, job.folder, format=None)
+    assert edit_card(tiny, job.folder)["format"] == artifact.FORMAT == 3
+    edit_card(tiny, job.folder, format=None, card_sha256=None)
     assert staleness_problem(job, tiny) is None
     card = artifact.read_card(tiny / job.outputs["card"])
-    assert card["format"] == 2
+    assert card["format"] == 3
 
 
 def test_an_older_card_names_a_files_presets_after_the_file(tiny: Path) -> None:
     job = Graph(tiny).make_job("distill", **repository.CELL)
     older = {"animals.yaml#presets.mtt-long": {"seed": 0}, "animals.yaml": {"runs": []}, "published.yaml#mtt-x": {}}
-    edit_card(tiny, job.folder, format=None, params={**older, "params/methods/mtt.yaml": {"seed": 1}})
+    edit_card(tiny, job.folder, format=None, card_sha256=None, params={**older, "params/methods/mtt.yaml": {"seed": 1}})
     found = artifact.read_card(tiny / job.outputs["card"])["params"]
     assert found == {
         "params/methods/mtt-long.yaml": {"seed": 0},
@@ -62,9 +62,9 @@ def test_an_older_card_names_a_files_presets_after_the_file(tiny: Path) -> None:
 
 def test_what_a_newer_dcpipe_made_is_not_made_again(tiny: Path) -> None:
     job = Graph(tiny).make_job("distill", **repository.CELL)
-    edit_card(tiny, job.folder, format=3)
+    edit_card(tiny, job.folder, format=4)
     before = repository.bytes_below(tiny / job.folder)
-    with pytest.raises(NewerFormatError, match=r"card\.json: was written by a newer dcpipe \(format 3"):
+    with pytest.raises(NewerFormatError, match=r"card\.json: was written by a newer dcpipe \(format 4"):
         list(ExperimentRunner(Graph(tiny)).run_experiment("tiny"))
     assert repository.bytes_below(tiny / job.folder) == before
 

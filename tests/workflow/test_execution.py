@@ -2,7 +2,11 @@
 
 import fcntl
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -12,12 +16,15 @@ import pytest
 import torch
 
 import repository
-from dcpipe.errors import JobBusyError, UserError
+from dcpipe.errors import DcpipeError, JobBusyError, UserError
+from dcpipe.provenance import artifact, card
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import execution
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
+from dcpipe.workflow.state_folder import lock_file
+from dcpipe.workflow.task import Task
 
 pytestmark = pytest.mark.xdist_group("interrupted")  # one worker makes the module's fixture
 
@@ -229,6 +236,57 @@ def test_a_job_that_is_running_is_not_run_twice(made: Path, tmp_path: Path, monk
         with pytest.raises(JobBusyError, match="metrics_tiny: process 4711 is working on this job; wait until"):
             execute_job(job, made, folder=tmp_path)
     execute_job(job, made, folder=tmp_path)
+
+
+def _other_experts(root: Path) -> None:
+    """Make an input of a distillation again, with other bytes."""
+    whole = (root / "params/experts/plain.yaml").read_text()
+    repository.set_params(root, "experts/plain.yaml", {"seed": 5})
+    repository.make(root, "experts", **WORDS["experts"])
+    (root / "params/experts/plain.yaml").write_text(whole)
+
+
+def test_inputs_that_change_while_a_job_runs_are_never_published(tiny: Path) -> None:
+    job = Graph(tiny).make_job("distill", **repository.CELL)
+    before = repository.bytes_below(tiny / job.folder)
+
+    def run(task: Task) -> None:
+        for name in ("synthetic", "snapshots", "history", "preview"):
+            task.output(name).write_bytes(b"")
+        _other_experts(tiny)
+
+    with pytest.raises(DcpipeError, match=r"made again while it was read \(inputs trajectories 0 digest: ") as told:
+        execute_job(job, tiny, instead=run)
+    assert "nothing was published; wait until nothing else makes its inputs" in str(told.value)
+    assert repository.bytes_below(tiny / job.folder) == before
+    shutil.rmtree(tiny / "artifacts/experts")
+    with pytest.raises(UserError, match="this input does not exist"):
+        execute_job(job, tiny)
+
+
+def test_a_card_names_the_inputs_that_were_there_when_the_lock_was_had(tiny: Path) -> None:
+    """The job waits for another process; its inputs are made again in the meantime."""
+    job = Graph(tiny).make_job("distill", **repository.CELL)
+    shutil.rmtree(tiny / job.folder)
+    path = lock_file(job, tiny)
+    with path.open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        told = tiny / "told"
+        with told.open("w") as log:
+            command = [sys.executable, "-m", "dcpipe", *DISTILL]
+            child = subprocess.Popen(command, cwd=tiny, stderr=log, env={**os.environ, "DCPIPE_DEVICE": "cpu"})
+            deadline = time.monotonic() + 60
+            while "waiting" not in told.read_text() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            _other_experts(tiny)
+            fcntl.flock(held, fcntl.LOCK_UN)
+            assert child.wait(timeout=120) == 0, told.read_text()
+    assert "waiting" in told.read_text()
+    inputs = artifact.read_card(tiny / job.outputs["card"])["inputs"]
+    assert inputs == card.identity(job, tiny)["inputs"]
+    waited = repository.bytes_below(tiny / job.folder)
+    execute_job(job, tiny)
+    assert repository.bytes_below(tiny / job.folder) == waited
 
 
 def test_a_job_without_its_inputs_says_how_to_make_them(root: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from dcpipe.engines.snakemake import SnakemakeRules
-from dcpipe.engines.snakemake_private import around_run, is_first_process
+from dcpipe.engines.snakemake import SnakemakeRules, say
+from dcpipe.engines.snakemake_private import around_run, is_first_process, rerun_also
 from dcpipe.errors import DcpipeError
 from dcpipe.workflow.stages import wildcards
 
@@ -18,6 +18,7 @@ try:
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None
 if is_first_process(workflow):
+    rerun_also(workflow, flow.made_otherwise, say)
     around_run(workflow, flow.begin, flow.finish)
 
 

@@ -132,7 +132,7 @@ def reference_(
     Example: dcpipe reference digits-gradient
     """
     from dcpipe.commands import reference as references
-    from dcpipe.provenance.artifact import write_atomically
+    from dcpipe.provenance.durable import write_atomically
 
     content = references.reference_text(ROOT, experiment, note)
     file = to or references.reference_path(experiment)

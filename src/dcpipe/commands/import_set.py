@@ -25,7 +25,7 @@ from dcpipe.distillation.coresets.imported_config import FOLDER
 from dcpipe.errors import UserError
 from dcpipe.params import params_files
 from dcpipe.params.dataset import Dataset
-from dcpipe.provenance import artifact, staleness
+from dcpipe.provenance import artifact, durable, staleness
 from dcpipe.provenance.card_fields import facts_of
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -160,7 +160,7 @@ def _keep_files(root: Path, name: str, found: ForeignFiles, made: list[Path]) ->
     except UserError:
         text = local_text(root, FOLDER, root / IN_PROJECT)
         if text is not None:
-            artifact.write_atomically(root / "local.yaml", text.encode())
+            durable.write_atomically(root / "local.yaml", text.encode())
         folder = location.data_path(root, FOLDER)
     place = folder / name
     if place.exists():
@@ -212,7 +212,7 @@ def _write_preset(path: Path, text: str, made: list[Path]) -> None:
             raise UserError("says other things of this set", where=str(path), remedy=remedy)
         return
     made.append(path)
-    artifact.write_atomically(path, text.encode())
+    durable.write_atomically(path, text.encode())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import file_schema, shipped
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 
 EXAMPLES = ("digits", "folder")
 PHOTOGRAPHS = "digit-photographs"  # the folder of the example, and the names of what describes it

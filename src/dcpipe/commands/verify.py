@@ -10,7 +10,7 @@ from pathlib import Path
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import artifact, card
-from dcpipe.provenance.artifact import payload_files
+from dcpipe.provenance.durable import files_below
 from dcpipe.workflow.job import Job
 
 
@@ -90,12 +90,13 @@ def _class_note(job: Job, root: Path) -> str | None:
 def dvc_md5(path: Path) -> str:
     """The MD5 that DVC records: for a file its own, for a folder that of its sorted list of files."""
     if path.is_file():
-        return _file_md5(path)
-    rows = [{"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in payload_files(path)]
+        return file_md5(path)
+    rows = [{"md5": file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files_below(path)]
     rows.sort(key=lambda row: row["relpath"])
     return hashlib.md5(json.dumps(rows, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _file_md5(path: Path) -> str:
+def file_md5(path: Path) -> str:
+    """The MD5 of a file's content, in hex."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from zarr.abc.codec import BytesBytesCodec
 
 from dcpipe.errors import CorruptArtifactError
-from dcpipe.provenance.json_value import REMEDY, JsonValue
+from dcpipe.provenance import damage
+from dcpipe.provenance.json_value import JsonValue
 
 Codec = Literal["none", "zstd", "blosc-bitshuffle-zstd"]
 
@@ -75,7 +76,7 @@ def read(folder: Path, name: str, where: tuple[int | slice, ...] | None = None) 
         return np.asarray(array[...] if where is None else array[where])
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         problem = f"does not read back as it was written ({str(error).splitlines()[0]})"
-        raise CorruptArtifactError(problem, where=str(path), remedy=REMEDY) from error
+        raise CorruptArtifactError(problem, where=str(path), remedy=damage.remedy(path)) from error
 
 
 def attributes(folder: Path) -> JsonValue:
@@ -83,5 +84,5 @@ def attributes(folder: Path) -> JsonValue:
     try:
         group = zarr.open_group(str(folder), mode="r")
     except (ValueError, OSError) as error:
-        raise CorruptArtifactError("is not a Zarr group", where=str(folder), remedy=REMEDY) from error
+        raise CorruptArtifactError("is not a Zarr group", where=str(folder), remedy=damage.remedy(folder)) from error
     return JsonValue(group.attrs.asdict(), f"{folder}/zarr.json: attributes")

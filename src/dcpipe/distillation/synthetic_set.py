@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dcpipe.data.store import Images
 from dcpipe.errors import CorruptArtifactError
+from dcpipe.provenance import damage
 from dcpipe.random import Stream
 
 
@@ -176,5 +177,4 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _not_one(path: Path, why: str) -> CorruptArtifactError:
-    remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-    return CorruptArtifactError(f"is not a synthetic set ({why})", where=str(path), remedy=remedy)
+    return CorruptArtifactError(f"is not a synthetic set ({why})", where=str(path), remedy=damage.remedy(path))

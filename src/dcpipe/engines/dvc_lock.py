@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from dcpipe.errors import UserError
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.job import Job
 
 # libyaml's reader and writer where PyYAML has them: ten times as fast, and a dvc.lock has many lines

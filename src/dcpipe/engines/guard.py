@@ -2,18 +2,20 @@
 
 `dvc commit --force` believes whatever lies in the workspace, and `snakemake --touch` declares it current; used by
 hand they record wrong results for ever. Both are used here alone, and only after everything that could be wrong
-has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, and every artifact's card.
+has been looked at: dvc.yaml, code identity, Snakemake's plan and provenance, every artifact's card and every byte.
 """
 
+import logging
 from pathlib import Path
 
-from dcpipe.commands.verify import verify_job
-from dcpipe.engines import dvc, dvc_lock, dvc_private, dvc_yaml, preflight, snakemake, snakemake_private
+from dcpipe.engines import dvc, dvc_cache, dvc_lock, dvc_private, dvc_yaml, preflight, snakemake, snakemake_private
 from dcpipe.errors import DcpipeError, RefusedError
 from dcpipe.provenance import code_identity, staleness
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, results_folder
+
+log = logging.getLogger("dcpipe")
 
 
 def record_run(root: Path, experiment: str) -> int:
@@ -26,6 +28,8 @@ def record_run(root: Path, experiment: str) -> int:
     jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
+    for rotten in dvc_cache.remove_rotten(root, jobs):
+        log.warning("%s was damaged; DVC records it again from the artifact", rotten)
     dvc_private.commit(root, jobs)
     if preflight.cache_types(root)[0] == "symlink":  # as `dcpipe scratch` sets it
         dvc.relink(root, experiment, sorted({str(job.folder) for job in jobs}))
@@ -68,11 +72,7 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     right: dict[str, Job] = {}
     for job in jobs:
         above = {graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths}
-        if (
-            above <= right.keys()
-            and not staleness.staleness_problem(job, root)
-            and not verify_job(job, root, {}).problem
-        ):
+        if above <= right.keys() and not staleness.staleness_problem(job, root, whole=True):
             right[job.name] = job
     if right:
         paths = [path for job in right.values() for path in job.outputs.values()]
@@ -119,7 +119,7 @@ def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
 
 def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
     for job in jobs:
-        problem = staleness.staleness_problem(job, root)
+        problem = staleness.staleness_problem(job, root, whole=True)
         if problem:
             command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
             raise RefusedError(problem, remedy=f"make it again: `{command}`")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from dcpipe.errors import DcpipeError
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 
 FILE = "plots-page.html"  # in .dvc, ignored by git
 VEGA_LITE = "5.21"  # the schema of DVC's specifications is v5

@@ -18,7 +18,7 @@ from typing import Literal
 import psutil
 
 from dcpipe.errors import CorruptArtifactError
-from dcpipe.provenance.artifact import write_json
+from dcpipe.provenance.durable import write_json
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.workflow import engine_watch
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dcpipe.engines import dvc_lock, dvc_yaml, fork_server, preflight, run_owner, takeover
+from dcpipe.engines import dvc_lock, dvc_yaml, preflight, run_owner, takeover
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import experiment_file
 from dcpipe.params.experiment_file import ExperimentFile
-from dcpipe.provenance import code_identity
+from dcpipe.provenance import code_identity, staleness
 from dcpipe.workflow import run_progress
 from dcpipe.workflow.estimates import requested_mb
 from dcpipe.workflow.graph import Graph
@@ -140,6 +140,10 @@ class SnakemakeRules:
         """The log's path with wildcards."""
         return STAGES[stage].log.format(**self._wildcards(stage))
 
+    def benchmark(self, stage: str) -> str:
+        """The path of Snakemake's own measurement, with wildcards."""
+        return self.log(stage).replace(f"logs/{stage}/", "costs/").replace(".log", ".tsv")
+
     def resource(self, stage: str, name: str) -> Callable[[Wildcards], int]:
         """A resources (or threads) function."""
         return lambda wildcards: int(getattr(self.job(stage, wildcards).resources, name))
@@ -159,17 +163,20 @@ class SnakemakeRules:
             known = run_progress.known_jobs(self._graph, list(self._jobs.values()))
             logging.getLogger(run_progress.KNOWN_JOBS).info("known jobs", extra={"jobs": known})
 
+    def made_otherwise(self, label: str) -> str | None:
+        """Why the artifact of a job is not what params and code say now, as its card tells; None if it is."""
+        job = (self._jobs or {}).get(label)
+        return None if job is None or job.is_view else staleness.made_otherwise(job, self.root)
+
     def prepare_record(self) -> None:
         """Before the first job: write the dvc.yaml that the record needs."""
         if self._jobs is None or os.environ.get(NO_RECORD):
             return
         for path in dvc_yaml.export_untracked(self._graph, self.experiment):
-            _say(f"wrote {path}")
+            say(f"wrote {path}")
 
-    def begin(self, is_local: bool) -> None:
+    def begin(self) -> None:
         """Before Snakemake locks the folder: judge what the run needs around it, and take over what a dead run left.
-
-        Jobs on this machine are then offered forks of one process with all libraries.
 
         Raises: SystemExit, after a line on standard error that says what to do.
         """
@@ -179,12 +186,10 @@ class SnakemakeRules:
         try:
             found = preflight.findings(self._graph, self.experiment)
             preflight.refuse(found, record=not self.is_unrecorded, unrecorded=unrecorded)
-            takeover.take_over(self.root, self.experiment, _say)
+            takeover.take_over(self.root, self.experiment, say)
             run_owner.register(self.root, "snakemake", self.experiment)
-            if is_local:
-                fork_server.offer(self.experiment)
         except DcpipeError as error:
-            _say(str(error))
+            say(str(error))
             raise SystemExit(error.exit_code) from None
 
     def finish(self) -> None:
@@ -196,7 +201,7 @@ class SnakemakeRules:
         if os.environ.get(NO_RECORD) or dvc_lock.holds(self.root, dvc_yaml.experiments_with(self.root, jobs), jobs):
             return
         if self.is_unrecorded:
-            _say(f"not recorded in DVC, as asked for; record it later by `dcpipe record {self.experiment}`")
+            say(f"not recorded in DVC, as asked for; record it later by `dcpipe record {self.experiment}`")
             return
         done = subprocess.run(
             [sys.executable, "-m", "dcpipe", "record", self.experiment, "--after-run"],
@@ -215,7 +220,8 @@ def _is_true(value: object) -> bool:
     return text == "true"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """A line of ours beside Snakemake's, on standard error."""
     sys.stderr.write(f"dcpipe: {line}\n")
 
 

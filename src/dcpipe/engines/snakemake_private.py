@@ -1,7 +1,7 @@
 """Everything of Snakemake that is called inside this process. Part of it is private, so the version is checked."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,40 @@ class Workflow(Protocol):
     """What the rules know as `workflow`."""
 
     execute: Callable[..., bool]
+    dag: "Dag"
+    _build_dag: Callable[[], None]
+    async_run: Callable[[object], object]
 
     @property
     def is_main_process(self) -> bool: ...
 
     @property
     def execution_settings(self) -> "ExecutionSettings": ...
+
+
+class Dag(Protocol):
+    """Snakemake's graph of jobs; whether one is to run; and the files whose jobs are to run whatever it thinks."""
+
+    forcefiles: set[str]
+    needrun: Callable[["DagJob"], object]
+    postprocess: Callable[[], object]
+
+    @property
+    def jobs(self) -> Iterable["DagJob"]: ...
+
+
+class DagJob(Protocol):
+    """One of its jobs."""
+
+    log: Sequence[str]
+    output: Sequence[str]
+    rule: "Rule"
+
+
+class Rule(Protocol):
+    """A rule, which is a stage of ours."""
+
+    name: str
 
 
 class ExecutionSettings(Protocol):
@@ -40,7 +68,7 @@ class Plugin(Protocol):
 
 
 class CommonSettings(Protocol):
-    """Whether an executor only pretends (`--dry-run`, `--touch`), and whether its jobs run on this machine."""
+    """Whether an executor only pretends: `--dry-run`, `--touch`."""
 
     @property
     def dryrun_exec(self) -> bool: ...
@@ -48,19 +76,14 @@ class CommonSettings(Protocol):
     @property
     def touch_exec(self) -> bool: ...
 
-    @property
-    def local_exec(self) -> bool: ...
-
 
 def is_first_process(workflow: Workflow) -> bool:
     """Whether this is the process that a person started, and not one of those that Snakemake starts for a job."""
     return workflow.is_main_process
 
 
-def around_run(workflow: Workflow, before: Callable[[bool], None], after: Callable[[], None]) -> None:
+def around_run(workflow: Workflow, before: Callable[[], None], after: Callable[[], None]) -> None:
     """Let a run of Snakemake that makes files begin with `before`, and a successful one end with `after`.
-
-    `before` is told whether the jobs run on this machine.
 
     Snakemake's own hooks are not called where there is nothing to be done, and not before it locks the folder. A dry
     run, `--touch` and Snakemake's other verbs are left alone, and `--no-hooks` leaves out `after`.
@@ -71,13 +94,36 @@ def around_run(workflow: Workflow, before: Callable[[bool], None], after: Callab
         kind = executor_plugin.common_settings
         if kind.dryrun_exec or kind.touch_exec:
             return execute(executor_plugin=executor_plugin, **settings)
-        before(kind.local_exec)
+        before()
         done = execute(executor_plugin=executor_plugin, **settings)  # raises if a job failed
         if not workflow.execution_settings.no_hooks:
             after()
         return done
 
     workflow.execute = run
+
+
+def rerun_also(workflow: Workflow, why: Callable[[str], str | None], say: Callable[[str], None]) -> None:
+    """Let Snakemake run a job again that it holds current, where `why` has an answer to the job's label.
+
+    Snakemake compares params with what it read itself when the run began; a job reads them when it starts.
+    """
+    build = workflow._build_dag
+
+    def build_again() -> None:
+        build()
+        dag, again = workflow.dag, False
+        for job in [job for job in dag.jobs if job.rule.name in STAGES and not dag.needrun(job)]:
+            label = Path(str(job.log[0])).stem
+            reason = why(label)
+            if reason:
+                say(f"{label} {reason}; it is made again")
+                dag.forcefiles.update(job.output)
+                again = True
+        if again:
+            workflow.async_run(dag.postprocess())
+
+    workflow._build_dag = build_again
 
 
 def lock_files(root: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from dcpipe.data import arrays
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.models.flat import TensorSpec
+from dcpipe.provenance import damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,6 @@ class Recorded:
             )
         values = arrays.read(path, name, (row, self._row_of[int(epoch)], slice(None)))
         if not values.any():  # only a shard that was deleted after it was opened reads as zeros
-            remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-            raise CorruptArtifactError(
-                f"the checkpoint of expert {row} at epoch {epoch} is missing", where=str(path), remedy=remedy
-            )
+            problem = f"the checkpoint of expert {row} at epoch {epoch} is missing"
+            raise CorruptArtifactError(problem, where=str(path), remedy=damage.remedy(path))
         return torch.from_numpy(values)

@@ -55,7 +55,7 @@ def definition_conflict(root: Path, one: Definition, said_by: Callable[[str], Tr
 
 def write_definitions(root: Path, definitions: Iterable[Definition]) -> list[str]:
     """Write definitions without a conflict into params/, and note their source; returns the paths that changed."""
-    from dcpipe.provenance.artifact import write_atomically
+    from dcpipe.provenance.durable import write_atomically
 
     (root / INDEX).parent.mkdir(parents=True, exist_ok=True)
     changed = []

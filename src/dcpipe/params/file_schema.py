@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from dcpipe.params import described
 from dcpipe.params.params_files import INLINE_SECTIONS
 from dcpipe.params.resolve import OVERRIDABLE
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 
 FOLDER = ".dcpipe/schema"  # where a project keeps them; not in git, for they belong to the installed version
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -44,7 +44,7 @@ def read_index(root: Path) -> dict[str, Written]:
 
 def write_index(root: Path, index: Mapping[str, Written]) -> None:
     """Replace the index of a project."""
-    from dcpipe.provenance.artifact import write_atomically
+    from dcpipe.provenance.durable import write_atomically
 
     entries = {file: {"source": index[file].source, "digest": index[file].digest} for file in sorted(index)}
     write_atomically(root / INDEX, (json.dumps(entries, indent=1) + "\n").encode())

@@ -7,21 +7,19 @@ without a card is not an artifact; a payload that differs from its card is refus
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.params import formats
-from dcpipe.provenance import older_cards
+from dcpipe.provenance import damage, durable, older_cards
 
-CARD = "card.json"
-FORMAT = 2  # of cards, and with them of the payloads they describe; see `older_cards` for what came before
-TEMPORARY = ".dcpipe-tmp-"
-FOREIGN = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
+FORMAT = 3  # of cards, and with them of the payloads they describe; see `older_cards` for what came before
+SEALED = 3  # the format from which on cards are sealed
+CARD = damage.CARD
+SEAL = "card_sha256"  # the key of a card that holds the digest of all its others
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +42,25 @@ class Draft:
         """Where to write the payload `name`; it appears under its own name when the draft is published."""
         if name not in self.names:
             self.names.append(name)
-        return self.folder / f"{TEMPORARY}{os.getpid()}-{name}"
+        return durable.temporary_path(self.folder / name)
 
     def publish(self, card: dict[str, object]) -> dict[str, object]:
         """Move every payload to its place, then write the card with their manifest. Returns the card."""
         for name in self.names:
-            flush(self.path(name))
+            durable.flush(self.path(name))
         manifest = [entry for name in sorted(self.names) for entry in _measure(self.path(name), name)]
         card = {
-            **card,
+            **json.loads(json.dumps(card)),  # as it will be read
             "format": FORMAT,
             "manifest": [_as_dict(entry) for entry in manifest],
             "digest": digest_of(manifest),
         }
+        card[SEAL] = sealed(card)
         (self.folder / CARD).unlink(missing_ok=True)
-        _flush_one(self.folder)  # or a power cut could leave the old card beside new payloads
+        durable.flush_one(self.folder)  # or a power cut could leave the old card beside new payloads
         for name in self.names:
-            _replace(self.path(name), self.folder / name)
-        write_json(self.folder / CARD, card)
+            durable.put_in_place(self.path(name), self.folder / name)
+        durable.write_json(self.folder / CARD, card)
         return card
 
 
@@ -73,56 +72,19 @@ def draft_artifact(folder: Path) -> Iterator[Draft]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        durable.remove_leftovers(folder, everything=True)
     except OSError as error:
         remedy = "choose a folder that you may write to"
         raise UserError(f"cannot be written ({error.strerror})", where=str(folder), remedy=remedy) from error
     try:
         yield Draft(folder)
     finally:
-        _sweep(folder)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put bytes at a path: whole or not at all, also if the machine stops."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-    temporary.write_bytes(content)
-    flush(temporary)
-    os.replace(temporary, path)
-    _flush_one(path.parent)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Put a value at a path as JSON, atomically, its keys sorted."""
-    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
-
-
-def flush(path: Path) -> None:
-    """Make sure that a file, or every file of a folder, has reached the disk. Raises: FileNotFoundError."""
-    path.stat()  # a payload that was never written must not cost the older artifact
-    for file in [*payload_files(path), *([path] if path.is_dir() else [])]:
-        _flush_one(file)
-
-
-def _flush_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def payload_files(path: Path) -> list[Path]:
-    """A file itself, or all files below a folder in the order of their names; foreign marks left out."""
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in FOREIGN)
+        durable.remove_leftovers(folder, everything=True)
 
 
 def _measure(path: Path, name: str) -> list[Entry]:
     entries = []
-    for file in payload_files(path):
+    for file in durable.files_below(path):
         inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
         entries.append(Entry(inner, file.stat().st_size, sha256(file)))
     return entries
@@ -140,23 +102,14 @@ def digest_of(entries: list[Entry]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def sealed(card: Mapping[str, object]) -> str:
+    """The digest of a card: the SHA-256 of all of it but this digest, as JSON."""
+    rest = {key: value for key, value in card.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _as_dict(entry: Entry) -> dict[str, object]:
     return {"path": entry.path, "size": entry.size, "sha256": entry.sha256}
-
-
-def _replace(temporary: Path, place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        old = place.with_name(f"{TEMPORARY}{os.getpid()}-old-{place.name}")
-        os.replace(place, old)
-        os.replace(temporary, place)
-        shutil.rmtree(old)
-    else:
-        os.replace(temporary, place)
-
-
-def _sweep(folder: Path) -> None:
-    for left in folder.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def read_card(payload: Path) -> dict[str, object]:
@@ -179,10 +132,13 @@ def read_card(payload: Path) -> dict[str, object]:
     found = formats.checked_format(card.get("format", 1), newest=FORMAT, where=str(path))
     try:
         whole = card["digest"] == digest_of(card_entries(card))
+        sealed_whole = card[SEAL] == sealed(card) if found >= SEALED or SEAL in card else True
     except (TypeError, KeyError, ValueError) as error:
         raise _corrupt(path, "is not a card") from error
     if not whole:
         raise _corrupt(path, "was changed after it was written (its manifest and its digest differ)")
+    if not sealed_whole:
+        raise _corrupt(path, f"was changed after it was written (its content and its {SEAL} differ)")
     return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
@@ -221,7 +177,7 @@ def verified_entries(payload: Path, *, whole: bool = False) -> Path:
         if (whole or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
             raise _corrupt(file, "was changed after it was written (its SHA-256 differs from the card's)")
     known = {payload.parent / entry.path for entry in entries}
-    for file in payload_files(payload):
+    for file in durable.files_below(payload):
         if file not in known:
             raise _corrupt(file, "does not belong there")
     return payload
@@ -232,5 +188,4 @@ def _is_chunk(path: str) -> bool:
 
 
 def _corrupt(path: Path, problem: str) -> CorruptArtifactError:
-    remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-    return CorruptArtifactError(problem, where=str(path), remedy=remedy)
+    return CorruptArtifactError(problem, where=str(path), remedy=damage.remedy(path))

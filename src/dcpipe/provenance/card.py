@@ -18,14 +18,21 @@ def identity(job: Job, root: Path) -> dict[str, object]:
     Raises: UserError or CorruptArtifactError if an input is not there or has no card.
     """
     return {
-        "stage": job.stage,
-        "job": dict(job.wildcards),
-        "params": {file: dict(values) for file, values in job.params.items() if file != CODE_FILE},
-        "code": dict(job.params.get(CODE_FILE, {})),
+        **own_identity(job),
         "inputs": {
             name: [{"path": path, "digest": artifact.payload_digest(root / path)} for path in paths]
             for name, paths in sorted(job.inputs.items())
         },
+    }
+
+
+def own_identity(job: Job) -> dict[str, object]:
+    """What makes this job this job apart from its inputs."""
+    return {
+        "stage": job.stage,
+        "job": dict(job.wildcards),
+        "params": {file: dict(values) for file, values in job.params.items() if file != CODE_FILE},
+        "code": dict(job.params.get(CODE_FILE, {})),
     }
 
 

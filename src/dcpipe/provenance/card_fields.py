@@ -2,7 +2,7 @@
 
 import json
 
-from dcpipe.provenance.artifact import CARD
+from dcpipe.provenance.damage import CARD
 from dcpipe.provenance.json_value import JsonValue
 
 Card = dict[str, object]

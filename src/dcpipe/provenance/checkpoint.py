@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dcpipe.params import formats
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.stopping import saving
 
 FORMAT = 2  # of state files; format 1 states no number, and is the same in all else

@@ -40,8 +40,9 @@ SOURCE = Path(__file__).parents[1]
 # package makes of a file stands in the job's resolved params.
 NEUTRAL = (
     "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.params", "dcpipe.progress",
-    "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.equivalences",
-    "dcpipe.provenance.older_cards", "dcpipe.provenance.staleness", "dcpipe.report",
+    "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.damage",
+    "dcpipe.provenance.durable", "dcpipe.provenance.equivalences", "dcpipe.provenance.older_cards",
+    "dcpipe.provenance.staleness", "dcpipe.report",
     "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.engine_watch",
     "dcpipe.workflow.environment", "dcpipe.workflow.estimates", "dcpipe.workflow.execution", "dcpipe.workflow.graph",
     "dcpipe.workflow.job", "dcpipe.workflow.machine", "dcpipe.workflow.machine_speed", "dcpipe.workflow.run_line",
@@ -122,11 +123,6 @@ def current_digests() -> dict[str, str]:
     return {
         name: _digest_of(path, path.stat().st_mtime_ns) for name, path in _modules().items() if not is_neutral(name)
     }
-
-
-def source_files() -> list[Path]:
-    """The files of every module of this package and of those that register, neutral ones too."""
-    return list(_modules().values())
 
 
 @cache
@@ -285,7 +281,7 @@ def outdated_keys(root: Path) -> list[str]:
 
 def update_file(root: Path) -> list[str]:
     """Bring the file up to date. Returns the keys that changed."""
-    from dcpipe.provenance.artifact import write_atomically
+    from dcpipe.provenance.durable import write_atomically
 
     changed = outdated_keys(root)
     if changed:

@@ -163,7 +163,7 @@ def _read_file(path: Path) -> Equivalences:
 
 def write_equivalences(root: Path, found: Equivalences) -> None:
     """Write the project's records, whole or not at all."""
-    from dcpipe.provenance.artifact import write_atomically
+    from dcpipe.provenance.durable import write_atomically
 
     head = "# Code that makes the same bytes as older code: written by `dcpipe equivalent`, not by hand.\n"
     tree = TypeAdapter(Equivalences).dump_python(found)

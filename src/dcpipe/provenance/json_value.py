@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from dcpipe.errors import CorruptArtifactError
-
-REMEDY: Final = "restore it with `dvc checkout`, or remove it and run `snakemake`"
+from dcpipe.provenance import damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class JsonValue:
         """A value of a mapping; the key must be there."""
         fields = self.fields()
         if key not in fields:
-            raise CorruptArtifactError(f"has no key {key!r}", where=self.where, remedy=REMEDY)
+            raise CorruptArtifactError(f"has no key {key!r}", where=self.where, remedy=damage.remedy(self.where))
         return fields[key]
 
     def get(self, key: str) -> "JsonValue | None":
@@ -81,4 +79,6 @@ class JsonValue:
         return [item.number() for item in self.items()]
 
     def _wrong(self, expected: str) -> CorruptArtifactError:
-        return CorruptArtifactError(f"is {self.value!r:.60}, not {expected}", where=self.where, remedy=REMEDY)
+        return CorruptArtifactError(
+            f"is {self.value!r:.60}, not {expected}", where=self.where, remedy=damage.remedy(self.where)
+        )

@@ -1,7 +1,8 @@
 """Cards of older formats, read as the present one.
 
 Format 1 states no number. What an experiment's own file brought along stood in it under that file's name, as in
-`animals.yaml#presets.mtt-long`; format 2 keys every value by section and name, whatever file it stands in.
+`animals.yaml#presets.mtt-long`; format 2 keys every value by section and name, whatever file it stands in. Format 3
+holds a digest of the card itself.
 """
 
 import re
@@ -13,10 +14,10 @@ _EXPERIMENT = re.compile(r"(?:published\.yaml#([a-z0-9-]+)|([^/#]+)\.ya?ml)")
 
 
 def migrated(card: Mapping[str, object]) -> dict[str, object]:
-    """A card of format 1 as one of format 2; its files are the same."""
+    """A card of format 1 or 2 as one of format 3; its files are the same."""
     params = card.get("params")
     named = {_file(str(file)): values for file, values in params.items()} if isinstance(params, dict) else params
-    return {**card, "params": named, "format": 2}
+    return {**card, "params": named, "format": 3}
 
 
 def _file(name: str) -> str:

@@ -10,11 +10,11 @@ from dcpipe.provenance import artifact, card
 from dcpipe.workflow.job import Job
 
 
-def staleness_problem(job: Job, root: Path) -> str | None:
+def staleness_problem(job: Job, root: Path, *, whole: bool = False) -> str | None:
     """Why the artifact at a job's place is not this job's; None if it is.
 
     Compares the card's stage, param values, code identity and input digests with the job's, and the files'
-    presence, sizes and metadata with the card.
+    presence, sizes and metadata with the card; with `whole` every byte, which is due wherever something is vouched for.
     Raises: NewerFormatError if a newer dcpipe made it: it must not be made again by this one.
     """
     try:
@@ -22,14 +22,35 @@ def staleness_problem(job: Job, root: Path) -> str | None:
         wanted = card.identity(job, root)
         for part in ("stage", "job", "params", "code", "inputs"):
             if found.get(part) != wanted[part]:
-                return f"{job.folder}: was made with other {part}{_first_difference(found.get(part), wanted[part])}"
+                return f"{job.folder}: was made with other {part}{first_difference(found.get(part), wanted[part])}"
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.verified_entries(root / path)
+                artifact.verified_entries(root / path, whole=whole)
     except NewerFormatError:
         raise
     except DcpipeError as error:
         return f"{error.where}: {error.what}" if error.where else error.what
+    return None
+
+
+def made_otherwise(job: Job, root: Path) -> str | None:
+    """Why the card at a job's place is not one of this job with these params and this code; None if it is, or if there
+    is no card.
+
+    Looks at that one card alone. Raises: NewerFormatError if a newer dcpipe wrote it.
+    """
+    place = root / next(iter(job.outputs.values()))
+    if not (place.parent / artifact.CARD).is_file():
+        return None
+    try:
+        found = artifact.read_card(place)
+    except NewerFormatError:
+        raise
+    except DcpipeError as error:
+        return error.what
+    for part, values in card.own_identity(job).items():
+        if found.get(part) != values:
+            return f"was made with other {part}{first_difference(found.get(part), values)}"
     return None
 
 
@@ -40,10 +61,11 @@ def params_difference(job: Job, root: Path) -> str | None:
     """
     found = artifact.read_card(root / next(iter(job.outputs.values()))).get("params")
     wanted = {file: dict(values) for file, values in job.params.items() if file != card.CODE_FILE}
-    return None if found == wanted else f"was made with other params{_first_difference(found, wanted)}"
+    return None if found == wanted else f"was made with other params{first_difference(found, wanted)}"
 
 
-def _first_difference(found: object, wanted: object) -> str:
+def first_difference(found: object, wanted: object) -> str:
+    """The first value that differs, as ` (key: old, now new)`; empty if none does."""
     old, new = _leaves(found), _leaves(wanted)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):

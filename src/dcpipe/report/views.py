@@ -1,4 +1,8 @@
-"""Writing the report's files: all of them or none; files of an earlier report are deleted."""
+"""Writing the report's files: all of them or none; files of an earlier report are deleted.
+
+Whatever fails, the files of before are back in their places. Only a process that is killed between two renames leaves
+new files beside old ones: both engines, and `dcpipe run`, then make the report again.
+"""
 
 import errno
 import json
@@ -7,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from dcpipe.errors import UserError
-from dcpipe.provenance.artifact import TEMPORARY, flush
+from dcpipe.provenance import durable
 
 
 def write_views(views: Mapping[Path, bytes]) -> None:
@@ -22,17 +26,34 @@ def write_views(views: Mapping[Path, bytes]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            staged[path] = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+            if path.parent not in {other.parent for other in staged}:
+                durable.remove_leftovers(path.parent)
+            staged[path] = durable.temporary_path(path)
             staged[path].write_bytes(content)
-            flush(staged[path])
-        for path, temporary in staged.items():
-            os.replace(temporary, path)
+            durable.flush(staged[path])
+        _put_together(staged)
     except OSError as error:
         remedy = "free some disk space, or use a folder that you may write to"
         raise UserError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy) from error
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def _put_together(staged: Mapping[Path, Path]) -> None:
+    """Rename every file to its place; if one cannot be, those of before come back."""
+    before, done = {path: path.read_bytes() if path.exists() else None for path in staged}, list[Path]()
+    try:
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+            done.append(path)
+    except BaseException:
+        for path in done:
+            content = before[path]
+            durable.write_atomically(path, content) if content is not None else path.unlink(missing_ok=True)
+        raise
+    for folder in {path.parent for path in staged}:
+        durable.flush_one(folder)
 
 
 def listed_files(crate: Path) -> set[Path]:

@@ -1,9 +1,7 @@
 """One job from its inputs to its published artifact: lock, state, threads, stage, card, costs."""
 
-import errno
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +11,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
-from dcpipe.provenance import artifact, card
+from dcpipe.provenance import artifact, card, damage, durable, staleness
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs, engine_watch, environment
 from dcpipe.workflow.job import Job
@@ -42,40 +40,51 @@ def execute_job(
 
     Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
     """
-    started, cpu_started = time.monotonic(), _cpu_seconds()
+    started = time.monotonic()
     _require_inputs(job, root)
     environment.refuse_environment(job)
     _forget_peak()
-    identity = card.identity(job, root)
-    hardware = card.software(job)
     place = folder or root / job.folder
-    state_folder = state_root(root) / card.key(identity, hardware)
-    if not keep_state:
-        state_folder = place / ".state"
     if job.is_numeric:
         from dcpipe import device
 
         device.prepare(job.resources.threads)
         device.forget_peak()
     with (
-        _full_disk_named(place, root),
+        durable.full_disk_named((place, state_root(root)), "nothing was published"),
         _alone(job, root),
         _leaving_no_empty_folder(place),
         artifact.draft_artifact(place) as draft,
         stopping_on_signals(),
         engine_watch.watching_engine(ask_to_stop),
     ):
+        identity, hardware = card.identity(job, root), card.software(job)
+        state_folder = state_root(root) / card.key(identity, hardware) if keep_state else place / ".state"
         task = Task(job, root, draft, ResumeState(state_folder))
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)
         (instead or import_module(job.implementation).run)(task)
+        _refuse_other_inputs(job, root, identity)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
     if folder is None and instead is None:
-        cpu_seconds = None if seconds_before else _cpu_seconds() - cpu_started
-        _note_costs(job, root, seconds_before + time.monotonic() - started, cpu_seconds)
+        _note_costs(job, root, seconds_before + time.monotonic() - started)
     return written
+
+
+def _refuse_other_inputs(job: Job, root: Path, identity: dict[str, object]) -> None:
+    """Raises: DcpipeError if an input was made again, or removed, while the job ran."""
+    remedy = "wait until nothing else makes its inputs, then start the same command again"
+    try:
+        there = card.identity(job, root)
+    except DcpipeError as error:
+        problem = f"an input was removed while it was read ({error.what}); nothing was published"
+        raise DcpipeError(problem, where=error.where or job.name, remedy=remedy) from error
+    problem = staleness.first_difference(identity, there)
+    if problem:
+        text = f"an input was made again while it was read{problem}; nothing was published"
+        raise DcpipeError(text, where=job.name, remedy=remedy)
 
 
 def _require_inputs(job: Job, root: Path) -> None:
@@ -105,8 +114,8 @@ def _require_own(root: Path, path: str) -> None:
     if there.get("stage") != stage or there.get("job") != wildcards:
         other = there.get("job")
         owner = " ".join(map(str, other.values())) if isinstance(other, dict) else "another job"
-        remedy = "restore it with `dvc checkout`, or remove it and run `snakemake`"
-        raise UserError(f"is the {there.get('stage')} artifact of {owner}", where=path, remedy=remedy)
+        problem = f"is the {there.get('stage')} artifact of {owner}"
+        raise UserError(problem, where=path, remedy=damage.remedy(root / path))
 
 
 @contextmanager
@@ -120,22 +129,6 @@ def _leaving_no_empty_folder(place: Path) -> Iterator[None]:
             for folder in made:
                 folder.rmdir()
         raise
-
-
-@contextmanager
-def _full_disk_named(place: Path, root: Path) -> Iterator[None]:
-    """Raises: DcpipeError naming the folder on the full disk, if the job fails for that reason."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        places = (place, state_root(root))
-        folders = [next(folder for folder in (path, *path.parents) if folder.exists()) for path in places]
-        fullest = min(folders, key=lambda folder: shutil.disk_usage(folder).free)
-        problem = "the disk is full; nothing was published"
-        remedy = "free some space, then start the same command again"
-        raise DcpipeError(problem, where=str(fullest), remedy=remedy) from error
 
 
 @contextmanager
@@ -180,13 +173,8 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _cpu_seconds() -> float:
-    """User and system time of this process, its threads and the children that it waited for."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
-
-
-def _note_costs(job: Job, root: Path, seconds: float, cpu_seconds: float | None) -> None:
+def _note_costs(job: Job, root: Path, seconds: float) -> None:
+    """Note what a job took. Where that cannot be written the artifact is there all the same, and stays."""
     if job.is_numeric:
         from dcpipe import device
 
@@ -195,4 +183,8 @@ def _note_costs(job: Job, root: Path, seconds: float, cpu_seconds: float | None)
         import resource
 
         peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "cpu"
-    costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device=name, cpu_seconds=cpu_seconds)
+    try:
+        costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device=name)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        log.warning("%s cannot be written (%s); %s is published all the same", job.costs, reason, job.folder)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe.provenance.artifact import write_json
+from dcpipe.provenance.durable import write_json
 from dcpipe.workflow.state_folder import state_root
 
 FILE = "machine.json"

@@ -16,7 +16,7 @@ from dcpipe.data import location
 from dcpipe.errors import UserError
 from dcpipe.params import experiment_file, file_schema, params_files, shipped
 from dcpipe.params.strict_yaml import Tree, parse_yaml, read_yaml
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.stages import NAME
 

@@ -1,0 +1,16 @@
+"""What to do about an artifact whose bytes are not those that were written."""
+
+from pathlib import Path
+
+CARD = "card.json"
+
+
+def remedy(where: Path | str) -> str:
+    """The way out for what is damaged at a place, such as a path, or `.../card.json: facts.classes`.
+
+    The whole folder goes first: `dvc checkout` leaves files alone that have kept their size and time, and no engine
+    looks into folders that are there.
+    """
+    path = Path(str(where).split(": ")[0])
+    folder = next((above for above in (path, *path.parents) if (above / CARD).is_file()), path)
+    return f"remove {folder}, then `dvc checkout` restores it, or `snakemake` makes it again"
