@@ -65,6 +65,54 @@ def test_images(
     typer.echo(f"{to}: {count} images")
 
 
+class ExportLayout(StrEnum):
+    """The layouts that a set is exported in."""
+
+    MTT = "mtt"
+    DATM = "datm"
+    DC = "dc"
+    NPZ = "npz"
+    HUGGINGFACE = "huggingface"
+
+
+@app.command("export-set", rich_help_panel=PANEL)
+def export_set(
+    dataset: Dataset,
+    method: Method,
+    ipc: Ipc,
+    layout: Annotated[ExportLayout, typer.Option("--layout", help="How other codes expect it.")],
+    to: Annotated[Path, typer.Option("--to", help="The folder to make.")],
+    set_: Set = 0,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="For huggingface: the protocol whose accuracy the card states.")
+    ] = None,
+    network: Network = "native",
+) -> None:
+    """Write a set in the layout of MTT's, DATM's or DC's code, as .npz, or as a Hugging Face folder with Croissant.
+
+    Example: dcpipe export-set digits mtt --ipc 1 --layout huggingface --protocol digits --to digits-mtt
+    """
+    from dcpipe.commands.release import export_set as exporting
+    from dcpipe.commands.release import huggingface_folder
+    from dcpipe.workflow.graph import Graph
+
+    graph = Graph(ROOT)
+    wildcards: dict[str, str | int] = {"dataset": dataset, "method": method, "ipc": ipc, "set": set_}
+    if layout is not ExportLayout.HUGGINGFACE:
+        if protocol is not None:
+            remedy = "leave it out, or write --layout huggingface"
+            raise UserError("has no effect on this layout", where="--protocol", remedy=remedy)
+        names = exporting.export_set(ROOT, graph.make_job("distill", **wildcards), layout.value, to)
+        typer.echo(f"{to}: {', '.join(names)}; {exporting.STATEMENT} says how the images were prepared")
+        return
+    if protocol is None:
+        remedy = "name the protocol by which the set was evaluated"
+        raise UserError("is needed: the card states the accuracy to expect", where="--protocol", remedy=remedy)
+    scored = graph.make_job("evaluate", **wildcards, evaluation=protocol, network=network)
+    expected = huggingface_folder.export_to_huggingface(graph, scored, to)
+    typer.echo(f"{to}: networks trained on it are expected to reach {expected}")
+
+
 @app.command("import-set", rich_help_panel=PANEL)
 def import_set(
     path: Annotated[

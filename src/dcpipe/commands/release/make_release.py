@@ -41,7 +41,7 @@ COLUMNS = 10  # of a class's picture
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class ReleaseParts:
     """The artifacts and jobs that a release is made of."""
 
     scored: Job
@@ -54,14 +54,17 @@ class _Parts:
 
     @property
     def protocol(self) -> Evaluation:
+        """How the set was scored."""
         return self.scored.section("evaluation", Evaluation)
 
     @property
     def network(self) -> str:
+        """The network that it was scored with."""
         return self.scored.section("network", str)
 
     @property
     def expected(self) -> str:
+        """The accuracy to expect, as text for people."""
         mean, std = self.scores["mean"].number(), self.scores["std"].number()
         networks, protocol = self.scores["n"].integer(), self.scored.wildcards["evaluation"]
         selection = self.scores["selection"].text()
@@ -71,6 +74,7 @@ class _Parts:
 
     @property
     def tests(self) -> int:
+        """How many test images there are."""
         return facts_of(self.cards["scores"])["test_images"].integer()
 
 
@@ -83,6 +87,16 @@ def release(graph: Graph, scored: Job, to: Path) -> str:
     release_folder.refuse_existing(to)
     file = f"params/evaluations/{scored.wildcards['evaluation']}.yaml"
     script.refuse_unwritable_script(scored.section("evaluation", Evaluation), scored.section("network", str), file)
+    parts = gather_parts(graph, scored)
+    release_folder.publish(to, _content(parts))
+    return parts.expected
+
+
+def gather_parts(graph: Graph, scored: Job) -> ReleaseParts:
+    """What a release of a scored set is made of.
+
+    Raises: RefusedError if an artifact was not made by the present params and code.
+    """
     made = graph.job_that_makes(next(iter(scored.inputs["synthetic"])))
     for job, problem in (
         (made, _other_params(made, graph.root)),
@@ -91,9 +105,7 @@ def release(graph: Graph, scored: Job, to: Path) -> str:
         if problem:
             remedy = f"make it with `{job.command.split(' --log ')[0]}`, or restore it with `dvc checkout`"
             raise RefusedError(f"only current artifacts can be released: {problem}", remedy=remedy)
-    parts = _gather(graph, scored, made)
-    release_folder.publish(to, _content(parts))
-    return parts.expected
+    return _gather(graph, scored, made)
 
 
 def _other_params(made: Job, root: Path) -> str | None:
@@ -102,7 +114,7 @@ def _other_params(made: Job, root: Path) -> str | None:
     return problem and f"{made.folder}: {problem}"
 
 
-def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
+def _gather(graph: Graph, scored: Job, made: Job) -> ReleaseParts:
     root = graph.root
     scores_file = artifact.verified_entries(root / scored.outputs["scores"], whole=True)
     scores = JsonValue(json.loads(scores_file.read_text()), str(scores_file))
@@ -122,10 +134,10 @@ def _gather(graph: Graph, scored: Job, made: Job) -> _Parts:
         "data": artifact.read_card(train),
     }
     classes = store.num_classes(train)
-    return _Parts(scored, made, synthetic, store.transform(train, whitened_by), scores, cards, classes)
+    return ReleaseParts(scored, made, synthetic, store.transform(train, whitened_by), scores, cards, classes)
 
 
-def _content(parts: _Parts) -> dict[str, bytes]:
+def _content(parts: ReleaseParts) -> dict[str, bytes]:
     images = parts.synthetic.images_NCHW
     transform, pixels = parts.transform.tensors(), parts.transform.invert(images)
     _, channels, size, _ = images.shape
@@ -143,14 +155,14 @@ def _content(parts: _Parts) -> dict[str, bytes]:
     return {
         SET: save({name: tensor.contiguous() for name, tensor in set_.items()}),
         TRANSFORM: save(transform),
-        CARD: (json.dumps(_card(parts), indent=1, sort_keys=True) + "\n").encode(),
+        CARD: (json.dumps(release_card(parts), indent=1, sort_keys=True) + "\n").encode(),
         "README.md": _readme(parts).encode(),
         **{name: text.encode() for name, text in scripts.items()},
         **_pictures(pixels, parts.synthetic.classes, parts.classes),
     }
 
 
-def _rate(parts: _Parts) -> float | None:
+def _rate(parts: ReleaseParts) -> float | None:
     """The protocol's rate, or the one chosen by its search; None: the set's own step size."""
     config = parts.protocol.learning_rate
     if config.candidates > 1:
@@ -171,12 +183,13 @@ def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, 
     return pictures
 
 
-def _test_description(parts: _Parts) -> str:
+def _test_description(parts: ReleaseParts) -> str:
     dataset = parts.scored.wildcards["dataset"]
     return f"the test images of {dataset}, as `dcpipe test-images {dataset} test.npz` writes them"
 
 
-def _card(parts: _Parts) -> Card:
+def release_card(parts: ReleaseParts) -> Card:
+    """What card.json says of a released set."""
     wildcards, method, synthetic = parts.made.wildcards, parts.made.section("method", Method), parts.synthetic
     names = facts_of(parts.cards["data"]).get("classes")
     return {
@@ -198,7 +211,7 @@ def _card(parts: _Parts) -> Card:
     }
 
 
-def _readme(parts: _Parts) -> str:
+def _readme(parts: ReleaseParts) -> str:
     wildcards, label = parts.made.wildcards, parts.made.section("method", Method).label
     return f"""# {wildcards["dataset"]} in {len(parts.synthetic.labels)} images ({label})
 
