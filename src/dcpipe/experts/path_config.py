@@ -8,8 +8,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import PathConfig
 from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.trajectory_axes import PathConfig
 
 if TYPE_CHECKING:
     from dcpipe.experts.trajectory import ExpertPath, Layout

@@ -9,11 +9,12 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.distillation.hypergradient.kept_graphs_config import NoGraphs
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import HypergradientConfig, KeptGraphsConfig, MethodContext
+from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count
 from dcpipe.params.shares import Share, steps_of
+from dcpipe.params.trajectory_axes import HypergradientConfig, KeptGraphsConfig
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import KeptGraphsConfig, MethodContext
+from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.trajectory_axes import KeptGraphsConfig
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import LevelsConfig
+from dcpipe.params.network_axes import LevelsConfig
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:

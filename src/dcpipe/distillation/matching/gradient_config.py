@@ -9,7 +9,8 @@ from pydantic.dataclasses import dataclass
 from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, trained_work
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import LevelsConfig, MagnitudeConfig, MethodContext, TrainingConfig, UpdatesConfig
+from dcpipe.params.method_axes import MethodContext
+from dcpipe.params.network_axes import LevelsConfig, MagnitudeConfig, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
 from dcpipe.params.work import SetSizes, Work

@@ -1,7 +1,8 @@
 """What the params of matchings share that draw networks of their own. No value: see the matchings beside it."""
 
 from dcpipe.params.axis import ValueLocation
-from dcpipe.params.method_axes import MatchingConfig, MethodContext, TrainingConfig, UpdatesConfig
+from dcpipe.params.method_axes import MatchingConfig, MethodContext
+from dcpipe.params.network_axes import TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import parse, refuse_image_size
 from dcpipe.params.work import NetworkSize, SetSizes, Work
 

@@ -10,7 +10,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.training.network_training import Network, NetworkTrainer
 from dcpipe.distillation.updates.update_counts import UpdateRule
 from dcpipe.models.flat import FlatModel
-from dcpipe.params.method_axes import TrainingConfig
+from dcpipe.params.network_axes import TrainingConfig
 from dcpipe.random import Stream
 
 

@@ -11,17 +11,10 @@ from pydantic.dataclasses import dataclass
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.epochs import kept_epochs
-from dcpipe.params.method_axes import (
-    HypergradientConfig,
-    InnerLoop,
-    MatchingConfig,
-    MethodContext,
-    PathConfig,
-    SegmentConfig,
-    StartNoiseConfig,
-)
+from dcpipe.params.method_axes import InnerLoop, MatchingConfig, MethodContext
 from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count, Name, Steps
+from dcpipe.params.trajectory_axes import HypergradientConfig, PathConfig, SegmentConfig, StartNoiseConfig
 from dcpipe.params.waypoints import refuse_bad_waypoints
 from dcpipe.params.work import FLOAT, InnerSizes, SetSizes, Work
 

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import MethodContext, SegmentConfig
+from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.schema import STRICT, Count, Index
+from dcpipe.params.trajectory_axes import SegmentConfig
 
 if TYPE_CHECKING:
     from dcpipe.distillation.segments.drawn_segments import SegmentRule

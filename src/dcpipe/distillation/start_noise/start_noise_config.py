@@ -8,8 +8,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import StartNoiseConfig
 from dcpipe.params.schema import STRICT, NonNegativeFloat
+from dcpipe.params.trajectory_axes import StartNoiseConfig
 
 if TYPE_CHECKING:
     from dcpipe.distillation.start_noise.student_starts import StartRule

@@ -18,7 +18,7 @@ from dcpipe.distillation.class_batches import ClassBatches
 from dcpipe.distillation.student import inner_gradient
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.models.flat import FlatModel, blended
-from dcpipe.params.method_axes import TrainingConfig
+from dcpipe.params.network_axes import TrainingConfig
 from dcpipe.random import Stream
 
 STATISTICS_IMAGES = 16  # real images a class

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import TrainingConfig
+from dcpipe.params.network_axes import TrainingConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
 if TYPE_CHECKING:

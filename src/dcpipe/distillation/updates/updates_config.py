@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import UpdatesConfig
+from dcpipe.params.network_axes import UpdatesConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.method_axes import MagnitudeConfig
+from dcpipe.params.network_axes import MagnitudeConfig
 from dcpipe.params.schema import STRICT, PositiveFloat
 
 if TYPE_CHECKING:
