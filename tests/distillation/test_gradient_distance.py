@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.distances.gradient_distance import GradientDistance, rows
+from dcpipe.distillation.distances.gradient_rows import outputs as rows
 from dcpipe.distillation.distances.magnitude_config import Magnitude, NoMagnitude
 from dcpipe.distillation.distances.row_distances import EPSILON, MAGNITUDES, angle, euclidean
+from dcpipe.distillation.distances.rows_config import WholeRow
 from dcpipe.distillation.matching.gradient_config import Distance
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel, TensorSpec
@@ -29,8 +31,7 @@ TABLE_2 = {
 
 
 def gradient_distance(a_P: Tensor, b_P: Tensor, layout: Sequence[TensorSpec], what: Distance) -> Tensor:
-    magnitude = what.magnitude
-    return GradientDistance(what.angle, magnitude.build(), magnitude.row_weight)(a_P, b_P, layout)
+    return what.build()(a_P, b_P, layout)
 
 
 def _matrix(name: str, shape: tuple[int, int] = (5, 7)) -> Tensor:
@@ -143,3 +144,32 @@ def test_a_magnitude_of_no_weight_is_the_distance_of_dc() -> None:
             gradient_distance(a, b, model.layout, what) - dc, weight * euclid, rtol=1e-9, atol=1e-12
         )
     assert torch.equal(gradient_distance(a, b, model.layout, what), dc)
+
+
+@pytest.mark.parametrize("name", TABLE_2)
+def test_whole_rows_are_single_vectors_of_all_tensors(name: str) -> None:
+    """`cos` and `mse` of DC's public code, and the others alike: biases, scales and shifts count."""
+    model, what = _model("convnet2-w4"), replace(TABLE_2[name], rows=WholeRow(kind="whole"))
+    a, b = _vector("a", model), _vector("b", model)
+    cosine = 1 - (a @ b) / (a.norm() * b.norm() + EPSILON)
+    gap = {
+        "none": a.new_zeros(()),
+        "euclidean": (a - b).norm(),
+        "squared": ((a - b) ** 2).sum(),
+        "mean-squared": ((a - b) ** 2).mean(),
+    }
+    wanted = what.angle * cosine + what.magnitude.row_weight * gap[what.magnitude.kind]
+    torch.testing.assert_close(gradient_distance(a, b, model.layout, what), wanted, rtol=1e-12, atol=0)
+    ones = model.flatten({key: 2.0 * part if part.ndim == 1 else part for key, part in model.unflatten(a).items()})
+    assert not torch.equal(gradient_distance(a, b, model.layout, what), gradient_distance(ones, b, model.layout, what))
+
+
+def test_squared_errors_of_both_rows_differ_by_what_has_one_dimension() -> None:
+    model, by_rows = _model("convnet2-w4-nonorm"), TABLE_2["d3"]
+    a, b = _vector("a", model), _vector("b", model)
+    parts = model.unflatten(a)
+    same = model.flatten({key: model.unflatten(b)[key] if part.ndim == 1 else part for key, part in parts.items()})
+    joined = replace(by_rows, rows=WholeRow(kind="whole"))
+    torch.testing.assert_close(
+        gradient_distance(same, b, model.layout, joined), gradient_distance(same, b, model.layout, by_rows)
+    )

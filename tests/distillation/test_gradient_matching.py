@@ -11,6 +11,7 @@ from matched import Matched, matched, slope
 from torch import Tensor
 
 from dcpipe.distillation.distances.magnitude_config import Magnitude, NoMagnitude
+from dcpipe.distillation.distances.rows_config import WholeRow
 from dcpipe.distillation.levels.levels_config import Inter, Interleaved, Intra, MultiLevel
 from dcpipe.distillation.matching.gradient_config import Distance
 from dcpipe.distillation.student import inner_gradient
@@ -23,6 +24,7 @@ INTER = Inter(kind="inter-class", weight="classes")
 MULTI = MultiLevel(kind="multi-level", weight="classes")
 DC = Distance(angle=1.0, magnitude=NoMagnitude(kind="none"))
 MD = Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=1.0))
+COS = replace(DC, rows=WholeRow(kind="whole"))
 
 
 def _gradients(what: Matched, episode: Any) -> tuple[list[Tensor], list[Tensor]]:
@@ -129,9 +131,10 @@ def test_interleaved_is_each_level_in_turn(made: Path) -> None:
         assert all(torch.equal(a, b) for a, b in zip(_answer(turns, episode), wanted, strict=True))
 
 
+@pytest.mark.parametrize("distance", [MD, COS])
 @pytest.mark.parametrize("levels", [INTRA, MULTI])
-def test_the_sum_of_the_classes_derivatives_is_that_of_one_graph(levels: Any, made: Path) -> None:
-    what = matched(made, "gm-md", levels=levels, augmentation=ALL_FAMILIES)
+def test_the_sum_of_the_classes_derivatives_is_that_of_one_graph(levels: Any, distance: Distance, made: Path) -> None:
+    what = matched(made, "gm-md", levels=levels, distance=distance, augmentation=ALL_FAMILIES)
     episode = what.begin()
     _, real = _gradients(what, episode)
     leaf = what.synthetic.images_NCHW.clone().requires_grad_()

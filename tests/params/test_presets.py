@@ -6,7 +6,11 @@ import pytest
 
 import repository
 from dcpipe.params import show
+from dcpipe.params.evaluation import Evaluation
+from dcpipe.params.experts import Experts
 from dcpipe.params.library import ParamsLibrary
+from dcpipe.params.method import Method
+from dcpipe.params.neutral import optional_knobs
 from dcpipe.params.params_files import available_names
 from dcpipe.params.resolve import ResolvedSection, base_chain, resolve_section
 from dcpipe.params.strict_yaml import read_yaml
@@ -14,7 +18,7 @@ from dcpipe.params.value_origin import DEFAULT
 from dcpipe.workflow.graph import Graph
 
 ROOT = repository.ROOT
-SOURCED = ("methods", "experts", "evaluations")
+SOURCED = {"methods": Method, "experts": Experts, "evaluations": Evaluation}
 FILES = [(section, name) for section in SOURCED for name in available_names(ROOT, section)]
 
 
@@ -81,14 +85,14 @@ def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -
     for section, name in FILES:
         with subtests.test(section=section, name=name):
             tree = read_yaml(ROOT / f"params/{section}/{name}.yaml")
-            keys = {leaf.origin.key for leaf in resolve_section(ROOT, section, name).leaves.values()}
+            later = optional_knobs(SOURCED[section])
+            keys = {leaf.origin.key for leaf in resolve_section(ROOT, section, name, later=later).leaves.values()}
             overrides = tree.get("overrides") or {}
             places = [dataset for dataset in overrides]
             places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
             for place in places:
-                keys |= {
-                    leaf.origin.key for leaf in resolve_section(ROOT, section, name, context=(place,)).leaves.values()
-                }
+                found = resolve_section(ROOT, section, name, context=(place,), later=later)
+                keys |= {leaf.origin.key for leaf in found.leaves.values()}
             for prefix in (tree.get("sources") or {}).keys() - {"all"}:
                 assert any(key == prefix or key.startswith(f"{prefix}.") for key in keys), f"sources: {prefix}"
 

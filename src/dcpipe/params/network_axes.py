@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dcpipe.params.method_axes import MethodValue
 
 if TYPE_CHECKING:
+    from dcpipe.distillation.distances.gradient_rows import Rows
     from dcpipe.distillation.distances.row_distances import RowDistance
     from dcpipe.distillation.levels.level_weights import Levels
     from dcpipe.distillation.training.training_ends import Ending
@@ -18,6 +19,14 @@ class LevelsConfig(MethodValue, axis="gradient levels"):
     @abstractmethod
     def build(self, classes: int) -> "Levels":
         """The weights of the two levels in an update."""
+
+
+class RowsConfig(MethodValue, axis="gradient rows", shorthand=True):
+    """What counts as one row where two gradients are compared row by row."""
+
+    @abstractmethod
+    def build(self) -> "Rows":
+        """What cuts a gradient into rows."""
 
 
 class MagnitudeConfig(MethodValue, axis="gradient magnitude"):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dcpipe.params import params_files, resolve
+from dcpipe.params import neutral, params_files, resolve
+from dcpipe.params.method import Method
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.report.rows import printed_rows
 
@@ -14,9 +15,9 @@ def preset_lines(root: Path) -> list[str]:
 
     Raises: UserError if a preset is not readable.
     """
-    blocks: list[str] = []
+    blocks, later = list[str](), neutral.optional_knobs(Method)
     for name in params_files.available_names(root, "methods"):
-        resolved = resolve.resolve_section(root, "methods", name)
+        resolved = resolve.resolve_section(root, "methods", name, later=later)
         label, description = (str(resolved.leaves[key].value) for key in ("label", "description"))
         mark = " [reconstruction]" if RECONSTRUCTION in f"{label}{description}" else ""
         base = next((f"; {link.value} otherwise" for link in resolved.bases), "")

@@ -1,21 +1,24 @@
 """Gradient matching: what gradients are compared, how, and at which parameters."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dcpipe.distillation.distances.rows_config import OutputRows
 from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, trained_work
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
-from dcpipe.params.network_axes import LevelsConfig, MagnitudeConfig, TrainingConfig, UpdatesConfig
+from dcpipe.params.network_axes import LevelsConfig, MagnitudeConfig, RowsConfig, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
 from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
+    from dcpipe.distillation.distances.gradient_distance import GradientDistance
     from dcpipe.distillation.episodes import Matching
     from dcpipe.distillation.setting import Setting
 
@@ -24,8 +27,15 @@ if TYPE_CHECKING:
 class Distance:
     """Of two gradients, row by row: `angle` times 1 - cos, plus what `magnitude` says."""
 
+    rows: Annotated[RowsConfig, AsBefore(OutputRows(kind="outputs"))]
     angle: NonNegativeFloat = Field(description="weight of 1 - cos of the angle between two rows")
     magnitude: MagnitudeConfig
+
+    def build(self) -> "GradientDistance":
+        """The distance of two gradients."""
+        from dcpipe.distillation.distances.gradient_distance import GradientDistance
+
+        return GradientDistance(self.rows.build(), self.angle, self.magnitude.build(), self.magnitude.row_weight)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

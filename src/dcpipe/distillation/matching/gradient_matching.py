@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import ClassSample, synthetic_rows
-from dcpipe.distillation.distances.gradient_distance import GradientDistance
 from dcpipe.distillation.hypergradient.problem import Apply
 from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
 from dcpipe.distillation.setting import Setting
@@ -28,8 +27,7 @@ class GradientMatching(NetworkMatching):
 
     def __init__(self, config: "Gradient", setting: Setting) -> None:
         self._parts = MatchingParts.from_setting(setting, setting.model(), config.augmentation, config.training)
-        magnitude = config.distance.magnitude
-        self._distance = GradientDistance(config.distance.angle, magnitude.build(), magnitude.row_weight)
+        self._distance = config.distance.build()
         self._levels = config.levels.build(setting.train.classes)
         super().__init__(
             setting,
