@@ -13,6 +13,7 @@ from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
 from dcpipe.distillation.hypergradient.truncated import through_last
 from dcpipe.distillation.inner_loop import make_inner
 from dcpipe.distillation.sharpness import asam, gsam, none, sam, satm, vasso
+from dcpipe.distillation.sharpness.passes import ascent
 from dcpipe.distillation.sharpness.sharpness_config import Asam, Gsam, NoSharpness, Sam, Satm, Smoothing, Vasso
 from dcpipe.distillation.sharpness.vasso import mean_gradient
 from dcpipe.distillation.student import draw_batches
@@ -298,3 +299,43 @@ def test_the_step_size_is_learned_from_the_first_pass_and_its_trace():
 @pytest.mark.parametrize(("share", "steps", "count"), [("1/3", 50, 16), ("1/3", 30, 10), ("1/1", 7, 7), ("2/5", 5, 2)])
 def test_a_share_of_the_steps_is_rounded_down(share, steps, count):
     assert steps_of(share, steps) == count
+
+
+def test_a_radius_is_a_multiple_of_one_of_the_sets_norm_or_of_each_images():
+    images, h = quadratic_set().images_NCHW, torch.linspace(3, -1, D, dtype=torch.float64).view(3, 1, 2, 2)
+    absolute, of_set, of_images = (ascent(images, h, RADIUS, unit) for unit in ("absolute", "set-norm", "image-norm"))
+    assert torch.equal(absolute, ascent(images, h, RADIUS))
+    torch.testing.assert_close(absolute.norm(), torch.tensor(RADIUS, dtype=torch.float64))
+    assert torch.equal(of_set, ascent(images, h, RADIUS * float(images.norm())))
+    for e, image, way in zip(of_images, images, h, strict=True):
+        torch.testing.assert_close(e, RADIUS * image.norm() * way / way.norm())
+    torch.testing.assert_close(of_images.norm(), of_set.norm())  # as many norms, shared out otherwise
+    for unit in ("set-norm", "image-norm"):
+        torch.testing.assert_close(ascent(7 * images, h, RADIUS, unit), 7 * ascent(images, h, RADIUS, unit))
+
+
+@pytest.mark.parametrize("unit", ["absolute", "set-norm", "image-norm"])
+def test_of_a_radius_of_0_and_of_images_without_a_gradient_nothing_moves(unit):
+    images = quadratic_set().images_NCHW
+    h = torch.ones_like(images)
+    h[1] = 0
+    assert torch.equal(ascent(images, h, 0.0, unit), torch.zeros_like(images))
+    assert torch.equal(ascent(images, h, RADIUS, unit)[1], torch.zeros_like(images[1]))
+
+
+@pytest.mark.parametrize("unit", ["set-norm", "image-norm"])
+def test_every_kind_with_a_ball_takes_its_radius_in_the_unit(unit):
+    synthetic = quadratic_set()
+    images = synthetic.images_NCHW
+    h = (HESSIAN @ images.flatten() - LINEAR).view_as(images)
+    at = {"radius": RADIUS, "radius_unit": unit, "second_pass": ALL}
+    quiet = Smoothing(scale=0.0, unit="rms", kept=False)
+    kinds = {
+        sam: Sam(kind="sam", **at),
+        gsam: Gsam(kind="gsam", alpha=0.0, **at),
+        vasso: Vasso(kind="vasso", theta=0.5, **at),
+        satm: Satm(kind="satm", noise=quiet, **at),
+    }
+    climbed = Quadratic().evaluate(replace(synthetic, images_NCHW=images + ascent(images, h, RADIUS, unit)))
+    for kind, what in kinds.items():
+        torch.testing.assert_close(found(kind, what, Quadratic(), synthetic).gradients.images, climbed.gradients.images)

@@ -235,7 +235,9 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
     )
 
 
-@pytest.mark.parametrize("name", ["vgg11-bn", "resnet18-bn", "resnet18-ap-bn", "convnet3-batch"])
+@pytest.mark.parametrize(
+    "name", ["alexnet-bn", "vgg11-bn", "vgg16-bn", "resnet18-bn", "resnet18-ap-bn", "convnet3-batch"]
+)
 def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str) -> None:
     """Two steps of torch.optim.SGD in float64, on 28x28 images: parameters, statistics, and the logits after."""
     random, model = Stream.root(0, name), build(name, channels=1, image_size=28, classes=10)

@@ -13,6 +13,7 @@ from dcpipe.errors import UserError
 from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.build import build
+from dcpipe.params.waypoints import Waypoints
 from dcpipe.provenance.durable import files_below
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -101,6 +102,36 @@ def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path
         for job, name in ((recorded, "trajectory"), (path, "path"))
     ]
     assert sizes[1] < 0.1 * sizes[0]
+
+
+def test_smoothed_anchors_are_means_of_neighbours_with_the_recorded_progress(convex: Path) -> None:
+    """As in MCT's public code: waypoints of both neighbours, the end of the last two, the start as it is."""
+    job = repository.make(convex, "convexify", **{**WORDS, "waypoints": "2-smoothed"}, shard=0)
+    store = convex / job.outputs["path"]
+    recorded, _ = readers(convex)
+    anchors = torch.from_numpy(arrays.read(store, "anchors"))[0]
+    expected = [
+        recorded.at(0, 0),
+        (recorded.at(0, 1) + recorded.at(0, 3)) / 2,
+        (recorded.at(0, 3) + recorded.at(0, 4)) / 2,
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(anchors, expected, strict=True))
+    plain = convex / "artifacts/convex/tiny/plain/2/shard0/path.zarr"
+    assert (arrays.read(store, "progress") == arrays.read(plain, "progress")).all()
+    assert arrays.read(store, "epochs").tolist() == [0, 2, 4]
+
+
+def test_a_name_of_waypoints_is_the_list_that_it_spells() -> None:
+    names = {"none": (), "6-25": (6, 25), "17-34-smoothed": (17, 34), "none-smoothed": ()}
+    assert {name: Waypoints.parse(name).epochs for name in names} == names
+    assert all(Waypoints.parse(name).name == name for name in names)
+    with pytest.raises(UserError, match=r"waypoints: '6-x' names no epochs; list epochs as in 6-25 or 17-34-smoothed"):
+        Waypoints.parse("6-x")
+
+
+def test_a_smoothed_end_needs_the_checkpoint_before_it() -> None:
+    with pytest.raises(UserError, match="epoch 19 is needed by a convex path but not in kept_epochs"):
+        Graph(repository.ROOT).make_job("convexify", dataset="digits", experts="plain", waypoints="3-smoothed", shard=0)
 
 
 @pytest.mark.parametrize("waypoints", ["3-2", "4", "2-9"])

@@ -19,6 +19,9 @@ COLOUR_32 = {
     "lenet": 62_006,
     "alexnet": 1_872_202,
     "vgg11": 9_231_114,
+    "vgg13": 9_416_010,
+    "vgg16": 14_728_266,
+    "vgg19": 20_040_522,
     "resnet18": 11_173_962,
     "resnet18-ap": 11_250_762,
 }
@@ -26,7 +29,7 @@ GREY_28 = {  # two input channels fewer; the mlp also has fewer pixels, resnet18
     "mlp": 118_282,
     "lenet": 61_706,
     "alexnet": 1_872_202 - 2 * 128 * 25,
-    "vgg11": 9_231_114 - 2 * 64 * 9,
+    **{name: COLOUR_32[name] - 2 * 64 * 9 for name in ("vgg11", "vgg13", "vgg16", "vgg19")},
     "resnet18": 11_173_962 - 2 * 64 * 9,
     "resnet18-ap": 11_250_762 - 2 * 64 * 9 - (16 - 9) * 512 * 10,
 }
@@ -44,12 +47,34 @@ def test_parameter_counts_are_the_published_ones() -> None:
         assert {name: network.num_parameters for name, network in built.items()} == published
 
 
-@pytest.mark.parametrize("name", ["vgg11", "resnet18", "resnet18-ap"])
+@pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16", "vgg19", "resnet18", "resnet18-ap"])
 def test_batch_norm_variants_learn_as_many_parameters(name: str) -> None:
     batch = build(f"{name}-bn", channels=3, image_size=32, classes=10)
     assert batch.num_parameters == COLOUR_32[name]
     assert batch.has_running_statistics
     assert not build(name, channels=3, image_size=32, classes=10).has_running_statistics
+
+
+def test_batch_norm_adds_a_scale_and_a_shift_for_each_channel_of_alexnet() -> None:
+    """The AlexNetBN of DC's public code: its convolutions and those norms behind them."""
+    plain, batch = (build(name, channels=3, image_size=32, classes=10) for name in ("alexnet", "alexnet-bn"))
+    assert batch.num_parameters == COLOUR_32["alexnet"] + 2 * (128 + 192 + 256 + 192 + 192)
+    assert [spec.shape for spec in batch.layout if len(spec.shape) > 1] == [
+        spec.shape for spec in plain.layout if len(spec.shape) > 1
+    ]
+    assert (batch.has_running_statistics, plain.has_running_statistics) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"), [("vgg11", 8), ("vgg13", 10), ("vgg16", 13), ("vgg19", 16), ("vgg19-bn", 16)]
+)
+def test_a_vgg_has_as_many_layers_of_weights_as_its_number(name: str, convolutions: int) -> None:
+    """Convolutions of 3x3 pixels and, of the three dense layers of the ImageNet network, the last."""
+    layout = build(name, channels=3, image_size=32, classes=10).layout
+    kernels = [spec.shape for spec in layout if len(spec.shape) == 4]
+    assert [shape[2:] for shape in kernels] == [(3, 3)] * convolutions
+    assert convolutions + 3 == int(name.removeprefix("vgg").removesuffix("-bn"))
+    assert [shape[0] for shape in kernels] == sorted(shape[0] for shape in kernels)
 
 
 @pytest.mark.parametrize("name", [name for name in COLOUR_32 if name != "mlp"])
@@ -59,7 +84,7 @@ def test_larger_images_change_strides_and_pools_but_no_parameter(name: str) -> N
 
 
 def test_every_layout_takes_its_images_to_features_and_logits(subtests: pytest.Subtests) -> None:
-    names = [*COLOUR_32, "vgg11-bn", "resnet18-bn", "resnet18-ap-bn"]
+    names = [*COLOUR_32, "alexnet-bn", "vgg11-bn", "vgg19-bn", "resnet18-bn", "resnet18-ap-bn"]
     for name, image_size, channels in product(names, CLASSIC_SIZES, (1, 3)):
         with subtests.test(name=name, image_size=image_size, channels=channels):
             network = build(name, channels=channels, image_size=image_size, classes=7)
@@ -70,7 +95,7 @@ def test_every_layout_takes_its_images_to_features_and_logits(subtests: pytest.S
             assert network.features(theta_P, x_NCHW).shape == (2, head[1])
 
 
-@pytest.mark.parametrize("name", ["lenet", "alexnet", "vgg11"])
+@pytest.mark.parametrize("name", ["lenet", "alexnet", "vgg11", "vgg13"])
 def test_28_pixels_are_32_pixels_with_a_black_frame(name: str) -> None:
     small, large = (build(name, channels=1, image_size=size, classes=10) for size in (28, 32))
     theta_P = small.initial(Stream.root(0, "test").generator(), dtype=torch.float64)

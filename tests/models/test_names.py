@@ -15,7 +15,7 @@ from dcpipe.models.convnet_network import Activation, ConvNetName, Norm, Pooling
 from dcpipe.params.network_name import FixedNetwork, Network, module_of, parse
 from dcpipe.provenance import code_identity
 
-CLASSIC = ("mlp", "lenet", "alexnet", "vgg11", "vgg11-bn")
+CLASSIC = ("mlp", "lenet", "alexnet", "alexnet-bn", "vgg11", "vgg11-bn", "vgg13", "vgg16-bn", "vgg19")
 CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")
 
 

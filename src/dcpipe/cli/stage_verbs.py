@@ -88,7 +88,7 @@ def whiten(dataset: Dataset, log: Log = None) -> None:
 def convexify(
     dataset: Dataset,
     experts: Experts,
-    waypoints: Annotated[str, typer.Option("--waypoints", help="Epochs between, as in 6-25, or none.")],
+    waypoints: Annotated[str, typer.Option("--waypoints", help="Epochs between: 6-25, 17-34-smoothed, none.")],
     shard: Shard,
     log: Log = None,
 ) -> None:

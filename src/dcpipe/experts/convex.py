@@ -11,7 +11,7 @@ this one keeps progress growing from 0 to 1.
 
 Source: MCT, arXiv:2406.19827, equations 8 to 10. The paper keeps two checkpoints in between and gives no
 formula for them; as in its released code, progress starts again at each: the same sums over the interval
-alone. That code also averages the kept checkpoints with their neighbours; here they stay as recorded.
+alone. That code also puts means of neighbours in the place of the kept checkpoints: `smoothed-convex`.
 """
 
 import math

@@ -9,6 +9,7 @@ from dcpipe.experts.experts_plan import kept_checkpoints
 from dcpipe.params import check, network_name
 from dcpipe.params.experts import Experts
 from dcpipe.params.values import watched_values, without_idle_network
+from dcpipe.params.waypoints import Waypoints
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
 
@@ -67,6 +68,4 @@ class ConvexifyStage(Stage):
 
 
 def _anchors(job: "Job") -> int:
-    """Checkpoints that are kept of each expert: both ends and the waypoints."""
-    waypoints = job.wildcards["waypoints"]
-    return 2 + (0 if waypoints == "none" else 1 + waypoints.count("-"))
+    return Waypoints.parse(job.wildcards["waypoints"]).anchors

@@ -11,10 +11,12 @@ Source: MCT, arXiv:2406.19827.
 
 import csv
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import zarr
+from torch import Tensor
 
 from dcpipe import device
 from dcpipe.data import arrays
@@ -27,6 +29,7 @@ from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.trajectory import Layout
 from dcpipe.models.build import build
 from dcpipe.params.experts import Store
+from dcpipe.params.waypoints import Waypoints
 from dcpipe.progress import track
 from dcpipe.workflow.task import Task
 
@@ -39,18 +42,20 @@ def run(task: Task) -> None:
     store = task.section("store", Store)
     kept = [int(epoch) for epoch in arrays.read(recorded, "epochs")]
     lengths = torch.from_numpy(arrays.read(recorded, "lengths"))
-    waypoints = [] if wildcards["waypoints"] == "none" else [int(epoch) for epoch in wildcards["waypoints"].split("-")]
-    epochs = (0, *waypoints, lengths.shape[1])
-    missing = [epoch for epoch in epochs if epoch not in kept]
+    waypoints = Waypoints.parse(wildcards["waypoints"])
+    epochs, sources = (0, *waypoints.epochs, lengths.shape[1]), waypoints.recorded(lengths.shape[1])
+    missing = [epoch for one in sources for epoch in one if epoch not in kept]
     if missing:
         remedy = "add it to kept_epochs of the experts, and train them again"
         raise UserError(f"epoch {missing[0]} was not kept", where=str(recorded), remedy=remedy)
-    theta = np.stack(
-        [
-            np.stack([arrays.read(recorded, "theta", (row, kept.index(epoch), slice(None))) for epoch in epochs])
-            for row in range(len(lengths))
-        ]
-    )
+
+    def anchor(expert: int, epochs: tuple[int, ...]) -> Tensor:
+        found = [arrays.read(recorded, "theta", (expert, kept.index(epoch), slice(None))) for epoch in epochs]
+        return mean_checkpoint([torch.from_numpy(one) for one in found])
+
+    theta = torch.stack(
+        [torch.stack([anchor(expert, one) for one in sources]) for expert in range(len(lengths))]
+    ).numpy()
     path = task.output("path")
     attributes = dict(arrays.attributes(recorded).mapping())
     zarr.create_group(str(path), zarr_format=3, attributes=attributes)
@@ -72,6 +77,12 @@ def run(task: Task) -> None:
     progress = torch.stack([progress_of_lengths(expert) for expert in lengths])
     arrays.write_rows(path, "progress", progress.numpy(), chunk_rows=count)
     task.output("accuracies").write_text(_accuracies(task, epochs[-1]))
+
+
+def mean_checkpoint(checkpoints: Sequence[Tensor]) -> Tensor:
+    """The mean of one checkpoint (P), which is itself, or of two (P)."""
+    first, *others = checkpoints
+    return (first + others[0]) / 2 if others else first
 
 
 def _accuracies(task: Task, last: int) -> str:

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.params.axis import Example
 from dcpipe.params.schema import STRICT, Count
 from dcpipe.params.trajectory_axes import PathConfig
+from dcpipe.params.waypoints import Waypoints
 
 if TYPE_CHECKING:
     from dcpipe.experts.trajectory import ExpertPath, Layout
@@ -47,12 +48,12 @@ class ConvexPath(PathConfig):
     @property
     def convex_path_name(self) -> str | None:
         """The waypoints, as paths and jobs spell them."""
-        return "-".join(map(str, self.waypoints)) or "none"
+        return Waypoints(tuple(self.waypoints)).name
 
     @property
     def held_checkpoints(self) -> int:
         """Both ends and the waypoints."""
-        return 2 + len(self.waypoints)
+        return Waypoints(tuple(self.waypoints)).anchors
 
     def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
         """The reader of convex stores."""
@@ -64,3 +65,34 @@ class ConvexPath(PathConfig):
     def examples(cls) -> Mapping[str, Example]:
         """One waypoint."""
         return {"convex": Example({"kind": "convex", "waypoints": [2]}, changes={"waypoints": [3]})}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SmoothedPath(PathConfig):
+    """As `convex`, through means of the waypoints' neighbours and of the last two checkpoints (the public MCT code)."""
+
+    implementation = ("dcpipe.experts.convex_path",)
+
+    kind: Literal["smoothed-convex"]
+    waypoints: list[Count] = Field(description="epochs between the first and the last, where means of neighbours stand")
+
+    @property
+    def convex_path_name(self) -> str | None:
+        """The waypoints, as paths and jobs spell them."""
+        return Waypoints(tuple(self.waypoints), smoothed=True).name
+
+    @property
+    def held_checkpoints(self) -> int:
+        """Both ends and the waypoints."""
+        return Waypoints(tuple(self.waypoints)).anchors
+
+    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+        """The reader of convex stores, which hold the means."""
+        from dcpipe.experts.convex_path import Convex
+
+        return Convex(paths, layout)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """One waypoint."""
+        return {"smoothed-convex": Example({"kind": "smoothed-convex", "waypoints": [2]}, changes={"waypoints": [3]})}

@@ -1,4 +1,4 @@
-"""MLP, LeNet, AlexNet, VGG11 and ResNet18 as the distillation papers evaluate them across architectures.
+"""MLP, LeNet, AlexNet, VGG and ResNet18 as the distillation papers evaluate them across architectures.
 
 Legend: N images, C channels, H W pixels, K classes, F features.
 The 28- and 32-pixel networks are those of DC's public code, the 64-pixel ones those of DATM's. Where the
@@ -6,7 +6,7 @@ public code goes by the number of channels (grey means 28 pixels there), ours go
 
 What is ours, because nothing is published:
 * 128 pixels: LeNet and AlexNet take stride 4 in their first convolution (the published 64-pixel ones take 2);
-  VGG11 averages its last 4x4 map; ResNet18 keeps the 64-pixel stem and averages 8x8 instead of 4x4.
+  VGGs average their last 4x4 map; ResNet18 keeps the 64-pixel stem and averages 8x8 instead of 4x4.
 * resnet18-ap at 64 and 128 pixels: its stem follows the rule of its blocks (convolve with stride 1, then
   average 2x2 pixels); at 128 pixels a last 2x2 average brings the map to the 4x4 of the smaller sizes.
 
@@ -18,12 +18,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from dcpipe.models.classic_network import ClassicName
+from dcpipe.models.classic_network import VGG_STAGES, VGG_WIDTHS, ClassicName
 from dcpipe.models.layered import Featured
 
 Body = tuple[list[nn.Module], int]  # the layers up to the features, and how many features they give
 
-VGG11 = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool")
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
 
 
@@ -96,30 +95,36 @@ def _lenet(channels: int, image_size: int) -> Body:
     return [*layers, nn.Linear(16 * 5 * 5, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU()], 84
 
 
-def _alexnet(channels: int, image_size: int) -> Body:
-    stride = max(image_size // 32, 1)
-    padding = 4 if image_size == 28 else 2
-    layers = [nn.Conv2d(channels, 128, 5, stride=stride, padding=padding), nn.ReLU(), nn.MaxPool2d(2)]
-    layers += [nn.Conv2d(128, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
-    layers += [nn.Conv2d(192, 256, 3, padding=1), nn.ReLU()]
-    layers += [nn.Conv2d(256, 192, 3, padding=1), nn.ReLU()]
-    return [*layers, nn.Conv2d(192, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)], 192 * 4 * 4
+def _alexnet(*, batch_norm: bool) -> Callable[[int, int], Body]:
+    def body(channels: int, image_size: int) -> Body:
+        stride = max(image_size // 32, 1)
+        padding = 4 if image_size == 28 else 2
+        first = nn.Conv2d(channels, 128, 5, stride=stride, padding=padding)
+        layers: list[nn.Module] = [first, *_active(128, batch_norm), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(128, 192, 5, padding=2), *_active(192, batch_norm), nn.MaxPool2d(2)]
+        for before, width in ((192, 256), (256, 192), (192, 192)):
+            layers += [nn.Conv2d(before, width, 3, padding=1), *_active(width, batch_norm)]
+        return [*layers, nn.MaxPool2d(2)], 192 * 4 * 4
+
+    return body
 
 
-def _vgg11(*, batch_norm: bool) -> Callable[[int, int], Body]:
+def _active(width: int, batch_norm: bool) -> list[nn.Module]:
+    return [nn.BatchNorm2d(width, track_running_stats=False), nn.ReLU()] if batch_norm else [nn.ReLU()]
+
+
+def _vgg(name: str, *, batch_norm: bool) -> Callable[[int, int], Body]:
     def body(channels: int, image_size: int) -> Body:
         layers: list[nn.Module] = []
         padding = 3 if image_size == 28 else 1
-        for width in VGG11:
-            if isinstance(width, str):
-                layers.append(nn.MaxPool2d(2))
-            else:
-                convolution = nn.Conv2d(channels, width, 3, padding=padding)
-                layers += [convolution, _norm(width, batch_norm), nn.ReLU()]
+        for count, width in zip(VGG_STAGES[name], VGG_WIDTHS, strict=True):
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, width, 3, padding=padding), _norm(width, batch_norm), nn.ReLU()]
                 channels, padding = width, 1
+            layers.append(nn.MaxPool2d(2))
         # as published at 64 pixels: a 1x1 average with stride 2 keeps the corner of the 2x2 map
         last = {64: [nn.AvgPool2d(1, stride=2)], 128: [nn.AvgPool2d(4)]}.get(image_size, [])
-        return [*layers, *last], 512
+        return [*layers, *last], VGG_WIDTHS[-1]
 
     return body
 
@@ -147,9 +152,10 @@ def _resnet18(*, batch_norm: bool, average: bool) -> Callable[[int, int], Body]:
 _BODIES: Mapping[str, Callable[[int, int], Body]] = {
     "mlp": _mlp,
     "lenet": _lenet,
-    "alexnet": _alexnet,
-    "vgg11": _vgg11(batch_norm=False),
-    "vgg11-bn": _vgg11(batch_norm=True),
+    "alexnet": _alexnet(batch_norm=False),
+    "alexnet-bn": _alexnet(batch_norm=True),
+    **{name: _vgg(name, batch_norm=False) for name in VGG_STAGES},
+    **{f"{name}-bn": _vgg(name, batch_norm=True) for name in VGG_STAGES},
     "resnet18": _resnet18(batch_norm=False, average=False),
     "resnet18-bn": _resnet18(batch_norm=True, average=False),
     "resnet18-ap": _resnet18(batch_norm=False, average=True),

@@ -10,15 +10,23 @@ if TYPE_CHECKING:
     from dcpipe.models.layered import Featured
 
 CLASSIC_SIZES = (28, 32, 64, 128)  # pixels that every classic network but the mlp is laid out for
+VGG_STAGES = {  # how many convolutions each of the five stages has, before its pooling
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+VGG_WIDTHS = (64, 128, 256, 512, 512)  # of the stages
 
 
 @dataclass(frozen=True)
 class ClassicName(FixedNetwork):
-    """An MLP, LeNet, AlexNet, VGG11 or ResNet18; `-bn` with batch norm, `-ap` with average pooling for strides."""
+    """An MLP, LeNet, AlexNet, VGG or ResNet18; `-bn` with batch norm, `-ap` with average pooling for strides."""
 
     names = (
-        "mlp", "lenet", "alexnet",
-        "vgg11", "vgg11-bn", "resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn",
+        "mlp", "lenet", "alexnet", "alexnet-bn",
+        "vgg11", "vgg11-bn", "vgg13", "vgg13-bn", "vgg16", "vgg16-bn", "vgg19", "vgg19-bn",
+        "resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn",
     )  # fmt: skip
 
     @property

@@ -1,8 +1,8 @@
 """The sizes of the fixed networks, layer by layer as `dcpipe.models.classic` builds them, without torch."""
 
+from dcpipe.models.classic_network import VGG_STAGES, VGG_WIDTHS
 from dcpipe.params.work import Layers
 
-VGG11 = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)  # widths; 0 is a pooling
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
 
 
@@ -13,10 +13,10 @@ def layers(name: str, channels: int, image_size: int, classes: int) -> Layers:
         _dense(found, 128, 128)
     elif name == "lenet":
         _lenet(found, image_size)
-    elif name == "alexnet":
-        _alexnet(found, image_size)
-    elif name.startswith("vgg11"):
-        _vgg11(found, image_size)
+    elif name.startswith("alexnet"):
+        _alexnet(found, image_size, batch_norm=name.endswith("-bn"))
+    elif name.startswith("vgg"):
+        _vgg(found, VGG_STAGES[name.removesuffix("-bn")], image_size)
     else:
         _resnet18(found, image_size, average="-ap" in name)
     found.linear(classes)
@@ -39,29 +39,34 @@ def _lenet(found: Layers, image_size: int) -> None:
     _dense(found, 120, 84)
 
 
-def _alexnet(found: Layers, image_size: int) -> None:
+def _alexnet(found: Layers, image_size: int, *, batch_norm: bool) -> None:
     found.convolution(128, 5, stride=max(image_size // 32, 1), padding=4 if image_size == 28 else 2)
-    found.activation()
+    _active(found, 128, batch_norm)
     found.pool(2)
     found.convolution(192, 5, padding=2)
-    found.activation()
+    _active(found, 192, batch_norm)
     found.pool(2)
     for width in (256, 192, 192):
         found.convolution(width, 3, padding=1)
-        found.activation()
+        _active(found, width, batch_norm)
     found.pool(2)
 
 
-def _vgg11(found: Layers, image_size: int) -> None:
-    padding = 3 if image_size == 28 else 1
-    for width in VGG11:
-        if not width:
-            found.pool(2)
-            continue
-        found.convolution(width, 3, padding=padding)
+def _active(found: Layers, width: int, batch_norm: bool) -> None:
+    if batch_norm:
         found.norm(2 * width)
-        found.activation()
-        padding = 1
+    found.activation()
+
+
+def _vgg(found: Layers, stages: tuple[int, ...], image_size: int) -> None:
+    padding = 3 if image_size == 28 else 1
+    for count, width in zip(stages, VGG_WIDTHS, strict=True):
+        for _ in range(count):
+            found.convolution(width, 3, padding=padding)
+            found.norm(2 * width)
+            found.activation()
+            padding = 1
+        found.pool(2)
     if image_size == 64:
         found.pool(1, stride=2)
     elif image_size == 128:

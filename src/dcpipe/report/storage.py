@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
+from dcpipe.params.waypoints import Waypoints
 from dcpipe.provenance.card_fields import facts_of
 from dcpipe.report.origins import Origins, StageCost
 from dcpipe.report.table import Column, Table, Value
@@ -38,7 +39,7 @@ def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Origins) -
         wildcards = one.jobs[0].wildcards
         if one.stage == "convexify" and (wildcards["dataset"], wildcards["experts"]) == names:
             waypoints = wildcards["waypoints"]
-            anchors = 2 + (0 if waypoints == "none" else waypoints.count("-") + 1)
+            anchors = Waypoints.parse(waypoints).anchors
             path = f"convex, waypoints {waypoints}"
             yield *names, path, experts * anchors, *_bytes(one, recorded, every)
 

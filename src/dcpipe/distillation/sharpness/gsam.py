@@ -29,7 +29,7 @@ def evaluate(
     """SAM's gradient less alpha times the part of h at right angles to it; labels as in SAM."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(synthetic.images_NCHW, h_NCHW, config.radius)
+        return ascent(synthetic.images_NCHW, h_NCHW, config.radius, config.radius_unit)
 
     answer = two_passes(synthetic, episode, config.second_pass, perturb)
     climbed_NCHW = answer.gradients.images

@@ -18,6 +18,7 @@ from dcpipe.distillation.episodes import Episode, StudentEpisode
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import UserError
 from dcpipe.experts.sharpness import perturbation
+from dcpipe.params.radius_unit import RadiusUnit
 from dcpipe.params.shares import SecondPass, steps_of
 from dcpipe.random import Stream
 
@@ -56,9 +57,17 @@ def one_pass(episode: Episode, synthetic: SyntheticSet) -> tuple[Answer, Trace |
     return answer, answer.trace
 
 
-def ascent(images_NCHW: Tensor, direction_NCHW: Tensor, radius: float) -> Tensor:
-    """e = radius d / |d| (N, C, H, W), the norm over all images at once. Source: SAM, arXiv:2010.01412, equation 2."""
-    flat_P = perturbation(images_NCHW.flatten(), direction_NCHW.flatten(), radius=radius, adaptive=False)
+def ascent(images_NCHW: Tensor, direction_NCHW: Tensor, radius: float, unit: RadiusUnit = "absolute") -> Tensor:
+    """The perturbation e (N, C, H, W), of length radius in its unit.
+
+    `absolute`: e = radius d / |d|, the norm over all images at once. `set-norm`: that times |S|. `image-norm`: for each
+    image j, e_j = radius |S_j| d_j / |d_j|. Source: SAM, arXiv:2010.01412, equation 2; the other units are ours.
+    """
+    if unit == "image-norm":
+        pairs = zip(images_NCHW, direction_NCHW, strict=True)
+        return torch.stack([ascent(one[None], way[None], radius, "set-norm")[0] for one, way in pairs])
+    length = radius * float(torch.linalg.vector_norm(images_NCHW)) if unit == "set-norm" else radius
+    flat_P = perturbation(images_NCHW.flatten(), direction_NCHW.flatten(), radius=length, adaptive=False)
     return flat_P.view_as(images_NCHW)
 
 

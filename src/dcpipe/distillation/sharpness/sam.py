@@ -27,6 +27,6 @@ def evaluate(
     """The gradient at S + radius h / |h|."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(synthetic.images_NCHW, h_NCHW, config.radius)
+        return ascent(synthetic.images_NCHW, h_NCHW, config.radius, config.radius_unit)
 
     return two_passes(synthetic, episode, config.second_pass, perturb)

@@ -48,7 +48,7 @@ def evaluate(
     drawn_NCHW = torch.randn(images_NCHW.shape, generator=stream.child("smoothing").generator()).to(images_NCHW)
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(images_NCHW, h_NCHW, config.radius)
+        return ascent(images_NCHW, h_NCHW, config.radius, config.radius_unit)
 
     return two_passes(
         synthetic,

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.outer_axes import SharpnessConfig
+from dcpipe.params.radius_unit import RadiusUnitKnob
 from dcpipe.params.schema import STRICT, Fraction, NonNegativeFloat
 from dcpipe.params.shares import ALL_STEPS, SecondPass, steps_of
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.passes import SharpnessRule
 
 WHOLE = {"second_pass": {"steps": ALL_STEPS, "draws": "shared"}}
-CHANGES = {"second_pass.steps": "1/5"}
+STEPS = {"second_pass.steps": "1/5"}
+CHANGES = {**STEPS, "radius_unit": "image-norm"}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -90,7 +92,8 @@ class Sam(TwoPasses):
     implementation = ("dcpipe.distillation.sharpness.sam",)
 
     kind: Literal["sam"]
-    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together")
+    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together, in its unit")
+    radius_unit: RadiusUnitKnob
     second_pass: SecondPass
 
     def build(self) -> "SharpnessRule":
@@ -112,7 +115,8 @@ class Gsam(TwoPasses):
     implementation = ("dcpipe.distillation.sharpness.gsam",)
 
     kind: Literal["gsam"]
-    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together")
+    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together, in its unit")
+    radius_unit: RadiusUnitKnob
     alpha: NonNegativeFloat = Field(description="weight of the part of h that is taken away")
     second_pass: SecondPass
 
@@ -148,7 +152,7 @@ class Asam(TwoPasses):
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
         """A ball that matters."""
-        return {"asam": Example({"kind": "asam", "radius": 0.5, "offset": 0.01, **WHOLE}, changes=CHANGES)}
+        return {"asam": Example({"kind": "asam", "radius": 0.5, "offset": 0.01, **WHOLE}, changes=STEPS)}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -158,7 +162,8 @@ class Vasso(TwoPasses):
     implementation = ("dcpipe.distillation.sharpness.vasso",)
 
     kind: Literal["vasso"]
-    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together")
+    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together, in its unit")
+    radius_unit: RadiusUnitKnob
     theta: Fraction = Field(gt=0, description="weight of the newest gradient in the mean")
     second_pass: SecondPass
 
@@ -194,7 +199,8 @@ class Satm(TwoPasses):
     implementation = ("dcpipe.distillation.sharpness.satm",)
 
     kind: Literal["satm"]
-    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together")
+    radius: NonNegativeFloat = Field(description="length of the perturbation of all images together, in its unit")
+    radius_unit: RadiusUnitKnob
     noise: Smoothing
     second_pass: SecondPass
 

@@ -34,7 +34,9 @@ def evaluate(
     """The gradient at S + radius d / |d|; `memory` is d."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
-        return ascent(synthetic.images_NCHW, mean_gradient(memory, h_NCHW, config.theta), config.radius)
+        return ascent(
+            synthetic.images_NCHW, mean_gradient(memory, h_NCHW, config.theta), config.radius, config.radius_unit
+        )
 
     answer = two_passes(synthetic, episode, config.second_pass, perturb)
     return replace(answer, memory=mean_gradient(memory, answer.first_image_gradient, config.theta))
