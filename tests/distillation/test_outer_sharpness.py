@@ -301,7 +301,7 @@ def test_a_share_of_the_steps_is_rounded_down(share, steps, count):
     assert steps_of(share, steps) == count
 
 
-def test_a_radius_is_a_multiple_of_one_of_the_sets_norm_or_of_each_images():
+def test_a_radius_is_a_multiple_of_what_its_unit_names():
     images, h = quadratic_set().images_NCHW, torch.linspace(3, -1, D, dtype=torch.float64).view(3, 1, 2, 2)
     absolute, of_set, of_images = (ascent(images, h, RADIUS, unit) for unit in ("absolute", "set-norm", "image-norm"))
     assert torch.equal(absolute, ascent(images, h, RADIUS))

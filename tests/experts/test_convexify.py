@@ -104,7 +104,7 @@ def test_four_anchors_take_less_than_a_tenth_of_fifty_one_checkpoints(tiny: Path
     assert sizes[1] < 0.1 * sizes[0]
 
 
-def test_smoothed_anchors_are_means_of_neighbours_with_the_recorded_progress(convex: Path) -> None:
+def test_smoothed_anchors_are_means_with_the_recorded_progress(convex: Path) -> None:
     """As in MCT's public code: waypoints of both neighbours, the end of the last two, the start as it is."""
     job = repository.make(convex, "convexify", **{**WORDS, "waypoints": "2-smoothed"}, shard=0)
     store = convex / job.outputs["path"]

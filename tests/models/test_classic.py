@@ -55,7 +55,7 @@ def test_batch_norm_variants_learn_as_many_parameters(name: str) -> None:
     assert not build(name, channels=3, image_size=32, classes=10).has_running_statistics
 
 
-def test_batch_norm_adds_a_scale_and_a_shift_for_each_channel_of_alexnet() -> None:
+def test_batch_norm_adds_scales_and_shifts_to_alexnet() -> None:
     """The AlexNetBN of DC's public code: its convolutions and those norms behind them."""
     plain, batch = (build(name, channels=3, image_size=32, classes=10) for name in ("alexnet", "alexnet-bn"))
     assert batch.num_parameters == COLOUR_32["alexnet"] + 2 * (128 + 192 + 256 + 192 + 192)
