@@ -169,12 +169,26 @@ def _is(file: Path, text: str) -> bool:
 
 
 def _text(stages: Stages) -> str:
-    return HEAD + yaml.dump({"stages": dict(stages)}, Dumper=_NoAliases, sort_keys=False, width=1000)
+    """The file; a list of keys that many stages share is written once, as a YAML anchor."""
+    dump = yaml.dump({"stages": dict(stages)}, Dumper=_ListAliases, sort_keys=False, width=1000)
+    return f"{HEAD}{dump}"
 
 
-class _NoAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
+class _ListAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
+    """Equal lists of texts become one anchor and its aliases; nothing else does."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._lists: dict[tuple[str, ...], list[object]] = {}
+
+    def represent_data(self, data: object) -> yaml.Node:
+        if isinstance(data, list) and len(data) > 1 and all(isinstance(item, str) for item in data):
+            data = self._lists.setdefault(tuple(map(str, data)), data)
+        node: yaml.Node = super().represent_data(data)
+        return node
+
+    def ignore_aliases(self, data: object) -> bool:
+        return not isinstance(data, list)
 
 
 def _stage(job: Job, path: str) -> dict[str, object]:
