@@ -155,7 +155,7 @@ def own(name: str, *reads: str) -> Own:
 
 def test_each_stage_comes_after_all_that_it_reads() -> None:
     names = list(STAGES)
-    assert names == ["data", "whiten", "experts", "convexify", "distill", "evaluate", "metrics", "report"]
+    assert names == ["data", "whiten", "experts", "convexify", "distill", "apply", "evaluate", "metrics", "report"]
     for name, stage in STAGES.items():
         assert set(stage.reads) <= set(names[: names.index(name)])
     registry = Registry()

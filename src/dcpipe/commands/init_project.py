@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dcpipe.errors import DcpipeError, UserError
-from dcpipe.params import file_schema, shipped
+from dcpipe.params import file_schema, params_files, shipped
 from dcpipe.provenance.durable import write_atomically
 
 EXAMPLES = ("digits", "folder")
@@ -92,7 +92,7 @@ def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
     }
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    for section in ("datasets", "experts", "methods", "evaluations", "experiments"):
+    for section in params_files.SECTIONS:
         (folder / "params" / section).mkdir(parents=True, exist_ok=True)
     copy_profiles(folder)
     file_schema.write_schemas(folder / file_schema.FOLDER)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.evaluation import protocol, side_by_side
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.evaluation.protocol import Trained
+from dcpipe.evaluation.training_group import train_group
 from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
@@ -89,9 +89,7 @@ class Measurer:
         # the same networks for every iteration's set: sets are compared on equal terms, and the finished set scores
         # the same whether it was chosen or the last
         streams = [self._stream.child("network", index) for index in group]
-        if self._config.side_by_side > 1:
-            return side_by_side.train(self._model, synthetic, self._config, rate, streams)
-        return [protocol.train(self._model, synthetic, self._config, rate, stream) for stream in streams]
+        return train_group(self._model, synthetic, self._config, rate, streams)
 
     def _save_when_due(self) -> None:
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn

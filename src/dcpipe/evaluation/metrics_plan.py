@@ -30,6 +30,6 @@ class MetricsStage(Stage):
         jobs = scores(graph, wildcards["experiment"])
         return Plan(
             inputs={"scores": tuple(job.outputs["scores"] for job in jobs)},
-            values=[watched_values(resolved, without=("title", "description", "reference"))],
+            values=[watched_values(resolved, without=("title", "description", "reference", "application_runs"))],
             sections={"scores": jobs},
         )

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
 from dcpipe.errors import UserError
+from dcpipe.params.application import Application
 from dcpipe.params.axis import descriptions
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
@@ -23,6 +24,7 @@ TYPED: Mapping[str, type["DataclassInstance"]] = {
     "experts": Experts,
     "methods": Method,
     "evaluations": Evaluation,
+    "applications": Application,
     "experiments": Experiment,
 }
 

@@ -38,6 +38,18 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class ApplicationRun:
+    """Every combination of its lists: synthetic sets, put to other uses than one network's training."""
+
+    applications: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/applications")
+    datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
+    methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
+    ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images a class")
+    sets: Count = Field(description="synthetic sets of each kind")
+    evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="how networks are trained on them")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Experiment:
     """A params/experiments file."""
 
@@ -45,6 +57,9 @@ class Experiment:
     description: str = Field(description="what the experiment asks, for the report and for lists")
     runs: Annotated[list[Run], Field(min_length=1)] = Field(description="what is run: every combination of each")
     reference: Annotated[Name, AsBefore("random")] = Field(description="the method that the report compares with")
+    application_runs: Annotated[list[ApplicationRun] | None, AsBefore(None)] = Field(
+        description="what else the sets are used for: every combination of each"
+    )
 
     @field_validator("runs")
     @classmethod

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Generic
 
 from dcpipe.params import neutral, resolve, schema
+from dcpipe.params.application import Application
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
@@ -51,6 +52,7 @@ class ParamsLibrary:
         self._experts = _Files("experts", Experts)
         self._methods = _Files("methods", Method)
         self._evaluations = _Files("evaluations", Evaluation)
+        self._applications = _Files("applications", Application)
         self._experiments = _Files("experiments", Experiment)
         self._chains: dict[str, tuple[str, ...]] = {}
 
@@ -70,6 +72,10 @@ class ParamsLibrary:
         """A protocol as resolved for a dataset and ipc."""
         return self._evaluations.get(self.root, self.extra, name, self._context(dataset, ipc))
 
+    def application(self, name: str, dataset: str) -> tuple[ResolvedSection, Application]:
+        """An application as resolved for a dataset."""
+        return self._applications.get(self.root, self.extra, name, self._context(dataset))
+
     def experiment(self, name: str) -> tuple[ResolvedSection, Experiment]:
         """An experiment."""
         return self._experiments.get(self.root, self.extra, name)
@@ -77,7 +83,14 @@ class ParamsLibrary:
     @property
     def files(self) -> set[str]:
         """Every params file read so far."""
-        sections = (self._datasets, self._experts, self._methods, self._evaluations, self._experiments)
+        sections = (
+            self._datasets,
+            self._experts,
+            self._methods,
+            self._evaluations,
+            self._applications,
+            self._experiments,
+        )
         return {file for section in sections for file in section.files}
 
     def _context(self, dataset: str, ipc: int | None = None) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from dcpipe.params import shipped
 from dcpipe.params.strict_yaml import Tree, read_yaml
 
 SHIPPED_FOLDER = "params/shipped"  # of the shipped files that a project varies under their own name
-SECTIONS = ("datasets", "experts", "methods", "evaluations", "experiments")
+SECTIONS = ("datasets", "experts", "methods", "evaluations", "applications", "experiments")
 INLINE_SECTIONS = {
     "presets": "methods",
     "datasets": "datasets",
     "experts": "experts",
     "evaluations": "evaluations",
+    "applications": "applications",
 }  # the keys of an experiment's file that bring along files, and the section of each
 
 

@@ -48,7 +48,12 @@ from dcpipe.params.value_origin import ResolvedValue, ValueOrigin, location_text
 
 OWN_KEYS = ("base", "overrides", "sources", "covers", "format", "name", "replaces")
 FORMAT = 1  # of params files
-OVERRIDABLE = {"experts": False, "methods": True, "evaluations": True}  # and whether also for some ipc
+OVERRIDABLE = {
+    "experts": False,
+    "methods": True,
+    "evaluations": True,
+    "applications": False,
+}  # and whether also for some ipc
 
 
 @dataclass(frozen=True, slots=True)

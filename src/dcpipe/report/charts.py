@@ -37,8 +37,10 @@ class Line:
     colour: int
 
 
-def line_chart(name: str, title: str, series: Sequence[Line], *, x_label: str, y_label: str) -> Chart:
-    """A chart of lines; `x_label` and `y_label` name the axes."""
+def line_chart(
+    name: str, title: str, series: Sequence[Line], *, x_label: str, y_label: str, x_log: bool = False
+) -> Chart:
+    """A chart of lines; `x_label` and `y_label` name the axes, `x_log` makes the one along x logarithmic."""
     first_to_last = [f"from {short_number(line.points[0][1])} to {short_number(line.points[-1][1])}" for line in series]
     ends = [
         f"{line.name}: {values} in {len(line.points)} points"
@@ -50,13 +52,13 @@ def line_chart(name: str, title: str, series: Sequence[Line], *, x_label: str, y
         name,
         title,
         "; ".join(ends),
-        lambda axes: draw_lines(axes, series, x_label=x_label, y_label=y_label),
+        lambda axes: draw_lines(axes, series, x_label=x_label, y_label=y_label, x_log=x_log),
         size=(wide, high + LEGEND_ROW * rows),
         margins=Margins(LEFT, BOTTOM, TOP + LEGEND_ROW * rows, RIGHT),
     )
 
 
-def draw_lines(axes: "Axes", series: Sequence[Line], *, x_label: str, y_label: str) -> None:
+def draw_lines(axes: "Axes", series: Sequence[Line], *, x_label: str, y_label: str, x_log: bool = False) -> None:
     """The lines, their axes and, where there are several, a legend; the axis is logarithmic if values span far."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
@@ -73,7 +75,13 @@ def draw_lines(axes: "Axes", series: Sequence[Line], *, x_label: str, y_label: s
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=max(xs) - min(xs) >= 1))
+    if x_log:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        narrow = max(xs) / min(xs) < 100
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=6))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=max(xs) - min(xs) >= 1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set_xlim(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)

@@ -49,6 +49,14 @@ class Gallery:
 
 
 @dataclass(frozen=True, slots=True)
+class Applications:
+    """Charts of what sets are good for beside one network: continual learning, and accuracy against stored bytes."""
+
+    continual: tuple[Chart, ...] = ()
+    by_bytes: tuple[Chart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rendered:
     """The page's HTML, and the charts on it in their order."""
 
@@ -69,7 +77,12 @@ class Provenance:
 
 
 def render_page(
-    job: Job, cells: Sequence[Cell], tables: Sequence[Table], costs: Sequence[StageCost], sources: Origins
+    job: Job,
+    cells: Sequence[Cell],
+    tables: Sequence[Table],
+    costs: Sequence[StageCost],
+    sources: Origins,
+    applications: Applications,
 ) -> Rendered:
     """The page, with its charts.
 
@@ -86,6 +99,7 @@ def render_page(
     drawn = [chart for _, group in networks for _, chart in group]
     drawn += [chart for one in accuracies for chart in (one.by_iteration, one.by_seconds) if chart]
     drawn += [chart for gallery in galleries for chart in gallery.charts] + experts
+    drawn += [*applications.continual, *applications.by_bytes]
     html = (
         _environment()
         .get_template("page.html")
@@ -102,6 +116,7 @@ def render_page(
             galleries=galleries,
             accuracies=accuracies,
             experts=experts,
+            applications=applications,
             drawn=drawn,
             figures=FOLDER,
             provenance=[_provenance(cell, sources) for cell in cells],

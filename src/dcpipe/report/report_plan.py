@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dcpipe.errors import UserError
+from dcpipe.evaluation.applications.apply_plan import applied
 from dcpipe.evaluation.evaluate_plan import scores
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.resolve import ResolvedSection
@@ -32,7 +33,7 @@ class ReportStage(Stage):
     wildcards = (EXPERIMENT,)
     implementation = "dcpipe.report.report_stage"
     command = "dcpipe report {experiment}"
-    reads = ("distill", "evaluate", "metrics")
+    reads = ("distill", "evaluate", "apply", "metrics")
     is_view = True
 
     def final_jobs(self, _graph: "Graph", experiment: str) -> Iterable[Mapping[str, str]]:
@@ -50,12 +51,14 @@ class ReportStage(Stage):
         jobs = scores(graph, wildcards["experiment"])
         made = [graph.job_that_makes(job.input("synthetic")) for job in jobs]
         sets = tuple({job.name: job for job in made}.values())
+        uses = applied(graph, wildcards["experiment"])
         metrics = graph.make_job("metrics", experiment=wildcards["experiment"])
         return Plan(
             inputs={
                 "metrics": (metrics.outputs["metrics"],),
                 "scores": tuple(job.outputs["scores"] for job in jobs),
                 **{name: tuple(job.outputs[name] for job in sets) for name in ("synthetic", "history")},
+                **({"applications": tuple(job.outputs["results"] for job in uses)} if uses else {}),
             },
             values=[
                 watched_values(resolved, only=("title", "description", "reference")),
@@ -63,6 +66,7 @@ class ReportStage(Stage):
             ],
             sections={
                 "scores": jobs,
+                "applications": uses,
                 "sets": sets,
                 "experiment": experiment,
                 "papers": _papers(graph, sets),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact
-from dcpipe.report import crate, curves, figures, page, stability, storage, tables, views
+from dcpipe.report import applications, crate, curves, figures, page, stability, storage, stored_bytes, tables, views
 from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.origins import Origins
+from dcpipe.report.page import Applications
 from dcpipe.report.reference_table import reference_table
 from dcpipe.report.table import Table
 from dcpipe.workflow.graph import Graph
@@ -35,14 +36,23 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
             artifact.verified_entries(root / path)
     cells = gather_cells(job, root)
     sources = Origins(root, graph or Graph(root))
-    chain = sources.chain([sources.graph.job_that_makes(job.input("metrics"))])
+    chain = sources.chain([sources.graph.job_that_makes(job.input("metrics")), *job.section("applications", tuple)])
     costs = sources.costs(chain)
     reference = _reference(job)
     offered = [head.table() for head in tables.headlines(cells, reference)]
     offered += [tables.cell_table(cells, reference), tables.cost_table(costs)]
     offered += [storage.trajectory_table(costs, sources), storage.preparation_table(costs)]
     offered += [table for table in _optional_tables(cells, sources, reference) if table]
-    rendered = page.render_page(job, cells, offered, costs, sources)
+    applied = applications.gather_applied(job.section("applications", tuple), root)
+    sizes = [stored_bytes.stored_bytes(cell, root) for cell in cells]
+    offered += [stored_bytes.bytes_table(cells, sizes)]
+    offered += [
+        table for table in (applications.incremental_table(applied), applications.search_table(applied)) if table
+    ]
+    drawn = Applications(
+        tuple(applications.incremental_charts(applied)), tuple(stored_bytes.bytes_charts(cells, sizes))
+    )
+    rendered = page.render_page(job, cells, offered, costs, sources, drawn)
     place = root / job.outputs["page"]
     files = {root / job.outputs["summary"]: tables.summary_table(cells).csv().encode(), place: rendered.html.encode()}
     for table in offered:

@@ -43,7 +43,7 @@ class JobKind:
 def job_kinds(graph: Graph, experiment: str) -> list[JobKind]:
     """The kinds of jobs that take long, in the order in which an experiment comes to them.
 
-    Sets of one size are evaluated alike, whatever made them.
+    Sets of one size are evaluated and applied alike, whatever made them; so are the parts of an application.
     """
     members: dict[tuple[str, JobSize], list[Job]] = {}
     for job in graph.experiment_jobs(experiment):
@@ -54,10 +54,10 @@ def job_kinds(graph: Graph, experiment: str) -> list[JobKind]:
 
 
 def _name(graph: Graph, job: Job) -> str:
-    wildcards = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set"}}
+    wildcards = {key: value for key, value in job.wildcards.items() if key not in {"shard", "set", "part"}}
     if "ipc" in wildcards:
         wildcards["ipc"] = f"ipc{wildcards['ipc']}"
-    if job.stage == "evaluate":
+    if job.stage in {"evaluate", "apply"}:
         del wildcards["method"]
         wildcards["ipc"] = "all-images" if _maker(graph, job).matching.takes_all_images else wildcards["ipc"]
     return " ".join([job.stage, *wildcards.values()])
@@ -95,6 +95,8 @@ def _shape(graph: Graph, job: Job) -> JobSize | None:
             return JobSize(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
         case "evaluate":
             return _evaluated(job, _maker(graph, job), dataset)
+        case "apply":  # all networks of a part for an epoch are a step; testing them counts as loading does
+            return replace(_evaluated(job, _maker(graph, job), dataset), tested=0)
     return None
 
 
