@@ -105,7 +105,7 @@ def test_downloads_are_the_files_beside_the_page(made: Path, html: str) -> None:
     offered = re.findall(r'download="([^"]+)" href="data:[^,]+;base64,([^"]+)"', html)
     files = {path.name: path.read_bytes() for path in (made / "results/two/tables").iterdir()}
     assert {name: base64.b64decode(content) for name, content in offered} == files
-    assert len(files) == 16
+    assert len(files) == 18
 
 
 def test_curves_start_and_end_where_the_history_does(made: Path, html: str) -> None:
