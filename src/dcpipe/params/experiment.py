@@ -45,7 +45,7 @@ class ApplicationRun:
     datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
     methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
     ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images a class")
-    sets: Count = Field(description="synthetic sets of each kind")
+    sets: Jobs = Field(description="synthetic sets of each kind")
     evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="how networks are trained on them")
 
 

@@ -11,7 +11,7 @@ from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.network_name import NetworkOrNative, refuse_image_size
 from dcpipe.params.network_name import parse as parse_network
-from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.schema import STRICT, Count, Jobs
 
 if TYPE_CHECKING:
     from dcpipe.evaluation.applications.trials import Use
@@ -25,7 +25,7 @@ class ClassIncremental(TaskConfig):
 
     kind: Literal["class-incremental"]
     steps: Count = Field(description="steps that the classes come in; as nearly the same number in each as possible")
-    orders: Count = Field(description="orders of the classes, each drawn anew; one job each")
+    orders: Jobs = Field(description="orders of the classes, each drawn anew; one job each")
     network: NetworkOrNative = Field(description="the network that learns; native: the dataset's own")
 
     def check(self, at: ValueLocation, context: ApplicationContext) -> None:
