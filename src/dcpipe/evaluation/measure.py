@@ -73,7 +73,7 @@ class Measurer:
 
     def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
-        synthetic = synthetic.to(self._parts[on].images_NCHW.device)
+        synthetic = self._labelled(synthetic).to(self._parts[on].images_NCHW.device)
         # groups are the same whatever is known already: a network's last bits may depend on its neighbours
         for first in track(range(0, len(keys), self._config.side_by_side), self._task.job.name):
             group = range(first, min(first + self._config.side_by_side, len(keys)))
@@ -84,6 +84,12 @@ class Measurer:
                     )
                 self._save_when_due()
         return [self._known[key] for key in keys]
+
+    def _labelled(self, synthetic: SyntheticSet) -> SyntheticSet:
+        """The set with the labels that the protocol trains on."""
+        if self._config.labels == "own":
+            return synthetic
+        return SyntheticSet(synthetic.images_NCHW, synthetic.classes, synthetic.step_size)
 
     def _train(self, rate: float, synthetic: SyntheticSet, group: range) -> Sequence[Trained]:
         # the same networks for every iteration's set: sets are compared on equal terms, and the finished set scores

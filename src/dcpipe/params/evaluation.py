@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass as plain_dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -12,6 +12,7 @@ from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.flatness import FlatnessConfig
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat
 
@@ -96,6 +97,9 @@ class Evaluation:
     epochs: Index = Field(description="E of the published protocols: one pass fewer than are made")
     batch: Count = Field(description="synthetic images a step")
     learning_rate: RateConfig
+    labels: Annotated[Literal["own", "hard"], AsBefore("own")] = Field(
+        description="own: the set's, soft where they are soft; hard: the class that each image was made for"
+    )
     augmentation: TrainingAugmentation = Field(
         description="DSA families of every batch joined by _, or none; one-of-crop-scale-rotate: DC's, one an image"
     )

@@ -124,6 +124,9 @@ def refuse_unwritable_script(config: Evaluation, network: str, where: str) -> No
     if not config.sharpness.is_plain:
         remedy = "release with the scores of a protocol whose sharpness is none"
         raise UserError("train.py of a release trains by SGD without a sharpness rule", where=where, remedy=remedy)
+    if config.labels != "own":
+        remedy = "release with the scores of a protocol whose labels are the set's own"
+        raise UserError("train.py of a release trains on the set's own labels", where=where, remedy=remedy)
     if one_of(config.augmentation):
         remedy = "release with the scores of a protocol whose augmentation is DSA's or none"
         problem = f"train.py of a release cannot augment by {config.augmentation}"

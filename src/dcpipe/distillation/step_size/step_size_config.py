@@ -12,6 +12,7 @@ from dcpipe.params.outer_axes import OptimiserConfig, StepSizeConfig
 from dcpipe.params.schema import STRICT, PositiveFloat
 
 if TYPE_CHECKING:
+    from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
     from dcpipe.distillation.step_size.step_size_rules import StepSizeRule
 
 INITIAL = "the step size at first; --lr_teacher"
@@ -81,6 +82,51 @@ class FirstOrderStepSize(StepSizeConfig):
         """Unbounded."""
         tree = {"kind": "first-order", "initial": 0.05, "optimiser": SGD, "unit": "plain", "largest_change": None}
         return {"first-order": Example(tree, changes={"largest_change": 1e-9})}
+
+
+class OptimiserOfLogarithm(OptimiserConfig):
+    """Any optimiser, of the logarithm of a positive number."""
+
+    def __init__(self, inner: OptimiserConfig) -> None:
+        self.inner, self.learning_rate = inner, inner.learning_rate
+
+    def build(self) -> "TensorOptimiser":
+        """A fresh one."""
+        from dcpipe.distillation.step_size.logarithm_optimiser import LogarithmOptimiser
+
+        return LogarithmOptimiser(self.inner.build())
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LogarithmStepSize(StepSizeConfig):
+    """Its logarithm is learned by the hypergradient's derivative, so that it is positive whatever the rate."""
+
+    implementation = (
+        "dcpipe.distillation.step_size.step_size_rules",
+        "dcpipe.distillation.step_size.logarithm_optimiser",
+    )
+    needs = frozenset({Need.STUDENTS})
+
+    kind: Literal["logarithm"]
+    initial: PositiveFloat = Field(description=INITIAL)
+    optimiser: OptimiserConfig
+
+    @property
+    def learned_by(self) -> OptimiserConfig | None:
+        """Its optimiser, of the logarithm."""
+        return OptimiserOfLogarithm(self.optimiser)
+
+    def build(self) -> "StepSizeRule":
+        """The matching's own derivative; the optimiser takes it to the logarithm."""
+        from dcpipe.distillation.step_size import step_size_rules
+
+        return step_size_rules.as_answered
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Example]:
+        """With a rate of relative changes."""
+        sgd = {"kind": "sgd", "learning_rate": 1e-2, "momentum": 0.5}
+        return {"logarithm": Example({"kind": "logarithm", "initial": 0.01, "optimiser": sgd})}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
