@@ -9,7 +9,7 @@ from clone import Clone
 from readme import Block
 from repository import ROOT
 
-PAGES = [name for name in ("README.md", "CONTRIBUTING.md") if (ROOT / name).exists()]
+PAGES = [name for name in ("README.md", "CONTRIBUTING.md", "docs/api.md") if (ROOT / name).exists()]
 PAGE = """
 <!-- test: file a/b.yaml -->
 ```yaml

@@ -98,13 +98,13 @@ def _record(graph: "Graph", name: str) -> None:
 
 def _run(graph: "Graph", name: str, stages: Collection[str], budget: float | None, log: Path | None) -> int:
     """The exit code."""
-    from dcpipe.cli.run_output import RunOutput
     from dcpipe.commands import plan as planning
+    from dcpipe.commands.run_output import RunOutput
     from dcpipe.workflow.runner import ExperimentRunner, OutcomeSummary
 
     tally, pages = OutcomeSummary(), list[str]()
     planning.refuse_full_disk(planning.plan_rows(graph, name), ROOT)
-    output = RunOutput.of(graph, name, stages, own_logs=log is None)
+    output = RunOutput.of(graph, graph.experiment_jobs(name), stages, own_logs=log is None)
     runner = ExperimentRunner(graph, stages, begin=output.begin)
     try:
         for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):

@@ -82,27 +82,29 @@ def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
     if example not in EXAMPLES:
         raise UserError(f"there is no example {example!r}", where="--example", remedy=f"choose {' or '.join(EXAMPLES)}")
     _refuse_other_content(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     experiment = PHOTOGRAPHS if example == "folder" else "digits"
-    write_atomically(folder / UNFINISHED, b"")
-    files = {
-        "Snakefile": SNAKEFILE.format(experiment=experiment),
-        ".gitignore": IGNORED,
-        ".dvcignore": DVC_IGNORED,
-    }
-    for name, text in files.items():
-        write_atomically(folder / name, text.encode())
-    for section in params_files.SECTIONS:
-        (folder / "params" / section).mkdir(parents=True, exist_ok=True)
-    copy_profiles(folder)
+    _write_files(folder, experiment)
     file_schema.write_schemas(folder / file_schema.FOLDER)
     if example == "folder":
         _write_photographs(folder)
     _start_versioning(folder)
-    write_atomically(folder / shipped.MARKER, PROJECT.encode())
-    (folder / UNFINISHED).unlink()
+    _finish(folder)
     enter = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"{folder} is a project. Next: `{enter}snakemake --cores all` runs {experiment}, from images to a report")
+
+
+def init_unversioned(folder: Path) -> None:
+    """Make a project without git and DVC, which `dcpipe doctor` then says how to add.
+
+    Raises: UserError for a folder that holds other things, or that cannot be written.
+    """
+    try:
+        _refuse_other_content(folder)
+        _write_files(folder, "digits")
+        _finish(folder)
+    except OSError as error:
+        remedy = "choose a folder that you may write to"
+        raise UserError(f"cannot be written ({error.strerror})", where=str(folder), remedy=remedy) from error
 
 
 def update(folder: Path, say: Callable[[str], None]) -> None:
@@ -138,6 +140,26 @@ def _refuse_other_content(folder: Path) -> None:
     others = sorted(path.name for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     if others:
         raise UserError(f"is not empty ({others[0]})", where=str(folder), remedy="name a new or an empty folder")
+
+
+def _write_files(folder: Path, experiment: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / UNFINISHED, b"")
+    files = {
+        "Snakefile": SNAKEFILE.format(experiment=experiment),
+        ".gitignore": IGNORED,
+        ".dvcignore": DVC_IGNORED,
+    }
+    for name, text in files.items():
+        write_atomically(folder / name, text.encode())
+    for section in params_files.SECTIONS:
+        (folder / "params" / section).mkdir(parents=True, exist_ok=True)
+    copy_profiles(folder)
+
+
+def _finish(folder: Path) -> None:
+    write_atomically(folder / shipped.MARKER, PROJECT.encode())
+    (folder / UNFINISHED).unlink()
 
 
 def _write_photographs(folder: Path) -> None:

@@ -104,7 +104,12 @@ def free_bytes(root: Path) -> int:
 
 def refuse_full_disk(table: list[PlanRow], root: Path) -> None:
     """Raises: UserError if a plan's payloads may take more than the free disk space."""
-    needed, free = sum(row.disk_bytes for row in table), free_bytes(root)
+    refuse_bytes(sum(row.disk_bytes for row in table), root)
+
+
+def refuse_bytes(needed: int, root: Path) -> None:
+    """Raises: UserError if so many bytes are more than the free disk space."""
+    free = free_bytes(root)
     if needed > free:
         problem = f"up to {needed / 1e9:.1f} GB will be written; {free / 1e9:.1f} GB are free"
         raise UserError(

@@ -6,7 +6,7 @@ moment would be refused; and filelock creates the file, while a test should writ
 """
 
 import fcntl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -35,8 +35,13 @@ def experiment_status(graph: Graph, experiment: str) -> list[Status]:
     again; `missing` one that does not exist, or was never finished; `running` one that a process works on.
     Raises: UserError for an unknown experiment or bad params.
     """
+    return job_statuses(graph, graph.experiment_jobs(experiment))
+
+
+def job_statuses(graph: Graph, jobs: Iterable[Job]) -> list[Status]:
+    """The state of each of these jobs, views left out; they come with all that they need, in an order to run in."""
     statuses: dict[str, Status] = {}
-    for job in graph.experiment_jobs(experiment):
+    for job in jobs:
         if not job.is_view:
             makers = (graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths)
             waits_for = next((name for name in makers if statuses[name].state != "done"), None)

@@ -21,7 +21,7 @@ log = logging.getLogger("dcpipe")
 
 
 def run(task: Task) -> None:
-    """Write train.zarr (with val, where asked for) and test.zarr.
+    """Write train.zarr (with val, where asked for) and test.zarr (without images, where none are asked for).
 
     Raises: UserError if the source is missing, has another layout or digest, is too small for the split, or has a
     channel that cannot be standardised.
@@ -43,7 +43,8 @@ def run(task: Task) -> None:
         part = source.part("test")
         _refuse_labels(task, facts, part)
         rows["test"] = np.arange(len(part.labels_N))
-    _write(task, facts, part, "test", rows["test"])
+    if len(rows["test"]):
+        _write(task, facts, part, "test", rows["test"])
     for output in ("train", "test"):
         store.describe(task.output(output), classes=facts.classes, standardisation=standardisation)
     task.facts |= source.finish() | {"images": {name: len(chosen) for name, chosen in rows.items()}}

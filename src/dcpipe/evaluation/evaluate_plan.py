@@ -13,6 +13,7 @@ from dcpipe.data.loading_plan import (
     validation_images,
 )
 from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.errors import UserError
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.evaluation import Evaluation
@@ -61,6 +62,9 @@ class EvaluateStage(Stage):
         resolved_dataset, data = graph.library.dataset(dataset)
         resolved, evaluation = graph.library.evaluation(wildcards["evaluation"], dataset, int(wildcards["ipc"]))
         check.evaluation(resolved, evaluation, data, network)
+        if data.split.test_per_class == 0:
+            where = resolved_dataset.place("split.test_per_class")
+            raise UserError("no images are set aside to test on", where=where, remedy="write a number of images")
         real = data.network if network == "native" else network
         made = graph.make_job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
         source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"

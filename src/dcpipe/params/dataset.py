@@ -95,13 +95,15 @@ class WhiteningConfig(DatasetValue, axis="whitening"):
 class Split:
     """Which images are for what. Sources without a test part of their own give `test_per_class` images to test.
 
-    `test_per_class` is null for those that have one, and all of it is used. `validation_per_class` images a class
-    are cut from the training part (0: none, as in the papers); `train_per_class` keeps only so many of the rest,
-    stratified (null: all). All by the named seed.
+    `test_per_class` is null for those that have one, and all of it is used; with 0 nothing can be scored.
+    `validation_per_class` images a class are cut from the training part (0: none, as in the papers);
+    `train_per_class` keeps only so many of the rest, stratified (null: all). All by the named seed.
     """
 
     seed: Index = Field(description="root of the draw")
-    test_per_class: Count | None = Field(description="test images of each class; null: the source's own test part")
+    test_per_class: Index | None = Field(
+        description="test images of each class, 0: none; null: the source's own test part"
+    )
     validation_per_class: Index = Field(description="images of each class cut from the training part; 0: none")
     train_per_class: Count | None = Field(description="images of each class that are kept; null: all that are left")
 

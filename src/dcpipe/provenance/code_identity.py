@@ -39,7 +39,8 @@ SOURCE = Path(__file__).parents[1]
 # Modules that decide what runs, or say what happened, but never a number in an artifact. What the params
 # package makes of a file stands in the job's resolved params.
 NEUTRAL = (
-    "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.params", "dcpipe.progress",
+    "dcpipe.api", "dcpipe.cli", "dcpipe.commands", "dcpipe.engines", "dcpipe.errors", "dcpipe.loggers", "dcpipe.params",
+    "dcpipe.progress",
     "dcpipe.provenance.card", "dcpipe.provenance.code_identity", "dcpipe.provenance.damage",
     "dcpipe.provenance.durable", "dcpipe.provenance.equivalences", "dcpipe.provenance.older_cards",
     "dcpipe.provenance.staleness", "dcpipe.report",

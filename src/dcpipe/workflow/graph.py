@@ -5,7 +5,7 @@ written from it. What a job of a stage is made of, the stage itself says (`workf
 digests live in cards and in dvc.lock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,16 +42,25 @@ class Graph:
 
         Raises: UserError naming file and key; RefusedError if two jobs would share a path.
         """
+        stages = STAGES.values()
+        return self.with_makers(
+            self.make_job(stage.name, **wildcards)
+            for stage in stages
+            for wildcards in stage.final_jobs(self, experiment)
+        )
+
+    def with_makers(self, jobs: Iterable[Job]) -> list[Job]:
+        """Jobs and all that they need, in an order in which they could run."""
         ordered: dict[str, Job] = {}
 
         def visit(job: Job) -> None:
             for path in (path for paths in job.inputs.values() for path in paths):
-                visit(self._makers[path]) if self._makers[path].name not in ordered else None
+                maker = self.job_that_makes(path)
+                visit(maker) if maker.name not in ordered else None
             ordered[job.name] = job
 
-        for stage in STAGES.values():
-            for wildcards in stage.final_jobs(self, experiment):
-                visit(self.make_job(stage.name, **wildcards))
+        for job in jobs:
+            visit(job)
         rows = list(STAGES)
         return sorted(ordered.values(), key=lambda job: rows.index(job.stage))
 

@@ -69,7 +69,10 @@ class ExperimentRunner:
 
         Raises: UserError for an unknown experiment or bad params, before any job runs.
         """
-        jobs = self.graph.experiment_jobs(experiment)
+        yield from self.run_jobs(self.graph.experiment_jobs(experiment), budget_seconds)
+
+    def run_jobs(self, jobs: list[Job], budget_seconds: float | None = None) -> Iterator[Outcome]:
+        """The same of jobs that come with all that they need, in an order in which they can run."""
         stale = code_identity.outdated_keys(self.graph.root)
         if stale:
             log.warning("%s is stale: `dcpipe graph export`", code_identity.FILE)

@@ -26,7 +26,7 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, synthetic: SyntheticSet, transform: Transform, card: dict[str, object]) -> None:
         self.synthetic, self.card = synthetic, card
-        self._transform = transform
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.synthetic.labels)
@@ -56,12 +56,12 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
             raise UserError(
                 problem, where="test_transform", remedy="resize them, and do not scale them: this transform does"
             )
-        images = self._transform.apply(pixels if pixels.dim() == 4 else pixels[None])
+        images = self.transform.apply(pixels if pixels.dim() == 4 else pixels[None])
         return images if pixels.dim() == 4 else images[0]
 
     def pixels(self) -> Tensor:
         """The images in units of [0, 1], for display; not clipped (N x C x H x W)."""
-        return self._transform.invert(self.synthetic.images_NCHW)
+        return self.transform.invert(self.synthetic.images_NCHW)
 
 
 def load_release(folder: str | Path) -> ReleasedSet:

@@ -1,10 +1,10 @@
-"""What `dcpipe run` shows: one line for the whole run; each job's log goes to its own file."""
+"""What a run in one process shows: one line for the whole run; each job's log goes to its own file."""
 
 import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +26,17 @@ class RunOutput:
     line: RunLine
     root: Path
     own_logs: bool
+    to_run: frozenset[str]  # the names of the jobs that were not done when it began
 
     @classmethod
-    def of(cls, graph: Graph, experiment: str, stages: Collection[str], *, own_logs: bool) -> "RunOutput":
-        """The output of a run that makes what `dcpipe status` does not call done."""
-        jobs = graph.experiment_jobs(experiment)
-        waiting = [one.job for one in status.experiment_status(graph, experiment) if one.state != "done"]
+    def of(cls, graph: Graph, jobs: Sequence[Job], stages: Collection[str], *, own_logs: bool) -> "RunOutput":
+        """The output of a run that makes, of these stages' jobs, what is not done yet, and every view."""
+        waiting = [one.job for one in status.job_statuses(graph, jobs) if one.state != "done"]
         to_run = [job for job in (*waiting, *(job for job in jobs if job.is_view)) if job.stage in stages]
         counts = Counter(job.stage for job in to_run)
         state = RunProgress(counts, time.monotonic(), known_jobs(graph, jobs))
         progress.be_quiet()
-        return cls(RunLine(state, sys.stderr), graph.root, own_logs)
+        return cls(RunLine(state, sys.stderr), graph.root, own_logs, frozenset(job.name for job in to_run))
 
     def begin(self, job: Job) -> None:
         """A job begins."""
@@ -58,7 +58,7 @@ class RunOutput:
                 self.line.update(lambda state, _: state.fail(name))
             case "stopped":
                 self.line.update(lambda state, _: state.leave(name))
-            case "current" | "skipped" | "blocked":
+            case "current" | "skipped" | "blocked" if name in self.to_run:
                 self.line.update(lambda state, _: state.drop(outcome.job.stage))
         if self.own_logs:
             self._use(logging.StreamHandler(sys.stderr))

@@ -1,0 +1,103 @@
+"""`dcpipe.distill`: a distilled set of tensors."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from dcpipe.api import sizes
+from dcpipe.api.distilled_set import DistilledSet, made_set
+from dcpipe.api.labelled_images import ImagesLike, LabelledImages, LabelsLike, labelled_images
+from dcpipe.api.running import run_jobs
+from dcpipe.api.workspace import DIGITS, Workspace
+from dcpipe.commands.new.sizing import Design
+from dcpipe.errors import UserError
+
+log = logging.getLogger("dcpipe")
+
+
+def distill(
+    images: ImagesLike | str,
+    labels: LabelsLike | None = None,
+    *,
+    method: str = "mtt",
+    ipc: int = 1,
+    workspace: str | Path | None = None,
+    network: str | None = None,
+    minutes: float = 10,
+    params: Mapping[str, object] | None = None,
+) -> DistilledSet:
+    """Distil images into a few synthetic ones per class. The same call goes on where it was interrupted.
+
+    Args:
+        images: N x C x H x W, uint8 or floating in [0, 1]; a torch Dataset; or the name of a dataset of the workspace
+            or of dcpipe, such as "digits".
+        labels: N whole numbers from 0; None for a Dataset or a name.
+        method: a preset; `dcpipe methods` lists them.
+        ipc: images per class.
+        workspace: a folder for everything that is made: a new or an empty one, or a project. None: a temporary one,
+            which ends with the process.
+        network: the network that is trained; None: one that fits the images.
+        minutes: how long a usual machine with two cores should take, experts included. It sets the sizes: the more,
+            the better the set. Has no effect on a dataset that is named.
+        params: values of the preset to change, such as {"outer.iterations": 500}; {"seed": 1} gives another set of the
+            same kind. `dcpipe params show` lists them.
+
+    Raises: UserError, before anything is computed, for images, labels, names or values that are not possible.
+    """
+    _refuse_counts(ipc, minutes)
+    if isinstance(images, str):
+        if labels is not None:
+            raise UserError("a dataset that is named has its own", where="labels", remedy="pass the name alone")
+        given = None
+    else:
+        given = labelled_images(images, labels)
+        _refuse_small_class(given, ipc)
+        _refuse_constant(given)
+    place = Workspace.of(workspace)
+    place.refuse_unknown("methods", method, "method")
+    if given is None:
+        place.refuse_unknown("datasets", str(images), "dataset")
+        dataset, chosen = str(images), sizes.variant(place, method, str(images), ipc, {}, params)
+    else:
+        design = sizes.design_of(given, minutes, network)
+        dataset = _sized(place, given, design, minutes)
+        changes = sizes.method_tree(place, method, dataset, ipc, design, given)
+        chosen = sizes.variant(place, method, dataset, ipc, changes, params)
+    graph = place.graph()
+    job = graph.make_job("distill", dataset=dataset, method=chosen, ipc=ipc, set=0)
+    run_jobs(graph, [job])
+    return made_set(place, job)
+
+
+def _sized(place: Workspace, given: LabelledImages, design: Design, minutes: float) -> str:
+    """The name of the dataset."""
+    rarest = min(given.counts)
+    trained = design.trained if design.trained < rarest else None
+    if trained is not None:
+        log.warning("%s of %s images per class are trained on, to keep to %g minutes", trained, rarest, minutes)
+    source = f"images-{given.digest[:DIGITS]}"
+    digest = place.keep_arrays(source, {"images": given.pixels_NCHW, "labels": given.labels_N})
+    tree = sizes.dataset_tree(given, source, digest, design.network, trained)
+    return place.define("datasets", tree, stem="images")
+
+
+def _refuse_counts(ipc: int, minutes: float) -> None:
+    if not isinstance(ipc, int) or isinstance(ipc, bool) or ipc < 1:
+        raise UserError(f"is {ipc!r}", where="ipc", remedy="pass a whole number from 1")
+    if not 0 < minutes < float("inf"):
+        raise UserError(f"is {minutes!r}", where="minutes", remedy="pass a number above 0")
+
+
+def _refuse_small_class(given: LabelledImages, ipc: int) -> None:
+    rarest = min(given.counts)
+    if rarest < ipc:
+        problem = f"{ipc} images per class are asked for; class {given.counts.index(rarest)} has {rarest}"
+        raise UserError(problem, where="ipc", remedy=f"ask for at most {rarest}, or pass more images")
+
+
+def _refuse_constant(given: LabelledImages) -> None:
+    for channel in range(given.channels):
+        pixels = given.pixels_NCHW[:, channel]
+        if pixels.min() == pixels.max():
+            problem = f"channel {channel + 1} of {given.channels} has one value in every pixel of all images"
+            raise UserError(problem, where="images", remedy="leave the channel out: nothing can be learned from it")
