@@ -65,7 +65,7 @@ def selection_table(cells: Sequence[Cell]) -> Table | None:
     ]
     caption = (
         "Test accuracy in percent of the finished sets, and of the snapshot of each set that does best on the test "
-        "images, as much of the literature reports it; the difference is what that selection adds. Converged: the first "
-        "snapshot whose mean is within 2 points of the best one's (MCT, figure 1)."
+        "images, as much of the literature reports it; the difference is what that selection adds. Converged: the "
+        "first snapshot whose mean is within 2 points of the best one's (MCT, figure 1)."
     )
     return Table("selection", caption, columns, tuple(rows))
