@@ -45,7 +45,7 @@ def test_the_table_of_selection_has_both_numbers_and_their_difference(curved: Ce
     assert selection_table([bare]) is None
 
 
-def test_a_curve_converges_where_it_first_comes_within_two_points_of_its_best(curved: Cell) -> None:
+def test_a_curve_converges_within_two_points_of_its_best(curved: Cell) -> None:
     """MCT's rule; the curve of a cell is that of all its sets together."""
     one = replace(curved.sets[0], curve=((0, (10.0,)), (2, (69.9,)), (4, (60.0,)), (6, (70.1,)), (8, (72.0,))))
     assert converged_at(replace(curved, sets=(one,))) == 6
