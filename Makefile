@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN ?= $(VENV)/bin
 EXPERIMENT ?= digits
+MINUTES ?= 30
 SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
 
-.PHONY: help run test engines cluster share repro repro-only lint format clean setup
+.PHONY: help run test engines chaos cluster share repro repro-only lint format clean setup
 
 help:  ## What can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -19,6 +20,9 @@ test: setup lint  ## Set up, then lint, type check and run every test.
 
 engines: setup  ## The long test of both engines on the tiny experiment: bits, rerun sets, poisonings, kills.
 	PATH="$(abspath $(BIN)):$$PATH" DCPIPE_LONG=1 $(BIN)/python -m pytest -q -s tests/engines
+
+chaos: setup  ## Half an hour of kills, signals, full disks, rot, hostile files and more; one table (MINUTES=30 SEED=...).
+	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=src:tests:tests/chaos $(BIN)/python tests/chaos/chaos.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 cluster: setup  ## The long test of the profiles on a real SLURM cluster of this machine alone (Debian's slurm-wlm, munge).
 	tests/cluster/install
