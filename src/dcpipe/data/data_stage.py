@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dcpipe.data import split, store
-from dcpipe.data.source import Part, Pixels, Rows, Source, digest_of
+from dcpipe.data.source import FilesAsTheyWere, Part, Pixels, Rows, Source, digest_of
 from dcpipe.errors import UserError
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.facts import Facts
@@ -29,6 +29,7 @@ def run(task: Task) -> None:
     config = task.section("dataset", Dataset)
     facts = config.facts
     source = config.source.open(facts, task.root)
+    read = FilesAsTheyWere.now(path for _, path in source.files() or ())
     task.facts |= _identify(task, config, source)
     part = source.part("train" if facts.own_test else "all")
     rows = _cut(task, config, facts, part)
@@ -47,6 +48,7 @@ def run(task: Task) -> None:
         _write(task, facts, part, "test", rows["test"])
     for output in ("train", "test"):
         store.describe(task.output(output), classes=facts.classes, standardisation=standardisation)
+    read.refuse_changed()
     task.facts |= source.finish() | {"images": {name: len(chosen) for name, chosen in rows.items()}}
 
 

@@ -12,8 +12,6 @@ N x H x W, N x H x W x C or N x C x H x W with C of 1 or 3.
 """
 
 import logging
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,20 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcpipe.data import image_files, location
+from dcpipe.data.bounded_files import npz_array, npz_names
 from dcpipe.data.image_files import ConversionCounts, ImageFiles, Listing
 from dcpipe.data.problems import Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows, Source
 from dcpipe.errors import UserError
 from dcpipe.params.facts import Facts
 
-_DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # from numpy and zipfile
 NAMED = 12  # classes in a message
 
 log = logging.getLogger("dcpipe")
@@ -120,7 +111,7 @@ class Arrays:
         prefixes: dict[PartName, str] = {"train": "train_", "test": "test_"} if facts.own_test else {"all": ""}
         self._names = {part: (f"{prefix}images", f"{prefix}labels") for part, prefix in prefixes.items()}
         wanted = [name for pair in self._names.values() for name in pair]
-        there = self._stored()
+        there = npz_names(path)
         missing = [name for name in wanted if name not in there]
         if missing:
             problem = f"has no array {missing[0]} (it has {', '.join(sorted(there)) or 'none'})"
@@ -149,26 +140,9 @@ class Arrays:
         """How many images were converted, resized and so on; arrays have nothing that is dropped."""
         return self._counts.facts()
 
-    def _stored(self) -> set[str]:
-        try:
-            with np.load(self._path, allow_pickle=False) as archive:
-                return set(archive.files)
-        except (*_DAMAGED, AttributeError) as error:
-            remedy = "write it with numpy.savez"
-            raise UserError("is not an .npz file", where=str(self._path), remedy=remedy) from error
-
-    def _load(self, name: str) -> NDArray[np.generic]:
-        try:
-            with np.load(self._path, allow_pickle=False) as archive:
-                return np.asarray(archive[name])
-        except (*_DAMAGED, MemoryError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            problem = f"the array {name} cannot be read ({reason})"
-            raise UserError(problem, where=str(self._path), remedy="write it again with numpy.savez") from error
-
     def _images(self, name: str) -> NDArray[np.generic]:
         """N x H x W x C, or N x H x W for grey ones."""
-        pixels = self._load(name)
+        pixels = npz_array(self._path, name)
         if pixels.dtype != np.uint8:
             problem = f"array {name} is {pixels.dtype}; images must be uint8"
             raise UserError(problem, where=str(self._path), remedy="store pixels as whole numbers from 0 to 255")
@@ -188,7 +162,7 @@ class Arrays:
         return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
 
     def _labels(self, name: str, count: int) -> NDArray[np.int64]:
-        labels = self._load(name)
+        labels = npz_array(self._path, name)
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim != 1 or len(labels) != count or not np.issubdtype(labels.dtype, np.integer):

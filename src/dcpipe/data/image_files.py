@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcpipe.data.bounded_files import image_formats
 from dcpipe.data.problems import Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows
 from dcpipe.errors import UserError
@@ -230,7 +231,7 @@ class ImageFiles:
             for place, row in enumerate(rows):
                 path = members.path(int(row))
                 try:
-                    with Image.open(path) as image:
+                    with Image.open(path, formats=image_formats()) as image:
                         if self._fits(path, image):
                             block[place] = fit_image(image, self._channels, self._size, self._counts)
                             self._counts.note_dropped(image)

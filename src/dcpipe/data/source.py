@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dcpipe.errors import DcpipeError
 from dcpipe.provenance.artifact import sha256
 
 Rows = NDArray[np.int64]
@@ -45,6 +46,31 @@ class Source(Protocol):
 
     def finish(self) -> dict[str, object]:
         """What the card states about the images that were read. Raises: UserError if something could not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesAsTheyWere:
+    """Files at one moment: each path with its size, its time of change and its number on the disk."""
+
+    seen: tuple[tuple[Path, int, int, int], ...]
+
+    @classmethod
+    def now(cls, paths: Iterable[Path]) -> "FilesAsTheyWere":
+        """At this moment. Raises: OSError if one cannot be looked at."""
+        found = ((path, path.stat()) for path in paths)
+        return cls(tuple((path, status.st_size, status.st_mtime_ns, status.st_ino) for path, status in found))
+
+    def refuse_changed(self) -> None:
+        """Raises: DcpipeError naming the first file that was changed, replaced or removed since."""
+        for one in self.seen:
+            path, problem = one[0], "was changed"
+            try:
+                if FilesAsTheyWere.now([path]).seen == (one,):
+                    continue
+            except OSError:
+                problem = "was removed"
+            remedy = "wait until nothing writes there, then start the same command again"
+            raise DcpipeError(f"{problem} while it was read; nothing was published", where=str(path), remedy=remedy)
 
 
 def digest_of(files: Iterable[tuple[str, Path]]) -> str:

@@ -8,6 +8,7 @@ place among the sorted wnids (wnids.txt itself is not sorted), for training and 
 from pathlib import Path
 
 from dcpipe.data import image_files, location
+from dcpipe.data.bounded_files import bounded_text
 from dcpipe.data.image_files import ImageFiles, Listing
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
@@ -48,7 +49,7 @@ def _wnids(place: Path, classes: int) -> list[str]:
     path = place / "wnids.txt"
     if not path.is_file():
         raise UserError("this file does not exist", where=str(path), remedy=_LAYOUT)
-    wnids = sorted(set(path.read_text().split()))
+    wnids = sorted(set(bounded_text(path, _LAYOUT).split()))
     if len(wnids) != classes:
         raise UserError(f"names {len(wnids)} classes; Tiny ImageNet has {classes}", where=str(path), remedy=_LAYOUT)
     return wnids
@@ -76,7 +77,7 @@ def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     names: list[list[str]] = [[] for _ in wnids]
     there = set(image_files.images_below(val / "images", problems))
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(bounded_text(path, _LAYOUT).splitlines(), start=1):
         name, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]
         if wnid not in label_of:

@@ -8,7 +8,6 @@ The CIFAR files are pickles, as their publisher made them: `pickled_arrays` read
 """
 
 import tempfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcpipe.data import location
+from dcpipe.data.bounded_files import refuse_matlab_bomb, unpack_gzip
 from dcpipe.data.pickled_arrays import read_pickle
 from dcpipe.data.source import Part, PartName, Pixels
 from dcpipe.errors import UserError
@@ -134,6 +134,8 @@ class TorchvisionSet:
         """The training or the test part, in memory."""
         if self._kind.startswith("cifar"):
             return self._pickled_part(name)
+        if self._kind == "svhn":
+            refuse_matlab_bomb(self._paths[self._class.split_list[name][1]], "remove it, and it is downloaded again")
         where = {"split": name} if self._kind == "svhn" else {"train": name == "train"}
         try:
             data = self._class(self._root, **where)
@@ -177,19 +179,13 @@ class TorchvisionSet:
 
     def _unpack(self, scratch: Path) -> None:
         """Give the class unpacked files without writing into the user's folder."""
-        from torchvision.datasets.utils import extract_archive
-
         for name, packed in self._paths.items():
             target = scratch / name.removesuffix(".gz")
             target.parent.mkdir(parents=True, exist_ok=True)
             if not packed.is_file():
                 target.symlink_to(packed.with_suffix("").resolve())
                 continue
-            try:
-                extract_archive(packed, target.parent)
-            except (OSError, EOFError, zlib.error) as error:
-                remedy = "remove it, and it is downloaded again"
-                raise UserError(f"cannot be unpacked ({error})", where=str(packed), remedy=remedy) from error
+            unpack_gzip(packed, target, "remove it, and it is downloaded again")
 
     def _unreadable(self, error: Exception) -> UserError:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -122,7 +122,7 @@ def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
         problem = staleness.staleness_problem(job, root, whole=True)
         if problem:
             command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
-            raise RefusedError(problem, remedy=f"make it again: `{command}`")
+            raise RefusedError(problem, remedy=f"make it again: `{command}`, then `dcpipe record {experiment}`")
 
 
 def _snakemake(root: Path, experiment: str, *arguments: str) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import location
+from dcpipe.data.source import FilesAsTheyWere
 from dcpipe.data.torch_files import read_torch_file
 from dcpipe.errors import UserError
 from dcpipe.experts import trajectory
@@ -89,7 +90,7 @@ def import_files(
     jobs = [graph.make_job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
     card.identity(jobs[0], graph.root)  # raises where the dataset is not prepared, before anything is read
     files = _ordered(files)
-    entries = _entries(files)
+    read, entries = FilesAsTheyWere.now(files), _entries(files)
     _refuse_origin(resolved, config, _digest(entries))
     wanted = ExpectedTrajectories.from_job(jobs[0])
     _refuse_few(resolved, config, sum(_count_experts(files, wanted)))
@@ -98,7 +99,9 @@ def import_files(
     recordings = _recordings(files, wanted, {shard * size + row for shard in missing for row in range(size)})
     for number, job in enumerate(jobs):
         if number in missing:
-            execute_job(job, graph.root, instead=lambda task: _write(task, wanted, islice(recordings, size), entries))
+            execute_job(
+                job, graph.root, instead=lambda task: _write(task, wanted, islice(recordings, size), entries, read)
+            )
         yield job, "imported" if number in missing else "current"
 
 
@@ -119,14 +122,14 @@ def run(task: Task) -> None:
     if not files:
         problem = "these experts are imported, and there is no .pt file"
         raise UserError(problem, where=str(place), remedy=f"put them there, {by_hand}")
-    entries = _entries(files)
+    read, entries = FilesAsTheyWere.now(files), _entries(files)
     if _digest(entries) != config.origin.pinned_digest:
         problem = f"the files have the digest {_digest(entries)}; params state {config.origin.pinned_digest}"
         raise UserError(
             problem, where=str(place), remedy="set origin.digest to that of these files, or put the other files there"
         )
     wanted, first = ExpectedTrajectories.from_job(task.job), int(wildcards["shard"]) * config.shard_experts
-    _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries)
+    _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries, read)
 
 
 def _entries(files: Iterable[Path]) -> list[Entry]:
@@ -257,7 +260,11 @@ def _recording(expert: Expert, wanted: ExpectedTrajectories) -> Recording:
 
 
 def _write(
-    task: Task, wanted: ExpectedTrajectories, experts: Iterable[tuple[Expert, Recording]], entries: Sequence[Entry]
+    task: Task,
+    wanted: ExpectedTrajectories,
+    experts: Iterable[tuple[Expert, Recording]],
+    entries: Sequence[Entry],
+    read: FilesAsTheyWere,
 ) -> None:
     """One shard, in the place of the experts stage."""
     sources, recordings = [], []
@@ -269,6 +276,7 @@ def _write(
     if len(recordings) < wanted.params.shard_experts:
         problem = f"the files contain {len(recordings)} of the {wanted.params.shard_experts} experts of this shard"
         raise UserError(problem, where=task.job.name, remedy="pass all files, or lower count")
+    read.refuse_changed()
     store = wanted.params.store
     trajectory.write(
         task.output("trajectory"),

@@ -125,7 +125,7 @@ def read_card(payload: Path) -> dict[str, object]:
         card = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise _corrupt(payload, "has no card beside it: it was never finished") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _corrupt(path, "is not a readable card") from error
     if not isinstance(card, dict):
         raise _corrupt(path, "is not a card")

@@ -7,7 +7,6 @@ from pathlib import Path
 from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact
 from dcpipe.report import applications, crate, curves, figures, page, stability, storage, stored_bytes, tables, views
-from dcpipe.report.best_on_test import selection_table
 from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.origins import Origins
 from dcpipe.report.page import Applications
@@ -76,7 +75,6 @@ def _optional_tables(cells: Sequence[Cell], sources: Origins, reference: str) ->
     return (
         reference_table(cells, reference),
         curves.curve_table(cells),
-        selection_table(cells),
         stability.stability_table(cells, sources),
     )
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
-from dcpipe.loggers.run_logger import Run, logging_run, openers
 from dcpipe.provenance import artifact, card, damage, durable, staleness
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs, engine_watch, environment
@@ -44,7 +43,6 @@ def execute_job(
     started = time.monotonic()
     _require_inputs(job, root)
     environment.refuse_environment(job)
-    openers()  # a logger that is not there is refused before anything is spent
     _forget_peak()
     place = folder or root / job.folder
     if job.is_numeric:
@@ -66,8 +64,7 @@ def execute_job(
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)
-        with logging_run(Run(job.name, job.stage, job.wildcards, root)):
-            (instead or import_module(job.implementation).run)(task)
+        (instead or import_module(job.implementation).run)(task)
         _refuse_other_inputs(job, root, identity)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dcpipe import progress
 from dcpipe.data import image_files
+from dcpipe.data.bounded_files import image_formats
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
 
@@ -138,7 +139,7 @@ def _classes(folder: Path, parts: Mapping[str, Path]) -> tuple[str, ...]:
 def _look(path: Path, problems: Problems, *, whole: bool) -> tuple[int, str] | None:
     """An image's shorter side in pixels, and Pillow's name of its mode; None, and a problem, if it cannot be used."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=image_formats()) as image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             side, mode = min(image.size), image.mode
             if mode.startswith(DEEP_MODES):

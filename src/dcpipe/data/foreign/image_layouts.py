@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from dcpipe.data import image_files
+from dcpipe.data.bounded_files import bounded_text, image_formats
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
@@ -87,7 +88,7 @@ def _from_metadata(path: Path, metadata: Path) -> ForeignFiles:
 
 def _rows(metadata: Path) -> list[dict[str, str]]:
     try:
-        text = metadata.read_text(encoding="utf-8")
+        text = bounded_text(metadata, "write it again")
         if metadata.suffix == ".csv":
             return list(csv.DictReader(io.StringIO(text)))
         found = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -188,7 +189,7 @@ def _class_names(table: "pyarrow.Table", label: str) -> tuple[str, ...]:
 def _decoded(encoded: bytes, where: str) -> Tensor:
     """C x H x W, uint8: grey or colour."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=image_formats()) as image:
             image.load()
             pixels = np.asarray(image if image.mode in {"L", "RGB"} else image.convert("RGB"))
     except Exception as error:  # a damaged image can make Pillow raise anything

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from dcpipe.data.bounded_files import npz_array, npz_names
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet
 from dcpipe.data.torch_files import read_torch_file
 from dcpipe.errors import UserError
@@ -79,12 +80,7 @@ def read_npz(path: Path) -> ForeignFiles:
 
     Raises: UserError if one is missing or of another kind.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except Exception as error:  # a damaged archive can raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"cannot be read ({reason})", where=str(path), remedy="write it with numpy.savez") from error
+    arrays = {name: npz_array(path, name) for name in sorted(npz_names(path))}
     if "images" in arrays and arrays["images"].dtype == np.uint8:
         arrays["images"] = _channels_first(arrays["images"])
     kinds = "biuf"
