@@ -56,6 +56,20 @@ def test_what_computes_nothing_loads_no_torch(root: Path, words: str) -> None:
         assert done.returncode == 2
 
 
+@pytest.mark.parametrize("words", ["plan tiny", "status tiny --jobs", "where {folder}", "params show tiny --describe"])
+def test_questions_load_neither_torch_nor_an_engine(made: Path, words: str) -> None:
+    code = (
+        "import atexit, sys; heavy = {'torch', 'zarr', 'dvc', 'snakemake', 'sklearn'}; "
+        "atexit.register(lambda: print('loaded:', sorted(heavy & sys.modules.keys()))); "
+        "import dcpipe.cli as c; c.main()"
+    )
+    folder = "artifacts/synthetic/tiny/mtt/ipc1/set0"
+    done = repository.child(made, "-c", code, *words.format(folder=folder).split())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("loaded: []\n")
+    assert "tiny" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [("plan", "\nall            12       12"), ("status --jobs", "metrics_own"), ("params show", "experiment own")],

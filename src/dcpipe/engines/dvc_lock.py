@@ -1,6 +1,11 @@
-"""dvc.lock files: read and written in one way, whichever engine ran."""
+"""dvc.lock files: read and written in one way, whichever engine ran.
+
+Jobs of one composition have the same params. YAML writes such a value once, at an anchor, and refers to it elsewhere: a
+third of the text, which is in git, and which DVC parses again for every job that it runs.
+"""
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +23,6 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 class _Dumper(DUMPER):  # type: ignore[misc, valid-type]
     """Floats as DVC writes them: 1e-05, not 1.0e-05."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
 
 
 def _float(dumper: Any, value: float) -> Any:
@@ -74,7 +76,8 @@ def _holds(root: Path, entry: Mapping[str, object], job: Job) -> bool:
 
 def write_lock(path: Path, stages: Mapping[str, Any]) -> None:
     """Write the stages in the order of their names, if that changes the file."""
-    tree = {"schema": "2.0", "stages": {name: _plain(stages[name]) for name in sorted(stages)}}
+    shared = Shared()
+    tree = {"schema": "2.0", "stages": {name: shared.stage(_plain(stages[name])) for name in sorted(stages)}}
     text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=1000)
     if not path.is_file() or path.read_text() != text:
         write_atomically(path, text.encode())
@@ -92,6 +95,26 @@ def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object
     if changed:
         write_lock(path, stages)
     return changed
+
+
+class Shared:
+    """Gives equal values as one object, which YAML then writes once."""
+
+    def __init__(self) -> None:
+        self._known = dict[str, object]()
+
+    def stage(self, stage: Mapping[str, object]) -> dict[str, object]:
+        """A stage of a dvc.yaml or dvc.lock whose params are shared: as a whole, and file by file."""
+        return {key: self._one_of(self._parts(value)) if key == "params" else value for key, value in stage.items()}
+
+    def _parts(self, params: object) -> object:
+        if isinstance(params, dict):
+            return {file: self._one_of(values) for file, values in params.items()}
+        return [self._one_of(entry) for entry in params] if isinstance(params, list) else params
+
+    def _one_of(self, value: object) -> object:
+        """The first value that was equal to this one."""
+        return self._known.setdefault(json.dumps(value), value)
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ import yaml
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import RefusedError
 from dcpipe.params import params_files, shipped, shipped_copies
-from dcpipe.provenance.durable import write_atomically
+from dcpipe.provenance.artifact import write_atomically
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES
@@ -26,7 +26,7 @@ HEAD = "# Written by `dcpipe graph export` from params/ and the graph; do not ed
 ROOT_FILE = "dvc.yaml"
 WDIR = "../.."  # the root, as a file in experiments/<name>/ names it
 
-Stages = Mapping[str, object]
+Stages = Mapping[str, Mapping[str, object]]
 
 
 def experiment_dvc_yaml(experiment: str) -> str:
@@ -156,7 +156,7 @@ def _of_no_experiment(root: Path) -> list[str]:
     return [path for path in paths if path not in wanted and (root / path).read_text().startswith(HEAD)]
 
 
-def _held(root: Path) -> dict[str, dict[str, object]]:
+def _held(root: Path) -> dict[str, dict[str, dict[str, object]]]:
     """The stages of every dvc.yaml there is, by path; those of no experiment left out."""
     gone = set(_of_no_experiment(root))
     files = [file for file in (root / ROOT_FILE, *sorted(root.glob("experiments/*/dvc.yaml"))) if file.is_file()]
@@ -169,26 +169,10 @@ def _is(file: Path, text: str) -> bool:
 
 
 def _text(stages: Stages) -> str:
-    """The file; a list of keys that many stages share is written once, as a YAML anchor."""
-    dump = yaml.dump({"stages": dict(stages)}, Dumper=_ListAliases, sort_keys=False, width=1000)
-    return f"{HEAD}{dump}"
-
-
-class _ListAliases(dvc_lock.DUMPER):  # type: ignore[misc, valid-type]
-    """Equal lists of texts become one anchor and its aliases; nothing else does."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self._lists: dict[tuple[str, ...], list[object]] = {}
-
-    def represent_data(self, data: object) -> yaml.Node:
-        if isinstance(data, list) and len(data) > 1 and all(isinstance(item, str) for item in data):
-            data = self._lists.setdefault(tuple(map(str, data)), data)
-        node: yaml.Node = super().represent_data(data)
-        return node
-
-    def ignore_aliases(self, data: object) -> bool:
-        return not isinstance(data, list)
+    """The file. What jobs have in common is written once: see `dvc_lock`."""
+    shared = dvc_lock.Shared()
+    written = {name: shared.stage(stage) for name, stage in stages.items()}
+    return HEAD + yaml.dump({"stages": written}, Dumper=dvc_lock.DUMPER, sort_keys=False, width=1000)
 
 
 def _stage(job: Job, path: str) -> dict[str, object]:
