@@ -21,8 +21,8 @@ LIMITS = {  # today's number; the target where it is not reached
     "casts": 3,  # target: under 10
     "asserts in the package": 0,  # each needs a noqa: S101; target: under 10
     "isinstance in distillation/": 2,  # target: under 10
-    "Any": 17,
-    "type: ignore": 4,
+    "Any": 13,
+    "type: ignore": 3,
     "hasattr": 7,
     "type(...) compared": 0,
     "class patterns in match": 6,

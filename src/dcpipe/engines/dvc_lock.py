@@ -78,9 +78,18 @@ def write_lock(path: Path, stages: Mapping[str, Any]) -> None:
     """Write the stages in the order of their names, if that changes the file."""
     shared = Shared()
     tree = {"schema": "2.0", "stages": {name: shared.stage(_plain(stages[name])) for name in sorted(stages)}}
-    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=1000)
+    text = _text(tree)
     if not path.is_file() or path.read_text() != text:
         write_atomically(path, text.encode())
+
+
+def dump(path: str, tree: Mapping[str, object]) -> None:
+    """Write a file of DVC on this machine."""
+    Path(path).write_text(_text(_plain(tree)))
+
+
+def _text(tree: Mapping[str, object]) -> str:
+    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=1000))
 
 
 def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object]]]) -> bool:
