@@ -17,7 +17,7 @@ import yaml
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import RefusedError
 from dcpipe.params import params_files, shipped, shipped_copies
-from dcpipe.provenance.artifact import write_atomically
+from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES
