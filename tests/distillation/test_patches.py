@@ -110,7 +110,7 @@ def test_hard_scores_of_a_soft_set_are_those_of_its_classes(prepared: Path) -> N
     ],
 )
 def test_impossible_knobs_are_refused_before_anything_runs(prepared: Path, changes: dict, problem: str) -> None:
-    knobs = {"candidates": 8} | changes
+    knobs = {"candidates": 8, "grid": 2} | changes
     text = "base: confident-patches\noverrides:\n  tiny:\n    matching:\n      selection: " + str(knobs).replace(
         "'", ""
     )

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dcpipe.errors import UserError
 from dcpipe.params.axis import AxisValue, Need, ValueLocation
@@ -130,6 +130,11 @@ class MatchingConfig(MethodValue, axis="matching"):
         return False
 
     @property
+    def labels_are_classes(self) -> bool:
+        """Whether a set without an outer loop has classes as labels for sure; others may be soft."""
+        return False
+
+    @property
     def has_outer_loop(self) -> bool:
         """Whether the images are learned; a coreset's are real ones."""
         return True
@@ -156,6 +161,8 @@ class MatchingConfig(MethodValue, axis="matching"):
 
 class SelectionConfig(MethodValue, axis="coreset selection"):
     """Which real images a coreset holds."""
+
+    labels_are_classes: ClassVar[bool] = False  # whether they are for sure, of real images; others may be soft
 
     @property
     def experts_name(self) -> str | None:

@@ -122,6 +122,7 @@ def render_page(
             provenance=[_provenance(cell, sources) for cell in cells],
             baseline=BASELINE,
             reference=reference_label(experiment.reference, cells),
+            robust=next((table for table in tables if table.name == "robust"), None),
             comparison=next((table for table in tables if table.name == f"comparison-{experiment.reference}"), None),
             images=images_phrase,
             papers=references() if any(map(printed_numbers, cells)) else {},

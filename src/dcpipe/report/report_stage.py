@@ -11,6 +11,7 @@ from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.origins import Origins
 from dcpipe.report.page import Applications
 from dcpipe.report.reference_table import reference_table
+from dcpipe.report.robust_scores import robust_table
 from dcpipe.report.table import Table
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
@@ -74,6 +75,7 @@ def _reference(job: Job) -> str:
 def _optional_tables(cells: Sequence[Cell], sources: Origins, reference: str) -> tuple[Table | None, ...]:
     return (
         reference_table(cells, reference),
+        robust_table(cells),
         curves.curve_table(cells),
         stability.stability_table(cells, sources),
     )

@@ -26,6 +26,8 @@ class RandomSelection(SelectionConfig):
 
     implementation = ("dcpipe.distillation.coresets.real_selection",)
 
+    labels_are_classes = True
+
     kind: Literal["random"]
 
     def build(self, step_size: float) -> "Distiller":
@@ -48,6 +50,8 @@ class Herding(SelectionConfig):
     """
 
     implementation = ("dcpipe.distillation.coresets.herding",)
+
+    labels_are_classes = True
 
     kind: Literal["herding"]
     experts: Name = Field(description="the experts file whose networks give the features")
@@ -91,6 +95,8 @@ class Whole(SelectionConfig):
 
     implementation = ("dcpipe.distillation.coresets.real_selection",)
 
+    labels_are_classes = True
+
     kind: Literal["whole"]
 
     @property
@@ -128,6 +134,11 @@ class Coreset(MatchingConfig):
     def experts_name(self) -> str | None:
         """The selection's."""
         return self.selection.experts_name
+
+    @property
+    def labels_are_classes(self) -> bool:
+        """As the selection says."""
+        return self.selection.labels_are_classes
 
     @property
     def has_outer_loop(self) -> bool:
