@@ -6,7 +6,7 @@ EXPERIMENT ?= digits
 MINUTES ?= 30
 SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
 
-.PHONY: help run test engines chaos cluster share repro repro-only lint format clean setup
+.PHONY: help run test bench engines chaos cluster share repro repro-only lint format clean setup
 
 help:  ## What can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -17,6 +17,9 @@ run: setup  ## Set up, then run the default experiment: real digits to a report 
 
 test: setup lint  ## Set up, then lint, type check and run every test.
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=10
+
+bench: setup  ## Speed, memory and error beside the public way; about an hour on one core (BENCH=--quick: a minute).
+	$(BIN)/python -m benchmarks.hypergradient $(BENCH) --json bench-hypergradient.json
 
 engines: setup  ## The long test of both engines on the tiny experiment: bits, rerun sets, poisonings, kills.
 	PATH="$(abspath $(BIN)):$$PATH" DCPIPE_LONG=1 $(BIN)/python -m pytest -q -s tests/engines

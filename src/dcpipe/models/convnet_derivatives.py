@@ -17,7 +17,6 @@ the first convolution reads for a pixel, F features, K classes, P parameters. Ac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -130,7 +129,8 @@ class ConvNetDerivatives:
         wanted_BK = labels.softmax(1) if labels.is_floating_point() else _one_hot(labels, found_BK)
         error_BK = (found_BK - wanted_BK).div_(len(found_BK))
         pooled_BQC = self._unflattened(error_BK @ head_KF)
-        found, backward = [error_BK.sum(0), error_BK.t() @ features_BF], list[Backward]()
+        found = [error_BK.sum(0), error_BK.t() @ features_BF]
+        backward: list[Backward] = []
         for block in reversed(range(len(parameters))):
             at, (kernel, scale_C, _) = forward[block], parameters[block]
             by_shift_B1C, by_scale_B1C = _over_pixels(pooled_BQC, at)
@@ -185,7 +185,8 @@ class ConvNetDerivatives:
     ) -> tuple[list[Forward], list[Tensor], Tensor]:
         """Of each block what it leaves and its mask, and the features."""
         inputs = functional.unfold(x_BCHW, 3, padding=self.padding).transpose(1, 2).contiguous()
-        left, masks = list[Forward](), list[Tensor]()
+        left: list[Forward] = []
+        masks: list[Tensor] = []
         for block, (kernel, scale_C, shift_C) in enumerate(parameters):
             out_BLC = self._convolved(block, inputs, kernel)
             centred_BLC = out_BLC.sub_(out_BLC.mean(1, keepdim=True))
@@ -202,7 +203,8 @@ class ConvNetDerivatives:
         self, parameters: Sequence[BlockParameters], v_parameters: Sequence[BlockParameters], state: GradientState
     ) -> tuple[list[Rising], Tensor]:
         """The way up through all blocks, and the derivative of <g, v> by the loss's derivative by the features."""
-        risen, read = list[Rising](), state.forward[0].inputs
+        risen: list[Rising] = []
+        read = state.forward[0].inputs
         for block, ((kernel, scale_C, shift_C), v) in enumerate(zip(parameters, v_parameters, strict=True)):
             at, back = state.forward[block], state.backward[block]
             if block:
@@ -282,9 +284,9 @@ class ConvNetDerivatives:
         """Of features, or what has their shape, the output of the last block (B, Q, C)."""
         return features_BF.view(len(features_BF), self.width, -1).transpose(1, 2).contiguous()
 
-    @cached_property
+    @property
     def _sizes(self) -> list[int]:
-        sizes = list[int]()
+        sizes: list[int] = []
         for block in range(len(self.sides) - 1):
             reads = self.width if block else self.channels
             sizes += [9 * reads * self.width, self.width, self.width, self.width]
@@ -293,7 +295,7 @@ class ConvNetDerivatives:
     def _split(self, theta_P: Tensor) -> tuple[list[BlockParameters], tuple[Tensor, Tensor]]:
         """The blocks' parameters, biases left out, and the linear layer's weight (K, F) and bias (K)."""
         *pieces, head, bias_K = torch.split(theta_P, self._sizes)
-        blocks = list[BlockParameters]()
+        blocks: list[BlockParameters] = []
         for block in range(len(self.sides) - 1):
             kernel, _, scale_C, shift_C = pieces[4 * block : 4 * block + 4]
             layout = torch.channels_last if block else torch.contiguous_format
