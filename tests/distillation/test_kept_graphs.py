@@ -1,6 +1,7 @@
 """Laws of kept graphs: the adjoint's derivatives, the same bits by every budget, and the memory that it says."""
 
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -237,11 +238,24 @@ def test_what_no_budget_says_is_refused(graphs: object, words: str, tiny: Path) 
     assert "params/methods/mtt.yaml" in printed
 
 
-def test_a_compiled_step_keeps_no_graph(tiny: Path) -> None:
+def test_a_compiled_step_is_kept_where_it_is_written_out(tiny: Path) -> None:
     repository.set_params(tiny, "methods/mtt.yaml", {f"{KEY}.kept_graphs": "auto", "compute.backend": "compiled"})
+    assert Graph(tiny).make_job("distill", **repository.CELL)
+    repository.set_params(tiny, "experts/plain.yaml", {"network": "convnet2-w8-group"})
     code, printed = repository.dcpipe(tiny, "plan", "tiny")
     assert code == 2
-    assert "kept_graphs: has no effect on compiled steps" in printed
+    assert "kept_graphs: has no effect on compiled steps of convnet2-w8-group" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_and_written_out_every_budget_gives_the_same_bits() -> None:
+    task, inner_of = student("convnet2-w8", torch.float32, batch=4, steps=3, augmented=True, soft=True)
+    eager, compiled = (inner_of(augment=contrast_and_shift, backend=backend) for backend in ("eager", "compiled"))
+    every = bits(within(None), compiled, task, soft=True)
+    assert same(bits(within(0), compiled, task, soft=True), every)
+    assert same(bits(exact.evaluate, compiled, task, soft=True), every)
+    close(every, bits(within(None), eager, task, soft=True), 1e-4)
 
 
 def test_the_plan_knows_of_kept_graphs(tiny: Path) -> None:

@@ -32,6 +32,6 @@ def make_inner(
 
 
 def _way(apply: Apply, derivatives: ConvNetDerivatives | None, backend: Backend) -> StepDerivatives:
-    if backend == "compiled":
-        return ByCompiler(apply)
-    return ByAutograd(apply) if derivatives is None else WrittenOut(derivatives)
+    if derivatives is not None:
+        return WrittenOut(derivatives, compiled=backend == "compiled")
+    return ByAutograd(apply) if backend == "eager" else ByCompiler(apply)

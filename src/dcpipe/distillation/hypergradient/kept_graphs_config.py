@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dcpipe.models.derived_networks import written_out
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.schema import STRICT, Count
@@ -52,9 +53,13 @@ class LastStepGraphs(KeptGraphsConfig):
         return None
 
     def check(self, at: ValueLocation, context: MethodContext) -> None:
-        """A compiled step has no graph that can be kept."""
-        if context.method.compute.backend == "compiled":
-            raise at.error("kind", "has no effect on compiled steps", "write none, or compute.backend: eager")
+        """A compiled step keeps something where its derivatives are written out, and else nothing."""
+        network = context.network
+        if context.method.compute.backend != "compiled" or network is None:
+            return
+        if written_out(network, context.facts.image_size) is None:
+            problem = f"has no effect on compiled steps of {network}"
+            raise at.error("kind", problem, "write none, or compute.backend: eager")
 
     def build(self, *, through_parameters: bool) -> "Hypergradient":
         """With kept graphs."""

@@ -1,34 +1,38 @@
-"""Gradients and pullbacks of a network whose derivatives are written out.
+"""Gradients and pullbacks of a network whose derivatives are written out; compiled, each is one function.
+
+Compiled or not, what a gradient leaves for its pullback can be kept.
 
 Legend: B images in a batch, C channels, H W pixels, P parameters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from dcpipe.distillation.hypergradient.problem import PartGradient, Pulled
-from dcpipe.models.convnet_derivatives import ConvNetDerivatives, GradientState
+from dcpipe.models.convnet_derivatives import ConvNetDerivatives, GradientState, Pullback
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenPart:
     """A gradient and its state; labels are logits where `soft`."""
 
-    derivatives: ConvNetDerivatives
+    way: "WrittenOut"
     theta_P: Tensor
     state: GradientState
     gradient: Tensor
     soft: bool
 
+    @torch.no_grad()
     def pullback(self, v_P: Tensor, *, through_parameters: bool) -> Pulled:
         """See `PartGradient`."""
-        theta_P, images_BCHW, labels_BK = self.derivatives.pullback(
-            self.theta_P, self.state, v_P, through_parameters=through_parameters
-        )
+        _, pullback = _functions(self.way.derivatives, compiled=self.way.compiled)
+        found = pullback(self.theta_P, self.state, v_P, through_parameters=through_parameters)
+        theta_P, images_BCHW, labels_BK = found
         return Pulled(self.gradient @ v_P, theta_P, images_BCHW, labels_BK if self.soft else None)
 
 
@@ -37,24 +41,46 @@ class WrittenOut:
     """See `StepDerivatives`."""
 
     derivatives: ConvNetDerivatives
+    compiled: bool = False
     same_bits: ClassVar[bool] = True
 
     @torch.no_grad()
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient alone."""
-        return self.derivatives.gradient(theta_P, x_BCHW, labels)[0]
+        gradient, _ = _functions(self.derivatives, compiled=self.compiled)
+        return gradient(theta_P, x_BCHW, labels)[0]
 
     @torch.no_grad()
     def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> PartGradient:
         """The gradient and its state."""
-        gradient_P, state = self.derivatives.gradient(theta_P, x_BCHW, labels)
-        return WrittenPart(self.derivatives, theta_P, state, gradient_P, labels.is_floating_point())
+        gradient, _ = _functions(self.derivatives, compiled=self.compiled)
+        gradient_P, state = gradient(theta_P, x_BCHW, labels)
+        return WrittenPart(self, theta_P, state, gradient_P, labels.is_floating_point())
 
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
         """What the state holds, and the gradient."""
         gradient_P, state = self.derivatives.gradient(theta_P, x_BCHW, labels)
         held = {id(one.untyped_storage()): one.untyped_storage() for one in [gradient_P, *_tensors(state)]}
         return sum(storage.nbytes() for storage in held.values())
+
+
+Gradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, GradientState]]
+
+
+class PullbackFunction(Protocol):
+    """`ConvNetDerivatives.pullback`."""
+
+    def __call__(self, theta_P: Tensor, state: GradientState, v_P: Tensor, *, through_parameters: bool) -> Pullback: ...
+
+
+@cache
+def _functions(derivatives: ConvNetDerivatives, *, compiled: bool) -> tuple[Gradient, PullbackFunction]:
+    """One graph with static shapes, or an error: code that quietly fell back to eager would give other bits."""
+    if not compiled:
+        return derivatives.gradient, derivatives.pullback
+    torch.use_deterministic_algorithms(True)  # tells the compiler too
+    gradient = torch.compile(derivatives.gradient, fullgraph=True, dynamic=False)
+    return gradient, torch.compile(derivatives.pullback, fullgraph=True, dynamic=False)
 
 
 def _tensors(state: GradientState) -> Iterator[Tensor]:
