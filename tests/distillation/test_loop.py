@@ -264,3 +264,35 @@ def test_random_sets_are_distinct_real_images_smaller_within_larger(made: Path) 
         assert set(images) <= real
         assert len(set(images)) == 10 * ipc
         assert float(found.step_size) == 0.01
+
+
+MEASURED = ("exact_loss", "exact_gradient_norm", "exact_sharpness")
+
+
+def test_dynamics_are_noted_at_their_iterations_and_alter_no_bit(tiny: Path) -> None:
+    plain, _, before = _distil(tiny)
+    measured, _, history = _distil(tiny, outer__dynamics={"kind": "exact", "every": 2, "draws": 2, "radius": 0.1})
+    assert _same(plain, measured)
+    assert [{key: value for key, value in row.items() if key not in MEASURED} for row in history] == before
+    assert [bool(row["exact_loss"]) for row in history] == [True, False] * 3
+    first, last = ({key: float(row[key]) for key in MEASURED} for row in (history[0], history[4]))
+    assert first != last
+    assert all(value > 0 for value in first.values())
+
+
+def test_a_measure_on_the_same_draws_depends_on_the_set_alone(tiny: Path) -> None:
+    """At a rate next to 0 nothing moves, so that every measurement is the first; a smaller ball has a smaller rise."""
+    still = {
+        "overrides__tiny__ipc1__outer__images__optimiser__learning_rate": 1e-30,
+        "overrides__digits__outer__step_size__optimiser__learning_rate": 1e-30,
+    }
+    rises = {}
+    for radius in (0.1, 1e-3):
+        dynamics = {"kind": "exact", "every": 1, "draws": 2, "radius": radius}
+        _, _, history = _distil(tiny, **still, outer__dynamics=dynamics)
+        assert len({tuple(row[key] for key in MEASURED) for row in history}) == 1
+        assert len({row["loss"] for row in history}) > 1
+        rises[radius] = float(history[0]["exact_sharpness"])
+        slope = float(history[0]["exact_gradient_norm"])
+    assert rises[0.1] > rises[1e-3] > 0
+    assert rises[1e-3] == pytest.approx(1e-3 * slope, rel=0.1)  # to first order the rise is radius |h|

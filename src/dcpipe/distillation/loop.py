@@ -12,6 +12,7 @@ from torch import Tensor
 from dcpipe.distillation import finite_check
 from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.averaging.averages import Average
+from dcpipe.distillation.dynamics.measures import Dynamics
 from dcpipe.distillation.episodes import Episode, Matching
 from dcpipe.distillation.labels.label_rules import LabelRule
 from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
@@ -58,6 +59,7 @@ class MethodParts:
     sharpness: SharpnessRule
     step_size: StepSizeRule
     average: Average
+    dynamics: Dynamics
     stream: Stream
 
     @classmethod
@@ -67,13 +69,15 @@ class MethodParts:
         outer = method.outer
         if outer is None:
             raise UserError("has no outer loop", where=setting.name, remedy="choose a matching")
+        labels = outer.labels.build(setting)
         return cls(
             outer,
             method.matching.build(setting),
-            outer.labels.build(setting),
+            labels,
             outer.sharpness.build(),
             outer.step_size.build(),
             outer.averaging.build(outer.iterations),
+            outer.dynamics.build(setting, labels),
             setting.stream,
         )
 
@@ -119,6 +123,7 @@ def _iterate(progress: Progress, parts: MethodParts) -> None:
     iteration, stream, outer = progress.iteration, parts.stream.child("iteration", progress.iteration), parts.outer
     now = replace(progress, optimiser=progress.optimiser.copy())
     rows: list[Row] = []
+    measured = parts.dynamics(iteration, now.synthetic)
     first = parts.matching.draw(iteration, len(now.synthetic.images_NCHW))
     episode: Episode | None = first
     while episode is not None:
@@ -136,6 +141,8 @@ def _iterate(progress: Progress, parts: MethodParts) -> None:
             label_gradient=gradients.labels,
         )
         rows.append(_row(now, episode, gradients, answer, outer.loss_threshold))
+        if len(rows) == 1:
+            rows[0].update(measured)
         if not rows[-1].get("left_out"):
             now.synthetic = now.optimiser.update(iteration, now.synthetic, gradients)
         now.memory, episode = answer.memory, episode.following(now.synthetic)

@@ -1,13 +1,18 @@
 """A method is a composition: a matching objective and one value on each axis (a params/methods file)."""
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dcpipe.distillation.dynamics.dynamics_config import NoDynamics
 from dcpipe.params.compute import Compute
 from dcpipe.params.method_axes import MatchingConfig
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.outer_axes import (
     AveragingConfig,
     CoordinatesConfig,
+    DynamicsConfig,
     FirstImagesConfig,
     LabelsConfig,
     OptimiserConfig,
@@ -40,6 +45,7 @@ class Outer:
     sharpness: SharpnessConfig
     averaging: AveragingConfig
     coordinates: CoordinatesConfig
+    dynamics: Annotated[DynamicsConfig, AsBefore(NoDynamics(kind="none"))]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

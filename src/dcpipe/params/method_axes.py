@@ -94,6 +94,10 @@ class MatchingConfig(MethodValue, axis="matching"):
         """The same with students of other length; itself where it has none."""
         return self
 
+    def with_exact_gradient(self) -> "MatchingConfig":
+        """The same with the exact gradient of its loss; itself where it has no other."""
+        return self
+
     @property
     def offers(self) -> frozenset[Need]:
         """What other values of the method may ask of it."""

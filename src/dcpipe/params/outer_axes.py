@@ -8,6 +8,7 @@ from dcpipe.params.method_axes import MethodValue
 if TYPE_CHECKING:
     from dcpipe.distillation.averaging.averages import Average
     from dcpipe.distillation.coordinates.objectives import Restriction
+    from dcpipe.distillation.dynamics.measures import Dynamics
     from dcpipe.distillation.first_images.initial_images import InitialImages
     from dcpipe.distillation.labels.label_rules import InitialLogits, LabelRule
     from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
@@ -111,3 +112,11 @@ class CoordinatesConfig(MethodValue, axis="coordinates"):
     @abstractmethod
     def build(self) -> "Restriction":
         """What restricts an objective to them."""
+
+
+class DynamicsConfig(MethodValue, axis="dynamics", shorthand=True):
+    """What is measured along the distillation, beside what the method computes."""
+
+    @abstractmethod
+    def build(self, setting: "Setting", labels: "LabelRule") -> "Dynamics":
+        """The measure of a job, whose sets are labelled by `labels`."""

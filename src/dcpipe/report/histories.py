@@ -15,6 +15,9 @@ QUANTITIES = {
     "image_gradient_norm": "image gradient norm",
     "cosine": "cosine of the two passes",
     "rise": "rise of the loss to the second pass",
+    "exact_loss": "loss on the same draws each time",
+    "exact_gradient_norm": "norm of the exact image gradient, same draws",
+    "exact_sharpness": "sharpness, same draws",
 }  # columns of history.csv
 
 

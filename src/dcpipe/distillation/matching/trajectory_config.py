@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dcpipe.distillation.hypergradient.hypergradient_config import Exact
+from dcpipe.distillation.hypergradient.kept_graphs_config import NoGraphs
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.epochs import kept_epochs
@@ -69,6 +71,11 @@ class Trajectory(MatchingConfig):
     def with_inner_steps(self, steps: int) -> "Trajectory":
         """The same with students of other length."""
         return replace(self, inner_steps=steps)
+
+    def with_exact_gradient(self) -> "Trajectory":
+        """The same with the exact hypergradient."""
+        at_once = self.hypergradient.images_at_once
+        return replace(self, hypergradient=Exact(kind="exact", micro_batch=at_once, kept_graphs=NoGraphs(kind="none")))
 
     @property
     def offers(self) -> frozenset[Need]:
