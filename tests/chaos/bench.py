@@ -185,6 +185,13 @@ class Child:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
+def hear_signals() -> None:
+    """Hear what a shell lets its background processes ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def make_reference(folder: Path) -> Path:
     """A root in which every job of tiny was run, one after the other."""
     root = repository.copy_params(folder)

@@ -123,6 +123,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--plant", choices=FAULTS, help="a fault that must be found")
     parser.add_argument("--engines", action="store_true", help="Snakemake and DVC too")
     asked = parser.parse_args(words)
+    benches.hear_signals()
     kinds = {name: kind for name, kind in (KINDS | (ENGINES if asked.engines else {})).items() if asked.only in name}
     with ExitStack() as stack:
         folder = Path(

@@ -6,7 +6,7 @@ import hurt_files
 import hurt_processes
 import hurt_words
 import pytest
-from bench import Bench, Kind
+from bench import Bench, Kind, hear_signals
 
 import chaos
 
@@ -17,6 +17,7 @@ FEW = {"power cut while publishing": 99, "hostile files": 99, "mutated params": 
 @pytest.fixture(scope="module")
 def bench(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Random numbers that differ in nothing between two runs of the tests."""
+    hear_signals()
     scratch = tmp_path_factory.mktemp("chaos")
     for folder in (scratch, *scratch.parents[:2]):
         folder.chmod(0o755)  # an ordinary user works in it

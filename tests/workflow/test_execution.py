@@ -187,6 +187,15 @@ def test_a_resumed_run_goes_on_from_its_state_and_from_nothing_else(stopped: Int
     assert stopped.finish()[name] != (made / stopped.job.folder / name).read_bytes()
 
 
+def test_a_run_that_was_stopped_after_its_last_step_has_the_same_card(tiny: Path, made: Path) -> None:
+    """What a card says of the steps is known to a run that has none left to make."""
+    job = Graph(tiny).make_job("distill", **repository.CELL)
+    for saves in (5, 6):
+        stopped = _stop_after(tiny, job, saves)
+        assert stopped.saved == saves
+        assert stopped.finish() == repository.bytes_below(made / job.folder)
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 

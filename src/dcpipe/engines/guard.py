@@ -28,8 +28,7 @@ def record_run(root: Path, experiment: str) -> int:
     jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
-    for rotten in dvc_cache.remove_rotten(root, jobs):
-        log.warning("%s was damaged; DVC records it again from the artifact", rotten)
+    _remove_rotten(root, jobs)
     dvc_private.commit(root, jobs)
     if preflight.cache_types(root)[0] == "symlink":  # as `dcpipe scratch` sets it
         dvc.relink(root, experiment, sorted({str(job.folder) for job in jobs}))
@@ -49,6 +48,8 @@ def adopt_artifacts(root: Path, experiment: str) -> int:
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, experiment, jobs)
+    if _remove_rotten(root, jobs):
+        dvc_private.commit(root, jobs)
     settle_locks(root, jobs)
     read = {path for job in jobs for paths in job.inputs.values() for path in paths}
     last = [path for job in jobs if read.isdisjoint(job.outputs.values()) for path in job.outputs.values()]
@@ -87,6 +88,14 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     return len(right), len(jobs) - len(right)
 
 
+def _remove_rotten(root: Path, jobs: list[Job]) -> bool:
+    """Remove damaged objects of these jobs from DVC's cache, with a line each; whether there were any."""
+    rotten = dvc_cache.remove_rotten(root, jobs)
+    for one in rotten:
+        log.warning("%s was damaged; DVC records it again from the artifact", one)
+    return bool(rotten)
+
+
 def settle_locks(root: Path, jobs: list[Job]) -> None:
     """Put the dvc.lock files of these jobs into the order and writing that `record_run` gives them; jobs that are gone
     leave.
@@ -122,7 +131,7 @@ def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
         problem = staleness.staleness_problem(job, root, whole=True)
         if problem:
             command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
-            raise RefusedError(problem, remedy=f"make it again: `{command}`, then `dcpipe record {experiment}`")
+            raise RefusedError(problem, remedy=f"make it again: `{command}`, then start this command again")
 
 
 def _snakemake(root: Path, experiment: str, *arguments: str) -> None:

@@ -21,8 +21,8 @@ from dcpipe.params import formats
 from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.stopping import saving
 
-FORMAT = 2  # of state files; format 1 states no number, and is the same in all else
-_META, _FORMAT = "__meta__", "__format__"
+FORMAT = 3  # of state files; format 1 states no number, format 2 holds no facts, and both are the same in all else
+_META, _FORMAT, _FACTS = "__meta__", "__format__", "__facts__"
 _SECONDS = "seconds"  # the file that says what the job has taken so far
 
 
@@ -30,12 +30,14 @@ _SECONDS = "seconds"  # the file that says what the job has taken so far
 class ResumeState:
     """A job's resume state. `every_seconds` bounds what a killed run loses.
 
-    `seconds_before`: what earlier runs of the job had taken when they last saved.
+    `seconds_before`: what earlier runs of the job had taken when they last saved. `facts`: what the job's card will say
+    as far as is known, saved with every state: a run that goes on near the end may have no step left to learn it from.
     """
 
     folder: Path
     every_seconds: float = 30.0
     seconds_before: float = field(init=False)
+    facts: dict[str, object] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
     _last: float = field(default_factory=time.monotonic)
 
@@ -47,9 +49,8 @@ class ResumeState:
 
     def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
         """Save named tensors and a JSON value, whole or not at all."""
-        text = torch.frombuffer(bytearray(json.dumps(meta).encode()), dtype=torch.uint8)
         packed = dict(_apart(tensors))
-        content = save({**packed, _META: text, _FORMAT: torch.tensor(FORMAT)})
+        content = save({**packed, _META: _text(meta), _FACTS: _text(self.facts), _FORMAT: torch.tensor(FORMAT)})
         with saving():
             write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
@@ -73,6 +74,8 @@ class ResumeState:
             return None
         found = int(tensors.pop(_FORMAT, torch.tensor(1)))
         formats.checked_format(found, newest=FORMAT, where=str(self._path(name)))
+        facts = json.loads(tensors.pop(_FACTS).numpy().tobytes()) if _FACTS in tensors else {}
+        self.facts |= {name: value for name, value in facts.items() if name not in self.facts}
         meta = json.loads(tensors.pop(_META).numpy().tobytes())
         return tensors, meta
 
@@ -86,6 +89,11 @@ class ResumeState:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.state"
+
+
+def _text(value: object) -> Tensor:
+    """A JSON value as bytes."""
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
 
 def _apart(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

@@ -60,7 +60,8 @@ def execute_job(
     ):
         identity, hardware = card.identity(job, root), card.software(job)
         state_folder = state_root(root) / card.key(identity, hardware) if keep_state else place / ".state"
-        task = Task(job, root, draft, ResumeState(state_folder))
+        state = ResumeState(state_folder)
+        task = Task(job, root, draft, state, facts=state.facts)
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)
