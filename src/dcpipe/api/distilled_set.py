@@ -23,6 +23,8 @@ from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
 from dcpipe.workflow.job import Job
 
+COLUMNS = 10  # of a picture of one image a class
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -99,9 +101,15 @@ class DistilledSet(ReleasedSet):
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
     def show(self) -> Image.Image:
-        """The images as one picture, a row a class, clipped for the eye only; a notebook displays it."""
-        canvas = preview.image_grid(self.pixels().cpu(), self.synthetic.classes.cpu(), self.classes)
-        return Image.fromarray(canvas.numpy())
+        """The images as one picture, clipped for the eye only; a notebook displays it.
+
+        A row has the images of a class, or ten images where each class has one.
+        """
+        rows, count = self.synthetic.classes.cpu(), self.classes
+        if len(rows) == len(rows.unique()):
+            rows = torch.arange(len(rows)) // COLUMNS
+            count = int(rows[-1]) + 1
+        return Image.fromarray(preview.image_grid(self.pixels().cpu(), rows, count).numpy())
 
     def save(self, folder: str | Path) -> Path:
         """Make a release of the set: a folder that others can train on without dcpipe. Returns the folder.
