@@ -106,7 +106,7 @@ class DistilledSet(ReleasedSet):
         A row has the images of a class, or ten images where each class has one.
         """
         rows, count = self.synthetic.classes.cpu(), self.classes
-        if len(rows) == len(rows.unique()):
+        if len(rows) == len(set(rows.tolist())):
             rows = torch.arange(len(rows)) // COLUMNS
             count = int(rows[-1]) + 1
         return Image.fromarray(preview.image_grid(self.pixels().cpu(), rows, count).numpy())
