@@ -42,7 +42,11 @@ class Distance:
 class Gradient(NetworkMatchingConfig):
     """Networks shall get the same gradients from the synthetic set as from real images (DC, arXiv:2006.05929)."""
 
-    implementation = ("dcpipe.distillation.loop", "dcpipe.distillation.matching.gradient_matching")
+    implementation = (
+        "dcpipe.distillation.loop",
+        "dcpipe.distillation.matching.gradient_matching",
+        "dcpipe.distillation.distances.gradient_distance",
+    )
 
     kind: Literal["gradient"]
     network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
