@@ -67,7 +67,7 @@ def test_questions_load_neither_torch_nor_an_engine(made: Path, words: str) -> N
     done = repository.child(made, "-c", code, *words.format(folder=folder).split())
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("loaded: []\n")
-    assert "tiny" in done.stdout
+    assert done.stdout.count("\n") > 3  # it answered, too
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -
 
 def test_no_params_file_is_left_over() -> None:
     """A file in a folder that no section reads would look like a setting and be none."""
-    known = {"datasets", "experts", "methods", "evaluations", "experiments"}
+    known = {"datasets", "experts", "methods", "evaluations", "applications", "experiments"}
     assert {path.parent.relative_to(ROOT / "params") for path in (ROOT / "params").rglob("*")} == {
         Path(),
         *map(Path, known),

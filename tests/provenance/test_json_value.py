@@ -34,5 +34,5 @@ def test_values_come_out_as_they_were_written() -> None:
     ],
 )
 def test_a_value_of_another_type_is_refused_with_its_place(wrong: Callable[[JsonValue], object], message: str) -> None:
-    with pytest.raises(CorruptArtifactError, match=f"^{message}; restore it"):
+    with pytest.raises(CorruptArtifactError, match=f"^{message}; remove x.json, then"):
         wrong(read({"flag": True, "rows": [1, "two"]}))

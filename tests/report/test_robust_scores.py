@@ -33,7 +33,7 @@ runs:
 MOVED = "base: digits\ndescription: Moved and turned.\naugmentation: crop_rotate\n"
 
 
-def test_the_scale_goes_from_0_to_1_and_nothing_lost_nothing_won_is_a_quarter() -> None:
+def test_the_scale_is_0_to_1_and_nothing_lost_nor_won_is_a_quarter() -> None:
     assert (normalised(-1), normalised(1)) == (0, 1)
     assert label_robust_score(recovery=0, improvement=0) == pytest.approx(1 / (math.e + 1))
     assert label_robust_score(recovery=1, improvement=-1) == 0

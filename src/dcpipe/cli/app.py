@@ -206,6 +206,6 @@ def print_written(paths: list[str]) -> None:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines on standard output, also where the terminal cannot write every letter."""
-    from dcpipe.report.report_stage import write_out
+    from dcpipe.report.terminal import write_out
 
     write_out("".join(f"{line}\n" for line in lines))

@@ -120,9 +120,9 @@ def _run(graph: "Graph", name: str, stages: Collection[str], budget: float | Non
     finally:
         output.close()
     for page in pages:
-        from dcpipe.report import report_stage
+        from dcpipe.report import terminal
 
-        report_stage.write_out(page)
+        terminal.write_out(page)
     for line in tally.table():
         typer.echo(line)
     typer.echo(tally.summary())

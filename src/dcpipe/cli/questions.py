@@ -32,10 +32,10 @@ def show(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
 
     Example: dcpipe show digits
     """
-    from dcpipe.report import report_stage
+    from dcpipe.report import report_stage, terminal
     from dcpipe.workflow.graph import Graph
 
-    report_stage.write_out(report_stage.headline_text(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
+    terminal.write_out(report_stage.headline_text(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
 
 
 class Form(StrEnum):
@@ -59,7 +59,7 @@ def compare(
     Example: dcpipe compare digits --to mtt
     """
     from dcpipe.report import reference_table
-    from dcpipe.report.report_stage import write_out
+    from dcpipe.report.terminal import write_out
     from dcpipe.workflow.graph import Graph
 
     job = Graph(ROOT).make_job("report", experiment=experiment)

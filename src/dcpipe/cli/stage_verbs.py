@@ -166,10 +166,10 @@ def report(experiment: NamedExperiment, log: Log = None) -> None:
 
     Example: dcpipe report digits
     """
-    from dcpipe.report import report_stage
+    from dcpipe.report import report_stage, terminal
     from dcpipe.workflow.graph import Graph
 
     send_log_to(log)
     table = report_stage.run(Graph(ROOT).make_job("report", experiment=experiment), ROOT)
     if log is None:  # under an engine, other jobs write to the same terminal
-        report_stage.write_out(table)
+        terminal.write_out(table)

@@ -1,6 +1,5 @@
 """The report stage: summary.csv, the page, tables, figures, provenance. They are views: outside every digest."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,14 +78,3 @@ def _optional_tables(cells: Sequence[Cell], sources: Origins, reference: str) ->
         curves.curve_table(cells),
         stability.stability_table(cells, sources),
     )
-
-
-def write_out(text: str) -> None:
-    """Print on standard output, also where the terminal cannot write every letter."""
-    encoding = sys.stdout.encoding or "utf-8"
-    plain = text.replace("±", "+-")
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = plain.encode(encoding, "replace").decode(encoding)
-    sys.stdout.write(text)
