@@ -28,7 +28,7 @@ def overlay_values(
     fresh, values = replaced_sections(tree), dict(flatten(tree, file=file))
     for section in fresh:
         old = [key for key in leaves if key == section or key.startswith(f"{section}.")]  # `initial: real` is one, too
-        if only_known and not old:
+        if only_known and not old and section not in later:
             raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
         for key in set(old) - take_inherited(
             values, section, old, where=location_text(file, f"{prefix}{section}.inherits")
