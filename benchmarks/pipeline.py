@@ -2,10 +2,10 @@
 
     python benchmarks/pipeline.py [--quick] [--json FILE]
 
-In clones of this repository: the jobs of `tiny` as a process each and as forks of one, in CPU seconds of everything that
-a run starts, and whether both make the same bytes; questions about the default experiment; a dry run of Snakemake beside
-one of an empty Snakefile; and recording 2,002 stand-in jobs (`--quick`: 102, without a goal). CPU seconds hardly depend
-on what else the machine does; wall seconds do, so a load is stated.
+In clones of this repository: the jobs of `tiny` as a process each and as forks of one, in CPU seconds of everything
+that a run starts, and whether both make the same bytes; questions about the default experiment; a dry run of Snakemake
+beside one of an empty Snakefile; and recording 2,002 stand-in jobs (`--quick`: 102, without a goal). CPU seconds hardly
+depend on what else the machine does, wall seconds do: the load is stated.
 """
 
 import argparse
