@@ -17,8 +17,8 @@ which planning says, and the file is stale.
 import ast
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,29 +69,55 @@ def source_digest(source: str) -> str:
 
     It starts with a letter, so that no YAML reader takes it for a number.
     """
-    hasher = hashlib.sha256()
-    for token in _tokens(ast.parse(source)):
-        hasher.update(token.encode() + b"\0")
-    return "h" + hasher.hexdigest()[:15]
+    return _read_source(source).digest
 
 
-def _tokens(node: object) -> Iterator[str]:
-    if _is_bare_text(node):  # a docstring, or a text under a definition
-        return
-    if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
+@dataclass(slots=True)
+class _Source:
+    """What one pass over a module's syntax tree finds: the tokens of its meaning, and what it imports."""
+
+    tokens: list[str] = field(default_factory=list)
+    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
+    is_empty: bool = True
+    _in_type_checking: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Of the tokens, each with a zero byte behind it."""
+        return "h" + hashlib.sha256("".join(f"{token}\0" for token in self.tokens).encode()).hexdigest()[:15]
+
+    def visit(self, node: object) -> None:
+        """Take in a node, a list of nodes, or a value."""
+        if isinstance(node, ast.AST):
+            if not _is_bare_text(node):  # a docstring, or a text under a definition
+                self._visit_node(node)
+        elif isinstance(node, list):
+            self.tokens.append("[")
+            for item in node:
+                self.visit(item)
+            self.tokens.append("]")
+        else:
+            self.tokens.append(repr(node))
+
+    def _visit_node(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom) and not self._in_type_checking:
+            self.imports.append(node)
+        hidden = _is_type_checking(node)
+        self._in_type_checking += hidden
+        self.tokens.append(f"({type(node).__name__}")
         for name, value in ast.iter_fields(node):
-            if value not in (None, []) and name not in {"type_comment", "type_ignores", "ctx"}:
-                yield name
-                yield from _tokens(value)
-        yield ")"
-    elif isinstance(node, list):
-        yield "["
-        for item in node:
-            yield from _tokens(item)
-        yield "]"
-    else:
-        yield repr(node)
+            if value is not None and value != [] and name not in {"type_comment", "type_ignores", "ctx"}:
+                self.tokens.append(name)
+                self.visit(value)
+        self.tokens.append(")")
+        self._in_type_checking -= hidden
+
+
+def _read_source(source: str) -> _Source:
+    tree, found = ast.parse(source), _Source()
+    found.visit(tree)
+    found.is_empty = all(_is_bare_text(node) for node in tree.body)
+    return found
 
 
 def _is_bare_text(node: object) -> bool:
@@ -126,9 +152,20 @@ def current_digests() -> dict[str, str]:
     }
 
 
+def _digest_of(path: Path, mtime_ns: int) -> str:
+    return _facts(path, mtime_ns)[0]
+
+
 @cache
-def _digest_of(path: Path, _mtime_ns: int) -> str:
-    return source_digest(path.read_text())
+def _facts(path: Path, _mtime_ns: int) -> tuple[str, tuple[ast.Import | ast.ImportFrom, ...], bool]:
+    """Digest, imports and emptiness of a file: parsed once for all three."""
+    found = _read_source(path.read_text())
+    return found.digest, tuple(found.imports), found.is_empty
+
+
+def _facts_of(module: str) -> tuple[str, tuple[ast.Import | ast.ImportFrom, ...], bool]:
+    path = _modules()[module]
+    return _facts(path, path.stat().st_mtime_ns)
 
 
 @cache
@@ -136,12 +173,8 @@ def _imports(module: str) -> frozenset[str]:
     """The counted packages' modules that one of them imports, anywhere in it but under TYPE_CHECKING."""
     modules = _modules()
     found: set[str] = set()
-    tree = ast.parse(modules[module].read_text())
     is_package = modules[module].name == "__init__.py"
-    skipped = {inner for node in ast.walk(tree) if _is_type_checking(node) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if node in skipped:
-            continue
+    for node in _facts_of(module)[1]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -177,7 +210,7 @@ def reached_modules(roots: Iterable[str]) -> tuple[str, ...]:
 @cache
 def is_empty(module: str) -> bool:
     """A package that only holds modules: nothing in it can alter a number."""
-    return all(_is_bare_text(node) for node in ast.parse(_modules()[module].read_text()).body)
+    return _facts_of(module)[2]
 
 
 def key(module: str) -> str:
