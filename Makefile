@@ -20,6 +20,7 @@ test: setup lint  ## Set up, then lint, type check and run every test.
 
 bench: setup  ## Speed, memory and error beside the public way; about an hour on one core (BENCH=--quick: a minute).
 	$(BIN)/python -m benchmarks.hypergradient $(BENCH) --json bench-hypergradient.json
+	$(BIN)/python benchmarks/pipeline.py $(BENCH) --json bench-pipeline.json
 
 engines: setup  ## The long test of both engines on the tiny experiment: bits, rerun sets, poisonings, kills.
 	PATH="$(abspath $(BIN)):$$PATH" DCPIPE_LONG=1 $(BIN)/python -m pytest -q -s tests/engines
