@@ -211,7 +211,10 @@ def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_
     clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
     refused(clone, "Snakemake has no record of this job", "dcpipe adopt")
     clone.snakemake("--touch", "--forceall", "--", "artifacts/metrics/tiny/metrics.json")  # lie to Snakemake
-    refused(clone, "synthetic/tiny/mtt/ipc1", "learning_rate: 50.0, now 70.0", "--force")
+    done = clone.dcpipe("record", EXPERIMENT, ok=False)  # cards are not lied to
+    assert done.returncode == 1
+    for said in ("learning_rate: 50.0, now 70.0", "3 of 12 jobs are still to run; run `snakemake --config experiment="):
+        assert said in done.stderr
 
 
 def test_record_refuses_a_stale_dvc_yaml_that_is_in_git(recorded: Clone, tmp_path: Path) -> None:
