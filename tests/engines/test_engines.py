@@ -208,8 +208,8 @@ def refused(clone: Clone, *words: str) -> str:
 def test_record_refuses_a_changed_key_without_provenance(reproduced: Clone, tmp_path: Path) -> None:
     clone = copy(reproduced, tmp_path / "clone")
     shutil.rmtree(clone.path / ".snakemake")
-    clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
     refused(clone, "Snakemake has no record of this job", "dcpipe adopt")
+    clone.edit(MTT, "learning_rate: 50.0", "learning_rate: 70.0")
     clone.snakemake("--touch", "--forceall", "--", "artifacts/metrics/tiny/metrics.json")  # lie to Snakemake
     done = clone.dcpipe("record", EXPERIMENT, ok=False)  # cards are not lied to
     assert done.returncode == 1
