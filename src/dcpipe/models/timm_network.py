@@ -55,7 +55,7 @@ class TimmName(Network):
         """Sizes that it cannot take, and models with layers unknown here, which is tried without computing anything."""
         return _misfit(self.chosen, image_size)
 
-    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":  # noqa: ARG002 (of every network)
+    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
         """The network."""
         from dcpipe.models.library_model import LibraryModel
 
