@@ -18,10 +18,12 @@ CHANNELS = 3
 
 
 class LibraryModel(Featured):
-    """A model whose last linear layer classifies."""
+    """A model whose last linear layer classifies images of one or three channels."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, channels: int = CHANNELS) -> None:
         super().__init__()
+        if channels not in {1, CHANNELS}:
+            raise ValueError(f"takes images of 1 or {CHANNELS} channels, not {channels}")
         self.model = model
         heads = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
         if not heads:

@@ -59,7 +59,8 @@ class TimmName(Network):
         """The network."""
         from dcpipe.models.library_model import LibraryModel
 
-        return LibraryModel(_model(self.chosen, classes))
+        self.refuse_size(image_size)
+        return LibraryModel(_model(self.chosen, classes), channels)
 
 
 @cache

@@ -65,7 +65,8 @@ class TorchvisionName(Network):
         """The network."""
         from dcpipe.models.library_model import LibraryModel
 
-        return LibraryModel(_model(NAMES[self.chosen], classes))
+        self.refuse_size(image_size)
+        return LibraryModel(_model(NAMES[self.chosen], classes), channels)
 
 
 @cache
