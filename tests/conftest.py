@@ -1,6 +1,7 @@
 """What the tests of several rooms start from: a root with params, and one with the tiny experiment's artifacts."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 import repository
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
+
+for number in (signal.SIGINT, signal.SIGHUP):  # what `nohup` or a shell's background ignores, children would ignore too
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")
