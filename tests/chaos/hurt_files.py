@@ -50,7 +50,11 @@ def full_disks(bench: Bench) -> Trials:
             yield Trial("lost", f"{name} on {kilobytes} kB left {sorted(left)[:4]}")
         else:
             again = bench.run(root, command)
-            yield Trial("lost", f"{name}, again: {again.said[-300:]}") if again.code or again.problem else SURVIVED
+            yield (
+                Trial("lost", f"{name}, again: exit {again.code}: {again.said[-300:]}")
+                if again.code or again.problem
+                else SURVIVED
+            )
         bench.drop(root)
 
 
@@ -205,8 +209,8 @@ def permissions(bench: Bench) -> Trials:
             yield Trial("lost", f"{name}, {spoilt}: exit {done.code}: {done.said[-300:]}")
         else:
             again = bench.run(root, command)
-            made = again.code == 0 or (done.code == 0 and "exists already" in again.said)
-            yield SURVIVED if made else Trial("lost", f"{name}, again: {again.said[-300:]}")
+            made = again.code == 0 or (again.code == 2 and done.code == 0)  # what is there is not overwritten
+            yield SURVIVED if made else Trial("lost", f"{name}, again: exit {again.code}: {again.said[-300:]}")
         bench.drop(root)
 
 
