@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Network(ABC):
     """One network: what its name says, and what planning must know before anything is built.
 
-    `spellings` says in messages which names the family has. What begins with `prefix` and is no name is taken for a
-    misspelt one of this family; an empty prefix claims nothing.
+    `spellings` says in messages which names the family has. Every name of the family begins with `prefix`: other names
+    are not shown to it, and what begins so and is no name is taken for a misspelt one. An empty prefix claims nothing.
     """
 
     families: ClassVar[dict[str, type["Network"]]] = {}
@@ -151,7 +151,8 @@ def parse(name: str) -> Network:
     of a known one (with the first).
     """
     lowered = name.strip().lower()
-    found = [network for family in families() if (network := family.parse(lowered))]
+    asked = [family for family in families() if lowered.startswith(family.prefix)]
+    found = [network for family in asked if (network := family.parse(lowered))]
     if not found:
         raise unknown(lowered)
     if len(found) > 1:
