@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dcpipe.report import cells, tables
-from dcpipe.report.best_on_test import best_on_test
+from dcpipe.report.best_on_test import best_on_test, selection_table
 from dcpipe.report.cells import Cell
+from dcpipe.report.curves import converged_at
 from dcpipe.workflow.graph import Graph
 
 
@@ -23,14 +24,33 @@ def curved(made: Path) -> Cell:
 def test_each_set_gives_its_best_snapshot_and_the_mean_rises(curved: Cell) -> None:
     best = best_on_test(curved)
     assert best is not None
-    assert (best.iterations, best.accuracies) == ((2, 4), (70.0, 72.0, 64.0, 66.0))
-    assert (curved.mean, best.mean, best.optimism) == (63.0, 68.0, 5.0)
+    assert (best.iterations, best.cell.accuracies) == ((2, 4), (70.0, 72.0, 64.0, 66.0))
+    assert (curved.mean, best.cell.mean, best.optimism) == (63.0, 68.0, 5.0)
     assert best.text.endswith("(iteration 2, 4), +5.0 points by selection on test")
 
 
 def test_it_is_none_unless_every_set_was_tested_along_the_way(curved: Cell) -> None:
     bare = replace(curved.sets[0], curve=())
     assert best_on_test(replace(curved, sets=(curved.sets[1], bare))) is None
+
+
+def test_the_table_of_selection_has_both_numbers_and_their_difference(curved: Cell) -> None:
+    bare = replace(curved, sets=(replace(curved.sets[0], curve=()),))
+    table = selection_table([curved, bare])
+    assert table is not None
+    (values,) = table.rows
+    row = dict(zip([column.title for column in table.columns], values, strict=True))
+    assert row["best on test"] - row["finished set"] == row["by selection on test"] == 5.0
+    assert (row["best at iteration"], row["n"], row["std of best"]) == ("2, 4", 4, pytest.approx(10**0.5))
+    assert selection_table([bare]) is None
+
+
+def test_a_curve_converges_within_two_points_of_its_best(curved: Cell) -> None:
+    """MCT's rule; the curve of a cell is that of all its sets together."""
+    one = replace(curved.sets[0], curve=((0, (10.0,)), (2, (69.9,)), (4, (60.0,)), (6, (70.1,)), (8, (72.0,))))
+    assert converged_at(replace(curved, sets=(one,))) == 6
+    assert converged_at(curved) == 4  # 61 and 63
+    assert converged_at(replace(curved, sets=(replace(one, curve=()),))) is None
 
 
 def test_the_table_of_cells_shows_it_and_values_without_a_source(curved: Cell) -> None:

@@ -10,6 +10,8 @@ from dcpipe.report.charts import Line, Points
 from dcpipe.report.figures import Chart, file_name
 from dcpipe.report.table import Column, Table
 
+CONVERGED = 2.0  # points below the best accuracy of a curve
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -41,6 +43,15 @@ def curve_steps(cell: Cell) -> list[Step]:
     end, seconds = max(pooled, default=0), cell.seconds
     share = None if seconds is None or not end else seconds / len(cell.sets) / end
     return [Step(at, None if share is None else share * at, tuple(pooled[at])) for at in sorted(pooled)]
+
+
+def converged_at(cell: Cell) -> int | None:
+    """The first tested iteration whose mean accuracy is within 2 points of the best one; None without a curve.
+
+    Source: MCT (arXiv:2406.19827), the rule of its figure 1(b).
+    """
+    means = {step.iteration: fmean(step.accuracies) for step in curve_steps(cell)}
+    return next((at for at, mean in means.items() if max(means.values()) - mean < CONVERGED), None)
 
 
 def accuracy_charts(cells: Sequence[Cell]) -> list[AccuracyCharts]:

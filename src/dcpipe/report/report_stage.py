@@ -6,6 +6,7 @@ from pathlib import Path
 from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact
 from dcpipe.report import applications, crate, curves, figures, page, stability, storage, stored_bytes, tables, views
+from dcpipe.report.best_on_test import selection_table
 from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.origins import Origins
 from dcpipe.report.page import Applications
@@ -76,5 +77,6 @@ def _optional_tables(cells: Sequence[Cell], sources: Origins, reference: str) ->
         reference_table(cells, reference),
         robust_table(cells),
         curves.curve_table(cells),
+        selection_table(cells),
         stability.stability_table(cells, sources),
     )

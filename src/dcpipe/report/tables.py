@@ -257,7 +257,7 @@ def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
 
 
 def _best(best: BestOnTest | None) -> tuple[Value, ...]:
-    return (best.mean, best.optimism) if best else (None, None)
+    return (best.cell.mean, best.optimism) if best else (None, None)
 
 
 def _papers(gaps: Sequence[PaperGap]) -> tuple[Value, ...]:
