@@ -9,7 +9,7 @@ from torch import Tensor
 import repository
 from dcpipe.data import store
 from dcpipe.evaluation import dc_augmentation as dc
-from dcpipe.params.augmentation import check_training, one_of
+from dcpipe.evaluation.augmentation_config import NoAugmentation, OneOf
 from dcpipe.params.library import ParamsLibrary
 
 NO_NOISE = torch.zeros(1, 8, 8)
@@ -74,17 +74,9 @@ def test_the_same_amount_is_drawn_whatever_comes_out(digits: Tensor) -> None:
     assert ends[0] == ends[1]
 
 
-def test_params_name_the_operations() -> None:
-    assert one_of(check_training("one-of-crop-scale-rotate")) == ("crop", "scale", "rotate")
-    assert one_of(check_training("color_crop")) == ()
-    for wrong in ("one-of-crop-flip", "one-of-crop-crop", "one-of-"):
-        with pytest.raises(ValueError, match=r"none of DC's|twice; name it once"):
-            check_training(wrong)
-
-
 def test_mnist_and_batch_norm_are_tested_with_it() -> None:
     library = ParamsLibrary(repository.ROOT)
     found = {name: library.evaluation(name, "mnist", 1)[1] for name in ("dc", "gm", "dc-batch-norm")}
     assert {name: one.epochs for name, one in found.items()} == dict.fromkeys(found, 1000)
-    assert found["dc-batch-norm"].augmentation == "one-of-crop-noise"
-    assert library.evaluation("dc", "cifar10", 1)[1].augmentation == "none"
+    assert found["dc-batch-norm"].augmentation == OneOf(kind="one-of", operations=["crop", "noise"])
+    assert library.evaluation("dc", "cifar10", 1)[1].augmentation == NoAugmentation(kind="none")

@@ -12,6 +12,7 @@ from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol, side_by_side
+from dcpipe.evaluation.augmentation_config import Dsa, Mixup
 from dcpipe.evaluation.measure import Measurer
 from dcpipe.experts.flatness_config import GsamSteps, PlainSteps
 from dcpipe.experts.step import Step
@@ -25,7 +26,7 @@ from dcpipe.workflow.graph import Graph
 
 STREAMS = [Stream.root(0, "evaluate", "test", "network", index) for index in range(3)]
 PLAIN, GSAM = PlainSteps(kind="none"), GsamSteps(kind="gsam", radius=0.05, alpha=0.5, adaptive=True)
-DSA = "color_crop_cutout_flip_scale_rotate"
+DSA = Dsa(kind="dsa", families="color_crop_cutout_flip_scale_rotate")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,8 @@ def _what(**values: object) -> Evaluation:
         ("convnet2-w8-batch", {"epochs": 3, "batch": 8, "augmentation": DSA, "sharpness": GSAM}),
         ("convnet2-w8-group-leakyrelu-maxpool", {"epochs": 3}),
         ("convnet2-w8-layer-swish-nopool", {"epochs": 3}),
-        ("mlp", {"epochs": 6, "augmentation": "scale"}),
+        ("mlp", {"epochs": 6, "augmentation": Dsa(kind="dsa", families="scale")}),
+        ("mlp", {"epochs": 3, "batch": 8, "augmentation": Mixup(kind="mixup", alpha=1.0)}),
     ],
 )
 def test_each_of_several_is_the_network_it_would_have_been_alone(

@@ -85,7 +85,7 @@ def test_digits_and_house_numbers_are_not_mirrored_and_all_else_is() -> None:
         for name in ("dsa", "mtt"):
             protocol = GRAPH.library.evaluation(name, dataset, 10)[1]
             wanted[dataset, f"protocol {name}"] = families
-            found[dataset, f"protocol {name}"] = set(protocol.augmentation.split("_"))
+            found[dataset, f"protocol {name}"] = set(protocol.augmentation.dsa_families or ())
     assert found == wanted
 
 
@@ -139,4 +139,4 @@ def test_the_published_protocols(protocol: str, epochs: int, networks: int, rate
     assert found.learning_rate.kind == "fixed"
     assert found.learning_rate.value == rate
     assert (found.weight_decay, found.selection.kind) == (5e-4, "last")
-    assert (found.augmentation == "none") == (protocol != "dsa")
+    assert (found.augmentation.kind == "none") == (protocol != "dsa")

@@ -10,13 +10,12 @@ Legend: N images, C channels, H W pixels.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from dcpipe.experts.step import Step
+from dcpipe.evaluation.batch_augmentation import Batch
 
 CROP = 4  # pixels of border: the shift is -4 .. 3
 SCALE = 0.2  # each side by a factor between 0.8 and 1.2
@@ -24,18 +23,12 @@ ROTATE = 45  # whole degrees, -45 .. 44
 NOISE = 0.001  # standard deviation
 
 
-@dataclass(frozen=True, slots=True)
-class OneOfStep(Step):
-    """A step of training whose images each go through one of some operations."""
-
-    operations: tuple[str, ...] = ()
-
-    def augmented(self, images_BCHW: Tensor, draws: torch.Generator) -> Tensor:
-        """The batch as the network sees it."""
-        return one_of(images_BCHW, self.operations, draws)
+def by_dc(images_BCHW: Tensor, labels_B: Tensor, draws: torch.Generator, *, operations: Sequence[str]) -> Batch:
+    """A batch whose images each went through one of some operations; the labels as they are."""
+    return one_of(images_BCHW, operations, draws), labels_B
 
 
-def one_of(images_NCHW: Tensor, operations: tuple[str, ...], draws: torch.Generator) -> Tensor:
+def one_of(images_NCHW: Tensor, operations: Sequence[str], draws: torch.Generator) -> Tensor:
     """A copy of the images, each after one operation, drawn uniformly; same shape, dtype and device.
 
     Takes the same amount of numbers from the generator whatever comes out.

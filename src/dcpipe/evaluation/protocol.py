@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcpipe.data import augment
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.evaluation.dc_augmentation import OneOfStep
 from dcpipe.experts.step import PassFunction, Step, one_pass
 from dcpipe.models.flat import FlatModel, Statistics, blended
 from dcpipe.models.sgd import SGD
-from dcpipe.params.augmentation import one_of
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
 
@@ -36,14 +33,15 @@ def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: f
 
     Raises: NonFiniteError if training diverged (values not finite).
     """
-    images, labels = synthetic.images_NCHW, synthetic.targets
+    images = synthetic.images_NCHW
     theta, statistics = initial_network(model, images, stream)
+    labels = training_labels(model, synthetic, config, theta, statistics)
     order_of, draws = stream.child("order").generator(), stream.child("augmentation").generator()
-    step = training_step(model, config)
+    step, augmented = training_step(model, config), config.augmentation.build()
     for optimiser in optimisers(config, rate):
         order = torch.randperm(len(labels), generator=order_of).to(labels.device)
         for rows in torch.split(order, min(config.batch, len(labels))):
-            _, direction, seen = step(theta, images[rows], labels[rows], draws)
+            _, direction, seen = step.direction(theta, *augmented(images[rows], labels[rows], draws))
             theta = optimiser.step(theta, direction)
             statistics = blended(statistics, seen)
     return refuse_non_finite_networks([Trained(theta, statistics)])[0]
@@ -55,12 +53,21 @@ def initial_network(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tu
     return theta, {name: value.to(images_NCHW.device) for name, value in model.initial_statistics().items()}
 
 
+def training_labels(
+    model: FlatModel, synthetic: SyntheticSet, config: Evaluation, theta_P: Tensor, statistics: Statistics
+) -> Tensor:
+    """Classes (N) or probabilities (N x K): classes, too, become probabilities where the augmentation mixes labels."""
+    labels = synthetic.targets
+    if synthetic.is_soft or not config.augmentation.mixes_labels:
+        return labels
+    with torch.no_grad():  # a set need not have every class: the network says how many there are
+        classes = model(theta_P, synthetic.images_NCHW[:1], statistics).shape[1]
+    return torch.nn.functional.one_hot(labels, classes).to(synthetic.images_NCHW.dtype)
+
+
 def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction = one_pass) -> Step:
-    """One step of a network's training: how its batches are augmented, and its sharpness-aware rule."""
-    rule, operations = config.sharpness.build(), one_of(config.augmentation)
-    if operations:
-        return OneOfStep(model, (), rule, run_pass, operations)
-    return Step(model, augment.parse_strategy(config.augmentation), rule, run_pass)
+    """One step of a network's training on a batch that is augmented already: its sharpness-aware rule."""
+    return Step(model, (), config.sharpness.build(), run_pass)
 
 
 def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:

@@ -14,7 +14,14 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.evaluation.protocol import Trained, initial_network, optimisers, refuse_non_finite_networks, training_step
+from dcpipe.evaluation.protocol import (
+    Trained,
+    initial_network,
+    optimisers,
+    refuse_non_finite_networks,
+    training_labels,
+    training_step,
+)
 from dcpipe.experts.step import Passed, batch_loss
 from dcpipe.models.flat import FlatModel, Statistics, blended
 from dcpipe.params.evaluation import Evaluation
@@ -28,20 +35,22 @@ def train(
 
     Raises: NonFiniteError if the training of one network diverged (values not finite).
     """
-    images, labels = synthetic.images_NCHW, synthetic.targets
+    images = synthetic.images_NCHW
     fresh = [initial_network(model, images, stream) for stream in streams]
+    labels = training_labels(model, synthetic, config, *fresh[0])
     thetas_MP = torch.stack([theta for theta, _ in fresh])
     statistics = {name: torch.stack([running[name] for _, running in fresh]) for name in fresh[0][1]}
     orders_of = [stream.child("order").generator() for stream in streams]
     draws_of = [stream.child("augmentation").generator() for stream in streams]
-    step = training_step(model, config, functional_pass)
-    directions = vmap(step.direction)
+    directions = vmap(training_step(model, config, functional_pass).direction)
+    augmented = config.augmentation.build()
     for optimiser in optimisers(config, rate):
         orders_MN = torch.stack([torch.randperm(len(labels), generator=one) for one in orders_of]).to(labels.device)
         for rows_MB in torch.split(orders_MN, min(config.batch, len(labels)), dim=1):
             pairs = zip(rows_MB, draws_of, strict=True)
-            batches_MBCHW = torch.stack([step.augmented(images[rows], draws) for rows, draws in pairs])
-            _, directions_MP, seen = directions(thetas_MP, batches_MBCHW, labels[rows_MB])
+            batches = [augmented(images[rows], labels[rows], draws) for rows, draws in pairs]
+            images_MBCHW, labels_MB = (torch.stack(part) for part in zip(*batches, strict=True))
+            _, directions_MP, seen = directions(thetas_MP, images_MBCHW, labels_MB)
             thetas_MP = optimiser.step(thetas_MP, directions_MP)
             statistics = blended(statistics, seen)
     return refuse_non_finite_networks(

@@ -1,7 +1,7 @@
 """How params name an augmentation: DSA families joined by `_`, or none.
 
-Networks that are tested may also be trained with DC's, which is not differentiable: `one-of-crop-scale-rotate` does one
-of its operations to each image.
+Networks that are tested may also be trained with augmentations that are not differentiable. Of these DC's has a short
+form, too: `one-of-crop-scale-rotate` does one of its operations to each image.
 """
 
 from typing import Annotated
@@ -29,20 +29,21 @@ ONE_OF = "one-of-"
 OPERATIONS = ("crop", "scale", "rotate", "noise")
 
 
-def one_of(strategy: str) -> tuple[str, ...]:
-    """The operations that DC's augmentation chooses among; none if the strategy is DSA's."""
-    return tuple(strategy.removeprefix(ONE_OF).split("-")) if strategy.startswith(ONE_OF) else ()
-
-
-def check_training(strategy: str) -> str:
-    """The strategy itself. Raises: ValueError (for pydantic) if a family or operation is unknown or stands twice."""
-    operations = one_of(strategy)
-    for operation in operations:
+def check_operations(operations: list[str]) -> list[str]:
+    """The operations themselves. Raises: ValueError (for pydantic) if one is unknown or stands twice, or none does."""
+    for operation in operations or [""]:
         if operation not in OPERATIONS:
-            raise ValueError(f"{operation!r} is none of DC's operations; join some of {', '.join(OPERATIONS)} with -")
+            raise ValueError(f"{operation!r} is none of DC's operations; name some of {', '.join(OPERATIONS)}")
         if operations.count(operation) > 1:
-            raise ValueError(f"{strategy!r} names {operation!r} twice; name it once")
-    return strategy if operations else check(strategy)
+            raise ValueError(f"{operation!r} is named twice; name it once")
+    return operations
 
 
-TrainingAugmentation = Annotated[str, AfterValidator(check_training)]
+def spelled_out(text: str) -> dict[str, object]:
+    """What a protocol's augmentation in short stands for: DSA families joined by _, or `one-of-` and DC's operations.
+
+    Raises: ValueError (for pydantic) if a family or operation is unknown or stands twice.
+    """
+    if text.startswith(ONE_OF):
+        return {"kind": "one-of", "operations": check_operations(text.removeprefix(ONE_OF).split("-"))}
+    return {"kind": "dsa", "families": check(text)}

@@ -4,10 +4,12 @@ from abc import abstractmethod
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
 from pydantic.dataclasses import dataclass
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from dcpipe.params.augmentation import TrainingAugmentation
+from dcpipe.params.augmentation import FAMILIES, ONE_OF, OPERATIONS, spelled_out
 from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
@@ -17,8 +19,12 @@ from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat
 
 if TYPE_CHECKING:
+    from dcpipe.evaluation.batch_augmentation import Augment
     from dcpipe.evaluation.protocol import Rates
     from dcpipe.evaluation.selection import Choice
+
+FAMILY, OPERATION = (f"({'|'.join(words)})" for words in (FAMILIES, OPERATIONS))
+SHORT_FORMS = f"^({FAMILY}(_{FAMILY})*|{ONE_OF}{OPERATION}(-{OPERATION})*)$"  # of an augmentation
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -81,6 +87,40 @@ class ChoiceConfig(EvaluationValue, axis="evaluation selection", shorthand=True)
         """What chooses, and measures."""
 
 
+class AugmentationConfig(EvaluationValue, axis="evaluation augmentation", shorthand=True):
+    """What is done to every batch of the synthetic set that a network trains on."""
+
+    mixes_labels: ClassVar[bool] = False  # whether it takes labels as probabilities
+
+    @property
+    def dsa_families(self) -> tuple[str, ...] | None:
+        """The families of DSA, empty for no augmentation; None for any other kind."""
+        return None
+
+    @abstractmethod
+    def build(self) -> "Augment":
+        """What alters a batch."""
+
+    @classmethod
+    def _in_full(cls, value: object) -> object:
+        """Families of DSA joined by _, and DC's operations after `one-of-`, have a short form of their own."""
+        if not isinstance(value, str) or value in cls.registry:
+            return super()._in_full(value)
+        try:
+            return spelled_out(value)
+        except ValueError as error:
+            mappings = ", ".join(kind for kind in sorted(cls.registry) if kind != "none")
+            raise ValueError(f"{error}, or write a mapping whose kind is one of {mappings}") from error
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The exported schema, with the short forms."""
+        found = super().__get_pydantic_json_schema__(core, handler)
+        if "anyOf" in found:
+            found["anyOf"] = [*found["anyOf"], {"type": "string", "pattern": SHORT_FORMS}]
+        return found
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Evaluation:
     """A params/evaluations file.
@@ -100,9 +140,7 @@ class Evaluation:
     labels: Annotated[Literal["own", "hard"], AsBefore("own")] = Field(
         description="own: the set's, soft where they are soft; hard: the class that each image was made for"
     )
-    augmentation: TrainingAugmentation = Field(
-        description="DSA families of every batch joined by _, or none; one-of-crop-scale-rotate: DC's, one an image"
-    )
+    augmentation: AugmentationConfig
     sharpness: FlatnessConfig
     decay: Fraction = Field(description="what the rate is multiplied by after pass E // 2 + 1")
     momentum: Fraction = Field(description="share of the last step that is taken again")

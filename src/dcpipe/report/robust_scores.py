@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dcpipe.evaluation.augmentation_config import NoAugmentation
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.report.baseline import BASELINE
@@ -25,7 +26,7 @@ from dcpipe.report.published import WHOLE
 from dcpipe.report.table import Column, Table, Value
 
 WEIGHT = 0.5
-NO_AUGMENTATION = "none"
+NO_AUGMENTATION = NoAugmentation(kind="none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,8 @@ It is written for the one set: its loop, its network, its augmentation and its t
 does not need. What cannot be written in a few lines is refused.
 """
 
-from dcpipe.data import augment
 from dcpipe.errors import UserError
 from dcpipe.models.convnet_network import GROUPS, ConvNetName
-from dcpipe.params.augmentation import one_of
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.network_name import parse
 
@@ -127,9 +125,9 @@ def refuse_unwritable_script(config: Evaluation, network: str, where: str) -> No
     if config.labels != "own":
         remedy = "release with the scores of a protocol whose labels are the set's own"
         raise UserError("train.py of a release trains on the set's own labels", where=where, remedy=remedy)
-    if one_of(config.augmentation):
+    if config.augmentation.dsa_families is None:
         remedy = "release with the scores of a protocol whose augmentation is DSA's or none"
-        problem = f"train.py of a release cannot augment by {config.augmentation}"
+        problem = f"train.py of a release cannot augment by {config.augmentation.kind}"
         raise UserError(problem, where=where, remedy=remedy)
 
 
@@ -180,7 +178,7 @@ def script_files(
     expected: str,
 ) -> dict[str, str]:
     """The script, and the augmentation if the protocol has one, by file name. `rate` None: the set's own step size."""
-    families = augment.parse_strategy(config.augmentation)
+    families = config.augmentation.dsa_families
     imports = "\nfrom augment import augmented\n" if families else ""
     head = HEAD.format(test_shape=test_shape, test=test, expected=expected, imports=imports, network=network_body)
     body = BODY.format(
