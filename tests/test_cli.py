@@ -113,7 +113,7 @@ def test_the_completion_of_each_shell_asks_dcpipe(root: Path, shell: str) -> Non
 
 
 def test_every_verb_says_what_it_does_and_shows_an_example() -> None:
-    from dcpipe.cli import app
+    from dcpipe.cli.verbs import app
 
     for command in app.registered_commands:
         text = command.callback.__doc__

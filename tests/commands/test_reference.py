@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import repository
-from dcpipe.cli import app
+from dcpipe.cli.verbs import app
 from dcpipe.commands import reference
 from dcpipe.commands.verify import dvc_md5
 from dcpipe.engines import dvc_lock

@@ -10,8 +10,6 @@ for stage in flow.stages:
             **outputs(stage),
         log:
             flow.log(stage.name),
-        benchmark:
-            flow.benchmark(stage.name)
         threads: flow.resource(stage.name, "threads")
         resources:
             **flow.resources(stage.name),

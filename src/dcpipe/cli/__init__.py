@@ -1,20 +1,18 @@
 """The command line: one verb a stage, and one a question. Thin: load, call, write.
 
-Each module adds its verbs to the one `app` when it is imported; nothing here loads torch before a verb runs.
+The verbs stand in the modules that `dcpipe.cli.verbs` imports. Here is only where every process begins: a job of a run
+is handed to a fork of the run's server where there is one, before anything that takes long is imported.
 """
 
-from dcpipe.cli import experiments, history, projects, questions, recording, releases, stage_verbs, surroundings
-from dcpipe.cli.app import app, main
+import sys
+from typing import NoReturn
 
-__all__ = [
-    "app",
-    "experiments",
-    "history",
-    "main",
-    "projects",
-    "questions",
-    "recording",
-    "releases",
-    "stage_verbs",
-    "surroundings",
-]
+from dcpipe.engines import fork_client
+
+
+def main() -> NoReturn:
+    """Run the command line, here or in a fork; errors become one line on standard error and an exit code."""
+    fork_client.run_in_fork(sys.argv[1:])
+    from dcpipe.cli import verbs
+
+    verbs.main()

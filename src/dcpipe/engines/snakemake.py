@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dcpipe.engines import dvc_lock, dvc_yaml, preflight, run_owner, takeover
+from dcpipe.engines import dvc_lock, dvc_yaml, fork_server, preflight, run_owner, takeover
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import experiment_file
 from dcpipe.params.experiment_file import ExperimentFile
@@ -140,10 +140,6 @@ class SnakemakeRules:
         """The log's path with wildcards."""
         return STAGES[stage].log.format(**self._wildcards(stage))
 
-    def benchmark(self, stage: str) -> str:
-        """The path of Snakemake's own measurement, with wildcards."""
-        return self.log(stage).replace(f"logs/{stage}/", "costs/").replace(".log", ".tsv")
-
     def resource(self, stage: str, name: str) -> Callable[[Wildcards], int]:
         """A resources (or threads) function."""
         return lambda wildcards: int(getattr(self.job(stage, wildcards).resources, name))
@@ -175,8 +171,10 @@ class SnakemakeRules:
         for path in dvc_yaml.export_untracked(self._graph, self.experiment):
             say(f"wrote {path}")
 
-    def begin(self) -> None:
+    def begin(self, is_local: bool) -> None:
         """Before Snakemake locks the folder: judge what the run needs around it, and take over what a dead run left.
+
+        Jobs on this machine are then offered forks of one process with all libraries.
 
         Raises: SystemExit, after a line on standard error that says what to do.
         """
@@ -188,6 +186,8 @@ class SnakemakeRules:
             preflight.refuse(found, record=not self.is_unrecorded, unrecorded=unrecorded)
             takeover.take_over(self.root, self.experiment, say)
             run_owner.register(self.root, "snakemake", self.experiment)
+            if is_local:
+                fork_server.offer(self.experiment)
         except DcpipeError as error:
             say(str(error))
             raise SystemExit(error.exit_code) from None

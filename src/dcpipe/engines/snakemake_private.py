@@ -68,7 +68,7 @@ class Plugin(Protocol):
 
 
 class CommonSettings(Protocol):
-    """Whether an executor only pretends: `--dry-run`, `--touch`."""
+    """Whether an executor only pretends (`--dry-run`, `--touch`), and whether its jobs run on this machine."""
 
     @property
     def dryrun_exec(self) -> bool: ...
@@ -76,14 +76,19 @@ class CommonSettings(Protocol):
     @property
     def touch_exec(self) -> bool: ...
 
+    @property
+    def local_exec(self) -> bool: ...
+
 
 def is_first_process(workflow: Workflow) -> bool:
     """Whether this is the process that a person started, and not one of those that Snakemake starts for a job."""
     return workflow.is_main_process
 
 
-def around_run(workflow: Workflow, before: Callable[[], None], after: Callable[[], None]) -> None:
+def around_run(workflow: Workflow, before: Callable[[bool], None], after: Callable[[], None]) -> None:
     """Let a run of Snakemake that makes files begin with `before`, and a successful one end with `after`.
+
+    `before` is told whether the jobs run on this machine.
 
     Snakemake's own hooks are not called where there is nothing to be done, and not before it locks the folder. A dry
     run, `--touch` and Snakemake's other verbs are left alone, and `--no-hooks` leaves out `after`.
@@ -94,7 +99,7 @@ def around_run(workflow: Workflow, before: Callable[[], None], after: Callable[[
         kind = executor_plugin.common_settings
         if kind.dryrun_exec or kind.touch_exec:
             return execute(executor_plugin=executor_plugin, **settings)
-        before()
+        before(kind.local_exec)
         done = execute(executor_plugin=executor_plugin, **settings)  # raises if a job failed
         if not workflow.execution_settings.no_hooks:
             after()

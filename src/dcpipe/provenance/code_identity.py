@@ -152,6 +152,11 @@ def current_digests() -> dict[str, str]:
     }
 
 
+def source_files() -> list[Path]:
+    """The files of every module of this package and of those that register, neutral ones too."""
+    return list(_modules().values())
+
+
 def _digest_of(path: Path, mtime_ns: int) -> str:
     return _facts(path, mtime_ns)[0]
 

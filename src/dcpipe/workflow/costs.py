@@ -1,4 +1,4 @@
-"""What a job cost: seconds, peak bytes and device, in a side file that no digest knows of."""
+"""What a job cost: seconds, CPU seconds, peak bytes and device, in a side file that no digest knows of."""
 
 import json
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ class Noted:
     peak_bytes: int
 
 
-def write_costs(path: Path, *, seconds: float, peak_bytes: int, device: str) -> None:
-    """Note what a job cost."""
-    write_json(path, {"seconds": round(seconds, 3), "peak_bytes": peak_bytes, "device": device})
+def write_costs(path: Path, *, seconds: float, peak_bytes: int, device: str, cpu_seconds: float | None = None) -> None:
+    """Note what a job cost; `cpu_seconds`, of all threads and child processes, only where one process did it all."""
+    cpu = {} if cpu_seconds is None else {"cpu_seconds": round(cpu_seconds, 3)}
+    write_json(path, {"seconds": round(seconds, 3), **cpu, "peak_bytes": peak_bytes, "device": device})
 
 
 def read_costs(path: Path) -> dict[str, object] | None:

@@ -31,14 +31,14 @@ def namespace() -> str:
 @contextmanager
 def watching_engine(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` once if the run that this job belongs to has lost its first process, now or later."""
-    pid = _engine()
-    if pid is None:
+    pid = engine_pid()
+    if pid is None or pid == os.getpid() or "SLURM_JOB_ID" in os.environ:
         yield
         return
-    over, first = threading.Event(), _start_time(pid)
+    over, first = threading.Event(), start_time(pid)
 
     def watch() -> None:
-        while _start_time(pid) == first is not None:
+        while start_time(pid) == first is not None:
             if over.wait(EVERY_SECONDS):
                 return
         stop()
@@ -52,15 +52,15 @@ def watching_engine(stop: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _engine() -> int | None:
-    """The number of the run's first process, if it is of this host and namespace; None for this process itself."""
+def engine_pid() -> int | None:
+    """The number of the run's first process, if it is of this host and namespace."""
     here, _, number = os.environ.get(VARIABLE, "").rpartition("/")
-    if "SLURM_JOB_ID" in os.environ or not number.isdecimal() or int(number) == os.getpid():
+    if not number.isdecimal():
         return None
     return int(number) if key(platform.node(), namespace(), int(number)) == f"{here}/{number}" else None
 
 
-def _start_time(pid: int) -> str | None:
+def start_time(pid: int) -> str | None:
     """When a process began, in the kernel's clock ticks; None if it is gone, or dead and only not yet waited for."""
     if not Path("/proc/self/stat").exists():
         return _without_proc(pid)

@@ -40,7 +40,7 @@ def execute_job(
 
     Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
     """
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), _cpu_seconds()
     _require_inputs(job, root)
     environment.refuse_environment(job)
     _forget_peak()
@@ -70,7 +70,8 @@ def execute_job(
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
     if folder is None and instead is None:
-        _note_costs(job, root, seconds_before + time.monotonic() - started)
+        cpu_seconds = None if seconds_before else _cpu_seconds() - cpu_started
+        _note_costs(job, root, seconds_before + time.monotonic() - started, cpu_seconds)
     return written
 
 
@@ -174,7 +175,13 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _note_costs(job: Job, root: Path, seconds: float) -> None:
+def _cpu_seconds() -> float:
+    """User and system time of this process, its threads and the children that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _note_costs(job: Job, root: Path, seconds: float, cpu_seconds: float | None) -> None:
     """Note what a job took. Where that cannot be written the artifact is there all the same, and stays."""
     if job.is_numeric:
         from dcpipe import device
@@ -185,7 +192,7 @@ def _note_costs(job: Job, root: Path, seconds: float) -> None:
 
         peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "cpu"
     try:
-        costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device=name)
+        costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device=name, cpu_seconds=cpu_seconds)
     except OSError as error:
         reason = error.strerror or str(error)
         log.warning("%s cannot be written (%s); %s is published all the same", job.costs, reason, job.folder)
