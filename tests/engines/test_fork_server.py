@@ -200,7 +200,7 @@ def test_other_surroundings_have_another_server(run: Run) -> None:
     assert eventually(lambda: gone(here) and gone(elsewhere))
 
 
-def test_a_server_leaves_with_its_run_after_its_forks_and_removes_its_folder(run: Run) -> None:
+def test_a_server_leaves_with_its_run_and_removes_its_folder(run: Run) -> None:
     server = run.server()
     with run.start("import time; print('ready', flush=True); time.sleep(2); print('done')") as job:
         assert job.stdout is not None
