@@ -22,6 +22,7 @@ from dcpipe.distillation.sharpness.passes import OuterAnswer, SharpnessRule
 from dcpipe.distillation.step_size.step_size_rules import StepSizeRule
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
+from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.params.method import Outer
 from dcpipe.progress import track
 from dcpipe.provenance.checkpoint import ResumeState
@@ -91,12 +92,15 @@ def run(setting: Setting) -> Result:
     outer = parts.outer
     progress = _restore(state, outer, setting.device) or _start(setting, parts)
     todo = range(progress.iteration, outer.iterations)
-    for _ in track(todo, setting.name, already=progress.iteration):
+    for iteration in track(todo, setting.name, already=progress.iteration):
+        known = len(progress.history)
         try:
             _iterate(progress, parts)
         except NonFiniteError:
             _save(state, progress)
             raise
+        for row in progress.history[known:]:
+            log_scalars(iteration, row)
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
         if asked or state.due():
             _save(state, progress)

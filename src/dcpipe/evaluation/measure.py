@@ -13,6 +13,7 @@ from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.evaluation.protocol import Trained
 from dcpipe.evaluation.training_group import train_group
+from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
@@ -82,6 +83,7 @@ class Measurer:
                     self._known[keys[index]] = accuracy(
                         self._model, network.theta_P, self._parts[on], network.statistics
                     )
+                    log_scalars(index, {f"accuracy/{on}": self._known[keys[index]]})
                 self._save_when_due()
         return [self._known[key] for key in keys]
 

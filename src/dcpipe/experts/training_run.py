@@ -7,6 +7,7 @@ from dcpipe.data import store
 from dcpipe.experts import trajectory
 from dcpipe.experts.train import Progress, Trainer
 from dcpipe.experts.trajectory import Recording
+from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.epochs import kept_epochs
@@ -54,6 +55,7 @@ def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
     progress = _restore(task, trainer, name) or trainer.start()
 
     def save_when_due(progress: Progress) -> None:
+        log_scalars(progress.epoch, {f"{name}/loss": progress.losses[-1], f"{name}/accuracy": progress.accuracies[-1]})
         finished = progress.epoch == trainer.params.epochs
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
         if asked or task.state.due() or finished:

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
+from dcpipe.loggers.run_logger import Run, logging_run, openers
 from dcpipe.provenance import artifact, card, damage, durable, staleness
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs, engine_watch, environment
@@ -43,6 +44,7 @@ def execute_job(
     started, cpu_started = time.monotonic(), _cpu_seconds()
     _require_inputs(job, root)
     environment.refuse_environment(job)
+    openers()  # a logger that is not there is refused before anything is spent
     _forget_peak()
     place = folder or root / job.folder
     if job.is_numeric:
@@ -65,7 +67,8 @@ def execute_job(
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)
-        (instead or import_module(job.implementation).run)(task)
+        with logging_run(Run(job.name, job.stage, job.wildcards, root)):
+            (instead or import_module(job.implementation).run)(task)
         _refuse_other_inputs(job, root, identity)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
