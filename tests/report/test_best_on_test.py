@@ -61,3 +61,14 @@ def test_the_table_of_cells_shows_it_and_values_without_a_source(curved: Cell) -
     assert row["values"] == "values of digits, no source"
     plain = tables.cell_table([replace(curved, sets=(replace(curved.sets[0], curve=()),))])
     assert {"best on test", "values"}.isdisjoint(column.title for column in plain.columns)
+
+
+def test_the_table_of_cells_has_each_value_under_its_title(curved: Cell) -> None:
+    """With every optional column at once, and the score before averaging among them."""
+    sets = tuple(replace(one, unaveraged=(50.0, 54.0), pixels=(-999.0, 999.0)) for one in curved.sets)
+    table = tables.cell_table([replace(curved, sets=sets, unsourced="values of digits, no source")])
+    row = dict(zip([column.title for column in table.columns], table.rows[0], strict=True))
+    assert (row["before averaging"], row["best on test"]) == (52.0, 68.0)
+    assert (row["pixels"], row["values"]) == ("! -999 to 999", "values of digits, no source")
+    half = (sets[0], replace(sets[1], unaveraged=()))
+    assert replace(curved, sets=half).unaveraged is None

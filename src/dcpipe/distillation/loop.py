@@ -45,9 +45,10 @@ class Progress:
     history: list[Row] = field(default_factory=list)
     memory: Tensor | None = None  # what the outer sharpness carries from one iteration to the next, if anything
 
-    def result(self) -> SyntheticSet:
+    def result(self, outer: Outer) -> SyntheticSet:
         """The set that would be handed over now."""
-        return SyntheticSet(self.average_NCHW, self.synthetic.labels, self.synthetic.step_size)
+        unaveraged_NCHW = self.synthetic.images_NCHW if outer.averaging.keeps_unaveraged else None
+        return replace(self.synthetic, images_NCHW=self.average_NCHW, unaveraged_NCHW=unaveraged_NCHW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def run(setting: Setting) -> Result:
             stop()
     next_episode = parts.matching.draw(outer.iterations, len(progress.synthetic.images_NCHW))
     finished = parts.labels.with_labels(
-        progress.result(), next_episode
+        progress.result(outer), next_episode
     )  # as the snapshot of a longer run would have it
     progress.snapshots.append((outer.iterations, finished))
     return Result(finished, progress.snapshots, progress.history)
@@ -151,7 +152,7 @@ def _iterate(progress: Progress, parts: MethodParts) -> None:
             now.synthetic = now.optimiser.update(iteration, now.synthetic, gradients)
         now.memory, episode = answer.memory, episode.following(now.synthetic)
     if iteration % outer.snapshot_every == 0:
-        progress.snapshots.append((iteration, parts.labels.with_labels(progress.result(), first)))
+        progress.snapshots.append((iteration, parts.labels.with_labels(progress.result(outer), first)))
     progress.history += rows
     progress.synthetic, progress.optimiser, progress.memory = now.synthetic, now.optimiser, now.memory
     if not rows[-1].get("left_out"):

@@ -2,8 +2,9 @@
 
 On disk a safetensors file without header metadata (its order would differ between processes): `images`
 (N x C x H x W, float32, standardised), `labels` (N, int64, ascending) or `logits` (N x K, float32, whose softmax is
-the label; rows ascend by the class that they were made for), and `step_size` (0-d, float64). A snapshots file stacks
-the same tensors over kept iterations, and `iterations` (T).
+the label; rows ascend by the class that they were made for), and `step_size` (0-d, float64). Where the images are an
+average and the method keeps both, `unaveraged_images` are those of the last iteration. A snapshots file stacks the same
+tensors over kept iterations, and `iterations` (T).
 
 What is read may be more than what is written here: classes may have different numbers of images, in any order, and a
 soft set may have `labels` beside its `logits`: the class that each image was made for. Which method made a set, if that
@@ -24,24 +25,33 @@ from dcpipe.errors import CorruptArtifactError
 from dcpipe.provenance import damage
 from dcpipe.random import Stream
 
+UNAVERAGED = "unaveraged_images"  # the tensor's name
+
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSet:
     """Images (N x C x H x W), labels and the step size that goes with them (0-d, float64).
 
     Labels are hard (N, int64) or logits (N x K, floating), of K classes. `made_for_N` are the classes (N, int64) that
-    the images of a soft set were made for, where the set says so.
+    the images of a soft set were made for, where the set says so. `unaveraged_NCHW` are the images of the last
+    iteration where `images_NCHW` are an average and the method keeps both.
     """
 
     images_NCHW: Tensor
     labels: Tensor
     step_size: Tensor
     made_for_N: Tensor | None = None
+    unaveraged_NCHW: Tensor | None = None
 
     def to(self, device: torch.device) -> "SyntheticSet":
         """The same set on a device."""
-        made_for_N = None if self.made_for_N is None else self.made_for_N.to(device)
-        return SyntheticSet(self.images_NCHW.to(device), self.labels.to(device), self.step_size.to(device), made_for_N)
+        return SyntheticSet(
+            self.images_NCHW.to(device),
+            self.labels.to(device),
+            self.step_size.to(device),
+            None if self.made_for_N is None else self.made_for_N.to(device),
+            None if self.unaveraged_NCHW is None else self.unaveraged_NCHW.to(device),
+        )
 
     @property
     def is_soft(self) -> bool:
@@ -107,6 +117,8 @@ def noise_images(train: Images, ipc: int, stream: Stream) -> tuple[Tensor, Tenso
 def save(path: Path, synthetic: SyntheticSet) -> None:
     """Write a set."""
     named = {_labels_name(synthetic): synthetic.labels}
+    if synthetic.unaveraged_NCHW is not None:
+        named[UNAVERAGED] = synthetic.unaveraged_NCHW
     _write(path, {"images": synthetic.images_NCHW, "step_size": synthetic.step_size, **named})
 
 
@@ -119,6 +131,9 @@ def save_snapshots(path: Path, snapshots: Sequence[tuple[int, SyntheticSet]]) ->
         _labels_name(sets[0]): torch.stack([s.labels.cpu() for s in sets]),
         "step_size": torch.stack([s.step_size.cpu() for s in sets]),
     }
+    unaveraged = [s.unaveraged_NCHW.cpu() for s in sets if s.unaveraged_NCHW is not None]
+    if unaveraged:
+        tensors[UNAVERAGED] = torch.stack(unaveraged)
     _write(path, tensors)
 
 
@@ -136,7 +151,8 @@ def load(path: Path) -> SyntheticSet:
     Raises: CorruptArtifactError if the file is not one.
     """
     tensors = _read(path, ("images", "step_size"))
-    found = SyntheticSet(tensors["images"], _labels(tensors), tensors["step_size"], _made_for(tensors))
+    unaveraged = tensors.get(UNAVERAGED)
+    found = SyntheticSet(tensors["images"], _labels(tensors), tensors["step_size"], _made_for(tensors), unaveraged)
     counts = {len(tensor) for tensor in (found.images_NCHW, found.labels, found.classes)}
     if len(counts) > 1 or found.images_NCHW.dim() != 4:
         raise _not_one(path, "its images and labels do not belong together")
@@ -151,7 +167,8 @@ def load_snapshots(path: Path) -> list[tuple[int, SyntheticSet]]:
     tensors = _read(path, ("images", "step_size", "iterations"))
     iterations, made_for = tensors["iterations"].tolist(), _made_for(tensors)
     classes = [None] * len(iterations) if made_for is None else list(made_for)
-    rows = zip(tensors["images"], _labels(tensors), tensors["step_size"], classes, strict=True)
+    unaveraged = list(tensors[UNAVERAGED]) if UNAVERAGED in tensors else [None] * len(iterations)
+    rows = zip(tensors["images"], _labels(tensors), tensors["step_size"], classes, unaveraged, strict=True)
     return [(iteration, SyntheticSet(*row)) for iteration, row in zip(iterations, rows, strict=True)]
 
 

@@ -67,6 +67,7 @@ class EvaluateStage(Stage):
             raise UserError("no images are set aside to test on", where=where, remedy="write a number of images")
         real = data.network if network == "native" else network
         made = graph.make_job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
+        _refuse_lost_images(graph, evaluation, wildcards)
         source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
         return Plan(
             inputs={
@@ -95,12 +96,27 @@ class EvaluateStage(Stage):
             sets = outer.iterations // outer.snapshot_every + 1
         batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
         step = network.vmapped_gradient(batch, together) if together > 1 else network.gradient(batch)
-        trained = sets * config.learning_rate.candidates * config.networks
+        averaged = outer is not None and outer.averaging.is_average
+        trained = sets * config.learning_rate.candidates * config.networks * (config.start.rounds if averaged else 1)
         steps = step.times(trained / together * config.sharpness.passes * (config.epochs + 1) * images / batch)
         held = Work(held=FLOAT * (sets + 2) * images * pixels(dataset_facts(graph, job)))
         classified = classifying(network, tested).times(trained)
         validated = (validation_images(graph, dataset),) if config.selection.needs_validation else ()
         return loading(graph, dataset, tested, *validated) + held + steps + classified
+
+
+def _refuse_lost_images(graph: "Graph", evaluation: Evaluation, wildcards: Mapping[str, str]) -> None:
+    """A protocol that begins with the images before averaging needs them. Raises: UserError naming the method's key."""
+    if evaluation.start.is_fresh:
+        return
+    name, dataset, ipc = wildcards["method"], wildcards["dataset"], int(wildcards["ipc"])
+    resolved, method = graph.library.method(name, dataset, ipc)
+    averaging = method.outer.averaging if method.outer else None
+    if averaging and averaging.is_average and not averaging.keeps_unaveraged:
+        protocol = wildcards["evaluation"]
+        problem = f"keeps the average alone, and protocol {protocol} trains networks on the images before averaging too"
+        remedy = "write outer.averaging.keep_unaveraged: true in the preset, or name a protocol whose start is fresh"
+        raise UserError(problem, where=resolved.place("outer.averaging.kind"), remedy=remedy)
 
 
 def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:

@@ -37,6 +37,7 @@ def run(task: Task) -> None:
             else {}
         ),
         **_searched(measure, outcome),
+        **_unaveraged(measure, outcome),
     }
     task.output("scores").write_text(json.dumps(scores, indent=1) + "\n")
     task.facts |= {"protocol": task.job.wildcards["evaluation"], "test_images": len(parts["test"].labels_N)}
@@ -44,8 +45,19 @@ def run(task: Task) -> None:
 
 def _searched(measure: Measurer, outcome: Outcome) -> dict[str, object]:
     """The selected set's rate, chosen on validation images, and the accuracy at each rate; empty without a search."""
-    search = measure.searches.get(selection.LAST if outcome.iteration is None else outcome.iteration)
+    search = measure.searches.get(_chosen(outcome))
     if search is None:
         return {}
     means = [{"learning_rate": rate, "validation_mean": mean} for rate, mean in search.means.items()]
     return {"learning_rate": search.rate, "searched": means}
+
+
+def _unaveraged(measure: Measurer, outcome: Outcome) -> dict[str, object]:
+    """Accuracies of the same networks on the images before averaging; empty where they were not trained on them."""
+    accuracies = measure.unaveraged.get(_chosen(outcome))
+    return {"unaveraged_accuracies": accuracies} if accuracies else {}
+
+
+def _chosen(outcome: Outcome) -> int:
+    """The iteration of the set that counts, as the measurer knows it."""
+    return selection.LAST if outcome.iteration is None else outcome.iteration

@@ -4,8 +4,8 @@ Every accuracy is kept in the job's state as it comes.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -21,6 +21,8 @@ from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
 from dcpipe.workflow.stopping import stop, stop_asked
 from dcpipe.workflow.task import Task
+
+UNAVERAGED = "/unaveraged"  # end of a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Measurer:
         logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
         self._known = {key: value.number() for key, value in logged.items()}
         self.searches: dict[int, RateSearch] = {}  # by the iteration that the set is from
+        self.unaveraged: dict[int, list[float]] = {}  # likewise: test accuracies before networks went on to the average
 
     def __call__(self, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         """One accuracy a network, in percent.
@@ -74,30 +77,38 @@ class Measurer:
 
     def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
-        synthetic = self._labelled(synthetic).to(self._parts[on].images_NCHW.device)
+        rounds = self._config.start.build()(self._labelled(synthetic).to(self._parts[on].images_NCHW.device))
+        after = [*[UNAVERAGED] * (len(rounds) - 1), ""]  # ends of the keys of each round
         # groups are the same whatever is known already: a network's last bits may depend on its neighbours
         for first in track(range(0, len(keys), self._config.side_by_side), self._task.job.name):
             group = range(first, min(first + self._config.side_by_side, len(keys)))
             if any(keys[index] not in self._known for index in group):
-                for index, network in zip(group, self._train(rate, synthetic, group), strict=True):
-                    self._known[keys[index]] = accuracy(
-                        self._model, network.theta_P, self._parts[on], network.statistics
-                    )
-                    log_scalars(index, {f"accuracy/{on}": self._known[keys[index]]})
+                for end, networks in zip(after, self._train(rate, rounds, group), strict=True):
+                    for index, network in zip(group, networks, strict=True):
+                        measured = accuracy(self._model, network.theta_P, self._parts[on], network.statistics)
+                        self._known[f"{keys[index]}{end}"] = measured
+                        log_scalars(index, {f"accuracy/{on}{end}": measured})
                 self._save_when_due()
+        if on == "test" and len(rounds) > 1:
+            self.unaveraged[iteration] = [self._known[f"{key}{UNAVERAGED}"] for key in keys]
         return [self._known[key] for key in keys]
 
     def _labelled(self, synthetic: SyntheticSet) -> SyntheticSet:
         """The set with the labels that the protocol trains on."""
         if self._config.labels == "own":
             return synthetic
-        return SyntheticSet(synthetic.images_NCHW, synthetic.classes, synthetic.step_size)
+        return replace(synthetic, labels=synthetic.classes, made_for_N=None)
 
-    def _train(self, rate: float, synthetic: SyntheticSet, group: range) -> Sequence[Trained]:
+    def _train(self, rate: float, rounds: Sequence[SyntheticSet], group: range) -> Iterator[Sequence[Trained]]:
+        """The networks of a group after each round."""
         # the same networks for every iteration's set: sets are compared on equal terms, and the finished set scores
         # the same whether it was chosen or the last
         streams = [self._stream.child("network", index) for index in group]
-        return train_group(self._model, synthetic, self._config, rate, streams)
+        networks: Sequence[Trained] | None = None
+        for number, synthetic in enumerate(rounds):
+            own = [stream.child("round", number) for stream in streams] if number else streams
+            networks = train_group(self._model, synthetic, self._config, rate, own, networks)
+            yield networks
 
     def _save_when_due(self) -> None:
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn

@@ -28,13 +28,21 @@ class Trained:
     statistics: Statistics
 
 
-def train(model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: float, stream: Stream) -> Trained:
-    """One fresh network trained on the set, at `rate` in the first half. Last partial batches are kept.
+def train(
+    model: FlatModel,
+    synthetic: SyntheticSet,
+    config: Evaluation,
+    rate: float,
+    stream: Stream,
+    start: Trained | None = None,
+) -> Trained:
+    """One network trained on the set, at `rate` in the first half. Last partial batches are kept.
 
+    It is fresh unless it is to go on from `start`, with a new optimiser.
     Raises: NonFiniteError if training diverged (values not finite).
     """
     images = synthetic.images_NCHW
-    theta, statistics = initial_network(model, images, stream)
+    theta, statistics = (start.theta_P, start.statistics) if start else initial_network(model, images, stream)
     labels = training_labels(model, synthetic, config, theta, statistics)
     order_of, draws = stream.child("order").generator(), stream.child("augmentation").generator()
     step, augmented = training_step(model, config), config.augmentation.build()

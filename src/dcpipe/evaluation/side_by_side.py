@@ -29,17 +29,22 @@ from dcpipe.random import Stream
 
 
 def train(
-    model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: float, streams: Sequence[Stream]
+    model: FlatModel,
+    synthetic: SyntheticSet,
+    config: Evaluation,
+    rate: float,
+    streams: Sequence[Stream],
+    starts: Sequence[Trained] | None = None,
 ) -> Sequence[Trained]:
-    """One fresh network for each stream, as `protocol.train` trains it.
+    """One network for each stream, as `protocol.train` trains it.
 
     Raises: NonFiniteError if the training of one network diverged (values not finite).
     """
     images = synthetic.images_NCHW
-    fresh = [initial_network(model, images, stream) for stream in streams]
-    labels = training_labels(model, synthetic, config, *fresh[0])
-    thetas_MP = torch.stack([theta for theta, _ in fresh])
-    statistics = {name: torch.stack([running[name] for _, running in fresh]) for name in fresh[0][1]}
+    first = starts or [Trained(*initial_network(model, images, stream)) for stream in streams]
+    labels = training_labels(model, synthetic, config, first[0].theta_P, first[0].statistics)
+    thetas_MP = torch.stack([one.theta_P for one in first])
+    statistics = {name: torch.stack([one.statistics[name] for one in first]) for name in first[0].statistics}
     orders_of = [stream.child("order").generator() for stream in streams]
     draws_of = [stream.child("augmentation").generator() for stream in streams]
     directions = vmap(training_step(model, config, functional_pass).direction)

@@ -11,12 +11,20 @@ from dcpipe.random import Stream
 
 
 def train_group(
-    model: FlatModel, synthetic: SyntheticSet, config: Evaluation, rate: float, streams: Sequence[Stream]
+    model: FlatModel,
+    synthetic: SyntheticSet,
+    config: Evaluation,
+    rate: float,
+    streams: Sequence[Stream],
+    starts: Sequence[Trained] | None = None,
 ) -> Sequence[Trained]:
-    """One fresh network a stream, at `rate`; at once where the protocol says so.
+    """One network a stream, at `rate`, fresh or going on from its start; at once where the protocol says so.
 
     Raises: NonFiniteError if training diverged (values not finite).
     """
     if config.side_by_side > 1:
-        return side_by_side.train(model, synthetic, config, rate, streams)
-    return [protocol.train(model, synthetic, config, rate, stream) for stream in streams]
+        return side_by_side.train(model, synthetic, config, rate, streams, starts)
+    if starts is None:
+        return [protocol.train(model, synthetic, config, rate, stream) for stream in streams]
+    pairs = zip(streams, starts, strict=True)
+    return [protocol.train(model, synthetic, config, rate, stream, start) for stream, start in pairs]

@@ -9,11 +9,13 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from dcpipe.evaluation.start_config import FreshStart
 from dcpipe.params.augmentation import FAMILIES, ONE_OF, OPERATIONS, spelled_out
 from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.flatness import FlatnessConfig
+from dcpipe.params.network_start import NetworkStartConfig
 from dcpipe.params.neutral import AsBefore
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat
@@ -142,6 +144,7 @@ class Evaluation:
     )
     augmentation: AugmentationConfig
     sharpness: FlatnessConfig
+    start: Annotated[NetworkStartConfig, AsBefore(FreshStart(kind="fresh"))]
     decay: Fraction = Field(description="what the rate is multiplied by after pass E // 2 + 1")
     momentum: Fraction = Field(description="share of the last step that is taken again")
     weight_decay: NonNegativeFloat = Field(description="multiple of the parameters that is added to their gradient")

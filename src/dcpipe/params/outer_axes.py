@@ -101,6 +101,13 @@ class SharpnessConfig(MethodValue, axis="outer sharpness"):
 class AveragingConfig(MethodValue, axis="averaging"):
     """What of all iterations' images the result is."""
 
+    is_average: ClassVar[bool] = True  # whether the result differs from the images of the last iteration
+
+    @property
+    def keeps_unaveraged(self) -> bool:
+        """Whether the images of the last iteration are kept beside the result."""
+        return False
+
     @abstractmethod
     def build(self, iterations: int) -> "Average":
         """What follows the images of a run of this length."""

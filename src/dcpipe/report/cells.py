@@ -46,6 +46,7 @@ class EvaluatedSet:
     validation: float | None = None  # mean accuracy on validation images at that rate, in percent
     pixels: tuple[float, float] | None = None  # lowest and highest of its images; None: an older card
     curve: tuple[tuple[int, tuple[float, ...]], ...] = ()  # iterations and accuracies of the sets before it, and itself
+    unaveraged: tuple[float, ...] = ()  # accuracies on the images before averaging, by a protocol that tests both
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,12 @@ class Cell:
         """Mean accuracy on validation images in percent, where they chose a learning rate for every set."""
         values = [one.validation for one in self.sets if one.validation is not None]
         return statistics.fmean(values) if len(values) == len(self.sets) else None
+
+    @property
+    def unaveraged(self) -> float | None:
+        """Mean accuracy in percent on the images before averaging; None unless every set was tested so."""
+        values = [value for one in self.sets for value in one.unaveraged]
+        return statistics.fmean(values) if len(values) == self.n else None
 
     @property
     def pixels(self) -> tuple[float, float] | None:
@@ -176,6 +183,7 @@ def gather_cells(job: Job, root: Path) -> list[Cell]:
                 validation=_validation(scores),
                 pixels=_pixels(root / made.outputs["synthetic"]),
                 curve=_curve(scores),
+                unaveraged=_unaveraged(scores),
             ),
         )
         selections[key] = scores["selection"].text()
@@ -200,6 +208,11 @@ def _curve(scores: JsonValue) -> tuple[tuple[int, tuple[float, ...]], ...]:
     curve = scores.get("curve")
     points = curve.items() if curve else []
     return tuple((point["iteration"].integer(), tuple(point["accuracies"].numbers())) for point in points)
+
+
+def _unaveraged(scores: JsonValue) -> tuple[float, ...]:
+    accuracies = scores.get("unaveraged_accuracies")
+    return tuple(accuracies.numbers()) if accuracies else ()
 
 
 def _validation(scores: JsonValue) -> float | None:

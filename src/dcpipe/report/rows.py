@@ -282,6 +282,8 @@ def _compared(one: PlannedRow, cells: Iterable[Cell]) -> list[str]:
     best = best_on_test(ours)
     head = f"{row.name}: here {ours.mean:.1f} ± {ours.std:.1f} (n = {ours.n} networks, {one.protocol}, finished sets)"
     found = [f"  best snapshot on test: {best.text}"] if best else []
+    if ours.unaveraged is not None:
+        found.append(f"  images before averaging: {ours.unaveraged:.1f}")
     for number in row.numbers:
         against = f", best on test {best.cell.mean - number.mean:+.1f}" if best else ""
         found.append(f"  {number.source}: {number.text}, here {ours.mean - number.mean:+.1f} points{against}")

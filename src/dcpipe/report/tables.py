@@ -210,12 +210,14 @@ def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
     """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, papers = differences(cells, reference), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
+    averaged = any(cell.unaveraged is not None for cell in cells)
     bests, marked = [best_on_test(cell) for cell in cells], any(cell.unsourced for cell in cells)
     far = any(cell.is_of_no_pictures for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", f"above {reference_label(reference, cells)}": "points"}
     kinds |= {"standard errors": "points", "over": "text", "verdict": "text"}
     kinds |= {"validation": "points"} if searched else {}
+    kinds |= {"before averaging": "points"} if averaged else {}
     kinds |= {"best on test": "points", "by selection on test": "points"} if any(bests) else {}
     kinds |= {"papers": "text", "above papers": "text", "printed in": "text"} if any(papers) else {}
     kinds |= {"pixels": "text"} if far else {}
@@ -230,10 +232,11 @@ def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
                 *(cell.dataset, cell.size or "all", cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
                 *_difference(gap),
                 *((cell.validation,) if searched else ()),
+                *((cell.unaveraged,) if averaged else ()),
                 *(_best(bests[position]) if any(bests) else ()),
                 *(_papers(papers[position]) if any(papers) else ()),
-                *((cell.unsourced,) if marked else ()),
                 *((_pixels(cell),) if far else ()),
+                *((cell.unsourced,) if marked else ()),
                 *(cell.protocol, cell.selection, cell.network, cell.seconds, cell.peak_bytes, cell.digest),
             )
         )

@@ -23,6 +23,7 @@ from dcpipe.models.build import build
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.facts import Facts
+from dcpipe.params.method import Method
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
@@ -111,7 +112,9 @@ class NoiseInputs:
         count = facts.classes * self.per_class
         shape = (count, facts.channels, facts.image_size, facts.image_size)
         images = torch.randn(shape, generator=Stream.root(0, "made up", task.job.name).generator())
-        made = SyntheticSet(images, torch.arange(count) % facts.classes, torch.tensor(0.01))
+        outer = task.section("method", Method).outer
+        unaveraged = images if outer and outer.averaging.keeps_unaveraged else None
+        made = SyntheticSet(images, torch.arange(count) % facts.classes, torch.tensor(0.01), unaveraged_NCHW=unaveraged)
         synthetic_set.save(task.output("synthetic"), made)
         synthetic_set.save_snapshots(task.output("snapshots"), [(1, made)])
         for name in ("history", "preview"):

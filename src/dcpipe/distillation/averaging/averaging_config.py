@@ -1,12 +1,13 @@
 """Averaging: what of all iterations' images the result is."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
+from dcpipe.params.neutral import AsBefore
 from dcpipe.params.outer_axes import AveragingConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
@@ -19,6 +20,7 @@ class NoAveraging(AveragingConfig):
     """The last images are the result."""
 
     implementation = ("dcpipe.distillation.averaging.averages",)
+    is_average = False
 
     kind: Literal["none"]
 
@@ -47,6 +49,14 @@ class Ema(AveragingConfig):
     kind: Literal["ema"]
     decay: Fraction = Field(description="decay a iteration in a run of the published length")
     of_iterations: Count = Field(description="the published length")
+    keep_unaveraged: Annotated[bool, AsBefore(False)] = Field(
+        description="true: the images before averaging are kept beside the average, for protocols that test both"
+    )
+
+    @property
+    def keeps_unaveraged(self) -> bool:
+        """As the knob says."""
+        return self.keep_unaveraged
 
     def build(self, iterations: int) -> "Average":
         """The running mean."""

@@ -118,6 +118,9 @@ def _refuse_choices(resolved: ResolvedSection, evaluation: Evaluation) -> None:
     if evaluation.learning_rate.candidates > 1:
         problem, remedy = "an application trains at one learning rate", "name a protocol whose rate is own or fixed"
         raise ValueLocation(resolved, "learning_rate").error("kind", problem, remedy)
+    if not evaluation.start.is_fresh:
+        problem, remedy = "an application trains fresh networks", "name a protocol whose start is fresh"
+        raise ValueLocation(resolved, "start").error("kind", problem, remedy)
 
 
 def applied(graph: "Graph", experiment: str) -> tuple["Job", ...]:
