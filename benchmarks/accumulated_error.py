@@ -15,12 +15,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from dcpipe import device
-from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.made_setting import made_setting
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.teachers import Teachers
@@ -28,35 +26,13 @@ from dcpipe.distillation.trajectory_errors import segment_errors
 from dcpipe.params import params_files
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
-from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.random import Stream
 from dcpipe.report import charts
 from dcpipe.report.charts import Line
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.job import Job
 
 KINDS = ("accumulated", "matching", "initialisation")
 Errors = dict[int, dict[str, float]]
-
-
-def setting(job: Job, root: Path) -> Setting:
-    """What the job's method is built of, on the CPU."""
-    method = job.section("method", Method)
-    device.prepare(method.compute.threads)
-    whitened_by = artifact.verified_entries(root / job.input("whitening")) if "whitening" in job.inputs else None
-    train = store.load(artifact.verified_entries(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
-    return Setting(
-        method,
-        train,
-        ipc=1,
-        set_index=0,
-        stream=Stream.root(method.seed, "benchmark", "accumulated-error"),
-        device=torch.device("cpu"),
-        state=ResumeState(root / "state/none"),
-        name=job.name,
-        network=job.section("network", str),
-        trajectories=tuple(artifact.verified_entries(root / path) for path in job.inputs["trajectories"]),
-    )
 
 
 def along_expert(made_of: Setting, synthetic: SyntheticSet, expert: int, epochs: list[int]) -> Iterator[list[float]]:
@@ -79,7 +55,9 @@ def measure(root: Path, dataset: str, methods: list[str], last: int, span: int) 
     found: dict[str, Errors] = {}
     for method in methods:
         job = Graph(root).make_job("distill", dataset=dataset, method=method, ipc=1, set=0)
-        made_of, synthetic = setting(job, root), synthetic_set.load(root / job.outputs["synthetic"])
+        stream = Stream.root(job.section("method", Method).seed, "benchmark", "accumulated-error")
+        made_of = made_setting(job, root, stream)
+        synthetic = synthetic_set.load(artifact.verified_entries(root / job.outputs["synthetic"]))
         epochs = list(range(0, last + 1, span))
         experts = range(Teachers.from_setting(made_of).path.num_experts)
         by_expert = [list(along_expert(made_of, synthetic, expert, epochs)) for expert in experts]

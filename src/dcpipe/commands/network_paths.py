@@ -1,0 +1,185 @@
+"""`dcpipe paths`: an expert, its convex path and students on the finished set, in the plane of principal components.
+
+The components are those of the expert's recorded checkpoints (of its convex path where the recorded ones are gone);
+everything else is projected into their plane. Students are those of the distillation's last iterations that imitate the
+expert: the same starts, batches and augmentation, on the finished set, a point after every inner step.
+
+Source: MCT (arXiv:2406.19827), figure 1. Legend: N points of a path, P parameters.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dcpipe.data import arrays, augment
+from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.made_setting import made_setting
+from dcpipe.distillation.matching.trajectory_config import Trajectory
+from dcpipe.distillation.matching.trajectory_matching import TrajectoryEpisode, TrajectoryMatching
+from dcpipe.distillation.setting import Setting
+from dcpipe.distillation.student import inner_gradient
+from dcpipe.distillation.synthetic_set import SyntheticSet
+from dcpipe.distillation.teachers import Teachers
+from dcpipe.errors import UserError
+from dcpipe.experts.convex_path import Convex
+from dcpipe.experts.principal_plane import PrincipalComponents, principal_components
+from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.models.flat import FlatModel
+from dcpipe.params.method import Method
+from dcpipe.provenance import artifact
+from dcpipe.report.figures import file_name
+from dcpipe.report.plane_chart import PlanePath, plane_chart
+from dcpipe.workflow.graph import Graph
+from dcpipe.workflow.job import Job
+
+RECORDED, CONVEX, STUDENTS = "recorded", "convex", "students"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPath:
+    """Parameters along a path (N x P), the times that they are of in epochs, and which points are marked."""
+
+    name: str
+    points_NP: Tensor
+    times: Sequence[float]
+    marked: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPaths:
+    """The files by name, and what to say of them."""
+
+    files: dict[str, bytes]
+    lines: list[str]
+
+
+def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int) -> DrawnPaths:
+    """The figure of a distill job's set, and its points as CSV.
+
+    Raises: UserError if the method matches no trajectories, if there is no such expert, or if an artifact is missing;
+    CorruptArtifactError naming one whose bytes differ from its card.
+    """
+    config = job.section("method", Method).matching
+    if not isinstance(config, Trajectory):
+        problem = f"{job.wildcards['method']} matches no trajectories: there are no paths to draw"
+        raise UserError(problem, where="paths", remedy="name a method of trajectory matching, such as mtt or mct")
+    synthetic = synthetic_set.load(artifact.verified_entries(root / job.outputs["synthetic"]))
+    setting = made_setting(job, root)
+    experts = Teachers.from_setting(setting).path.num_experts
+    if expert >= experts:
+        remedy = f"name an expert from 0 to {experts - 1}"
+        raise UserError(f"there is no expert {expert}", where="paths", remedy=remedy)
+    found = [*expert_paths(graph, job, root, setting, expert)]
+    found += student_paths(setting, TrajectoryMatching(config, setting), synthetic, expert, students)
+    components = principal_components(found[0].points_NP)
+    wildcards = job.wildcards
+    name = file_name(
+        *("paths", wildcards["dataset"], wildcards["method"], f"ipc{wildcards['ipc']}"),
+        *(f"set{wildcards['set']}", f"expert{expert}"),
+    )
+    title = f"expert {expert} of {wildcards['dataset']}, and {wildcards['method']}"
+    chart = plane_chart(name, title, _drawn(found, components), components.explained_in_plane)
+    files = {**chart.files, f"{name}.csv": _csv(found, components).encode()}
+    return DrawnPaths(files, _lines(found, components))
+
+
+def expert_paths(graph: Graph, job: Job, root: Path, setting: Setting, expert: int) -> Iterator[NetworkPath]:
+    """The recorded path, where it is here, and the convex one, where the method matches one; a point an epoch."""
+    layout = Layout.from_specs(setting.network, setting.model().layout)
+    read = [graph.job_that_makes(path) for path in job.inputs["trajectories"]]
+    convex = [root / one.outputs["path"] for one in read if "path" in one.outputs]
+    recorded = [graph.job_that_makes(one.input("trajectory")) if convex else one for one in read]
+    stores = [root / one.outputs["trajectory"] for one in recorded]
+    if not convex or all(store.exists() for store in stores):
+        path = Recorded([artifact.verified_entries(store) for store in stores], layout)
+        epochs = sorted(int(epoch) for epoch in arrays.read(stores[0], "epochs"))
+        points = torch.stack([path.at(expert, epoch) for epoch in epochs])
+        yield NetworkPath(RECORDED, points, epochs, range(len(epochs)))
+    if convex:
+        between = Convex([artifact.verified_entries(store) for store in convex], layout)
+        # progress is linear within an epoch: a point an epoch is all there is to draw
+        times = range(between.last_epoch + 1)
+        points = torch.stack([between.at(expert, time) for time in times])
+        yield NetworkPath(CONVEX, points, times, [int(epoch) for epoch in arrays.read(convex[0], "epochs")])
+
+
+def student_paths(
+    setting: Setting, matching: TrajectoryMatching, synthetic: SyntheticSet, expert: int, count: int
+) -> Iterator[NetworkPath]:
+    """Students of the last iterations that imitate the expert, latest first, on the set."""
+    outer, model = setting.method.outer, setting.model()
+    last = outer.iterations if outer else 0
+    for iteration in range(last - 1, -1, -1):
+        episode = matching.draw(iteration, len(synthetic.images_NCHW))
+        if episode.segment.expert == expert and count > 0:
+            count -= 1
+            points = torch.stack([*student_path(model, episode, synthetic)])
+            segment = episode.segment
+            span, steps = segment.target - segment.start, len(points) - 1
+            times = [segment.start + span * step / steps for step in range(steps + 1)]
+            yield NetworkPath(STUDENTS, points, times, (0, steps))
+
+
+def student_path(model: FlatModel, episode: TrajectoryEpisode, synthetic: SyntheticSet) -> Iterator[Tensor]:
+    """An episode's student on the set: its parameters (P) at the start and after every inner step."""
+    theta_P = episode.student_start_P
+    yield theta_P
+    rate = synthetic.step_size.to(theta_P.dtype)
+    for rows, draw in zip(episode.draws.batches, episode.draws.augmentations, strict=True):
+        images_BCHW = synthetic.images_NCHW[rows]
+        seen_BCHW = images_BCHW if draw is None else augment.apply(images_BCHW, draw)
+        theta_P = theta_P - rate * inner_gradient(model, theta_P, seen_BCHW, synthetic.labels[rows])
+        yield theta_P
+
+
+def _drawn(paths: Sequence[NetworkPath], components: PrincipalComponents) -> list[PlanePath]:
+    colours = {name: number for number, name in enumerate((RECORDED, CONVEX, STUDENTS))}
+    drawn = []
+    for path in paths:
+        points = _in_plane(path, components)
+        drawn.append(PlanePath(path.name, points, [points[row] for row in path.marked], colours[path.name]))
+    return drawn
+
+
+def _in_plane(path: NetworkPath, components: PrincipalComponents) -> list[tuple[float, float]]:
+    coordinates_NK = components.project(path.points_NP)
+    second_N = coordinates_NK[:, 1] if coordinates_NK.shape[1] > 1 else torch.zeros(len(coordinates_NK))
+    return list(zip(coordinates_NK[:, 0].tolist(), second_N.tolist(), strict=True))
+
+
+def _csv(paths: Sequence[NetworkPath], components: PrincipalComponents) -> str:
+    """A row a point: which path, its number among those of its name, the time in epochs, the two coordinates."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "number", "epoch", "first", "second"))
+    for number, path in enumerate(paths):
+        before = sum(other.name == path.name for other in paths[:number])
+        for time, (first, second) in zip(path.times, _in_plane(path, components), strict=True):
+            writer.writerow((path.name, before, time, first, second))
+    return text.getvalue()
+
+
+def _lines(paths: Sequence[NetworkPath], components: PrincipalComponents) -> list[str]:
+    first, second = components.explained_in_plane
+    held = (
+        f"the plane holds {100 * (first + second):.1f} % of their variance ({100 * first:.1f} and {100 * second:.1f})"
+    )
+    lines = [f"{len(paths[0].points_NP)} points of the {paths[0].name} path: {held}"]
+    lines += [
+        f"{path.name} path: {100 * components.share_in_plane(path.points_NP):.1f} % of its variance is in this plane"
+        for path in paths[1:]
+        if path.name != STUDENTS
+    ]
+    for path in paths:
+        if path.name == STUDENTS:
+            share = 100 * components.share_in_plane(path.points_NP)
+            lines.append(
+                f"student from epoch {path.times[0]:.2f} to {path.times[-1]:.2f}, {len(path.times) - 1} steps: "
+                f"{share:.1f} % in this plane"
+            )
+    return lines

@@ -1,0 +1,39 @@
+"""What the method of a set that was made is built of, for those who measure at it afterwards."""
+
+from pathlib import Path
+
+import torch
+
+from dcpipe import device
+from dcpipe.data import store
+from dcpipe.distillation.setting import Setting
+from dcpipe.params.method import Method
+from dcpipe.provenance import artifact
+from dcpipe.provenance.checkpoint import ResumeState
+from dcpipe.random import Stream
+from dcpipe.workflow.job import Job
+
+
+def made_setting(job: Job, root: Path, stream: Stream | None = None) -> Setting:
+    """The setting of a distill job, on the CPU, from verified artifacts; with the job's own draws unless told others.
+
+    Raises: CorruptArtifactError naming an artifact whose bytes differ from its card; UserError if one is missing.
+    """
+    method, wildcards = job.section("method", Method), job.wildcards
+    device.prepare(method.compute.threads)
+    whitened_by = artifact.verified_entries(root / job.input("whitening")) if "whitening" in job.inputs else None
+    train = store.load(artifact.verified_entries(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
+    names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]))
+    return Setting(
+        method,
+        train,
+        ipc=int(wildcards["ipc"]),
+        set_index=int(wildcards["set"]),
+        stream=stream or Stream.root(method.seed, "distill", *names),
+        device=torch.device("cpu"),
+        state=ResumeState(root / "state/none"),
+        name=job.name,
+        network=job.section("network", str) if "network" in job.sections else "",
+        trajectories=tuple(artifact.verified_entries(root / path) for path in job.inputs.get("trajectories", ())),
+        root=root,
+    )
