@@ -4,7 +4,6 @@ The verbs stand in the modules that `dcpipe.cli.verbs` imports. Here is only whe
 is handed to a fork of the run's server where there is one, before anything that takes long is imported.
 """
 
-<<<<<<< HEAD
 import sys
 from typing import NoReturn
 
@@ -17,31 +16,3 @@ def main() -> NoReturn:
     from dcpipe.cli import verbs
 
     verbs.main()
-=======
-from dcpipe.cli import (
-    drawings,
-    experiments,
-    history,
-    projects,
-    questions,
-    recording,
-    releases,
-    stage_verbs,
-    surroundings,
-)
-from dcpipe.cli.app import app, main
-
-__all__ = [
-    "app",
-    "drawings",
-    "experiments",
-    "history",
-    "main",
-    "projects",
-    "questions",
-    "recording",
-    "releases",
-    "stage_verbs",
-    "surroundings",
-]
->>>>>>> 69f198a (dcpipe paths: an expert, its convex path and students in the plane of principal components)
