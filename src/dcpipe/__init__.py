@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from dcpipe.api.comparing import compare
     from dcpipe.api.distilled_set import DistilledSet
     from dcpipe.api.distilling import distill
-    from dcpipe.api.reading import from_tensors, load
+    from dcpipe.api.loading import load
+    from dcpipe.api.reading import from_tensors
     from dcpipe.api.scoring import evaluate
 
 __version__ = "0.1.0"
@@ -25,7 +26,7 @@ _PLACES = {  # the modules of dcpipe.api
     "distill": "distilling",
     "evaluate": "scoring",
     "from_tensors": "reading",
-    "load": "reading",
+    "load": "loading",
 }
 
 

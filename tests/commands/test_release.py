@@ -158,8 +158,9 @@ def test_an_added_file_does_not_matter_and_another_folder_is_no_release(tiny: Pa
     folder = released(tiny)
     (folder / "notes.txt").write_text("mine")
     assert len(dcpipe.load(str(folder))) == 10
-    with pytest.raises(UserError, match="is not a released set"):
-        dcpipe.load(tiny / "params")
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match="is not a released set: it has no SHA256SUMS"):
+        dcpipe.load(folder)
 
 
 def test_only_uint8_images_of_the_right_size_are_transformed(tiny: Path) -> None:

@@ -1,7 +1,6 @@
-"""Sets that were made elsewhere: from a path, or from tensors."""
+"""`dcpipe.from_tensors`: anybody's tensors as a set."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,19 +9,9 @@ from torch import Tensor
 from dcpipe.api import labelled_images
 from dcpipe.api.distilled_set import DistilledSet
 from dcpipe.api.labelled_images import ImagesLike, LabelsLike
-from dcpipe.commands.release import read_release
 from dcpipe.data.store import Moments, Standardisation
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import UserError
-
-
-def load(path: str | Path) -> DistilledSet:
-    """A folder that `dcpipe release` or `DistilledSet.save` made, as a torch Dataset with the transform of test images.
-
-    Raises: UserError if the folder is no release; CorruptArtifactError naming the file that is not what was released.
-    """
-    released = read_release.load_release(Path(path).expanduser())
-    return DistilledSet(released.synthetic, released.transform, released.card, label=Path(path).name)
 
 
 def from_tensors(

@@ -13,7 +13,8 @@ from pathlib import Path
 from dcpipe.api.bench import Bench, TestLike, bench_for
 from dcpipe.api.distilled_set import DistilledSet
 from dcpipe.api.labelled_images import ImagesLike, LabelsLike
-from dcpipe.api.reading import from_tensors, load
+from dcpipe.api.loading import load
+from dcpipe.api.reading import from_tensors
 from dcpipe.api.running import run_jobs
 from dcpipe.api.workspace import Workspace
 from dcpipe.errors import UserError

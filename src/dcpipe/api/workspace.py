@@ -92,7 +92,7 @@ class Workspace:
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
             write_atomically(path, content.getvalue())
-        self._locate(name)
+        self.locate(name)
         return digest_of([("npz", path)])
 
     def keep_tensors(self, stem: str, tensors: Mapping[str, Tensor]) -> tuple[str, str]:
@@ -102,11 +102,11 @@ class Workspace:
         path = self.root / DATA / f"{name}.safetensors"
         if not path.is_file():
             write_atomically(path, content)
-        self._locate(name)
+        self.locate(name)
         return name, f"sha256:{sha256(path)}"
 
-    def _locate(self, name: str) -> None:
-        """Say in local.yaml where the data of a name is."""
+    def locate(self, name: str) -> None:
+        """Say in local.yaml where the data of a name is: in the workspace."""
         (self.root / ".dcpipe").mkdir(exist_ok=True)
         with FileLock(self.root / ".dcpipe" / "local.lock"):
             text = local_text(self.root, name, self.root / DATA / name)

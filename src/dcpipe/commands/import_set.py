@@ -48,6 +48,13 @@ class Statements:
     std: Sequence[float] | None = None
     step_size: float | None = None
     is_logarithm: bool = False  # whether the step size in the files is a logarithm
+    in_python: bool = False  # whether they are arguments of a call, and not options of a command
+
+    def option(self, name: str, value: str | None = None) -> str:
+        """A statement as a person writes it."""
+        if self.in_python:
+            return f"{name}={repr(value) if value else '...'}"
+        return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
 
 
 def import_set(root: Path, path: Path, dataset: str, said: Statements) -> Iterator[str]:
@@ -62,7 +69,7 @@ def import_set(root: Path, path: Path, dataset: str, said: Statements) -> Iterat
     for one in found.sets:
         refuse_unfit(one, str(path), classes=facts.classes, channels=facts.channels, image_size=facts.image_size)
     first = found.sets[0]
-    ipc, step_size = first.images_a_class(facts.classes), _step_size(first, path, said)
+    ipc, step_size = first.images_a_class(facts.classes), stated_step_size(first, path, said)
     _refuse_whitening(config, dataset, said)
     _refuse_unprepared(Graph(root), dataset)
     yield _summary(path, found, ipc)
@@ -81,7 +88,8 @@ def import_set(root: Path, path: Path, dataset: str, said: Statements) -> Iterat
         verdict = _verdict(jobs[0], root)
         if said.whitening is None and not first.are_pixels and not verdict.startswith("agrees"):
             problem = f"whether its numbers were whitened is not stated, and {verdict}"
-            raise UserError(problem, where=str(path), remedy="state --whitening none or --whitening zca")
+            remedy = f"state {said.option('whitening', 'none')} or {said.option('whitening', 'zca')}"
+            raise UserError(problem, where=str(path), remedy=remedy)
         made.clear()
     yield f"whitening: {verdict}"
     yield f"files: {place}"
@@ -120,24 +128,26 @@ def _refuse_whitening(config: Dataset, dataset: str, said: Statements) -> None:
     if said.whitening == "zca" and config.whitening.fit_threads is None:
         problem = f"{dataset} is not whitened, so there is no whitening that the numbers could be of"
         remedy = "name the dataset's variant with whitening.kind: zca, for example cifar10-zca"
-        raise UserError(problem, where="--whitening zca", remedy=remedy)
+        raise UserError(problem, where=said.option("whitening", "zca"), remedy=remedy)
 
 
-def _step_size(found: ForeignSet, path: Path, said: Statements) -> float:
+def stated_step_size(found: ForeignSet, path: Path, said: Statements) -> float:
     """The stated one, the files', or the usual rate where a layout has none. Raises: UserError if it is missing."""
     if said.step_size is not None:
         return said.step_size
     if found.step_size is None:
         if found.layout in {"mtt", "datm"}:
             problem = "the files hold no step size (no lr_best.pt beside the images)"
-            raise UserError(problem, where=str(path), remedy="state it with --step-size; its makers' log has it")
+            remedy = f"state {said.option('step_size')}; its makers' log has it"
+            raise UserError(problem, where=str(path), remedy=remedy)
         return USUAL_RATE
     value = math.exp(found.step_size) if said.is_logarithm else found.step_size
     if not 0 < value < math.inf:
-        problem = f"the step size in the files is {found.step_size:g}"
-        raise UserError(
-            problem, where=str(path), remedy="add --log-step-size if it is a logarithm, or state --step-size"
-        )
+        problem, number = f"the step size in the files is {found.step_size:g}", said.option("step_size")
+        remedy = f"add --log-step-size if it is a logarithm, or state {number}"
+        if said.in_python:
+            remedy = f"state {number}, such as math.exp({found.step_size:g}) if it is a logarithm"
+        raise UserError(problem, where=str(path), remedy=remedy)
     return value
 
 

@@ -83,7 +83,7 @@ def refuse_unfit(found: ForeignSet, where: str, *, classes: int, channels: int, 
             raise UserError(f"{name} hold values that are not finite", where=where, remedy="pass a set without them")
     _refuse_labels(found.labels, where, classes)
     if found.step_size is not None and not abs(found.step_size) < float("inf"):
-        raise UserError(f"the step size is {found.step_size}", where=where, remedy="state one with --step-size")
+        raise UserError(f"the step size is {found.step_size}", where=where, remedy="state another step size")
 
 
 def _refuse_labels(labels: Tensor, where: str, classes: int) -> None:
