@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dcpipe.data import arrays, augment
+from dcpipe.data import augment
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.made_setting import made_setting
 from dcpipe.distillation.matching.trajectory_config import Trajectory
@@ -26,28 +26,15 @@ from dcpipe.distillation.student import inner_gradient
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.teachers import Teachers
 from dcpipe.errors import UserError
-from dcpipe.experts.convex_path import Convex
 from dcpipe.experts.principal_plane import PrincipalComponents, principal_components
-from dcpipe.experts.trajectory import Layout, Recorded
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
+from dcpipe.report import planes
 from dcpipe.report.figures import file_name
-from dcpipe.report.plane_chart import PlanePath, plane_chart
+from dcpipe.report.planes import COLOUR, STUDENTS, NetworkPath
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-
-RECORDED, CONVEX, STUDENTS = "recorded", "convex", "students"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkPath:
-    """Parameters along a path (N x P), the times that they are of in epochs, and which points are marked."""
-
-    name: str
-    points_NP: Tensor
-    times: Sequence[float]
-    marked: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +61,7 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
     if expert >= experts:
         remedy = f"name an expert from 0 to {experts - 1}"
         raise UserError(f"there is no expert {expert}", where="paths", remedy=remedy)
-    found = [*expert_paths(graph, job, root, setting, expert)]
+    found = [*expert_paths(graph, job, root, expert)]
     found += student_paths(setting, TrajectoryMatching(config, setting), synthetic, expert, students)
     components = principal_components(found[0].points_NP)
     wildcards = job.wildcards
@@ -83,29 +70,21 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
         *(f"set{wildcards['set']}", f"expert{expert}"),
     )
     title = f"expert {expert} of {wildcards['dataset']}, and {wildcards['method']}"
-    chart = plane_chart(name, title, _drawn(found, components), components.explained_in_plane)
+    chart = planes.paths_chart(name, title, found, components, [COLOUR[path.kind] for path in found])
     files = {**chart.files, f"{name}.csv": _csv(found, components).encode()}
     return DrawnPaths(files, _lines(found, components))
 
 
-def expert_paths(graph: Graph, job: Job, root: Path, setting: Setting, expert: int) -> Iterator[NetworkPath]:
-    """The recorded path, where it is here, and the convex one, where the method matches one; a point an epoch."""
-    layout = Layout.from_specs(setting.network, setting.model().layout)
+def expert_paths(graph: Graph, job: Job, root: Path, expert: int) -> Iterator[NetworkPath]:
+    """The recorded path, where it is here, and the convex one, where the method matches one."""
     read = [graph.job_that_makes(path) for path in job.inputs["trajectories"]]
     convex = [root / one.outputs["path"] for one in read if "path" in one.outputs]
     recorded = [graph.job_that_makes(one.input("trajectory")) if convex else one for one in read]
     stores = [root / one.outputs["trajectory"] for one in recorded]
     if not convex or all(store.exists() for store in stores):
-        path = Recorded([artifact.verified_entries(store) for store in stores], layout)
-        epochs = sorted(int(epoch) for epoch in arrays.read(stores[0], "epochs"))
-        points = torch.stack([path.at(expert, epoch) for epoch in epochs])
-        yield NetworkPath(RECORDED, points, epochs, range(len(epochs)))
+        yield planes.recorded_path([artifact.verified_entries(store) for store in stores], expert)
     if convex:
-        between = Convex([artifact.verified_entries(store) for store in convex], layout)
-        # progress is linear within an epoch: a point an epoch is all there is to draw
-        times = range(between.last_epoch + 1)
-        points = torch.stack([between.at(expert, time) for time in times])
-        yield NetworkPath(CONVEX, points, times, [int(epoch) for epoch in arrays.read(convex[0], "epochs")])
+        yield planes.convex_path([artifact.verified_entries(store) for store in convex], expert)
 
 
 def student_paths(
@@ -122,7 +101,7 @@ def student_paths(
             segment = episode.segment
             span, steps = segment.target - segment.start, len(points) - 1
             times = [segment.start + span * step / steps for step in range(steps + 1)]
-            yield NetworkPath(STUDENTS, points, times, (0, steps))
+            yield NetworkPath(STUDENTS, STUDENTS, points, times, (0, steps))
 
 
 def student_path(model: FlatModel, episode: TrajectoryEpisode, synthetic: SyntheticSet) -> Iterator[Tensor]:
@@ -137,21 +116,6 @@ def student_path(model: FlatModel, episode: TrajectoryEpisode, synthetic: Synthe
         yield theta_P
 
 
-def _drawn(paths: Sequence[NetworkPath], components: PrincipalComponents) -> list[PlanePath]:
-    colours = {name: number for number, name in enumerate((RECORDED, CONVEX, STUDENTS))}
-    drawn = []
-    for path in paths:
-        points = _in_plane(path, components)
-        drawn.append(PlanePath(path.name, points, [points[row] for row in path.marked], colours[path.name]))
-    return drawn
-
-
-def _in_plane(path: NetworkPath, components: PrincipalComponents) -> list[tuple[float, float]]:
-    coordinates_NK = components.project(path.points_NP)
-    second_N = coordinates_NK[:, 1] if coordinates_NK.shape[1] > 1 else torch.zeros(len(coordinates_NK))
-    return list(zip(coordinates_NK[:, 0].tolist(), second_N.tolist(), strict=True))
-
-
 def _csv(paths: Sequence[NetworkPath], components: PrincipalComponents) -> str:
     """A row a point: which path, its number among those of its name, the time in epochs, the two coordinates."""
     text = io.StringIO()
@@ -159,7 +123,7 @@ def _csv(paths: Sequence[NetworkPath], components: PrincipalComponents) -> str:
     writer.writerow(("path", "number", "epoch", "first", "second"))
     for number, path in enumerate(paths):
         before = sum(other.name == path.name for other in paths[:number])
-        for time, (first, second) in zip(path.times, _in_plane(path, components), strict=True):
+        for time, (first, second) in zip(path.times, planes.in_plane(path, components), strict=True):
             writer.writerow((path.name, before, time, first, second))
     return text.getvalue()
 

@@ -35,6 +35,7 @@ class Line:
     name: str
     points: Points
     colour: int
+    dots: Points = ()  # points that are marked
 
 
 def line_chart(
@@ -93,6 +94,9 @@ def draw_lines(axes: "Axes", series: Sequence[Line], *, x_label: str, y_label: s
 
 def _draw_line(axes: "Axes", line: Line, *, is_log: bool) -> None:
     colour, gid = f"C{line.colour % COLOURS}", f"line-{line.name}"
+    if line.dots:
+        dots = zip(*line.dots, strict=True)
+        axes.plot(*dots, "o", color=colour, markersize=5, label="_", gid=f"dots-{line.name}", clip_on=False)
     if len(line.points) <= RAW:
         axes.plot(*zip(*line.points, strict=True), color=colour, label=line.name, gid=gid, clip_on=False)
         return

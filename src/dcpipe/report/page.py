@@ -10,7 +10,7 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experiment import Experiment
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.card_fields import Card
-from dcpipe.report import charts, curves, histories, origins, paths, pictures
+from dcpipe.report import charts, curves, histories, origins, paths, pictures, planes
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.cells import Cell, EvaluatedSet, images_phrase
 from dcpipe.report.class_names import class_names
@@ -95,10 +95,10 @@ def render_page(
     )
     networks = [(head, _network_charts(head)) for head in heads]
     galleries, accuracies = _galleries(cells, sources), curves.accuracy_charts(cells)
-    experts = paths.path_charts(costs, sources)
+    experts, in_planes = paths.path_charts(costs, sources), [*planes.plane_charts(costs, sources)]
     drawn = [chart for _, group in networks for _, chart in group]
     drawn += [chart for one in accuracies for chart in (one.by_iteration, one.by_seconds) if chart]
-    drawn += [chart for gallery in galleries for chart in gallery.charts] + experts
+    drawn += [chart for gallery in galleries for chart in gallery.charts] + experts + in_planes
     drawn += [*applications.continual, *applications.by_bytes]
     html = (
         _environment()
@@ -116,6 +116,7 @@ def render_page(
             galleries=galleries,
             accuracies=accuracies,
             experts=experts,
+            planes=in_planes,
             applications=applications,
             drawn=drawn,
             figures=FOLDER,

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from dcpipe.data import arrays
 from dcpipe.errors import DcpipeError
+from dcpipe.params.waypoints import Waypoints
 from dcpipe.provenance import artifact
 from dcpipe.report import charts
 from dcpipe.report.charts import Line, Points
@@ -23,12 +24,19 @@ def path_charts(costs: Sequence[StageCost], sources: Origins) -> list[Chart]:
         if one.stage != "experts" or one.bytes is None:
             continue
         dataset, experts = (one.jobs[0].wildcards[name] for name in ("dataset", "experts"))
-        named = [("recorded", _recorded(one, sources))]
+        named: list[tuple[str, Points, Sequence[int]]] = [("recorded", _recorded(one, sources), ())]
         for other in costs:
             wildcards = other.jobs[0].wildcards
             if other.stage == "convexify" and (wildcards["dataset"], wildcards["experts"]) == (dataset, experts):
-                named.append((f"convex, waypoints {wildcards['waypoints']}", _convex(other, sources)))
-        series = [Line(name, points, colour) for colour, (name, points) in enumerate(named) if points]
+                waypoints = wildcards["waypoints"]
+                named.append(
+                    (f"convex, waypoints {waypoints}", _convex(other, sources), Waypoints.parse(waypoints).epochs)
+                )
+        series = [
+            Line(name, points, colour, [point for point in points if point[0] in marked])
+            for colour, (name, points, marked) in enumerate(named)
+            if points
+        ]
         if series:
             name, title = file_name("paths", dataset, experts), f"{dataset}, {experts} experts"
             drawn.append(charts.line_chart(name, title, series, x_label="epoch", y_label="accuracy in percent"))
