@@ -1,6 +1,6 @@
 """How far students go astray that are never put back on their expert's path (FTD, arXiv:2211.11004, equations 6 to 8).
 
-    python benchmarks/accumulated_error.py digits mtt ftd mct        # sets 0 at one image a class, made before
+    python benchmarks/accumulated_error.py digits mtt ftd mct        # sets 0 at one image per class, made before
 
 A student is trained on each method's finished set along its method's own experts, a segment after the other, with the
 steps, batches and augmentation of its method. Prints one JSON object, by method and by the epoch where a segment ends:

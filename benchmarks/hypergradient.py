@@ -11,8 +11,8 @@ the peak of a fresh process for each way. Time is linear in the inner steps, and
 a quick run few steps stand for all, with `auto` the share of them that it keeps at full length.
 
 `speed_ratio`: the smallest over workloads of the public way's time over ours. `memory_ratio`: the public way's peak
-over ours at ten images a class. `gradient_relative_error`: the largest over workloads, of the images' derivative in
-float64 at one image a class and two inner steps.
+over ours at ten images per class. `gradient_relative_error`: the largest over workloads, of the images' derivative in
+float64 at one image per class and two inner steps.
 """
 
 import argparse
@@ -35,8 +35,8 @@ from benchmarks.public_way import Answer
 from benchmarks.workloads import WORKLOADS, Workload
 from dcpipe import device
 from dcpipe.distillation.hypergradient import exact, kept_graphs, per_step
+from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 from dcpipe.distillation.hypergradient.kept_graphs_config import AUTO_MEGABYTES, MEGABYTE
-from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
 from dcpipe.params.network_name import parse
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ FEW = (2, 4)  # inner steps that memory is extrapolated from
 MEMORY_GOAL, ERROR_GOAL = 10, 1e-9
 
 
-def ours(workload: Workload, asked: Problem, kept: int | None) -> Callable[[], Answer]:
+def ours(workload: Workload, asked: HypergradientProblem, kept: int | None) -> Callable[[], Answer]:
     """Our way, with the last so many steps kept; None: without kept steps, as `kept_graphs: none` has it."""
     through = workload.kind == "exact"
     way: Hypergradient = exact.evaluate if through else per_step.evaluate
@@ -64,12 +64,12 @@ def ours(workload: Workload, asked: Problem, kept: int | None) -> Callable[[], A
     return lambda: _images_and_step_size(way, asked)
 
 
-def _images_and_step_size(way: Hypergradient, asked: Problem) -> Answer:
+def _images_and_step_size(way: Hypergradient, asked: HypergradientProblem) -> Answer:
     gradients = way(asked).gradients
     return gradients.images, gradients.step_size
 
 
-def auto_steps(workload: Workload, asked: Problem) -> int:
+def auto_steps(workload: Workload, asked: HypergradientProblem) -> int:
     """How many steps `auto` keeps at the workload's full length."""
     return min(workload.steps, AUTO_MEGABYTES * MEGABYTE // kept_graphs.step_bytes(asked))
 

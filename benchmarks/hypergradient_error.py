@@ -1,6 +1,6 @@
 """How far cheaper hypergradients are from the exact one, on real experts and on sets that were distilled from them.
 
-    python benchmarks/hypergradient_error.py digits           # where mtt's set 0 at one image a class is made
+    python benchmarks/hypergradient_error.py digits           # where mtt's set 0 at one image per class is made
     python benchmarks/hypergradient_error.py cifar10-small --draws 4
 
 For the sets that MTT kept on its way (the real images it began with, and what became of them) and the segments, batches
@@ -26,7 +26,7 @@ from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.episodes import Matching
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact, PerStep, Truncated
-from dcpipe.distillation.matching.trajectory_config import Trajectory
+from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
 from dcpipe.distillation.setting import Setting
 from dcpipe.params import params_files
 from dcpipe.params.method import Method
@@ -47,10 +47,10 @@ def kinds() -> dict[str, Any]:
 
 
 def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, int, dict[str, Matching]]:
-    """MTT at one image a class, its inner steps, and its matching by each hypergradient, with the same draws."""
+    """MTT at one image per class, its inner steps, and its matching by each hypergradient, with the same draws."""
     job = Graph(root).make_job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
     method, inputs = job.section("method", Method), job.inputs
-    assert isinstance(method.matching, Trajectory)
+    assert isinstance(method.matching, TrajectoryMatchingConfig)
     device.prepare(method.compute.threads)
     whitened_by = artifact.verified_entries(root / job.input("whitening")) if "whitening" in inputs else None
     train = store.load(artifact.verified_entries(root / job.input("train")), "train", torch.device("cpu"), whitened_by)

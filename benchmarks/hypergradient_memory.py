@@ -62,8 +62,8 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
     from dcpipe import device
     from dcpipe.data import augment
     from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
-    from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
-    from dcpipe.distillation.inner_loop import make_inner
+    from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerDraws
+    from dcpipe.distillation.inner_loop import make_inner_training
     from dcpipe.distillation.sharpness.passes import ascent, two_passes
     from dcpipe.distillation.student import draw_batches
     from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -83,14 +83,14 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
     )
     module = import_module(f"dcpipe.distillation.hypergradient.{'truncated' if kind == 'satm' else kind}")
     evaluate: Callable[..., Any] = (
-        module.through_last(max(1, steps // KEPT)) if kind in ("truncated", "satm") else module.evaluate
+        module.truncated_hypergradient(max(1, steps // KEPT)) if kind in ("truncated", "satm") else module.evaluate
     )
     micro_batch = None if kind == "unrolled" or ipc * 10 <= MICRO_BATCH else MICRO_BATCH
     started = time.perf_counter()
     segment = Segment(
         evaluate,
-        Problem,
-        make_inner(model, augment=augment.apply, micro_batch=micro_batch),
+        HypergradientProblem,
+        make_inner_training(model, augment=augment.apply, micro_batch=micro_batch),
         partial(trajectory_distance, start_P=start_P, target_P=target_P),
         InnerDraws(batches, draws),
         start_P,

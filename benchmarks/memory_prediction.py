@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from dcpipe import device
-from dcpipe.commands.rehearsal import shapes
+from dcpipe.commands.rehearsal import job_kinds
 from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.data.location import VARIABLE
@@ -61,10 +61,10 @@ def planned() -> tuple[Graph, list[Job]]:
 
 def short(job: Job) -> Job:
     """The job, cut short."""
-    if job.stage not in LONG or (job.stage == "distill" and shapes.method_of(job).outer is None):
+    if job.stage not in LONG or (job.stage == "distill" and job_kinds.method_of(job).outer is None):
         return job
     job = with_inner(job, inner_step_counts(job).few)
-    return replace(job, sections={**job.sections, **shapes.shorten_job(job, STEPS)})
+    return replace(job, sections={**job.sections, **job_kinds.shorten_job(job, STEPS)})
 
 
 def provide(graph: Graph, job: Job, folder: Path) -> Job:

@@ -1,6 +1,6 @@
 """How sharp the matching loss is at what each method made, along its way.
 
-    python benchmarks/outer_sharpness.py digits mtt satm mtt-sam        # sets 0 at one image a class, made before
+    python benchmarks/outer_sharpness.py digits mtt satm mtt-sam        # sets 0 at one image per class, made before
 
 At every snapshot of each set, for the same segments, batches and augmentation: MTT's loss L(S), the norm of its exact
 gradient h of the images, and the sharpness L(S + radius h / |h|) - L(S), which SATM's outer loop descends.

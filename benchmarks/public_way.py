@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dcpipe.data import augment
-from dcpipe.distillation.hypergradient.problem import Problem
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
 
 Answer = tuple[Tensor, Tensor]  # derivatives of images and step size
 
@@ -24,7 +24,7 @@ Answer = tuple[Tensor, Tensor]  # derivatives of images and step size
 class PublicWay:
     """A problem, the shapes of the network's parameters, its depth, and the segment's end (P)."""
 
-    problem: Problem
+    problem: HypergradientProblem
     shapes: Sequence[torch.Size]
     depth: int
     target_P: Tensor

@@ -21,14 +21,14 @@ import torch
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.evaluation import protocol, side_by_side
-from dcpipe.evaluation.protocol import Trained
+from dcpipe.evaluation.protocol import TrainedNetwork
 from dcpipe.models.build import build
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
 
 ROOT = Path(__file__).parents[1]
 RATE = 0.01
-# dataset of the params, network, images a class, protocol, passes
+# dataset of the params, network, images per class, protocol, passes
 SIZES = (
     ("digits", "convnet2-w64", 1, "digits", 30),
     ("digits", "convnet2-w64", 10, "digits", 12),
@@ -37,7 +37,7 @@ SIZES = (
     ("cifar10", "convnet3", 1, "mtt", 4),
     ("cifar10", "convnet3", 10, "mtt", 1),
 )
-SHAPES = {"digits": (1, 8), "cifar10": (3, 32)}  # channels and pixels a side
+SHAPES = {"digits": (1, 8), "cifar10": (3, 32)}  # channels and pixels per side
 
 
 def measure(
@@ -52,7 +52,7 @@ def measure(
     labels = torch.arange(10).repeat_interleave(ipc)
     synthetic = SyntheticSet(images, labels, torch.tensor(RATE, dtype=torch.float64)).to(device)
     streams = [Stream.root(0, "network", index) for index in range(networks)]
-    ways: dict[str, Callable[[], Sequence[Trained]]] = {
+    ways: dict[str, Callable[[], Sequence[TrainedNetwork]]] = {
         "sequential": lambda: [protocol.train(model, synthetic, what, RATE, stream) for stream in streams],
         "side_by_side": lambda: side_by_side.train(model, synthetic, what, RATE, streams),
     }

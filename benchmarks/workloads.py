@@ -11,8 +11,8 @@ import torch
 from benchmarks.public_way import PublicWay
 from dcpipe.data import augment
 from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
-from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerDraws
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.student import draw_batches
 from dcpipe.models.build import build
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
@@ -50,7 +50,7 @@ class Workload:
         """Its name."""
         return f"convnet{self.depth}" + ("" if self.width == 128 else f"-w{self.width}")
 
-    def problem(self, steps: int, dtype: torch.dtype = torch.float32) -> tuple[Problem, PublicWay]:
+    def problem(self, steps: int, dtype: torch.dtype = torch.float32) -> tuple[HypergradientProblem, PublicWay]:
         """For so many inner steps, and for the public way."""
         generator = torch.Generator().manual_seed(0)
         shape = {"channels": self.channels, "image_size": self.size, "classes": self.classes}
@@ -63,8 +63,8 @@ class Workload:
         strategy = augment.parse_strategy(STRATEGY)
         draw = partial(augment.draw, strategy, height=self.size, width=self.size, generator=generator, siamese=False)
         draws = tuple(draw(batch=len(rows)) if self.augmented else None for rows in batches)
-        asked = Problem(
-            make_inner(model, derivatives=ConvNetDerivatives.of(self.network, **shape), augment=augment.apply),
+        asked = HypergradientProblem(
+            make_inner_training(model, derivatives=ConvNetDerivatives.of(self.network, **shape), augment=augment.apply),
             images_NCHW=images,
             labels=torch.arange(self.classes).repeat_interleave(self.ipc),
             step_size=torch.tensor(STEP_SIZE, dtype=dtype),

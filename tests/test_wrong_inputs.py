@@ -265,7 +265,7 @@ CASES: list[Case] = [
         r"shard0: was made with other params \(.*overrides.tiny.batch: 32, now 31\); make it again: `dcpipe experts",
         {},
     ),
-    ("more ipc than images", "distill tiny mtt --ipc 17", nothing, 2, "17 images a class are more.*at most 16", {}),
+    ("more ipc than images", "distill tiny mtt --ipc 17", nothing, 2, "17 images per class are more.*at most 16", {}),
     (
         "a missing input",
         "distill tiny mtt --ipc 1 --set 3",
@@ -316,7 +316,14 @@ CASES: list[Case] = [
         "random.yaml: compute.backend: has no effect on a coreset; write eager",
         {},
     ),
-    ("no such device", DISTILL, nothing, 2, "DCPIPE_DEVICE: 'gpu' is no device; write cpu", {"DCPIPE_DEVICE": "gpu"}),
+    (
+        "no such device",
+        DISTILL,
+        nothing,
+        2,
+        "DCPIPE_DEVICE: 'gpu' is not a device; write cpu",
+        {"DCPIPE_DEVICE": "gpu"},
+    ),
     ("too few devices", DISTILL, nothing, 2, "DCPIPE_DEVICE: cuda:99 is asked for, and", {"DCPIPE_DEVICE": "cuda:99"}),
     (
         "a loss that is not finite",
@@ -347,7 +354,7 @@ def problem(captured: str) -> str:
     assert "Traceback" not in captured
     (line,) = [line for line in captured.splitlines() if line.startswith("dcpipe: ")]
     assert captured.endswith(f"{line}\n")
-    assert "this is a defect" not in line
+    assert "this is a bug" not in line
     return line
 
 

@@ -9,16 +9,16 @@ class DcpipeError(Exception):
     """A failure that can be explained in one line.
 
     Args:
-        what: what is wrong.
+        problem: what is wrong.
         where: the file and key, or the path, or the step it happened at.
         remedy: what the reader should do.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
-        self.what, self.where, self.remedy = what, where, remedy
-        parts = [f"{where}: {what}" if where else what]
+    def __init__(self, problem: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        self.problem, self.where, self.remedy = problem, where, remedy
+        parts = [f"{where}: {problem}" if where else problem]
         if remedy:
             parts.append(remedy)
         super().__init__("; ".join(parts))

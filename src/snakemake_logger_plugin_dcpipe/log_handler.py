@@ -9,8 +9,8 @@ from pathlib import Path
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from dcpipe.workflow.run_line import RunLine
-from dcpipe.workflow.run_progress import KNOWN_JOBS, KnownJob, RunProgress, count_stages, duration, jobs_text
+from dcpipe.workflow.progress_line import ProgressLine
+from dcpipe.workflow.run_progress import EXPECTED_JOBS, ExpectedJob, RunProgress, count_stages, duration, jobs_text
 
 TARGETS = {"all", "project"}  # rules that only name what is wanted
 LAST_LINES = 8  # of a failed job's log
@@ -40,13 +40,13 @@ class LogHandler(LogHandlerBase):
         self._as_usual = bool(asked.dryrun or asked.verbose or asked.printshellcmds or asked.debug_dag)
         self._silent, self._without_line = "all" in quiet, "progress" in quiet
         self._stream = sys.stdout if asked.stdout else sys.stderr
-        self._line: RunLine | None = None
+        self._line: ProgressLine | None = None
         self._slots = 1
         self._names: dict[object, str] = {}  # of jobs, by Snakemake's number
-        self._known: dict[str, KnownJob] = {}
-        known_jobs = logging.getLogger(KNOWN_JOBS)
-        known_jobs.setLevel(logging.INFO)
-        known_jobs.addHandler(self)
+        self._known: dict[str, ExpectedJob] = {}
+        expected_jobs = logging.getLogger(EXPECTED_JOBS)
+        expected_jobs.setLevel(logging.INFO)
+        expected_jobs.addHandler(self)
 
     @property
     def writes_to_stream(self) -> bool:
@@ -76,7 +76,7 @@ class LogHandler(LogHandlerBase):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record, or what it changes. An error in here must not stop the run."""
         try:
-            if record.name == KNOWN_JOBS:
+            if record.name == EXPECTED_JOBS:
                 self._known = getattr(record, "jobs", {})
             elif self._as_usual:
                 self._write_as_usual(record)
@@ -87,7 +87,7 @@ class LogHandler(LogHandlerBase):
 
     def close(self) -> None:
         """The run ended, or nothing was run."""
-        logging.getLogger(KNOWN_JOBS).removeHandler(self)
+        logging.getLogger(EXPECTED_JOBS).removeHandler(self)
         self._end()
         super().close()
 
@@ -128,7 +128,7 @@ class LogHandler(LogHandlerBase):
         jobs = f"{jobs_text(progress.total)} to run ({count_stages(rules.elements())})"
         self._write(f"{jobs}, {progress.slots} at a time{how_long}; each writes its log below logs/")
         if not self._without_line:
-            self._line = RunLine(progress, self._stream)
+            self._line = ProgressLine(progress, self._stream)
 
     def _started(self, fields: dict[str, object]) -> None:
         logs = fields["log"]

@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[object, object]] = {
     r"images: have the shape 300 x 2 x 8 x 8": (IMAGES.expand(-1, 2, -1, -1), LABELS),
     r"images: are 8 x 4 pixels; crop or pad them to squares": (IMAGES[..., :4], LABELS),
     r"images: are 2 x 2 pixels; pass images of 4 x 4": (IMAGES[..., :2, :2], LABELS),
-    r"images: have the shape 0 x 1 x 8 x 8: there are none": (IMAGES[:0], LABELS[:0]),
+    r"images: have the shape 0 x 1 x 8 x 8, which holds no image": (IMAGES[:0], LABELS[:0]),
     r"images: are int64; pass uint8": (IMAGES.long(), LABELS),
     r"images: are bool; pass uint8": (IMAGES > 0, LABELS),
     r"images: have values from 0 to 255; pass floating point numbers in \[0, 1\]": (IMAGES.float(), LABELS),

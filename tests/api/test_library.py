@@ -152,10 +152,10 @@ def test_a_wrong_call_is_refused_before_a_job_runs(said: str, tmp_path: Path) ->
 
 def test_a_set_and_test_images_must_fit(small: dcpipe.DistilledSet, tmp_path: Path) -> None:
     images, labels = TEST
-    with pytest.raises(UserError, match="test images: are 1 x 16 x 16; the others are 1 x 8 x 8"):
+    with pytest.raises(UserError, match="test images: are 1 x 16 x 16; the images to train on are 1 x 8 x 8"):
         dcpipe.evaluate(small, (images.view(75, 1, 16, 16), labels[:75]))
     few = labels < 5
-    with pytest.raises(UserError, match="test images: have the labels 0 to 4; the others have 10 classes"):
+    with pytest.raises(UserError, match="test images: have the labels 0 to 4; the images to train on have 10 classes"):
         dcpipe.evaluate(small, (images[few], labels[few]))
     with pytest.raises(UserError, match=r"test images: there are none; pass test=\(images, labels\)"):
         dcpipe.evaluate(small)

@@ -139,7 +139,7 @@ def test_a_named_dataset_says_how_its_sets_were_prepared(work: Path, tmp_path: P
 
 def test_what_is_missing_or_impossible_is_said(tmp_path: Path) -> None:
     folder = save_mtt(tmp_path / "theirs", step_size=-3.5)
-    with pytest.raises(UserError, match=r"its files do not say how; pass mean=... and std=... of its makers, or"):
+    with pytest.raises(UserError, match=r"its files do not say how; pass mean=... and std=... of its authors, or"):
         dcpipe.load(folder)
     with pytest.raises(UserError, match=r"the step size in the files is -3.5; state step_size=..., such as math.exp"):
         dcpipe.load(folder, **CONSTANTS)
@@ -150,7 +150,7 @@ def test_what_is_missing_or_impossible_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="theirs: std: stands alone; pass mean and std, or neither"):
         dcpipe.load(folder, std=[0.5], step_size=0.01)
     without = save_mtt(tmp_path / "without", step_size=None)
-    with pytest.raises(UserError, match=r"no lr_best.pt beside the images\); state step_size=...; its makers' log"):
+    with pytest.raises(UserError, match=r"no lr_best.pt beside the images\); state step_size=...; its authors' log"):
         dcpipe.load(without, **CONSTANTS)
     with pytest.raises(UserError, match=r"this file or folder does not exist; pass images_best.pt"):
         dcpipe.load(tmp_path / "nothing")

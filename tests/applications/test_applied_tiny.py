@@ -112,9 +112,9 @@ def test_real_pixels_count_one_byte_distilled_ones_four(applied: Path) -> None:
     rows = csv.DictReader((applied / "results/applied/tables/stored-bytes.csv").read_text().splitlines())
     sizes = {(row["method"], row["images"]): int(row["stored (bytes)"]) for row in rows}
     pixels = 10 * 8 * 8
-    assert sizes["Random", "1 image a class"] == pixels + 10
-    assert sizes["Random", "2 images a class"] == 2 * (pixels + 10)
-    assert sizes["MTT", "1 image a class"] == 4 * pixels + 10
+    assert sizes["Random", "1 image per class"] == pixels + 10
+    assert sizes["Random", "2 images per class"] == 2 * (pixels + 10)
+    assert sizes["MTT", "1 image per class"] == 4 * pixels + 10
 
 
 def test_a_part_stopped_midway_goes_on_to_the_same_bytes(applied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.network_name import parse
 from dcpipe.random import Stream
 from dcpipe.report.ranks import average_ranks, spearman
-from dcpipe.report.stored_bytes import at_size
+from dcpipe.report.stored_bytes import interpolated_at
 
 SPACE = (
     (1, 2, 3, 4),
@@ -26,7 +26,7 @@ SPACE = (
 
 
 def test_the_papers_space_has_720_networks_all_different() -> None:
-    names = convnet_space.names_of(*SPACE, image_size=32)
+    names = convnet_space.convnet_names(*SPACE, image_size=32)
     assert len(names) == len(set(names)) == 4 * 4 * 3 * 5 * 3
     assert all(parse(name).name == name for name in names)
     assert sorted(convnet_space.mixed(names)) == sorted(names)
@@ -34,11 +34,11 @@ def test_the_papers_space_has_720_networks_all_different() -> None:
 
 def test_the_shipped_preset_is_the_papers_space() -> None:
     task = ParamsLibrary(repository.ROOT).application("convnets-720", "cifar10-zca")[1].task
-    assert sorted(task.candidates(32)) == sorted(convnet_space.names_of(*SPACE, image_size=32))
+    assert sorted(task.candidates(32)) == sorted(convnet_space.convnet_names(*SPACE, image_size=32))
 
 
 def test_networks_too_deep_for_the_images_are_left_out() -> None:
-    names = convnet_space.names_of((1, 3, 4), (16,), ("relu",), ("batch",), ("nopool", "maxpool"), image_size=8)
+    names = convnet_space.convnet_names((1, 3, 4), (16,), ("relu",), ("batch",), ("nopool", "maxpool"), image_size=8)
     assert names == [
         "convnet1-w16-batch-nopool",
         "convnet1-w16-batch-maxpool",
@@ -78,10 +78,10 @@ def test_a_memory_of_all_classes_is_the_set_of_some_its_rows() -> None:
     labels = torch.tensor([2, 0, 1, 0])
     images = torch.arange(4.0).reshape(4, 1, 1, 1)
     whole = SyntheticSet(images, labels, torch.tensor(0.1))
-    every = incremental.memory_of(whole, torch.tensor([0, 1, 2]))
+    every = incremental.images_of_seen_classes(whole, torch.tensor([0, 1, 2]))
     assert torch.equal(every.images_NCHW, images)
     assert torch.equal(every.labels, labels)
-    some = incremental.memory_of(whole, torch.tensor([0, 2]))
+    some = incremental.images_of_seen_classes(whole, torch.tensor([0, 2]))
     assert some.images_NCHW.flatten().tolist() == [0.0, 1.0, 3.0]
     tested = incremental.images_of(Images(images, labels, 3), torch.tensor([0, 2]))
     assert (tested.labels_N.tolist(), tested.classes) == ([2, 0, 0], 3)
@@ -90,7 +90,7 @@ def test_a_memory_of_all_classes_is_the_set_of_some_its_rows() -> None:
 def test_soft_labels_share_the_probability_of_unseen_classes() -> None:
     logits = torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.0, -1.0], [0.0, 0.0, 9.0]])
     soft = SyntheticSet(torch.zeros(3, 1, 1, 1), logits, torch.tensor(0.1))
-    memory = incremental.memory_of(soft, torch.tensor([0, 1]))
+    memory = incremental.images_of_seen_classes(soft, torch.tensor([0, 1]))
     expected = logits[:2].softmax(1)[:, :2]
     torch.testing.assert_close(memory.targets[:, :2], expected / expected.sum(1, keepdim=True))
     assert (memory.targets[:, 2] == 0).all()
@@ -98,6 +98,10 @@ def test_soft_labels_share_the_probability_of_unseen_classes() -> None:
 
 def test_between_two_sizes_a_value_lies_on_the_logarithmic_line() -> None:
     points = [(100, 40.0), (10_000, 60.0)]
-    assert at_size(points, 1_000) == pytest.approx(50.0)
-    assert (at_size(points, 100), at_size(points, 10_000)) == (40.0, 60.0)
-    assert (at_size(points, 99), at_size(points, 10_001), at_size([(7, 1.0)], 7)) == (None, None, 1.0)
+    assert interpolated_at(points, 1_000) == pytest.approx(50.0)
+    assert (interpolated_at(points, 100), interpolated_at(points, 10_000)) == (40.0, 60.0)
+    assert (interpolated_at(points, 99), interpolated_at(points, 10_001), interpolated_at([(7, 1.0)], 7)) == (
+        None,
+        None,
+        1.0,
+    )

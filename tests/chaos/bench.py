@@ -31,7 +31,7 @@ from dcpipe.workflow.stages import STAGES
 State = Literal["survived", "lost", "silent"]
 LEAVING_SECONDS = 30.0  # how long a process may take to end that was asked to; many share this machine's cores
 RUNNING_SECONDS = 300.0
-_DEFECT = re.compile(r"Traceback|this is a defect|Segmentation fault")
+_DEFECT = re.compile(r"Traceback|this is a bug|Segmentation fault")
 SCORED = {**repository.CELL, "evaluation": "digits", "network": "native"}
 COMMANDS = {
     "data": ["data", "tiny"],
@@ -70,7 +70,7 @@ class Ended:
 
     @property
     def problem(self) -> str:
-        """What no command may say: a traceback, or that it is a defect; empty if it did not."""
+        """What no command may say: a traceback, or that it is a bug; empty if it did not."""
         found = _DEFECT.search(self.said)
         return self.said[max(0, found.start() - 200) :][:600] if found else ""
 

@@ -122,7 +122,7 @@ def _found(bench: Bench, root: Path, name: str, what: str) -> Trial:
     job = jobs[name]
     if verify.verify_job(job, root, {}).problem is None:
         return Trial("silent", f"verify: {what}")
-    if staleness_problem(job, root, whole=True) is None:
+    if staleness_problem(job, root, every_digest=True) is None:
         return Trial("silent", f"record: {what}")
     read = {one.name: {path for paths in one.inputs.values() for path in paths} for one in jobs.values()}
     readers = [one for one in jobs.values() if read[one.name] & set(job.outputs.values())]

@@ -59,7 +59,7 @@ WORDS = st.one_of(
     st.text(max_size=10),
 )  # fmt: skip
 VERBS = ("plan", "status", "params", "verify", "methods", "lookup", "reproduce", "graph", "doctor", "show")
-_BAD = re.compile(r"Traceback|this is a defect")
+_BAD = re.compile(r"Traceback|this is a bug")
 
 
 def _quietly() -> settings:

@@ -117,7 +117,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a step size below 0": (tensors(SET, step_size=at(-0.1)), "a step size that is not one number above 0"),
     "a deviation of 0": (
         tensors(TRANSFORM, std=at(0.0)),
-        "has not a mean, and a deviation above 0, for each of 1",
+        "lacks a finite mean, or a standard deviation above 0, for one of its 1",
     ),
     "a mean that is not finite": (tensors(TRANSFORM, mean=at(float("nan"))), "has a mean that is not finite"),
     "a set that is torn": (text(SET, "hello"), "set.safetensors: is not a safetensors file"),

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import repository
-from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
+from dcpipe.commands.rehearsal import job_kinds, rehearsal_table, rehearse
 from dcpipe.commands.rehearsal.inner_steps import InnerStepCounts, inner_step_counts, with_inner
-from dcpipe.commands.rehearsal.rehearse import Rehearsed
-from dcpipe.commands.rehearsal.shapes import JobKind
-from dcpipe.distillation.matching.trajectory_config import Trajectory
+from dcpipe.commands.rehearsal.job_kinds import JobKind
+from dcpipe.commands.rehearsal.rehearse import RehearsalResult
+from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
 from dcpipe.workflow.graph import Graph
@@ -41,12 +41,12 @@ def _experiment(root: Path, methods: str, evaluations: str = "digits") -> Graph:
     return Graph(root)
 
 
-def _run(graph: Graph) -> list[Rehearsed]:
-    return list(rehearse.rehearse_kinds(graph, shapes.job_kinds(graph, "one"), steps=1, apart=False))
+def _run(graph: Graph) -> list[RehearsalResult]:
+    return list(rehearse.rehearse_kinds(graph, job_kinds.find_job_kinds(graph, "one"), steps=1, in_child=False))
 
 
 def _kind(graph: Graph, stage: str) -> JobKind:
-    (found,) = [kind for kind in shapes.job_kinds(graph, "one") if kind.job.stage == stage]
+    (found,) = [kind for kind in job_kinds.find_job_kinds(graph, "one") if kind.job.stage == stage]
     return found
 
 
@@ -69,19 +69,23 @@ def test_the_rate_of_a_linear_cost_is_found_and_its_constant_counts_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once, a_step = 7.0, 0.25
-    monkeypatch.setattr(rehearse, "_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
+    monkeypatch.setattr(rehearse, "_measured_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
     monkeypatch.setattr(rehearse, "_seconds_an_image", lambda _job, _root: 0.0)
     graph = _experiment(root, "mtt")
-    for kind, one in zip(shapes.job_kinds(graph, "one"), _run(graph), strict=True):
-        assert one.seconds_a_step == pytest.approx(a_step * kind.shape.share)
+    for kind, one in zip(job_kinds.find_job_kinds(graph, "one"), _run(graph), strict=True):
+        assert one.seconds_a_step == pytest.approx(a_step * kind.size.share)
         assert one.seconds_once == pytest.approx(once)
-        assert one.seconds_a_job == pytest.approx(once + a_step * kind.shape.share * kind.shape.steps)
+        assert one.seconds_a_job == pytest.approx(once + a_step * kind.size.share * kind.size.steps)
         assert one.peak_bytes == 110  # of the longer run: one step more took too short
 
 
 def _inner_steps(job: Job) -> int:
     method = job.sections.get("method")
-    return method.matching.inner_steps if isinstance(method, Method) and isinstance(method.matching, Trajectory) else 0
+    return (
+        method.matching.inner_steps
+        if isinstance(method, Method) and isinstance(method.matching, TrajectoryMatchingConfig)
+        else 0
+    )
 
 
 @pytest.mark.parametrize("inner", [5, 12, 13, 60])
@@ -92,7 +96,7 @@ def test_many_inner_steps_are_told_from_fewer(root: Path, monkeypatch: pytest.Mo
         tried.add(_inner_steps(job))
         return once + steps * (a_step + an_inner_step * _inner_steps(job)), 100 + 3 * _inner_steps(job)
 
-    monkeypatch.setattr(rehearse, "_cost", cost)
+    monkeypatch.setattr(rehearse, "_measured_cost", cost)
     graph = _experiment(root, "mtt")
     repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": inner})
     (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
@@ -109,7 +113,7 @@ def test_inner_steps_that_are_soon_done_are_all_tried(root: Path, monkeypatch: p
         tried.append(_inner_steps(job))
         return 7.0 + steps * 0.01 * _inner_steps(job) ** 2, 100
 
-    monkeypatch.setattr(rehearse, "_cost", cost)
+    monkeypatch.setattr(rehearse, "_measured_cost", cost)
     monkeypatch.setattr(rehearse, "SOON_SECONDS", 50.0)
     graph = _experiment(root, "mtt")
     repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": 60})
@@ -123,7 +127,7 @@ def test_noise_makes_no_cost_negative_and_no_peak_smaller(root: Path, monkeypatc
     def cost(job: Job, _root: Path, steps: int) -> tuple[float, int]:
         return 100.0 + steps * (30.0 - _inner_steps(job)), 1000 - 3 * _inner_steps(job)
 
-    monkeypatch.setattr(rehearse, "_cost", cost)
+    monkeypatch.setattr(rehearse, "_measured_cost", cost)
     graph = _experiment(root, "mtt")
     repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": 60})
     (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
@@ -144,39 +148,39 @@ def test_the_shares_of_short_students_are_those_of_long_ones(root: Path) -> None
 
 def test_steps_are_those_of_the_real_job(root: Path) -> None:
     graph = _experiment(root, "mtt")
-    experts, distill, evaluate = shapes.job_kinds(graph, "one")
+    experts, distill, evaluate = job_kinds.find_job_kinds(graph, "one")
     assert (experts.jobs, distill.jobs, evaluate.jobs) == (2, 2, 2)  # shards, sets, scores of sets
-    assert experts.shape.steps == 4  # epochs of the one expert of a shard
-    assert distill.shape.steps == 6
-    assert evaluate.shape.steps == 2 * 21  # networks, and E + 1 epochs
-    assert evaluate.shape.tested == 2 * 240  # networks, and test images
-    with_more = _kind(_experiment(root, "mtt", "digits-legacy-max"), "evaluate").shape
-    sets = with_more.steps / evaluate.shape.steps
-    assert sets == with_more.tested / evaluate.shape.tested > 1
-    searched = _kind(_experiment(root, "mtt", "digits-searched"), "evaluate").shape
-    assert (searched.steps, searched.tested) == (5 * evaluate.shape.steps, evaluate.shape.tested)
+    assert experts.size.steps == 4  # epochs of the one expert of a shard
+    assert distill.size.steps == 6
+    assert evaluate.size.steps == 2 * 21  # networks, and E + 1 epochs
+    assert evaluate.size.tested == 2 * 240  # networks, and test images
+    with_more = _kind(_experiment(root, "mtt", "digits-legacy-max"), "evaluate").size
+    sets = with_more.steps / evaluate.size.steps
+    assert sets == with_more.tested / evaluate.size.tested > 1
+    searched = _kind(_experiment(root, "mtt", "digits-searched"), "evaluate").size
+    assert (searched.steps, searched.tested) == (5 * evaluate.size.steps, evaluate.size.tested)
     whole = _kind(_experiment(root, "whole"), "evaluate")
-    assert (whole.name, whole.shape.per_class) == ("evaluate tiny all-images digits native", 16)  # a batch holds them
+    assert (whole.name, whole.size.per_class) == ("evaluate tiny all-images digits native", 16)  # a batch holds them
 
 
 def test_an_epoch_of_all_images_is_as_long_as_it_has_more_of_them(root: Path) -> None:
     repository.set_params(root, "experts/plain.yaml", {"overrides.tiny.batch": 20})
-    shape = _kind(_experiment(root, "mtt"), "experts").shape
-    assert shape.per_class == 4  # two batches of ten classes
-    assert shape.share == 16 / 4
+    size = _kind(_experiment(root, "mtt"), "experts").size
+    assert size.per_class == 4  # two batches of ten classes
+    assert size.share == 16 / 4
 
 
 def test_a_dataset_of_unknown_size_is_not_taken_for_a_small_one(root: Path) -> None:
     source = {"kind": "folder", "name": "own", "classes": 10, "channels": 1, "image_size": 8, "digest": None}
     repository.set_params(root, "datasets/tiny.yaml", {"source": source, "split.train_per_class": None})
     with pytest.raises(UserError, match=r"^params/datasets/tiny\.yaml: split\.train_per_class: the number of images"):
-        shapes.job_kinds(_experiment(root, "mtt"), "one")
+        job_kinds.find_job_kinds(_experiment(root, "mtt"), "one")
     repository.set_params(root, "methods/dc.yaml", {"overrides.tiny.matching.real_batch": 9})
-    assert _kind(_experiment(root, "dc"), "distill").shape.per_class == 9
+    assert _kind(_experiment(root, "dc"), "distill").size.per_class == 9
 
 
 def test_sets_of_one_size_are_evaluated_alike_coresets_not_rehearsed(root: Path) -> None:
-    found = shapes.job_kinds(_experiment(root, "random, mtt, dc, herding"), "one")
+    found = job_kinds.find_job_kinds(_experiment(root, "random, mtt, dc, herding"), "one")
     assert [(kind.name, kind.jobs) for kind in found if kind.job.stage == "evaluate"] == [
         ("evaluate tiny ipc1 digits native", 8)
     ]
@@ -188,10 +192,10 @@ def test_sets_of_one_size_are_evaluated_alike_coresets_not_rehearsed(root: Path)
 
 def test_more_devices_never_take_longer_nor_less_than_the_longest_jobs() -> None:
     rows = [
-        Rehearsed("a", "experts", 20, 100, 3.6),
-        Rehearsed("b", "distill", 5, 10, 360.0, 36.0),
-        Rehearsed("c", "distill", 1, 10, 3600.0),
-        Rehearsed("d", "evaluate", 6, 1, problem="x"),
+        RehearsalResult("a", "experts", 20, 100, 3.6),
+        RehearsalResult("b", "distill", 5, 10, 360.0, 36.0),
+        RehearsalResult("c", "distill", 1, 10, 3600.0),
+        RehearsalResult("d", "evaluate", 6, 1, problem="x"),
     ]
     hours = [rehearsal_table.hours_on(rows, count) for count in (1, 2, 8, 64, 10**6)]
     assert hours[0] == pytest.approx((20 * 360 + 5 * 3636 + 36000) / 3600)
@@ -201,16 +205,16 @@ def test_more_devices_never_take_longer_nor_less_than_the_longest_jobs() -> None
 
 
 def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = rehearse._cost
+    real = rehearse._measured_cost
 
     def fails(job: Job, root: Path, steps: int) -> tuple[float, int]:
         if job.stage == "distill":
             raise UserError("no room", remedy="make some")
         return real(job, root, steps)
 
-    monkeypatch.setattr(rehearse, "_cost", fails)
+    monkeypatch.setattr(rehearse, "_measured_cost", fails)
     found = _run(_experiment(root, "mtt"))
-    kinds = shapes.job_kinds(Graph(root), "one")
+    kinds = job_kinds.find_job_kinds(Graph(root), "one")
     text = "\n".join(
         [
             rehearsal_table.table_head(kinds),
@@ -222,14 +226,14 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
     assert text.endswith("1 GB of artifacts at most\nwithout distill tiny mtt ipc1")
     answer = json.loads(rehearsal_table.rehearsal_json(found, 10**9, (1, 8)))
     assert set(answer["hours"]) == {"1", "8"}
-    assert [replace(one) for one in found] == [Rehearsed(**one) for one in answer["kinds"]]
+    assert [replace(one) for one in found] == [RehearsalResult(**one) for one in answer["kinds"]]
 
 
 def test_a_process_apart_tells_the_same_and_holds_nothing_of_another(root: Path) -> None:
     graph = _experiment(root, "mtt")
     ballast = b"x" * 10**9
     kinds = [_kind(graph, "distill")]
-    (here,), (apart,) = (rehearse.rehearse_kinds(graph, kinds, steps=1, apart=way) for way in (False, True))
+    (here,), (apart,) = (rehearse.rehearse_kinds(graph, kinds, steps=1, in_child=way) for way in (False, True))
     assert (here.kind, here.steps, here.problem) == (apart.kind, apart.steps, apart.problem)
     assert 0 < apart.peak_bytes < here.peak_bytes - len(ballast) / 2
 
@@ -243,19 +247,19 @@ def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
 ) -> None:
     monkeypatch.setattr(rehearse, "_rehearse_or_explain", _ended)
     graph = _experiment(root, "mtt")
-    kinds = shapes.job_kinds(graph, "one")[:2]
+    kinds = job_kinds.find_job_kinds(graph, "one")[:2]
     found = list(rehearse.rehearse_kinds(graph, kinds, steps=1))
     assert len(found) == 2
     assert {one.problem for one in found} == {"the system killed its process; there may be too little memory"}
 
 
-def _slow_to_leave(_: object, kind: JobKind, __: int, ___: Path) -> Rehearsed:
+def _slow_to_leave(_: object, kind: JobKind, __: int, ___: Path) -> RehearsalResult:
     def leave() -> None:
         time.sleep(0.5)
         Path(os.environ["LEFT"]).touch()
 
     Finalize(None, leave, exitpriority=0)
-    return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+    return RehearsalResult(kind.name, kind.job.stage, kind.jobs, kind.size.steps)
 
 
 def test_a_process_that_has_answered_leaves_by_itself(
@@ -265,7 +269,7 @@ def test_a_process_that_has_answered_leaves_by_itself(
     monkeypatch.setattr(rehearse, "_rehearse_or_explain", _slow_to_leave)
     monkeypatch.setenv("LEFT", str(tmp_path / "left"))
     graph = _experiment(root, "mtt")
-    next(rehearse.rehearse_kinds(graph, shapes.job_kinds(graph, "one"), steps=1))
+    next(rehearse.rehearse_kinds(graph, job_kinds.find_job_kinds(graph, "one"), steps=1))
     assert (tmp_path / "left").exists()
 
 
@@ -314,9 +318,9 @@ def test_seconds_of_a_rehearsal_are_cpu_time_on_a_loaded_machine(root: Path, mon
 
     graph = _experiment(root, "mtt")
     kinds = [_kind(graph, "distill")]
-    (alone,) = rehearse.rehearse_kinds(graph, kinds, steps=1, apart=False)
+    (alone,) = rehearse.rehearse_kinds(graph, kinds, steps=1, in_child=False)
     monkeypatch.setattr(rehearse, "execute_job", delayed)
-    (loaded,) = rehearse.rehearse_kinds(graph, kinds, steps=1, apart=False)
+    (loaded,) = rehearse.rehearse_kinds(graph, kinds, steps=1, in_child=False)
     assert loaded.wall_seconds - loaded.cpu_seconds > 3 * waiting
     assert alone.cpu_seconds > 0
     (line,) = rehearsal_table.load_warning([replace(loaded, wall_seconds=2.1, cpu_seconds=1.0)])

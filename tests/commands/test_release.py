@@ -128,7 +128,7 @@ def test_logits_are_released_and_the_script_trains_on_their_softmax(tiny: Path) 
         for name in ("history", "preview"):
             task.output(name).write_text("")
 
-    execute_job(Graph(tiny).make_job("distill", **repository.CELL), tiny, instead=soft)
+    execute_job(Graph(tiny).make_job("distill", **repository.CELL), tiny, run_instead=soft)
     folder = released(tiny)
     assert torch.equal(torch.stack([label for _, label in dcpipe.load(folder)]), logits)
     stated = json.loads((folder / "card.json").read_text())["expected"]

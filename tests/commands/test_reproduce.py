@@ -17,7 +17,7 @@ ROOT = repository.ROOT
 
 
 ROWS = {  # the dataset's variant, the protocol, and how many sets
-    "mtt-cifar10-ipc1": ("cifar10-zca", "mtt-curve", 1),  # MTT, its authors' commands: ZCA below 50 images a class
+    "mtt-cifar10-ipc1": ("cifar10-zca", "mtt-curve", 1),  # MTT, its authors' commands: ZCA below 50 images per class
     "mtt-cifar10-ipc50": ("cifar10", "mtt-curve", 1),
     "mtt-cifar100-ipc10": ("cifar100-mtt", "mtt-curve", 1),
     "ftd-cifar100-ipc10": ("cifar100-zca", "mtt-curve", 1),
@@ -77,7 +77,7 @@ def test_a_table_leaves_out_what_no_source_covers_and_says_so() -> None:
 
 def test_a_row_runs_as_any_experiment_and_is_compared(tiny: Path) -> None:
     row = Row("mtt", "tiny", 1, "convnet2-w32", "digits-curve")
-    with pytest.raises(UserError, match="no source states the values of mtt on tiny at 1 image a class"):
+    with pytest.raises(UserError, match="no source states the values of mtt on tiny at 1 image per class"):
         rows.reproduction(tiny, row)
     repository.set_params(tiny, "methods/mtt.yaml", {"covers": {"tiny": [1]}})
     found = rows.reproduction(tiny, row, sets=1)

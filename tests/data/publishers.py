@@ -37,7 +37,7 @@ def images(per_class: int, classes: int, size: int, channels: int, first: int = 
 
 
 def parts(per_class: int, classes: int, size: int, channels: int) -> dict[str, Arrays]:
-    """A training part, and a test part of one other image a class."""
+    """A training part, and a test part of one other image per class."""
     test = images(1, classes, size, channels, first=per_class)
     return {"train": images(per_class, classes, size, channels), "test": test}
 

@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from dcpipe.data import bounded_files, image_files
 from dcpipe.data.problems import Problems
-from dcpipe.data.source import FilesAsTheyWere
+from dcpipe.data.source import FileStamps
 from dcpipe.errors import DcpipeError, UserError
 
 
@@ -131,7 +131,7 @@ def _picture(kind: str) -> bytes:
 
 
 def _wide_png(side: int) -> bytes:
-    """A PNG whose header says so many pixels a side, in a few bytes."""
+    """A PNG whose header says so many pixels per side, in a few bytes."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -167,7 +167,7 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text("1")
     paths = [tmp_path / "a", tmp_path / "b"]
-    read = FilesAsTheyWere.now(paths)
+    read = FileStamps.now(paths)
     read.refuse_changed()
     (tmp_path / "b").write_text("2")  # as long as before
     with pytest.raises(DcpipeError, match=r"/b: was changed while it was read; nothing was published; wait"):

@@ -28,7 +28,7 @@ def test_more_ipc_than_the_rarest_class_is_refused_while_planning(shop: Workshop
     shop.job("distill", **_set_of(3))  # nobody can know yet
     facts = shop.prepare("birds")
     assert facts["rarest_class"] == {"name": "b", "train_images": 2}
-    with pytest.raises(UserError, match="3 images a class are asked for; class b has 2 training images; ask for at"):
+    with pytest.raises(UserError, match="3 images per class are asked for; class b has 2 training images; ask for at"):
         shop.job("distill", **_set_of(3))
     with pytest.raises(UserError, match="class b has 2 training images"):
         shop.job("evaluate", **_set_of(3), evaluation="quick", network="native")
@@ -49,7 +49,7 @@ def test_a_set_smaller_than_its_ipc_is_never_made(shop: Workshop) -> None:
     _uneven(shop)
     job = shop.job("distill", **_set_of(3))
     shop.prepare("birds")
-    with pytest.raises(UserError, match="3 images a class are asked for; class 1 has 2 training images; ask for at"):
+    with pytest.raises(UserError, match="3 images per class are asked for; class 1 has 2 training images; ask for at"):
         shop.execute(job)
     assert not (shop.root / job.folder).exists()
 

@@ -78,7 +78,7 @@ class Workshop:
         self.dataset(name, source=source | {"digest": self.digest(name)}, **changes)
 
     def scores(self, dataset: str) -> dict[str, object]:
-        """Prepare, choose an image a class at random, evaluate. Returns the scores."""
+        """Prepare, choose an image per class at random, evaluate. Returns the scores."""
         self.prepare(dataset)
         words: dict[str, str | int] = {"dataset": dataset, "method": "random", "ipc": 1, "set": 0}
         self.run("distill", **words)

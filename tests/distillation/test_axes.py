@@ -16,7 +16,7 @@ from dcpipe.distillation.coresets.herding import choose_rows
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.sharpness import sharpness
 from dcpipe.experts.step import one_pass
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
 from dcpipe.params import augmentation
 
@@ -49,11 +49,11 @@ def test_an_average_without_memory_is_the_last_of_full_memory_the_first(tiny: Pa
 
 def test_a_shorter_run_keeps_the_published_weight_on_the_first_images() -> None:
     what = Ema(kind="ema", decay=0.9995, of_iterations=5000)
-    assert averaging.decay_of(what, 5000) == 0.9995
+    assert averaging.scaled_decay(what, 5000) == 0.9995
     for iterations in (100, 1234):
         mean, rest = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         for _ in range(iterations):
-            mean = averaging.update(mean, rest, averaging.decay_of(what, iterations))
+            mean = averaging.update(mean, rest, averaging.scaled_decay(what, iterations))
         assert float(mean) == pytest.approx(0.9995**5000, rel=1e-9)
 
 
@@ -139,10 +139,10 @@ def test_flat_experts_are_flatter_than_plain_ones_from_the_same_seeds(tiny: Path
     assert min(accuracies) > 60.0  # flat, not merely untrained
 
 
-def _experts(root: Path) -> tuple[Recorded, torch.nn.Module]:
+def _experts(root: Path) -> tuple[RecordedTrajectories, torch.nn.Module]:
     model = build("convnet2-w32", channels=1, image_size=8, classes=10)
     paths = [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(2)]
-    return Recorded(paths, Layout.from_specs("convnet2-w32", model.layout)), model
+    return RecordedTrajectories(paths, ParameterLayout.from_specs("convnet2-w32", model.layout)), model
 
 
 def _gap(root: Path, expert: int) -> float:

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dcpipe.data import augment
 from dcpipe.distillation.hypergradient import exact, kept_graphs, per_step
-from dcpipe.distillation.hypergradient.problem import Hypergradient, InnerDraws, Problem
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem, InnerDraws
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.student import draw_batches
 from dcpipe.models.build import build
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
@@ -47,7 +47,7 @@ class Crossings(TorchDispatchMode):
         return found
 
 
-def on_device(network: str, family: str, device: str) -> Problem:
+def on_device(network: str, family: str, device: str) -> HypergradientProblem:
     """A problem whose tensors and draws are on a device, as trajectory matching moves them before the first step."""
     generator, model = torch.Generator().manual_seed(0), build(network, **SHAPE)
     start_P = model.initial(generator).to(device)
@@ -55,8 +55,8 @@ def on_device(network: str, family: str, device: str) -> Problem:
     images = torch.randn(10, 3, 8, 8, generator=generator).to(device)
     batches = draw_batches(10, 5, 4, generator)
     draw = partial(augment.draw, augment.parse_strategy(family), height=8, width=8, generator=generator, siamese=False)
-    return Problem(
-        make_inner(model, derivatives=ConvNetDerivatives.of(network, **SHAPE), augment=augment.apply),
+    return HypergradientProblem(
+        make_inner_training(model, derivatives=ConvNetDerivatives.of(network, **SHAPE), augment=augment.apply),
         images_NCHW=images,
         labels=torch.arange(10, device=device),
         step_size=torch.tensor(0.1, device=device),

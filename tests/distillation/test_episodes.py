@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import repository
-from dcpipe.distillation.matching.gradient_config import Gradient
+from dcpipe.distillation.matching.gradient_config import GradientMatchingConfig
 from dcpipe.distillation.student import inner_gradient
-from dcpipe.distillation.training.network_training import STATISTICS_IMAGES, Network, NetworkTrainer
+from dcpipe.distillation.training.network_training import STATISTICS_IMAGES, NetworkState, NetworkTrainer
+from dcpipe.distillation.training.stopping_rules import has_moved, has_risen, scheduled
 from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilMoved, UntilOverfit
-from dcpipe.distillation.training.training_ends import has_moved, has_risen, scheduled
 from dcpipe.distillation.updates.update_counts import has_settled
 from dcpipe.distillation.updates.updates_config import FixedUpdates, UntilSettled
 from dcpipe.errors import Interrupted, NonFiniteError
@@ -37,7 +37,7 @@ ONCE = FixedEpochs(kind="epochs", count=1, batch=256)
 def _epochs(method: str, ipc: int) -> int:
     """How often a preset's network passes over the set in one episode on CIFAR-10."""
     matching = ParamsLibrary(repository.ROOT).method(method, "cifar10", ipc)[1].matching
-    assert isinstance(matching, Gradient)
+    assert isinstance(matching, GradientMatchingConfig)
     assert isinstance(matching.updates, FixedUpdates)
     what, updates = matching.training, range(matching.updates.count - 1)
     assert isinstance(what, FixedEpochs | Schedule)
@@ -145,7 +145,7 @@ def test_a_network_whose_accuracy_has_moved_is_trained_no_further(made: Path) ->
 def _updates(what: Matched, iteration: int = 0) -> list[Any]:
     """All episodes of an iteration, the set left as it is."""
     found = [what.begin(iteration)]
-    while (following := found[-1].following(what.synthetic)) is not None:
+    while (following := found[-1].next_episode(what.synthetic)) is not None:
         found.append(following)
     return found
 
@@ -289,7 +289,7 @@ def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
     execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     real, number = NetworkTrainer.train, count(1)
 
-    def train(self: NetworkTrainer, *what: Any) -> Network:
+    def train(self: NetworkTrainer, *what: Any) -> NetworkState:
         if next(number) == 4:  # two an episode: in the middle of the second
             ask_to_stop()
         return real(self, *what)

@@ -190,5 +190,5 @@ def test_cafe_is_one_graphs_derivative_taken_class_by_class(made: Path) -> None:
 def test_dm_takes_a_fresh_network_for_every_update(made: Path) -> None:
     what = matched(made, "dm")
     first, second = what.begin(0), what.begin(1)
-    assert first.following(what.synthetic) is None
+    assert first.next_episode(what.synthetic) is None
     assert not torch.equal(first.network.theta_P, second.network.theta_P)

@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from dcpipe.distillation.distances.trajectory_distance import displacement_distance
 from dcpipe.distillation.hypergradient import exact, per_step, unrolled
-from dcpipe.distillation.hypergradient.problem import InnerDraws
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import InnerDraws
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.student import cross_entropy
 from dcpipe.errors import UserError
 
-INNER = make_inner(apply, augment=contrast_and_shift)
+INNER = make_inner_training(apply, augment=contrast_and_shift)
 KINDS = pytest.mark.parametrize("kind", [exact, unrolled], ids=["exact", "unrolled"])
 
 
@@ -34,7 +34,7 @@ def loss_at(kind, task, **changes):
 @pytest.mark.parametrize(("batch", "micro_batch"), [(None, None), (None, 4), (4, None), (4, 3)])
 def test_exact_equals_unrolled(batch, micro_batch, augmented, soft):
     task = problem(batch=batch, augmented=augmented, soft=soft)
-    inner = make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch)
+    inner = make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch)
     ours, our_trace = solve(exact.evaluate, inner, **task.keywords, labels_require_grad=soft)
     theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images)
@@ -130,7 +130,7 @@ def test_for_one_step_the_first_order_slope_of_the_step_size_is_exact():
 def test_per_step_is_exact_for_one_step(micro_batch, soft):
     """The factor 2 of the squared distance included."""
     task = problem(steps=1, augmented=True, soft=soft)
-    inner = make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch)
+    inner = make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch)
     ours, our_trace = solve(per_step.evaluate, inner, **task.keywords, labels_require_grad=soft)
     theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images, 1e-12)
@@ -241,7 +241,7 @@ def test_exact_and_per_step_hold_one_steps_graph_however_many_there_are():
 
 
 def test_micro_batches_hold_the_graph_of_their_own_images_alone():
-    cut = make_inner(apply, micro_batch=10)
+    cut = make_inner_training(apply, micro_batch=10)
     large, small = problem(count=100, steps=2), problem(count=10, steps=2)
     assert peak_of_kept_bytes(exact, cut, large) == peak_of_kept_bytes(exact, INNER, small)
     assert peak_of_kept_bytes(exact, INNER, large) > 3 * peak_of_kept_bytes(exact, cut, large)
@@ -267,7 +267,7 @@ def test_hard_labels_cannot_be_learned(kind):
 
 def test_the_unrolled_kind_refuses_a_micro_batch():
     with pytest.raises(UserError, match="micro-batch"):
-        solve(unrolled.evaluate, make_inner(apply, micro_batch=2), **problem().keywords)
+        solve(unrolled.evaluate, make_inner_training(apply, micro_batch=2), **problem().keywords)
 
 
 def test_draws_hold_one_augmentation_a_batch():
@@ -280,7 +280,7 @@ def test_draws_hold_one_augmentation_a_batch():
 @pytest.mark.parametrize("kind", [exact, per_step], ids=["exact", "per_step"])
 def test_compiled_steps_agree_with_eager_ones(kind, soft, micro_batch):
     task = problem(batch=4, augmented=True, soft=soft, dtype=torch.float32)
-    compiled = make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch, backend="compiled")
+    compiled = make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch, backend="compiled")
     ours, our_trace = solve(kind.evaluate, compiled, **task.keywords, labels_require_grad=soft)
     theirs, their_trace = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     close(our_trace.final, their_trace.final, 1e-5)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 import repository
 from dcpipe.distillation.hypergradient import exact, kept_graphs, per_step, truncated, unrolled
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerTraining
 from dcpipe.distillation.hypergradient.kept_graphs import within
-from dcpipe.distillation.hypergradient.problem import Inner, Problem
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.matching.trajectory_matching import TrajectoryMatching
 from dcpipe.errors import Interrupted
 from dcpipe.models.build import build
@@ -38,7 +38,9 @@ KEY = "matching.hypergradient"
 SHAPE = {"channels": 1, "image_size": 8, "classes": 10}
 
 
-def student(network: str, dtype: torch.dtype = torch.float64, **changes: Any) -> tuple[Task, Callable[..., Inner]]:
+def student(
+    network: str, dtype: torch.dtype = torch.float64, **changes: Any
+) -> tuple[Task, Callable[..., InnerTraining]]:
     """The matching problem of `tiny` for a real network, and its inner loop, as trajectory matching makes it.
 
     A micro-batch would change what a batch norm sees.
@@ -46,11 +48,11 @@ def student(network: str, dtype: torch.dtype = torch.float64, **changes: Any) ->
     model, task = build(network, **SHAPE), problem(**changes, dtype=dtype)
     start_P = model.initial(Stream.root(0, "start").generator(), dtype)
     target_P = start_P + 0.01 * torch.randn(len(start_P), generator=Stream.root(0, "way").generator()).to(dtype)
-    inner = partial(make_inner, model, derivatives=ConvNetDerivatives.of(network, **SHAPE))
+    inner = partial(make_inner_training, model, derivatives=ConvNetDerivatives.of(network, **SHAPE))
     return replace(task, start=start_P, target=target_P, step_size=task.step_size / 10), inner
 
 
-def bits(kind: Any, inner: Inner, task: Task, *, soft: bool = False) -> list[Tensor]:
+def bits(kind: Any, inner: InnerTraining, task: Task, *, soft: bool = False) -> list[Tensor]:
     gradients, left = solve(kind, inner, **task.keywords, labels_require_grad=soft)
     labels = [gradients.labels] if soft else []
     return [gradients.images, gradients.step_size, *labels, left.loss, left.gradient_sum, *left.trace.thetas]
@@ -73,7 +75,7 @@ def test_every_budget_gives_the_same_bits(network: str, soft: bool) -> None:
         task, inner_of = student(network, dtype, batch=4, steps=4, augmented=True, soft=soft)
         for micro_batch in micro_batches:
             inner = inner_of(augment=contrast_and_shift, micro_batch=micro_batch)
-            step = kept_graphs.step_bytes(Problem(inner, **task.keywords))
+            step = kept_graphs.step_bytes(HypergradientProblem(inner, **task.keywords))
             none, some, every = (bits(within(one), inner, task, soft=soft) for one in (0, 2 * step, None))
             assert same(none, every)
             assert same(some, every)
@@ -94,13 +96,13 @@ def test_tesla_and_truncated_are_themselves_with_kept_graphs(micro_batch: int | 
     tesla = within(budget, through_parameters=False)
     close(bits(tesla, inner, task, soft=True), bits(per_step.evaluate, inner, task, soft=True))
     for kept in (1, 4, 9):
-        cut = truncated.through_last(kept, within(budget))
-        close(bits(cut, inner, task, soft=True), bits(truncated.through_last(kept), inner, task, soft=True))
+        cut = truncated.truncated_hypergradient(kept, within(budget))
+        close(bits(cut, inner, task, soft=True), bits(truncated.truncated_hypergradient(kept), inner, task, soft=True))
 
 
 def test_written_out_or_without_a_group_norm_it_is_the_exact_kind() -> None:
     written = student("convnet2-w8", torch.float32, batch=4, augmented=True, soft=True)
-    smooth = problem(batch=4, augmented=True, soft=True, dtype=torch.float32), partial(make_inner, apply)
+    smooth = problem(batch=4, augmented=True, soft=True, dtype=torch.float32), partial(make_inner_training, apply)
     for task, inner_of in (written, smooth):
         for micro_batch in (None, 3):
             inner = inner_of(augment=contrast_and_shift, micro_batch=micro_batch)
@@ -124,7 +126,7 @@ def test_the_derivatives_are_those_of_central_differences() -> None:
 
 def test_no_step_leaves_the_student_at_its_start() -> None:
     task = replace(problem(), draws=problem().draws.before(0))
-    gradients, left = solve(within(10**6), make_inner(apply), **task.keywords)
+    gradients, left = solve(within(10**6), make_inner_training(apply), **task.keywords)
     assert left.loss.item() == 1
     assert gradients.images.count_nonzero() == 0
 
@@ -132,7 +134,7 @@ def test_no_step_leaves_the_student_at_its_start() -> None:
 @pytest.mark.parametrize("micro_batch", [None, 4])
 def test_a_budget_holds_as_many_steps_as_fit(micro_batch: int | None) -> None:
     task, inner_of = student("convnet2-w8", steps=8)
-    asked = Problem(inner_of(micro_batch=micro_batch), **task.keywords)
+    asked = HypergradientProblem(inner_of(micro_batch=micro_batch), **task.keywords)
     step = kept_graphs.step_bytes(asked)
     assert [kept_graphs.kept_steps(asked, k * step) for k in range(11)] == [*range(9), 8, 8]
     assert kept_graphs.kept_steps(asked, step - 1) == 0
@@ -143,10 +145,10 @@ WIDE = "convnet2-w64"
 WIDE_BY_AUTOGRAD = "convnet2-w64-group"  # its derivatives are not written out
 
 
-def wide_problem(network: str, steps: int, micro_batch: int | None) -> Problem:
+def wide_problem(network: str, steps: int, micro_batch: int | None) -> HypergradientProblem:
     """The hypergradient of 50 digits."""
     task, inner_of = student(network, torch.float32, count=50, steps=steps)
-    return Problem(inner_of(micro_batch=micro_batch), **task.keywords)
+    return HypergradientProblem(inner_of(micro_batch=micro_batch), **task.keywords)
 
 
 def peak_bytes(network: str, steps: int, micro_batch: int | None, budget: int | None) -> int:
@@ -263,5 +265,5 @@ def test_the_plan_knows_of_kept_graphs(tiny: Path) -> None:
     plans = [STAGES["distill"].work(Graph(tiny), cell(tiny, graphs)) for graphs in ("none", "all")]
     execute_job(cell(tiny, "all"), tiny)
     card = json.loads((tiny / Graph(tiny).make_job("distill", **repository.CELL).outputs["card"]).read_text())
-    assert 0.9 <= (plans[1].held - plans[0].held) / card["facts"]["kept_graph_bytes"] <= 1.1
+    assert 0.9 <= (plans[1].held_bytes - plans[0].held_bytes) / card["facts"]["kept_graph_bytes"] <= 1.1
     assert 0.7 < plans[1].operations / plans[0].operations < 0.8

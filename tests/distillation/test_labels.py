@@ -13,15 +13,15 @@ import repository
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.labels.label_config import LearnedLabels
+from dcpipe.distillation.matching_results import Gradients
 from dcpipe.distillation.optimisers.optimiser_config import Sgd
 from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
 from dcpipe.distillation.synthetic_set import SyntheticSet, class_rows
 from dcpipe.distillation.teachers import logits
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
@@ -61,9 +61,9 @@ def train_of(root: Path) -> Images:
     return store.load(root / "artifacts/data/tiny/train.zarr", "train")
 
 
-def experts_of(root: Path) -> Recorded:
+def experts_of(root: Path) -> RecordedTrajectories:
     paths = [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(2)]
-    return Recorded(paths, Layout.from_specs("convnet2-w32", MODEL.layout))
+    return RecordedTrajectories(paths, ParameterLayout.from_specs("convnet2-w32", MODEL.layout))
 
 
 def said(root: Path, expert: int, epoch: int, images: Tensor) -> Tensor:

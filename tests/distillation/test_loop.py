@@ -11,11 +11,11 @@ from torch import Tensor
 import repository
 from dcpipe.data import store
 from dcpipe.distillation import finite_check, synthetic_set
-from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.averaging.averaging_config import NoAveraging
 from dcpipe.distillation.coordinates.coordinates_config import AllCoordinates
 from dcpipe.distillation.first_images.first_images_config import RealImages
 from dcpipe.distillation.labels.label_config import HardLabels
+from dcpipe.distillation.matching_results import Gradients
 from dcpipe.distillation.optimisers.optimiser_config import Sgd
 from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
 from dcpipe.distillation.sharpness.sharpness_config import NoSharpness

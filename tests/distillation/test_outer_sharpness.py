@@ -7,11 +7,11 @@ import torch
 from tiny import apply, contrast_and_shift, digits, problem, solve
 from torch import Tensor
 
-from dcpipe.distillation.answers import Answer, Gradients, Start
 from dcpipe.distillation.hypergradient import exact
-from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
-from dcpipe.distillation.hypergradient.truncated import through_last
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerDraws
+from dcpipe.distillation.hypergradient.truncated import truncated_hypergradient
+from dcpipe.distillation.inner_loop import make_inner_training
+from dcpipe.distillation.matching_results import Gradients, MatchingResult, StudentStart
 from dcpipe.distillation.sharpness import asam, gsam, none, sam, satm, vasso
 from dcpipe.distillation.sharpness.passes import ascent
 from dcpipe.distillation.sharpness.sharpness_config import Asam, Gsam, NoSharpness, Sam, Satm, Smoothing, Vasso
@@ -21,7 +21,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.params.shares import SecondPass, steps_of
 from dcpipe.random import Stream
 
-INNER = make_inner(apply, augment=contrast_and_shift)
+INNER = make_inner_training(apply, augment=contrast_and_shift)
 ALL, THIRD = (SecondPass(steps=steps, draws="shared") for steps in ("1/1", "1/3"))
 NONE = NoSharpness(kind="none")
 STREAM = Stream.root(0, "sharpness")
@@ -37,7 +37,7 @@ class Seen:
     """What a matching was asked."""
 
     images: Tensor
-    start: Start | None
+    start: StudentStart | None
     draws: InnerDraws | None
 
 
@@ -49,7 +49,7 @@ class Quadratic:
     def evaluate(self, synthetic):
         s = synthetic.images_NCHW.flatten()
         gradients = Gradients((HESSIAN @ s - LINEAR).view_as(synthetic.images_NCHW))
-        return Answer(s @ HESSIAN @ s / 2 - LINEAR @ s, gradients)
+        return MatchingResult(s @ HESSIAN @ s / 2 - LINEAR @ s, gradients)
 
 
 class Students:
@@ -63,16 +63,16 @@ class Students:
     def student(self):
         return self
 
-    def redrawn(self, num_images):
+    def with_new_draws(self, num_images):
         batches = draw_batches(num_images, 4, 6, STREAM.child("again").generator())
         return Students(self.kind, InnerDraws(batches, (None,) * 6), self.seen)
 
     def evaluate(self, synthetic, start=None):
         self.seen.append(Seen(synthetic.images_NCHW, start, self.draws))
-        begin, task = start or Start(0, self.task.start), self.task
+        begin, task = start or StudentStart(0, self.task.start), self.task
         changed = {"images_NCHW": synthetic.images_NCHW, "step_size": synthetic.step_size}
         rest = {"start_P": begin.theta_P, "draws": self.draws.after(begin.step)}
-        return self.kind(Problem(INNER, **(task.keywords | changed | rest)))
+        return self.kind(HypergradientProblem(INNER, **(task.keywords | changed | rest)))
 
 
 def students(kind=exact.evaluate):
@@ -136,7 +136,7 @@ def test_on_a_quadratic_every_kind_has_its_closed_form():
 
 
 @pytest.mark.parametrize("second_pass", [ALL, THIRD], ids=["whole", "reused"])
-@pytest.mark.parametrize("kind", [exact.evaluate, through_last(2)], ids=["exact", "truncated"])
+@pytest.mark.parametrize("kind", [exact.evaluate, truncated_hypergradient(2)], ids=["exact", "truncated"])
 def test_gsam_at_alpha_zero_is_sam(kind, second_pass):
     what = Gsam(kind="gsam", radius=RADIUS, alpha=0.0, second_pass=second_pass)
     ours = found(gsam, what, *students(kind)).gradients
@@ -196,7 +196,9 @@ def test_without_noise_satm_is_sam():
     assert same(found(satm, a_satm(scale=0.0), *students()).gradients, found(sam, a_sam(), *students()).gradients)
 
 
-@pytest.mark.parametrize("kind", [exact.evaluate, through_last(2), through_last(4)], ids=["all", "two", "four"])
+@pytest.mark.parametrize(
+    "kind", [exact.evaluate, truncated_hypergradient(2), truncated_hypergradient(4)], ids=["all", "two", "four"]
+)
 def test_the_second_pass_starts_at_the_first_ones_bits_with_its_draws(kind):
     matching, synthetic = students(kind)
     found(satm, a_satm(second_pass=THIRD), matching, synthetic)
@@ -210,7 +212,7 @@ def test_the_second_pass_starts_at_the_first_ones_bits_with_its_draws(kind):
 
 
 def test_a_second_pass_of_all_steps_starts_where_the_first_did():
-    matching, synthetic = students(through_last(2))
+    matching, synthetic = students(truncated_hypergradient(2))
     found(satm, a_satm(second_pass=ALL), matching, synthetic)
     assert [seen.start for seen in matching.seen] == [None, None]
 
@@ -218,7 +220,7 @@ def test_a_second_pass_of_all_steps_starts_where_the_first_did():
 def test_reuse_at_radius_zero_is_the_truncated_gradient():
     """The same trajectory, taken up at the cut: what the first pass found, found again."""
     ours = found(sam, a_sam(0.0, THIRD), *students()).gradients
-    theirs = found(none, NONE, *students(through_last(2))).gradients
+    theirs = found(none, NONE, *students(truncated_hypergradient(2))).gradients
     assert torch.equal(ours.images, theirs.images)
     exactly = found(none, NONE, *students()).gradients
     assert torch.equal(ours.step_size, exactly.step_size)  # of the first pass
@@ -253,7 +255,7 @@ def test_noise_has_the_deviation_that_it_should_and_a_name_of_its_own():
     class Flat(Quadratic):
         def evaluate(self, synthetic):
             x = synthetic.images_NCHW
-            return Answer(x.sum(), Gradients(x - images))
+            return MatchingResult(x.sum(), Gradients(x - images))
 
     drawn = [
         found(satm, a_satm(), Flat(), synthetic, stream=Stream.root(0, name)).first_image_gradient

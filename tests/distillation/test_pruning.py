@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import apply, parameters, problem, solve
 
-from dcpipe.distillation.coordinates.pruning import is_near, pruned
+from dcpipe.distillation.coordinates.pruning import has_similar_magnitude, pruned
 from dcpipe.distillation.distances.trajectory_distance import displacement_distance, trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.errors import ExpertStalledError
 
 START, TARGET, THETA = parameters("start"), parameters("target"), parameters("student")
@@ -17,8 +17,8 @@ DISTANCE = partial(trajectory_distance, start_P=START, target_P=TARGET)
 
 
 def test_at_threshold_zero_the_distance_is_mtts_bit_for_bit():
-    assert is_near(THETA, TARGET, 0.0).all()
-    assert is_near(torch.zeros(3), torch.tensor([0.0, 1.0, -1.0]), 0.0).all()
+    assert has_similar_magnitude(THETA, TARGET, 0.0).all()
+    assert has_similar_magnitude(torch.zeros(3), torch.tensor([0.0, 1.0, -1.0]), 0.0).all()
     assert torch.equal(pruned(DISTANCE, TARGET, 0.0)(THETA), DISTANCE(THETA))
     displaced = partial(displacement_distance, student_start_P=THETA + 1, start_P=START, target_P=TARGET)
     assert torch.equal(pruned(displaced, TARGET, 0.0)(THETA), displaced(THETA))
@@ -26,21 +26,21 @@ def test_at_threshold_zero_the_distance_is_mtts_bit_for_bit():
 
 def test_near_is_the_ratio_of_the_magnitudes_whatever_their_unit():
     theta, target = torch.tensor([1.0, 2.0, -3.0, 4.0, 0.0]), torch.tensor([2.0, 1.0, 4.0, -0.5, 0.1])
-    assert is_near(theta, target, 0.5).tolist() == [True, True, True, False, False]
-    assert is_near(target, theta, 0.5).tolist() == [True, True, True, False, False]
-    assert is_near(1e3 * theta, 1e3 * target, 0.5).tolist() == [True, True, True, False, False]
+    assert has_similar_magnitude(theta, target, 0.5).tolist() == [True, True, True, False, False]
+    assert has_similar_magnitude(target, theta, 0.5).tolist() == [True, True, True, False, False]
+    assert has_similar_magnitude(1e3 * theta, 1e3 * target, 0.5).tolist() == [True, True, True, False, False]
 
 
 def test_a_higher_threshold_leaves_fewer_coordinates_one_the_equal_ones():
-    counts = [int(is_near(THETA, TARGET, threshold).sum()) for threshold in (0.0, 0.1, 0.5, 0.9)]
+    counts = [int(has_similar_magnitude(THETA, TARGET, threshold).sum()) for threshold in (0.0, 0.1, 0.5, 0.9)]
     assert counts == sorted(counts, reverse=True)
     assert len(set(counts)) == 4
     half = torch.where(torch.arange(len(THETA)) % 2 == 0, TARGET, THETA)
-    assert torch.equal(is_near(half, TARGET, 1.0), torch.arange(len(THETA)) % 2 == 0)
+    assert torch.equal(has_similar_magnitude(half, TARGET, 1.0), torch.arange(len(THETA)) % 2 == 0)
 
 
 def test_the_distance_is_that_of_vectors_without_pruned_coordinates():
-    counts = is_near(THETA, TARGET, 0.3)
+    counts = has_similar_magnitude(THETA, TARGET, 0.3)
     expected = trajectory_distance(THETA[counts], START[counts], TARGET[counts])
     torch.testing.assert_close(pruned(DISTANCE, TARGET, 0.3)(THETA), expected, rtol=1e-12, atol=0)
     assert not torch.isclose(expected, DISTANCE(THETA), rtol=1e-3)
@@ -49,7 +49,7 @@ def test_the_distance_is_that_of_vectors_without_pruned_coordinates():
 def test_pruned_coordinates_are_not_pulled():
     theta = THETA.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(pruned(DISTANCE, TARGET, 0.3)(theta), theta)
-    counts = is_near(THETA, TARGET, 0.3)
+    counts = has_similar_magnitude(THETA, TARGET, 0.3)
     assert gradient[~counts].count_nonzero() == 0
     assert (gradient[counts] != 0).all()
 
@@ -58,12 +58,12 @@ def test_the_hypergradient_through_it_is_the_references():
     task = problem()
     objective = pruned(partial(trajectory_distance, start_P=task.start, target_P=task.target), task.target, 0.9)
     ours, theirs = (
-        solve(kind.evaluate, make_inner(apply), **(task.keywords | {"objective": objective}))[0]
+        solve(kind.evaluate, make_inner_training(apply), **(task.keywords | {"objective": objective}))[0]
         for kind in (exact, unrolled)
     )
     torch.testing.assert_close(ours.images, theirs.images, rtol=1e-9, atol=1e-15)
     assert not torch.allclose(
-        ours.images, solve(exact.evaluate, make_inner(apply), **task.keywords)[0].images, rtol=1e-3
+        ours.images, solve(exact.evaluate, make_inner_training(apply), **task.keywords)[0].images, rtol=1e-3
     )
 
 

@@ -7,13 +7,13 @@ import torch
 from tiny import apply, contrast_and_shift, problem, solve
 
 from dcpipe.distillation.hypergradient import exact
-from dcpipe.distillation.hypergradient.truncated import through_last
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.truncated import truncated_hypergradient
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.optimisers.optimiser_config import Sgd
 from dcpipe.distillation.step_size.step_size_config import FirstOrderStepSize, LearnedStepSize
 from dcpipe.distillation.step_size.step_size_rules import first_order_derivative as first_order
 
-INNER = make_inner(apply, augment=contrast_and_shift)
+INNER = make_inner_training(apply, augment=contrast_and_shift)
 SGD = Sgd(kind="sgd", learning_rate=1e-3, momentum=0.5)
 RULE = FirstOrderStepSize(kind="first-order", initial=0.4, optimiser=SGD, unit="plain", largest_change=None)
 
@@ -41,7 +41,7 @@ def test_its_error_vanishes_with_the_step_size():
 
 def test_a_cut_does_not_change_it():
     task = problem(batch=4, augmented=True)
-    whole, cut = (solve(kind, INNER, **task.keywords)[1] for kind in (exact.evaluate, through_last(2)))
+    whole, cut = (solve(kind, INNER, **task.keywords)[1] for kind in (exact.evaluate, truncated_hypergradient(2)))
     ours, theirs = (first_order(RULE, trace, task.step_size) for trace in (cut, whole))
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
 

@@ -5,10 +5,10 @@ import torch
 from tiny import apply, contrast_and_shift, digits, parameters, problem
 from torch.nn import functional
 
-from dcpipe.distillation.hypergradient.by_autograd import ByAutograd
-from dcpipe.distillation.hypergradient.inner_step import Step
-from dcpipe.distillation.hypergradient.problem import Problem
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDerivatives
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
+from dcpipe.distillation.hypergradient.inner_step import InnerStep
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.student import cross_entropy, draw_batches, run
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
@@ -73,7 +73,7 @@ def test_the_soft_loss_pulls_logits_by_the_difference_of_distributions():
 
 def test_a_run_is_plain_stochastic_gradient_descent():
     task = problem(batch=4, augmented=True)
-    thetas, _ = run(Problem(make_inner(apply, augment=contrast_and_shift), **task.keywords))
+    thetas, _ = run(HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords))
     leaf = task.start.clone().requires_grad_()
     optimiser = torch.optim.SGD([leaf], lr=task.step_size.item())
     for rows, draw in zip(task.draws.batches, task.draws.augmentations, strict=True):
@@ -87,30 +87,30 @@ def test_a_run_is_plain_stochastic_gradient_descent():
 
 def test_the_end_is_the_start_less_the_step_size_times_the_gradient_sum():
     task = problem(batch=3)
-    thetas, gradient_sum = run(Problem(make_inner(apply), **task.keywords))
+    thetas, gradient_sum = run(HypergradientProblem(make_inner_training(apply), **task.keywords))
     assert len(thetas) == task.draws.steps + 1
     torch.testing.assert_close(thetas[-1], task.start - task.step_size * gradient_sum, rtol=1e-12, atol=1e-14)
 
 
 def test_the_hessian_is_symmetric():
     task, u, v = problem(augmented=True), parameters("u"), parameters("v")
-    asked = Problem(make_inner(apply, augment=contrast_and_shift), **task.keywords)
+    asked = HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords)
 
     def hessian_times(vector):
-        return Step.of(asked, 0, task.start, keep=False).pullback(vector, through_parameters=True).theta
+        return InnerStep.of(asked, 0, task.start, keep=False).pullback(vector, through_parameters=True).theta
 
     torch.testing.assert_close(u @ hessian_times(v), v @ hessian_times(u), rtol=1e-12, atol=0)
 
 
 def pulled_back(task, v_P, *, through_parameters=True):
-    part = ByAutograd(apply).part(task.start, task.images, task.labels)
+    part = AutogradDerivatives(apply).part(task.start, task.images, task.labels)
     return part.pullback(v_P, through_parameters=through_parameters)
 
 
 def test_a_pullback_is_linear_in_its_vector_and_starts_from_the_gradient():
     task, v = problem(), parameters("v")
     one, three = pulled_back(task, v), pulled_back(task, 3 * v)
-    gradient = ByAutograd(apply).gradient(task.start, task.images, task.labels)
+    gradient = AutogradDerivatives(apply).gradient(task.start, task.images, task.labels)
     torch.testing.assert_close(one.slope, gradient @ v, rtol=1e-12, atol=0)
     torch.testing.assert_close(three.theta, 3 * one.theta, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(three.images, 3 * one.images, rtol=1e-12, atol=1e-14)
@@ -127,11 +127,15 @@ def test_a_pullback_of_the_data_is_the_pullback_without_the_parameters():
 @pytest.mark.parametrize("micro_batch", [1, 3, 5, 100])
 def test_micro_batches_do_not_change_the_steps(micro_batch):
     task = problem(batch=5, augmented=True)
-    whole, _ = run(Problem(make_inner(apply, augment=contrast_and_shift), **task.keywords))
-    cut, _ = run(Problem(make_inner(apply, augment=contrast_and_shift, micro_batch=micro_batch), **task.keywords))
+    whole, _ = run(HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords))
+    cut, _ = run(
+        HypergradientProblem(
+            make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch), **task.keywords
+        )
+    )
     torch.testing.assert_close(cut[-1], whole[-1], rtol=1e-12, atol=1e-14)
 
 
 def test_a_micro_batch_of_no_image_is_an_error():
     with pytest.raises(UserError, match="at least 1 image"):
-        make_inner(apply, micro_batch=0)
+        make_inner_training(apply, micro_batch=0)

@@ -9,20 +9,20 @@ from tiny import apply, contrast_and_shift, digits, problem, solve
 from torch.nn import functional
 
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.hypergradient.problem import InnerDraws
-from dcpipe.distillation.hypergradient.truncated import through_last
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import InnerDraws
+from dcpipe.distillation.hypergradient.truncated import truncated_hypergradient
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.errors import UserError
 
-INNER = make_inner(apply, augment=contrast_and_shift)
-CONVEX = make_inner(lambda theta_P, x_NCHW: x_NCHW.flatten(1) @ theta_P.view(64, 10))
+INNER = make_inner_training(apply, augment=contrast_and_shift)
+CONVEX = make_inner_training(lambda theta_P, x_NCHW: x_NCHW.flatten(1) @ theta_P.view(64, 10))
 
 
 @pytest.mark.parametrize("kept", [6, 7, 100])
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 def test_with_nothing_cut_it_is_the_exact_kind_bit_for_bit(kept, soft):
     task = problem(batch=4, augmented=True, soft=soft)
-    ours, our_trace = solve(through_last(kept), INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(truncated_hypergradient(kept), INNER, **task.keywords, labels_require_grad=soft)
     theirs, their_trace = solve(exact.evaluate, INNER, **task.keywords, labels_require_grad=soft)
     assert torch.equal(ours.images, theirs.images)
     assert torch.equal(ours.step_size, theirs.step_size)
@@ -32,7 +32,7 @@ def test_with_nothing_cut_it_is_the_exact_kind_bit_for_bit(kept, soft):
 
 def test_with_everything_cut_nothing_is_learned_but_the_loss_is_there():
     task = problem(batch=4, augmented=True, soft=True)
-    ours, trace = solve(through_last(0), INNER, **task.keywords, labels_require_grad=True)
+    ours, trace = solve(truncated_hypergradient(0), INNER, **task.keywords, labels_require_grad=True)
     _, whole = solve(exact.evaluate, INNER, **task.keywords)
     for gradient in (ours.images, ours.step_size, ours.labels):
         assert gradient.count_nonzero() == 0
@@ -45,7 +45,7 @@ def test_with_everything_cut_nothing_is_learned_but_the_loss_is_there():
 def test_it_is_the_reference_with_a_graph_that_begins_at_the_cut(kept):
     """Unrolled from the parameters at the cut, which are constants there, with the draws that are left."""
     task = problem(batch=4, augmented=True, soft=True)
-    ours, trace = solve(through_last(kept), INNER, **task.keywords, labels_require_grad=True)
+    ours, trace = solve(truncated_hypergradient(kept), INNER, **task.keywords, labels_require_grad=True)
     _, whole = solve(exact.evaluate, INNER, **task.keywords)
     rest = task.keywords | {"start_P": whole.thetas[6 - kept], "draws": task.draws.after(6 - kept)}
     theirs, _ = solve(unrolled.evaluate, INNER, **rest, labels_require_grad=True)
@@ -64,7 +64,7 @@ def test_on_a_convex_problem_each_kept_step_brings_it_nearer_to_exact():
     )  # the step of 30 other digits
     task = replace(task, target=0.1 * towards.flatten())
     whole, _ = solve(exact.evaluate, CONVEX, **task.keywords)
-    found = [solve(through_last(kept), CONVEX, **task.keywords)[0].images for kept in range(7)]
+    found = [solve(truncated_hypergradient(kept), CONVEX, **task.keywords)[0].images for kept in range(7)]
     errors = [float((images - whole.images).norm() / whole.images.norm()) for images in found]
     assert errors[0] == 1.0
     assert errors[6] == 0.0
@@ -73,7 +73,7 @@ def test_on_a_convex_problem_each_kept_step_brings_it_nearer_to_exact():
 
 def test_only_the_parameters_from_the_cut_on_are_kept():
     task = problem(steps=12)
-    _, trace = solve(through_last(4), INNER, **task.keywords)
+    _, trace = solve(truncated_hypergradient(4), INNER, **task.keywords)
     _, whole = solve(exact.evaluate, INNER, **task.keywords)
     assert all(torch.equal(trace.at(step).theta_P, whole.thetas[step]) for step in range(8, 13))
     for step in (7, 13):
@@ -81,7 +81,7 @@ def test_only_the_parameters_from_the_cut_on_are_kept():
             trace.at(step)
 
 
-@pytest.mark.parametrize("kind", [exact.evaluate, through_last(3)], ids=["exact", "truncated"])
+@pytest.mark.parametrize("kind", [exact.evaluate, truncated_hypergradient(3)], ids=["exact", "truncated"])
 def test_a_run_that_goes_on_from_a_kept_point_ends_at_the_same_bits(kind):
     task = problem(batch=4, augmented=True)
     gradients, whole = solve(kind, INNER, **task.keywords)
@@ -104,4 +104,4 @@ def test_the_draws_before_and_after_a_step_are_all_of_them():
 
 def test_hard_labels_cannot_be_learned():
     with pytest.raises(UserError, match="hard labels"):
-        solve(through_last(2), INNER, **problem().keywords, labels_require_grad=True)
+        solve(truncated_hypergradient(2), INNER, **problem().keywords, labels_require_grad=True)

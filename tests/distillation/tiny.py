@@ -11,9 +11,14 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.answers import Gradients, Trace
 from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
-from dcpipe.distillation.hypergradient.problem import Hypergradient, Inner, InnerDraws, Problem
+from dcpipe.distillation.hypergradient.hypergradient_problem import (
+    Hypergradient,
+    HypergradientProblem,
+    InnerDraws,
+    InnerTraining,
+)
+from dcpipe.distillation.matching_results import Gradients, StudentTrace
 from dcpipe.distillation.student import draw_batches
 from dcpipe.random import Stream
 
@@ -50,7 +55,7 @@ def parameters(name: str, dtype: torch.dtype = torch.float64, scale: float = 0.3
 
 @dataclass(frozen=True)
 class Task:
-    """One matching problem; `keywords` are those of `dcpipe`'s Problem, but for the inner loop."""
+    """One matching problem; `keywords` are those of `dcpipe`'s HypergradientProblem, but for the inner loop."""
 
     images: Tensor
     labels: Tensor
@@ -82,15 +87,15 @@ class Left:
     """What a student leaves behind, and its loss."""
 
     loss: Tensor
-    trace: Trace
+    trace: StudentTrace
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.trace, name)
 
 
-def solve(kind: Hypergradient, inner: Inner, **keywords: object) -> tuple[Gradients, Left]:
+def solve(kind: Hypergradient, inner: InnerTraining, **keywords: object) -> tuple[Gradients, Left]:
     """A kind's answer to a problem."""
-    answer = kind(Problem(inner, **keywords))
+    answer = kind(HypergradientProblem(inner, **keywords))
     return answer.gradients, Left(answer.loss, answer.trace)
 
 

@@ -410,7 +410,7 @@ def test_what_was_killed_around_the_record_is_recorded_by_the_next_run(recorded:
     clone = copy(recorded, tmp_path / "clone")
     (clone.path / DVC_FILE).with_suffix(".lock").unlink()
     done = clone.snakemake("unrecorded=true")
-    assert "not recorded in DVC, as asked for; record it later by `dcpipe record tiny`" in done.stderr
+    assert "not recorded in DVC, as requested; record it later with `dcpipe record tiny`" in done.stderr
     assert not (clone.path / DVC_FILE).with_suffix(".lock").exists()
     child = subprocess.Popen(["dcpipe", "record", EXPERIMENT], cwd=clone.path, env=clone.environment)
     time.sleep(3)

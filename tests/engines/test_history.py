@@ -127,13 +127,13 @@ def test_kinds_that_were_not_tried_stay_stale(clone: Clone) -> None:
 def add_nesterov(clone: Clone) -> int:
     """A knob that the typed section marks and that every preset states at the value that means "as before"."""
     config = "src/dcpipe/distillation/optimisers/optimiser_config.py"
-    knob = '    nesterov: Annotated[bool, AsBefore(False)] = Field(description="looks ahead")\n'
+    knob = '    nesterov: Annotated[bool, NeutralDefault(False)] = Field(description="looks ahead")\n'
     source = (clone.path / config).read_text()
     edited, count = re.subn(
         r"(class Sgd\(.*\n(?:.*\n)*?    momentum: .*\n)", lambda found: found.group(1) + knob, source, count=1
     )
     assert count == 1
-    head = "from typing import Annotated\n\nfrom dcpipe.params.neutral import AsBefore\n"
+    head = "from typing import Annotated\n\nfrom dcpipe.params.neutral import NeutralDefault\n"
     (clone.path / config).write_text(edited.replace("from typing import", f"{head}from typing import", 1))
     stated = 0
     for preset in (clone.path / "params/methods").glob("*.yaml"):

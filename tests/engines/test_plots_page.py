@@ -41,5 +41,5 @@ def test_outside_a_repository_it_is_refused(tmp_path: Path) -> None:
     clone = Clone(tmp_path)
     done = clone.dcpipe("plots-page", ok=False)
     assert done.returncode == 1
-    assert "this is no DVC repository" in done.stderr
+    assert "this folder is not a DVC repository" in done.stderr
     assert not list(tmp_path.iterdir())

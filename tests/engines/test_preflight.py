@@ -32,9 +32,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems(root: Path) -> list[str]:
-    """What hinders a run of tiny, or its record."""
+    """What blocks a run of tiny, or its record."""
     found = preflight.findings(Graph(root), "tiny")
-    return [f"{one.hinders}: {one.problem}" for one in found if one.hinders != "nothing"]
+    return [f"{one.blocks}: {one.problem}" for one in found if one.blocks != "nothing"]
 
 
 def refused(root: Path, *arguments: str, **environment: str) -> str:
@@ -77,7 +77,7 @@ def broken_cache(root: Path) -> None:
 
 
 UNRECORDABLE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "git": (no_repository, "git: this folder is in no git repository, so the run could not be recorded; `git init`"),
+    "git": (no_repository, "git: this folder is not in a git repository, so the run could not be recorded; `git init`"),
     "DVC": (no_dvc, "DVC: DVC is not initialised in this folder"),
     "a link": (linked_artifacts, "outputs: artifacts is a link to"),
     "a link below": (linked_below, "outputs: artifacts/data is a link to"),
@@ -295,7 +295,7 @@ def test_a_job_of_no_engine_of_this_machine_goes_on(other: str, ended: int, monk
     with engine_watch.watching_engine(lambda: asked.append(True)):
         time.sleep(0.01)
     assert asked == []
-    assert engine_watch._engine() is None
+    assert engine_watch.engine_pid() is None
 
 
 def test_a_lock_file_holds_a_job_by_command_and_card_alone(made: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
-from dcpipe.evaluation.rate_config import FixedRate
+from dcpipe.evaluation.learning_rate_config import FixedRate
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
@@ -29,7 +29,7 @@ STREAM = Stream.root(0, "evaluate", "test")
 
 @pytest.fixture(scope="module")
 def distilled(made: Path) -> SyntheticSet:
-    """The tiny experiment's set of two images a class."""
+    """The tiny experiment's set of two images per class."""
     job = Graph(made).make_job("distill", **{**repository.CELL, "ipc": 2})
     return synthetic_set.load(made / job.outputs["synthetic"])
 

@@ -8,7 +8,7 @@ import pytest
 
 import repository
 from dcpipe.errors import NonFiniteError, UserError
-from dcpipe.evaluation.measure import Measurer
+from dcpipe.evaluation.accuracy_measurer import AccuracyMeasurer
 from dcpipe.params.strict_yaml import Value
 from dcpipe.workflow.graph import Graph
 
@@ -32,8 +32,8 @@ def test_the_rate_that_does_best_on_validation_is_the_one_that_is_tested(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[float, str]] = []
-    at = Measurer._at
-    monkeypatch.setattr(Measurer, "_at", lambda *given: asked.append(given[1:3]) or at(*given))
+    at = AccuracyMeasurer._at
+    monkeypatch.setattr(AccuracyMeasurer, "_at", lambda *given: asked.append(given[1:3]) or at(*given))
     rates = (1e-4, 1e-2, 5e-2)
     found = _scores(tiny, rates)
     searched = {row["learning_rate"]: row["validation_mean"] for row in found["searched"]}

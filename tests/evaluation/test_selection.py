@@ -97,7 +97,7 @@ def test_the_best_of_equals_is_the_earliest_and_is_tested_once(made: Path) -> No
         return answers[on, iteration]
 
     outcome = selection.best_of({0: None, 2: None, 4: None}, "val", measure)
-    assert outcome == selection.Outcome([1.0, 2.0], 2)
+    assert outcome == selection.SelectionResult([1.0, 2.0], 2)
     assert asked == [("val", 0), ("val", 2), ("val", 4), ("test", 2)]
 
 

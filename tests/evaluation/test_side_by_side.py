@@ -12,10 +12,10 @@ from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol, side_by_side
+from dcpipe.evaluation.accuracy_measurer import AccuracyMeasurer
 from dcpipe.evaluation.augmentation_config import Dsa, Mixup
-from dcpipe.evaluation.measure import Measurer
 from dcpipe.experts.flatness_config import GsamSteps, PlainSteps
-from dcpipe.experts.step import Step
+from dcpipe.experts.step import TrainingStep
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
@@ -31,7 +31,7 @@ DSA = Dsa(kind="dsa", families="color_crop_cutout_flip_scale_rotate")
 
 @pytest.fixture(scope="module")
 def distilled(made: Path) -> SyntheticSet:
-    """The tiny experiment's set of two images a class, in double precision: tolerances can be tight."""
+    """The tiny experiment's set of two images per class, in double precision: tolerances can be tight."""
     job = Graph(made).make_job("distill", **{**repository.CELL, "ipc": 2})
     found = synthetic_set.load(made / job.outputs["synthetic"])
     return SyntheticSet(found.images_NCHW.double(), found.labels, found.step_size)
@@ -95,10 +95,10 @@ def test_classic_networks_can_stand_side_by_side(name: str) -> None:
     thetas = torch.stack([model.initial(stream.generator(), torch.float64) for stream in STREAMS[:2]])
     images = torch.randn(2, 4, 1, 32, 32, generator=STREAMS[0].generator(), dtype=torch.float64)
     labels = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
-    step = Step(model, (), PLAIN.build(), side_by_side.functional_pass)
+    step = TrainingStep(model, (), PLAIN.build(), side_by_side.functional_pass)
     together = torch.func.vmap(step.direction)(thetas, images, labels)[1]
     for row in range(2):
-        alone = Step(model, (), PLAIN.build()).direction(thetas[row], images[row], labels[row])[1]
+        alone = TrainingStep(model, (), PLAIN.build()).direction(thetas[row], images[row], labels[row])[1]
         torch.testing.assert_close(together[row], alone, rtol=0, atol=1e-8 * float(alone.abs().max()))
 
 
@@ -131,8 +131,8 @@ def test_more_side_by_side_than_there_are_is_refused(root: Path) -> None:
 def test_a_group_is_trained_whole_whatever_is_known_of_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed job groups the same networks as an uninterrupted one."""
     groups: list[range] = []
-    train = Measurer._train
-    monkeypatch.setattr(Measurer, "_train", lambda *given: groups.append(given[3]) or train(*given))
+    train = AccuracyMeasurer._train
+    monkeypatch.setattr(AccuracyMeasurer, "_train", lambda *given: groups.append(given[3]) or train(*given))
     repository.set_params(tiny, "evaluations/digits.yaml", {"overrides.tiny.networks": 3, "side_by_side": 2})
     job = Graph(tiny).make_job("evaluate", **repository.CELL, evaluation="digits", network="native")
     execute_job(job, tiny)

@@ -14,7 +14,7 @@ from dcpipe.distillation import synthetic_set
 from dcpipe.errors import UserError
 from dcpipe.evaluation import protocol, side_by_side
 from dcpipe.evaluation.accuracy import accuracy
-from dcpipe.evaluation.protocol import Trained, initial_network
+from dcpipe.evaluation.protocol import TrainedNetwork, initial_network
 from dcpipe.models.build import build
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.random import Stream
@@ -93,7 +93,7 @@ def test_a_start_at_the_initial_parameters_is_a_fresh_network(made: Path) -> Non
     synthetic = synthetic_set.load(made / Graph(made).make_job("distill", **repository.CELL).outputs["synthetic"])
     what = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], epochs=3)
     model, stream = build("convnet2-w8", channels=1, image_size=8, classes=10), Stream.root(0, "test")
-    start = Trained(*initial_network(model, synthetic.images_NCHW, stream))
+    start = TrainedNetwork(*initial_network(model, synthetic.images_NCHW, stream))
     fresh, started = (protocol.train(model, synthetic, what, 0.05, stream, one) for one in (None, start))
     assert torch.equal(fresh.theta_P, started.theta_P)
 

@@ -18,17 +18,17 @@ from dcpipe.distillation import student, synthetic_set
 from dcpipe.distillation.coresets import herding
 from dcpipe.distillation.distances.trajectory_distance import trajectory_distance
 from dcpipe.distillation.hypergradient import exact, unrolled
-from dcpipe.distillation.hypergradient.problem import InnerDraws, Problem
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerDraws
+from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.flatness_config import GsamSteps
 from dcpipe.experts.sharpness import gsam_direction
-from dcpipe.experts.step import Step, one_pass
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.step import TrainingStep, one_pass
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
-from dcpipe.models.flat import blended
+from dcpipe.models.flat import updated_statistics
 from dcpipe.models.sgd import SGD
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.network_name import parse
@@ -86,7 +86,7 @@ def normed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_expert_is_the_torch_module_trained_by_torch_optim_sgd(normed: Path) -> None:
     """Parameters, running statistics and logged accuracies after every epoch."""
     train, val = (store.load(normed / "artifacts/data/tiny/train.zarr", part) for part in ("train", "val"))
-    experts = Recorded([normed / STORE], Layout.from_specs(NETWORK, MODEL.layout))
+    experts = RecordedTrajectories([normed / STORE], ParameterLayout.from_specs(NETWORK, MODEL.layout))
     logged = arrays.read(normed / STORE, "accuracies")[0]
     module = Module(experts.at(0, 0))
     optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
@@ -105,7 +105,7 @@ def test_an_expert_is_the_torch_module_trained_by_torch_optim_sgd(normed: Path) 
 
 def test_statistics_that_vanish_while_they_are_read_are_not_read_as_zeros(normed: Path, tmp_path: Path) -> None:
     path = shutil.copytree(normed / STORE, tmp_path / "trajectory.zarr")
-    experts = Recorded([path], Layout.from_specs(NETWORK, MODEL.layout))
+    experts = RecordedTrajectories([path], ParameterLayout.from_specs(NETWORK, MODEL.layout))
     next((path / "statistics/c").rglob("0")).rename(tmp_path / "elsewhere")
     with pytest.raises(CorruptArtifactError, match="the checkpoint of expert 0 at epoch 2 is missing"):
         experts.statistics_at(0, 2)
@@ -115,7 +115,9 @@ def test_networks_without_batch_norm_leave_no_statistics(made: Path) -> None:
     model = build("convnet2-w32", channels=1, image_size=8, classes=10)
     assert not (made / STORE / "statistics").exists()
     with pytest.raises(UserError, match="has no running statistics; published files have none; train these"):
-        Recorded([made / STORE], Layout.from_specs("convnet2-w32", model.layout)).statistics_at(0, 1)
+        RecordedTrajectories([made / STORE], ParameterLayout.from_specs("convnet2-w32", model.layout)).statistics_at(
+            0, 1
+        )
 
 
 def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> None:
@@ -123,7 +125,7 @@ def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> No
     batch = train.images_NCHW[:20], train.labels_N[:20]
     theta_P = MODEL.initial(Stream.root(0, "gsam").generator())
     rule = GsamSteps(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
-    _, direction_P, seen = Step(MODEL, (), rule.build())(theta_P, *batch, torch.Generator())
+    _, direction_P, seen = TrainingStep(MODEL, (), rule.build())(theta_P, *batch, torch.Generator())
     plain = one_pass(MODEL, theta_P, *batch)
     by_hand = gsam_direction(lambda at: one_pass(MODEL, at, *batch)[1], theta_P, radius=0.5, alpha=0.3, adaptive=False)
     assert torch.equal(MODEL.pack(seen), MODEL.pack(plain[2]))
@@ -160,7 +162,7 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
     images, labels = train.images_NCHW[:10].double(), train.labels_N[:10]
     start_P, target_P = (model.initial(Stream.root(0, name).generator(), torch.float64) for name in ("one", "two"))
     batches = student.draw_batches(10, 4, 4, torch.Generator().manual_seed(0))
-    inner = make_inner(model)
+    inner = make_inner_training(model)
     keywords = {
         "labels": labels,
         "step_size": torch.tensor(0.3, dtype=torch.float64),
@@ -174,8 +176,8 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
         theta_P = (leaf - 0.3 * gradient).detach()
     objective = partial(trajectory_distance, start_P=start_P, target_P=target_P)
 
-    def problem(at: Tensor) -> Problem:
-        return Problem(inner, images_NCHW=at, objective=objective, **keywords)
+    def problem(at: Tensor) -> HypergradientProblem:
+        return HypergradientProblem(inner, images_NCHW=at, objective=objective, **keywords)
 
     torch.testing.assert_close(student.run(problem(images))[0][-1], theta_P)
 
@@ -195,7 +197,7 @@ def test_herding_sees_the_features_of_the_module_in_evaluation_mode(normed: Path
     job = repository.make(root, "distill", **{**repository.CELL, "method": "herding", "ipc": 3})
     found = synthetic_set.load(root / job.outputs["synthetic"])
     train = store.load(root / "artifacts/data/tiny/train.zarr", "train")
-    experts = Recorded([root / STORE], Layout.from_specs(NETWORK, MODEL.layout))
+    experts = RecordedTrajectories([root / STORE], ParameterLayout.from_specs(NETWORK, MODEL.layout))
     module = Module(experts.at(0, 4)).eval()
     for norm, values in zip(module.norms, experts.statistics_at(0, 4).split(16), strict=True):
         norm.running_mean, norm.running_var = values.split(8)
@@ -223,7 +225,7 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
         Graph(root).make_job("distill", **repository.CELL)
     assert str(caught.value) == (
         "params/methods/mtt.yaml: matching.hypergradient.micro_batch: convnet2-w8-batch has batch norm: the images of "
-        "a batch influence each other and cannot be cut apart; write null"
+        "a batch influence each other, so a batch cannot be split; write null"
     )
     origin = {"kind": "imported", "digest": f"sha256:{0:064d}"}
     repository.set_params(root, "experts/plain.yaml", {"origin": origin})
@@ -257,7 +259,7 @@ def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str)
         functional.cross_entropy(module(batch), labels).backward()
         optimiser.step()
         _, gradient_P, seen = one_pass(model, theta_P, batch, labels)
-        theta_P, statistics = ours.step(theta_P, gradient_P), blended(statistics, seen)
+        theta_P, statistics = ours.step(theta_P, gradient_P), updated_statistics(statistics, seen)
     torch.testing.assert_close(theta_P, model.flatten(list(module.parameters())).detach(), rtol=1e-8, atol=1e-10)
     buffers = dict(module.named_buffers())
     torch.testing.assert_close(statistics, {key: buffers[key] for key in statistics}, rtol=1e-8, atol=1e-10)

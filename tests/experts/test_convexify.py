@@ -10,8 +10,8 @@ import torch
 import repository
 from dcpipe.data import arrays
 from dcpipe.errors import UserError
-from dcpipe.experts.convex_path import Convex
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.convex_path import ConvexTrajectories
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
 from dcpipe.params.waypoints import Waypoints
 from dcpipe.provenance.durable import files_below
@@ -30,14 +30,16 @@ def convex(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def layout() -> Layout:
-    return Layout.from_specs("convnet2-w32", build("convnet2-w32", channels=1, image_size=8, classes=10).layout)
+def layout() -> ParameterLayout:
+    return ParameterLayout.from_specs(
+        "convnet2-w32", build("convnet2-w32", channels=1, image_size=8, classes=10).layout
+    )
 
 
-def readers(root: Path) -> tuple[Recorded, Convex]:
+def readers(root: Path) -> tuple[RecordedTrajectories, ConvexTrajectories]:
     recorded = [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(2)]
     paths = [root / f"artifacts/convex/tiny/plain/2/shard{shard}/path.zarr" for shard in range(2)]
-    return Recorded(recorded, layout()), Convex(paths, layout())
+    return RecordedTrajectories(recorded, layout()), ConvexTrajectories(paths, layout())
 
 
 def test_at_anchors_the_path_is_the_stored_checkpoint_bit_for_bit(convex: Path) -> None:

@@ -36,8 +36,8 @@ def test_only_the_first_experts_are_imitated_and_waited_for(tiny: Path) -> None:
 def test_a_path_of_first_experts_has_their_parameters(tiny: Path) -> None:
     job = Graph(tiny).make_job("distill", **repository.CELL)
     experts = build("convnet2-w32", channels=1, image_size=8, classes=10)
-    layout = trajectory.Layout.from_specs("convnet2-w32", experts.layout)
-    path = trajectory.Recorded([tiny / one for one in job.inputs["trajectories"]], layout)
+    layout = trajectory.ParameterLayout.from_specs("convnet2-w32", experts.layout)
+    path = trajectory.RecordedTrajectories([tiny / one for one in job.inputs["trajectories"]], layout)
     first = trajectory.FirstExperts(path, 1)
     assert (path.num_experts, first.num_experts, first.last_epoch) == (2, 1, path.last_epoch)
     assert torch.equal(first.at(0, 1), path.at(0, 1))

@@ -13,7 +13,7 @@ import repository
 from dcpipe.data import arrays, store
 from dcpipe.errors import CorruptArtifactError, NonFiniteError, UserError
 from dcpipe.evaluation.accuracy import accuracy
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.random import Stream
@@ -30,8 +30,8 @@ def _paths(root: Path, count: int = 2) -> list[Path]:
     return [root / f"artifacts/experts/tiny/plain/shard{shard}/trajectory.zarr" for shard in range(count)]
 
 
-def _recorded(paths: list[Path]) -> Recorded:
-    return Recorded(paths, Layout.from_specs("convnet2-w32", _model().layout))
+def _recorded(paths: list[Path]) -> RecordedTrajectories:
+    return RecordedTrajectories(paths, ParameterLayout.from_specs("convnet2-w32", _model().layout))
 
 
 def _stream(expert: int) -> Stream:
@@ -146,7 +146,7 @@ def test_epochs_not_kept_are_refused_and_the_kept_ones_are_the_same(root: Path, 
 def test_trajectories_of_another_network_are_refused(made: Path) -> None:
     other = build("convnet2-w16", channels=1, image_size=8, classes=10)
     with pytest.raises(UserError, match=r"was recorded with convnet2-w32, not with convnet2-w16; make experts with"):
-        Recorded(_paths(made), Layout.from_specs("convnet2-w16", other.layout))
+        RecordedTrajectories(_paths(made), ParameterLayout.from_specs("convnet2-w16", other.layout))
 
 
 def test_a_shard_that_vanishes_while_it_is_read_is_not_read_as_zeros(tiny: Path) -> None:

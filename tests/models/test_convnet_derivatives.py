@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.by_autograd import ByAutograd
-from dcpipe.distillation.hypergradient.problem import Pulled, StepDerivatives
-from dcpipe.distillation.hypergradient.written_out import WrittenOut
+from dcpipe.distillation.hypergradient.analytic_derivatives import AnalyticDerivatives
+from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDerivatives
+from dcpipe.distillation.hypergradient.hypergradient_problem import PullbackResult, StepDerivatives
+from dcpipe.models.analytic_networks import stored_numbers_per_image
 from dcpipe.models.build import build
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
-from dcpipe.models.derived_networks import kept_numbers
 from dcpipe.models.flat import FlatModel
 from dcpipe.random import Stream
 
@@ -70,7 +70,7 @@ class Point:
         labels = logits.to(dtype) if soft else logits.argmax(1)
         return cls(theta_P.to(dtype), x_BCHW.to(dtype), labels, v_P.to(dtype))
 
-    def answer(self, way: StepDerivatives) -> tuple[Tensor, Pulled]:
+    def answer(self, way: StepDerivatives) -> tuple[Tensor, PullbackResult]:
         part = way.part(self.theta_P, self.x_BCHW, self.labels)
         return part.gradient, part.pullback(self.v_P, through_parameters=True)
 
@@ -88,14 +88,14 @@ def close(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_derivatives_are_those_of_autograd(shape: Shape, soft: bool) -> None:
     point = Point.of(shape, soft=soft)
-    close(point.numbers(WrittenOut(shape.derivatives)), point.numbers(ByAutograd(shape.model)), 1e-12)
+    close(point.numbers(AnalyticDerivatives(shape.derivatives)), point.numbers(AutogradDerivatives(shape.model)), 1e-12)
 
 
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[3], SHAPES[5]], ids=str)  # small: no ReLU turns on the way
 def test_the_pullback_is_the_derivative_of_the_gradient(shape: Shape) -> None:
     """By central differences along a line through parameters, images and logits at once, of gradients alone."""
     point, h = Point.of(shape, soft=True), 1e-7
-    way = WrittenOut(shape.derivatives)
+    way = AnalyticDerivatives(shape.derivatives)
     _, pulled = point.answer(way)
     along = [torch.sin(7 * one + 1) for one in (point.theta_P, point.x_BCHW, point.labels)]
 
@@ -112,18 +112,18 @@ def test_the_pullback_is_the_derivative_of_the_gradient(shape: Shape) -> None:
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
 def test_float32_is_as_near_to_float64_as_autograd_has_it(shape: Shape) -> None:
     single, double = Point.of(shape, dtype=torch.float32), Point.of(shape)
-    right = double.numbers(ByAutograd(shape.model))
+    right = double.numbers(AutogradDerivatives(shape.model))
 
     def errors(way: StepDerivatives) -> Tensor:
         pairs = zip(single.numbers(way), right, strict=True)
         return torch.stack([(one - other).norm() / other.norm() for one, other in pairs])
 
-    ours, theirs = errors(WrittenOut(shape.derivatives)), errors(ByAutograd(shape.model))
+    ours, theirs = errors(AnalyticDerivatives(shape.derivatives)), errors(AutogradDerivatives(shape.model))
     assert bool((ours < 2 * theirs + 1e-7).all()), (ours, theirs)
 
 
 def test_a_pullback_of_the_data_has_the_same_bits_and_no_more() -> None:
-    point, way = Point.of(SHAPES[1], dtype=torch.float32), WrittenOut(SHAPES[1].derivatives)
+    point, way = Point.of(SHAPES[1], dtype=torch.float32), AnalyticDerivatives(SHAPES[1].derivatives)
     part = way.part(point.theta_P, point.x_BCHW, point.labels)
     whole = part.pullback(point.v_P, through_parameters=True)
     data = part.pullback(point.v_P, through_parameters=False)
@@ -138,14 +138,14 @@ def test_a_channel_that_says_nothing_is_no_division_by_zero() -> None:
     tensors = shape.model.unflatten(point.theta_P)  # views: these lines change the point
     tensors["blocks.0.conv.weight"][2] = 0
     tensors["blocks.1.norm.weight"][3] = 0
-    close(point.numbers(WrittenOut(shape.derivatives)), point.numbers(ByAutograd(shape.model)), 1e-12)
+    close(point.numbers(AnalyticDerivatives(shape.derivatives)), point.numbers(AutogradDerivatives(shape.model)), 1e-12)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_stays_so(value: float) -> None:
     point = Point.of(SHAPES[0])
     point.x_BCHW[1, 0, 3, 3] = value
-    gradient_P, pulled = point.answer(WrittenOut(SHAPES[0].derivatives))
+    gradient_P, pulled = point.answer(AnalyticDerivatives(SHAPES[0].derivatives))
     assert not gradient_P.isfinite().all()
     assert not pulled.images[1].isfinite().all()
 
@@ -156,7 +156,8 @@ def test_a_kept_gradient_takes_little_more_than_half_of_its_graph() -> None:
         theta_P, x_BCHW = torch.empty(shape.model.num_parameters), torch.empty(10, 3, 32, 32)
         labels = torch.empty(10, dtype=torch.int64)
     ours, theirs = (
-        way.kept_bytes(theta_P, x_BCHW, labels) for way in (WrittenOut(shape.derivatives), ByAutograd(shape.model))
+        way.kept_bytes(theta_P, x_BCHW, labels)
+        for way in (AnalyticDerivatives(shape.derivatives), AutogradDerivatives(shape.model))
     )
     assert 0 < ours < 0.55 * theirs
 
@@ -167,9 +168,9 @@ def test_planning_counts_what_a_gradient_keeps(shape: Shape) -> None:
         theta_P = torch.empty(shape.model.num_parameters)
         x_BCHW = torch.empty(shape.batch, shape.channels, shape.image_size, shape.image_size)
         labels = torch.empty(shape.batch, dtype=torch.int64)
-    kept = WrittenOut(shape.derivatives).kept_bytes(theta_P, x_BCHW, labels)
+    kept = AnalyticDerivatives(shape.derivatives).kept_bytes(theta_P, x_BCHW, labels)
     network, channels, image_size, classes, batch = shape
-    planned = kept_numbers(network, channels=channels, image_size=image_size, classes=classes)
+    planned = stored_numbers_per_image(network, channels=channels, image_size=image_size, classes=classes)
     assert planned is not None
     pixels = 2 * x_BCHW[0].numel()  # kept beside the gradient: images before and after the augmentation
     assert kept == 4 * (batch * (planned - pixels) + len(theta_P))

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vjp, vmap
 
 from dcpipe.errors import UserError
 from dcpipe.models.build import build
-from dcpipe.models.flat import FlatModel, blended
+from dcpipe.models.flat import FlatModel, updated_statistics
 from dcpipe.params.network_name import parse
 from dcpipe.random import Stream
 
@@ -228,7 +228,7 @@ def test_running_averages_of_batch_statistics_are_those_pytorch_keeps() -> None:
         module(x_NCHW)
         logits_NK, seen = network.observe(theta_P, x_NCHW)
         assert torch.equal(logits_NK, network(theta_P, x_NCHW))
-        running = blended(running, seen)
+        running = updated_statistics(running, seen)
     theirs = dict(module.named_buffers())
     torch.testing.assert_close(running, {key: theirs[key] for key in running}, rtol=1e-12, atol=1e-12)
 

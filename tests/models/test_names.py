@@ -79,7 +79,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_others(subtests: py
         with subtests.test(written=written):
             with pytest.raises(UserError) as error:
                 parse(written)
-            assert f"did you mean {meant!r}?" in error.value.what
+            assert f"did you mean {meant!r}?" in error.value.problem
             assert parse(meant).name == meant
             assert all(name in str(error.value.remedy) for name in (*CLASSIC, "convnet", "leakyrelu", "nopool"))
 

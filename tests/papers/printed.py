@@ -250,19 +250,19 @@ MCT_2 = {  # MCT, table 2: experts, and without and with continuous sampling; st
     20: ("62.3 ± 0.3", "62.8 ± 0.3"),
     50: ("62.1 ± 0.4", "62.8 ± 0.2"),
 }
-MCT_3 = {  # MCT, table 3: M, and the accuracy at 1, 10 and 50 images a class
+MCT_3 = {  # MCT, table 3: M, and the accuracy at 1, 10 and 50 images per class
     3: ("46.7", "62.3", "70.0"),
     4: ("47.1", "62.6", "71.4"),
     5: ("48.5", "65.0", "71.8"),
     6: ("48.0", "66.0", "72.3"),
     7: ("45.6", "65.2", "71.8"),
 }
-FTD_3 = {  # FTD, table 3: sets of CIFAR-10 at 50 images a class on other networks
+FTD_3 = {  # FTD, table 3: sets of CIFAR-10 at 50 images per class on other networks
     "resnet18": {"dc": "20.8 ± 1.0", "cafe": "25.3 ± 0.9", "mtt": "61.9 ± 0.7", "ftd": "65.7 ± 0.3"},
     "vgg11": {"dc": "38.8 ± 1.1", "cafe": "40.5 ± 0.8", "mtt": "55.4 ± 0.8", "ftd": "58.4 ± 1.6"},
     "alexnet": {"dc": "28.7 ± 0.7", "cafe": "34.0 ± 0.6", "mtt": "48.2 ± 1.0", "ftd": "53.8 ± 0.9"},
 }
-GM_4 = {  # GM, table 4: MNIST at one image a class, made with one network (row) and tested on another (column)
+GM_4 = {  # GM, table 4: MNIST at one image per class, made with one network (row) and tested on another (column)
     "mlp": ("67.3 ± 1.1", "71.2 ± 1.6", "70.5 ± 8.5", "45.1 ± 12.4", "46.9 ± 4.2", "83.2 ± 2.1"),
     "convnet3": ("72.7 ± 1.6", "91.9 ± 0.4", "84.1 ± 2.2", "84.1 ± 2.4", "84.3 ± 1.5", "90.4 ± 0.4"),
     "lenet": ("62.8 ± 1.6", "87.2 ± 0.7", "81.8 ± 1.9", "80.8 ± 3.6", "75.1 ± 2.5", "88.1 ± 1.1"),

@@ -13,7 +13,7 @@ from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.method import Method
 from dcpipe.params.strict_yaml import Tree
 from dcpipe.report import rows
-from dcpipe.report.published import printed_cells, table_params
+from dcpipe.report.published import published_cells, table_params
 from dcpipe.report.rows import PlannedRow
 
 ROOT = repository.ROOT
@@ -144,7 +144,7 @@ def test_dm_rows_make_20000_iterations_on_the_papers_images(subtests: pytest.Sub
 
 
 def test_rows_are_tested_as_their_papers_test(subtests: pytest.Subtests) -> None:
-    for name, row in rows.printed_rows().items():
+    for name, row in rows.published_rows().items():
         refused = _refusal(name)
         if refused or row.method in {"random", "whole"} or row.network != printed.NETWORKS[row.dataset]:
             continue
@@ -178,7 +178,7 @@ def test_random_images_are_tested_in_both_papers_ways() -> None:
 
 
 def test_every_table_has_all_its_numbers() -> None:
-    assert Counter(cell.table for cell in printed_cells()) == printed.NUMBERS
+    assert Counter(cell.table for cell in published_cells()) == printed.NUMBERS
 
 
 def test_numbers_of_ablations_stand_at_their_settings(subtests: pytest.Subtests) -> None:
@@ -229,10 +229,10 @@ def _refusal(name: str) -> UserError | None:
 
 
 def test_a_cell_that_no_source_covers_is_refused() -> None:
-    refused = {name for name in rows.printed_rows() if _refusal(name)}
+    refused = {name for name in rows.published_rows() if _refusal(name)}
     subsets = {f"{method}-{name}-ipc{ipc}" for method in ("mtt", "ftd") for name in SUBSETS for ipc in (1, 10)}
     assert refused == subsets - {"mtt-imagefruit-ipc1"}
-    assert "no source states the values of ftd on imagewoof at 10 images a class" in str(
+    assert "no source states the values of ftd on imagewoof at 10 images per class" in str(
         _refusal("ftd-imagewoof-ipc10")
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 import repository
 from dcpipe.report import rows
-from dcpipe.report.published import PrintedCell, printed_cells
+from dcpipe.report.published import PublishedCell, published_cells
 
 Copied = tuple[str, str, str, int | None, tuple[float, ...]]  # table, preset, dataset, ipc, mean and deviation
 CELL = re.compile(r"(?:(?P<network>\w+)@)?(?P<dataset>[\w-]+)-(?P<ipc>\d+|all)")
@@ -35,12 +35,12 @@ def _copied() -> Iterator[tuple[Copied, str]]:
                     yield (name.removesuffix(" all"), method, found["dataset"], ipc, values), network
 
 
-def _ours(cell: PrintedCell) -> tuple[Copied, str]:
+def _ours(cell: PublishedCell) -> tuple[Copied, str]:
     return (cell.table, cell.method, cell.dataset, cell.ipc, cell.values), cell.network
 
 
 def test_numbers_are_those_that_the_papers_print() -> None:
-    assert Counter(_copied()) == Counter(_ours(cell) for cell in printed_cells() if cell.table not in ELSEWHERE)
+    assert Counter(_copied()) == Counter(_ours(cell) for cell in published_cells() if cell.table not in ELSEWHERE)
 
 
 def _lacking(name: str) -> int:
@@ -56,7 +56,7 @@ def test_the_document_lists_every_table_with_its_rows_and_tests(subtests: pytest
     for found in listed:
         name = found["tables"].strip("`")
         with subtests.test(table=name):
-            assert int(found["numbers"]) == sum(bool(cell.values) for cell in printed_cells() if cell.table == name)
+            assert int(found["numbers"]) == sum(bool(cell.values) for cell in published_cells() if cell.table == name)
             assert (int(found["rows"]), int(found["lacking"] or 0)) == (len(rows.tables()[name]), _lacking(name))
             named = re.findall(r"`(test_\w+)`", found[5])
             assert named

@@ -16,7 +16,7 @@ FOLDER = {"kind": "folder", "name": "birds", "classes": 3, "channels": 3, "image
 UNBOUNDED: dict[str, tuple[str, str, object, str]] = {
     "pixels": ("datasets/tiny.yaml", "source", {**FOLDER, "image_size": 100_000}, "at most 1024: images of the field"),
     "classes": ("datasets/tiny.yaml", "source", {**FOLDER, "classes": 10**12}, "at most 100000: the largest labelled"),
-    "images a class": ("datasets/tiny.yaml", "split.train_per_class", 10**30, "is above 1e+15, and at most 10000000"),
+    "images per class": ("datasets/tiny.yaml", "split.train_per_class", 10**30, "is above 1e+15, and at most 10000000"),
     "threads": ("methods/mtt.yaml", "compute.threads", 1_000_000, "at most 1024: more threads than any machine has"),
     "inner steps": ("methods/mtt.yaml", "overrides.tiny.matching.inner_steps", 10**12, "at most 100000: published inn"),
     "iterations": ("methods/mtt.yaml", "overrides.tiny.outer.iterations", 10**12, "at most 10000000: no paper counts"),

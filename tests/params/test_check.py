@@ -92,7 +92,7 @@ def test_more_images_a_class_than_the_training_part_has_are_refused(method: str,
     Graph(root).make_job("distill", **{**cell, "ipc": 16})
     told = _refusal(root, "distill", **{**cell, "ipc": 17})
     assert told == (
-        f"params/methods/{method}.yaml: 17 images a class are more than the training part has; ask for at most 16"
+        f"params/methods/{method}.yaml: 17 images per class are more than the training part has; ask for at most 16"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.distillation.matching.trajectory_config import Trajectory
+from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
 from dcpipe.errors import UserError
 from dcpipe.workflow.graph import Graph
 
@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
     "layers of a network that is no ConvNet": (
         "cafe",
         {"matching.network": "mlp"},
-        "matching.network: feature matching needs a network whose layers it knows, and mlp is none; "
+        "matching.network: feature matching needs a network of blocks, and mlp is not one; "
         "choose a ConvNet, such as convnet3",
     ),
     "layers with batch norm": (
@@ -118,5 +118,5 @@ def test_editing_one_matching_reruns_no_other(root: Path) -> None:
     for method, kind in methods.items():
         job = Graph(root).make_job("distill", **{**repository.CELL, "method": method})
         assert {own for own, module in names.items() if module in job.modules} == {kind}
-        is_trajectory = isinstance(getattr(job.sections["method"], "matching", None), Trajectory)
+        is_trajectory = isinstance(getattr(job.sections["method"], "matching", None), TrajectoryMatchingConfig)
         assert ("dcpipe.distillation.matching.network_matching" in job.modules) != is_trajectory

@@ -29,8 +29,8 @@ def test_a_list_that_is_no_list_of_cells_is_refused(root: Path) -> None:
     for wrong, problem in (
         ("[1]", "must map datasets"),
         ("{cifra10: [1]}", "no dataset 'cifra10'"),
-        ("{digits: [0]}", "not a list of images a class"),
-        ("{digits: []}", "not a list of images a class"),
+        ("{digits: [0]}", "not a list of images per class"),
+        ("{digits: []}", "not a list of images per class"),
     ):
         _write(root, "mtt-there", f"base: mtt\ndescription: ours\nlabel: ours\ncovers: {wrong}\n")
         with pytest.raises(UserError, match=f"methods/mtt-there.yaml: covers.*{problem}"):

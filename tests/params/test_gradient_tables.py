@@ -7,7 +7,7 @@ import pytest
 import repository
 from dcpipe.distillation.distances.magnitude_config import Magnitude
 from dcpipe.distillation.levels.levels_config import MultiLevel
-from dcpipe.distillation.matching.gradient_config import Gradient
+from dcpipe.distillation.matching.gradient_config import GradientMatchingConfig
 from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilOverfit
 from dcpipe.distillation.updates.updates_config import FixedUpdates
 from dcpipe.errors import UserError
@@ -49,7 +49,7 @@ def test_a_printed_cell_can_be_planned_and_has_the_published_episode(subtests: p
 def _has_the_published_episode(found: Method, name: str, ipc: int) -> None:
     assert found.outer is not None
     matching = found.matching
-    if isinstance(matching, Gradient):
+    if isinstance(matching, GradientMatchingConfig):
         assert found.outer.iterations == 1000
         assert found.outer.images.optimiser.learning_rate == 0.1
         assert found.outer.images.initial.kind == ("real" if name == "dsa" else "noise")
@@ -67,7 +67,7 @@ def test_loops_follow_the_table_of_dc_for_all_its_numbers_of_images() -> None:
     found: dict[int, tuple[int, int | None]] = {}
     for ipc in LOOPS:
         matching = _method("dc", "cifar10", ipc).matching
-        assert isinstance(matching, Gradient)
+        assert isinstance(matching, GradientMatchingConfig)
         assert isinstance(matching.updates, FixedUpdates)
         training = matching.training
         found[ipc] = matching.updates.count, training.count if isinstance(training, FixedEpochs) else None
@@ -99,7 +99,7 @@ def test_the_others_are_not_augmented() -> None:
 def test_m_d_o_and_a_are_what_each_adds(name: str) -> None:
     for dataset, ipc in product(DATASETS[:5], (10, 50)):
         matching = _method(name, dataset, ipc).matching
-        assert isinstance(matching, Gradient)
+        assert isinstance(matching, GradientMatchingConfig)
         assert matching.levels == MultiLevel(kind="multi-level", weight="classes")
         assert matching.distance.angle == 1.0
         if name == "gm-m":

@@ -71,7 +71,7 @@ def _other_kinds(preset: str, section: str, place: str) -> list[dict[str, object
     here = _value_at(preset, section)
     kinds = [kind for kind in sorted(here.registry) if kind != here.kind and (section, kind) not in NEVER]
     examples = [here.registry[kind].examples()[kind] for kind in kinds]
-    return [{place: dict(example.tree), **example.beside} for example in examples]
+    return [{place: dict(example.tree), **example.required_params} for example in examples]
 
 
 def _is_elsewhere(key: str, change: dict[str, object]) -> bool:

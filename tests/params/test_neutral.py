@@ -10,10 +10,10 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.errors import UserError
 from dcpipe.params import neutral, params_files, resolve, schema
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count
-from dcpipe.params.values import merge_values, watched_values
+from dcpipe.params.values import merge_values, tracked_values
 from dcpipe.params.values import neutral_values as stated
 
 
@@ -26,14 +26,14 @@ class Sgd:
 class Adam:
     kind: Literal["adam"]
     beta: float
-    amsgrad: Annotated[bool, AsBefore(False)]
+    amsgrad: Annotated[bool, NeutralDefault(False)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Section:
     rate: float
-    warm: Annotated[Count, AsBefore(3)]
-    optimiser: Annotated[Sgd | Adam, Field(discriminator="kind"), AsBefore(Sgd(kind="sgd"))]
+    warm: Annotated[Count, NeutralDefault(3)]
+    optimiser: Annotated[Sgd | Adam, Field(discriminator="kind"), NeutralDefault(Sgd(kind="sgd"))]
 
 
 def read(root: Path, name: str) -> tuple[ResolvedSection, Section]:
@@ -81,8 +81,8 @@ def test_only_what_differs_from_before_is_part_of_the_identity(name: str, tmp_pa
     write(tmp_path, "x", {"rate": 0.5, **tree})
     resolved, section = read(tmp_path, "x")
     file = "params/methods/x.yaml"
-    assert merge_values([watched_values(resolved)]) == {file: {"rate": 0.5, **identity}}
-    assert stated([watched_values(resolved)]) == ({file: listed} if listed else {})
+    assert merge_values([tracked_values(resolved)]) == {file: {"rate": 0.5, **identity}}
+    assert stated([tracked_values(resolved)]) == ({file: listed} if listed else {})
     assert schema.validate(resolved, Section) == section, "what is shown is the whole section"
 
 
@@ -91,9 +91,9 @@ def test_a_variant_may_state_what_its_base_leaves_out(tmp_path: Path) -> None:
     write(tmp_path, "x", {"base": "base", "warm": 7})
     resolved, section = read(tmp_path, "x")
     assert section.warm == 7
-    assert merge_values([watched_values(resolved)])["params/methods/x.yaml"] == {"base": "base", "warm": 7}
+    assert merge_values([tracked_values(resolved)])["params/methods/x.yaml"] == {"base": "base", "warm": 7}
     write(tmp_path, "y", {"base": "x", "warm": 3})
-    assert "warm" not in str(merge_values([watched_values(read(tmp_path, "y")[0])]))
+    assert "warm" not in str(merge_values([tracked_values(read(tmp_path, "y")[0])]))
     write(tmp_path, "z", {"base": "base", "warn": 7})
     with pytest.raises(UserError, match=r"z\.yaml: unknown key warn"):
         read(tmp_path, "z")

@@ -135,7 +135,7 @@ def test_a_name_without_a_file_is_refused_with_the_nearest_one(root: Path) -> No
 
 def test_sections_that_take_no_overrides_refuse_them(root: Path) -> None:
     _write(root, "y.yaml", "a: 1\noverrides: {digits: {a: 2}}", "datasets")
-    with pytest.raises(UserError, match=r"^params/datasets/y\.yaml: overrides: datasets have none; "):
+    with pytest.raises(UserError, match=r"^params/datasets/y\.yaml: overrides: datasets cannot have overrides; "):
         resolve_section(root, "datasets", "y")
     _write(root, "y.yaml", "a: 1\noverrides: {digits: {ipc1: {a: 2}}}", "experts")
     with pytest.raises(

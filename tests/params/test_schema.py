@@ -136,7 +136,7 @@ WRONG = {
     ("mtt", "outer.images.optimiser", "adma"): (
         "outer.images.optimiser: there is no \"adma\"; choose one of 'adam', 'sgd'"
     ),
-    ("mtt", "outer.labels", "hard"): "outer.labels: hard is not written in short here; write {kind: hard}",
+    ("mtt", "outer.labels", "hard"): "outer.labels: hard cannot be written in short form here; write {kind: hard}",
     ("mtt", "matching.hypergradient.kept_graphs", "budget"): (
         "matching.hypergradient.kept_graphs: budget needs values; write {kind: budget, megabytes: ...}"
     ),

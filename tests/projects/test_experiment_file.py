@@ -114,5 +114,5 @@ def test_an_index_that_cannot_be_read_is_named(root: Path, tmp_path: Path) -> No
 
 def test_outside_of_a_project_a_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = _write(tmp_path / "hot.yaml", FILE)
-    with pytest.raises(UserError, match=r"this folder is no dcpipe project; .*`dcpipe init FOLDER`"):
+    with pytest.raises(UserError, match=r"this folder is not a dcpipe project; .*`dcpipe init FOLDER`"):
         experiment_file.load_experiment(tmp_path, path)

@@ -191,7 +191,7 @@ def test_names_that_are_taken_are_refused_before_the_folder_is_read(root: Path, 
         assert code == 2
         assert message in printed, printed
     (tmp_path / "bare").mkdir()
-    assert "this folder is no dcpipe project" in _new(tmp_path / "bare", str(tmp_path / "trees"))[1]
+    assert "this folder is not a dcpipe project" in _new(tmp_path / "bare", str(tmp_path / "trees"))[1]
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,11 @@ def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[s
 
 def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
     html = (along / "results/along/report.html").read_text()
-    assert "Accuracy: tiny, 1 image a class, protocol digits-curve" in html
+    assert "Accuracy: tiny, 1 image per class, protocol digits-curve" in html
     assert html.count("<desc>Random: from ") == 2
     for unit in ("iteration", "second"):
         name = f"accuracy-by-{unit}-tiny-ipc1-digits-curve-last-convnet2-w32"
-        assert html.count(f"<title>test accuracy in percent by {unit}, tiny, 1 image a class") == 1
+        assert html.count(f"<title>test accuracy in percent by {unit}, tiny, 1 image per class") == 1
         assert f"figures/{name}.svg" in html
         assert (along / f"results/along/figures/{name}.pdf").is_file()
     rows = list(csv.DictReader((along / "results/along/tables/curves.csv").read_text().splitlines()))

@@ -1,4 +1,4 @@
-"""A score of images that left the range of any picture is marked wherever it stands; others are not."""
+"""A score of images with pixels far out of range is marked wherever it stands; others are not."""
 
 import csv
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import repository
-from dcpipe.distillation.pixel_range import is_no_picture
+from dcpipe.distillation.pixel_range import is_far_out_of_range
 from dcpipe.provenance import artifact
 from dcpipe.report import report_stage
 from dcpipe.workflow.execution import execute_job
@@ -72,15 +72,15 @@ def test_every_table_marks_the_cell_and_no_other(hot: tuple[Path, str]) -> None:
     lines = printed.splitlines()
     assert [line for line in lines if "! " in line and "Hot" in line]
     assert not [line for line in lines if "! " in line and "Random" in line]
-    assert "Images that left the range of any picture are marked !: Hot on tiny" in printed
+    assert "Images with pixels far out of range are marked !: Hot on tiny" in printed
 
 
 def test_the_page_says_it_beside_the_number_and_among_the_limits(hot: tuple[Path, str]) -> None:
     root, _ = hot
     page = (root / "results/hot/report.html").read_text()
-    assert "<b>No pictures any more.</b> Images that left the range of any picture are marked !: Hot on tiny" in page
-    assert page.count('title="images that left the range of any picture"') == 1
-    assert "<h3>Images that left the range of any picture</h3>" in page
+    assert "<b>Pixels far out of range.</b> Images with pixels far out of range are marked !: Hot on tiny" in page
+    assert page.count('title="images with pixels far out of range"') == 1
+    assert "<h3>Images with pixels far out of range</h3>" in page
 
 
 def test_a_report_of_ordinary_images_has_no_mark(made: Path) -> None:
@@ -91,5 +91,5 @@ def test_a_report_of_ordinary_images_has_no_mark(made: Path) -> None:
 
 def test_what_is_no_number_is_no_picture_either() -> None:
     nan = float("nan")
-    assert [is_no_picture(pixels) for pixels in ((0.0, 1.0), (-99.0, 100.0))] == [False, False]
-    assert [is_no_picture(pixels) for pixels in ((-101.0, 1.0), (0.0, 102.0), (nan, nan))] == [True, True, True]
+    assert [is_far_out_of_range(pixels) for pixels in ((0.0, 1.0), (-99.0, 100.0))] == [False, False]
+    assert [is_far_out_of_range(pixels) for pixels in ((-101.0, 1.0), (0.0, 102.0), (nan, nan))] == [True, True, True]

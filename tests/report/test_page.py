@@ -111,7 +111,7 @@ def test_downloads_are_the_files_beside_the_page(made: Path, html: str) -> None:
 def test_curves_start_and_end_where_the_history_does(made: Path, html: str) -> None:
     rows = (made / "artifacts/synthetic/tiny/mtt/ipc1/set0/history.csv").read_text().splitlines()
     first, last = (float(row.split(",")[rows[0].split(",").index("loss")]) for row in (rows[1], rows[-1]))
-    chart = html[html.index("<title>matching loss, MTT on tiny, 1 image a class</title>") :]
+    chart = html[html.index("<title>matching loss, MTT on tiny, 1 image per class</title>") :]
     said = re.search(r"<desc>set 0: from (\S+) to (\S+) in (\d+) points", chart)
     assert said is not None
     assert [float(said[1]), float(said[2])] == [pytest.approx(first, rel=1e-3), pytest.approx(last, rel=1e-3)]

@@ -8,22 +8,22 @@ import pytest
 import repository
 from dcpipe.experts.principal_plane import principal_components
 from dcpipe.report import paths, planes
-from dcpipe.report.origins import Origins, StageCost
+from dcpipe.report.origins import Lineage, StageCost
 from dcpipe.workflow.graph import Graph
 
 WAYPOINTS = ("none", "1-2")
 
 
 @pytest.fixture
-def spent(root: Path) -> tuple[list[StageCost], Origins]:
+def spent(root: Path) -> tuple[list[StageCost], Lineage]:
     """Tiny's first shard of experts and two kinds of convex paths of it."""
     words = {"dataset": "tiny", "experts": "plain", "shard": 0}
     made = [repository.make(root, "convexify", **words, waypoints=waypoints) for waypoints in WAYPOINTS]
-    sources = Origins(root, Graph(root))
+    sources = Lineage(root, Graph(root))
     return sources.costs([sources.graph.make_job("experts", **words), *made]), sources
 
 
-def test_the_figures_of_paths_mark_waypoints_and_say_what_they_hold(spent: tuple[list[StageCost], Origins]) -> None:
+def test_the_figures_of_paths_mark_waypoints_and_say_what_they_hold(spent: tuple[list[StageCost], Lineage]) -> None:
     (accuracy,), (plane,) = paths.path_charts(*spent), [*planes.plane_charts(*spent)]
     assert re.findall(r'id="dots-([^"]+)"', accuracy.svg.decode()) == ["convex, waypoints 1-2"]
     assert plane.name == "plane-tiny-plain"
@@ -34,7 +34,7 @@ def test_the_figures_of_paths_mark_waypoints_and_say_what_they_hold(spent: tuple
     assert sum(map(float, axes)) == pytest.approx(float(held), abs=0.1)
 
 
-def test_a_convex_path_is_the_recorded_one_at_its_anchors(spent: tuple[list[StageCost], Origins]) -> None:
+def test_a_convex_path_is_the_recorded_one_at_its_anchors(spent: tuple[list[StageCost], Lineage]) -> None:
     costs, sources = spent
     trajectory = sources.root / costs[0].jobs[0].outputs["trajectory"]
     recorded = planes.recorded_path([trajectory], 0)
@@ -47,6 +47,6 @@ def test_a_convex_path_is_the_recorded_one_at_its_anchors(spent: tuple[list[Stag
         assert [at for at in convex.times if here[int(at)] == pytest.approx(there[int(at)])] == anchors
 
 
-def test_an_experiment_without_convex_paths_has_no_plane(spent: tuple[list[StageCost], Origins]) -> None:
+def test_an_experiment_without_convex_paths_has_no_plane(spent: tuple[list[StageCost], Lineage]) -> None:
     costs, sources = spent
     assert not [*planes.plane_charts(costs[:1], sources)]

@@ -79,10 +79,10 @@ def test_the_reference_makes_no_artifact_stale(compared: Path) -> None:
 
 
 def test_a_reference_that_is_not_there_is_refused_with_those_that_are(compared: Path) -> None:
-    with pytest.raises(UserError, match="dm is no method of this experiment; name one of mtt, random, random-again"):
+    with pytest.raises(UserError, match="dm is not a method of this experiment; name one of mtt, random, random-again"):
         verdicts(compared, "dm")
     file = compared / "params/experiments/compared.yaml"
     file.write_text(EXPERIMENT.replace("reference: random-again", "reference: dm"))
-    with pytest.raises(UserError, match=r"compared.yaml: reference: dm is no method of this experiment"):
+    with pytest.raises(UserError, match=r"compared.yaml: reference: dm is not a method of this experiment"):
         Graph(compared).make_job("report", experiment="compared")
     file.write_text(EXPERIMENT)

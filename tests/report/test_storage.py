@@ -7,13 +7,13 @@ import pytest
 
 import repository
 from dcpipe.report import report_stage, storage
-from dcpipe.report.origins import Origins, StageCost
+from dcpipe.report.origins import Lineage, StageCost
 from dcpipe.workflow.graph import Graph
 
 
-def _spent(root: Path) -> tuple[list[StageCost], Origins]:
+def _spent(root: Path) -> tuple[list[StageCost], Lineage]:
     graph = Graph(root)
-    sources = Origins(root, graph)
+    sources = Lineage(root, graph)
     jobs = [graph.make_job("data", dataset="tiny")]
     jobs += [graph.make_job("experts", dataset="tiny", experts="plain", shard=shard) for shard in range(2)]
     jobs += [

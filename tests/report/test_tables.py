@@ -58,11 +58,11 @@ def test_random_under_another_protocol_is_no_baseline(found: list[Cell]) -> None
 def test_bold_are_the_best_and_those_within_two_standard_errors(found: list[Cell]) -> None:
     close, far = ((61.0, 63.0), (64.0, 66.0)), ((50.0, 52.0), (51.0, 53.0))
     column = [replace(of(found[0], *sets), method=name) for name, sets in (("a", close), ("b", close), ("c", far))]
-    assert cells.leaders(column) == {"a", "b"}
-    assert cells.leaders([column[0], column[2]]) == {"a"}
-    assert cells.leaders(column[:2]) == cells.leaders(column[:1]) == set()
+    assert cells.best_methods(column) == {"a", "b"}
+    assert cells.best_methods([column[0], column[2]]) == {"a"}
+    assert cells.best_methods(column[:2]) == cells.best_methods(column[:1]) == set()
     alone = [replace(of(found[0], (value,)), method=str(value)) for value in (10.0, 90.0)]
-    assert cells.leaders(alone) == set(), "one network has no spread, so nothing stands out"
+    assert cells.best_methods(alone) == set(), "one network has no spread, so nothing stands out"
 
 
 def test_all_images_have_a_column_of_their_own_and_compete_with_none(found: list[Cell]) -> None:
@@ -72,9 +72,13 @@ def test_all_images_have_a_column_of_their_own_and_compete_with_none(found: list
     assert head.columns == (("tiny", 1), ("tiny", None))
     assert [entry.cell.method for entry in head.column("tiny", None)] == ["whole"]
     whole = head.entries["whole", "tiny", None]
-    assert not whole.leads
+    assert not whole.is_best
     assert whole.difference is None
-    assert [column.title for column in head.table().columns] == ["method", "tiny, 1 image a class", "tiny, all images"]
+    assert [column.title for column in head.table().columns] == [
+        "method",
+        "tiny, 1 image per class",
+        "tiny, all images",
+    ]
     assert tables.cell_table(rows).rows[2][1] == "all"
     assert re.search(r"^tiny +all Random", tables.terminal_text(rows), re.MULTILINE)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from strangers import some_images
 from torch import Tensor
 
-from dcpipe.commands.import_set import Statements, import_set
+from dcpipe.commands.import_set import UserStatements, import_set
 from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -46,7 +46,7 @@ def save_mtt(folder: Path, images: Tensor, labels: Tensor, step_size: float | No
 
 def imported(root: Path, path: Path, dataset: str = "tiny", index: int = 0, **said: object) -> SyntheticSet:
     """The artifact of a set, imported as `theirs`."""
-    list(import_set(root, path, dataset, Statements(name="theirs", **said)))
+    list(import_set(root, path, dataset, UserStatements(name="theirs", **said)))
     (found,) = root.glob(f"artifacts/synthetic/{dataset}/theirs/ipc*/set{index}/synthetic.safetensors")
     return synthetic_set.load(found)
 
@@ -91,7 +91,7 @@ def test_every_experiment_of_a_dc_file_is_a_set(root: Path, tmp_path: Path) -> N
 
 
 def pixels_of(root: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Two images a class as they are stored: uint8."""
+    """Two images per class as they are stored: uint8."""
     stored = store.load_pixels(root / "artifacts/data/tiny/train.zarr", "train")
     rows = torch.cat([torch.nonzero(stored.labels_N == label).flatten()[:2] for label in range(10)])
     return stored.pixels_NCHW[rows].numpy(), stored.labels_N[rows].numpy()
@@ -129,7 +129,7 @@ def test_what_dcpipe_made_comes_back_bit_for_bit(root: Path, tmp_path: Path) -> 
 
 
 def execute_and_find(root: Path, method: str) -> str:
-    """Make a set of tiny, two images a class; returns its path."""
+    """Make a set of tiny, two images per class; returns its path."""
     job = Graph(root).make_job("distill", dataset="tiny", method=method, ipc=2, set=0)
     execute_job(job, root)
     return job.outputs["synthetic"]
@@ -150,12 +150,12 @@ def test_a_wrong_statement_of_whitening_is_caught_by_the_pixels(
 def test_what_cannot_be_told_is_said_and_must_be_stated(root: Path, tmp_path: Path) -> None:
     images, labels = some_images(root)
     path = save_mtt(tmp_path / "noise", torch.randn(images.shape, generator=torch.Generator().manual_seed(0)), labels)
-    with pytest.raises(UserError, match=r"is not stated, and cannot be told: .*; state --whitening none or"):
+    with pytest.raises(UserError, match=r"is not stated, and cannot be determined: .*; state --whitening none or"):
         imported(root, path)
     assert not (root / "params/methods/theirs.yaml").exists()
     imported(root, path, whitening="none")
     card = json.loads((root / "artifacts/synthetic/tiny/theirs/ipc2/set0/card.json").read_text())
-    assert card["facts"]["imported"]["whitening_check"].startswith("cannot be told")
+    assert card["facts"]["imported"]["whitening_check"].startswith("cannot be determined")
 
 
 def test_real_looking_numbers_need_no_statement(root: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_other_constants_are_taken_back_to_pixels(root: Path, tmp_path: Path) ->
     pixels, labels = pixels_of(root)
     theirs = (torch.from_numpy(pixels).double() / 255 - 0.5) / 0.25
     path = save_mtt(tmp_path / "mtt", theirs, torch.from_numpy(labels))
-    with pytest.raises(UserError, match=r"contradict|cannot be told"):
+    with pytest.raises(UserError, match=r"contradict|cannot be determined"):
         imported(root, path)
     found = imported(root, path, whitening="none", mean=[0.5], std=[0.25])
     torch.testing.assert_close(found.images_NCHW, some_images(root)[0], atol=1e-5, rtol=0)

@@ -14,7 +14,7 @@ from dcpipe.workflow import device_pool
 def main() -> None:
     seconds, file = float(sys.argv[1]), Path(sys.argv[2])
     asked = time.monotonic()
-    index = device_pool.take_device(device_pool.simulated())
+    index = device_pool.take_device(device_pool.simulated_devices())
     begun = time.monotonic()
     held = {"device": index, "asked": asked, "begun": begun, "ended": begun + seconds}
     file.with_suffix(".holds").write_text(json.dumps(held))

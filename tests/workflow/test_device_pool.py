@@ -117,10 +117,10 @@ def here(pool: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_process_keeps_its_device_for_all_of_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [device_pool.take_device(device_pool.simulated()) for _ in range(2)] == [0, 0]
+    assert [device_pool.take_device(device_pool.simulated_devices()) for _ in range(2)] == [0, 0]
     held = device_pool._held
     monkeypatch.setattr(device_pool, "_held", {})  # as another process sees it
-    assert [device_pool.take_device(device_pool.simulated()) for _ in range(2)] == [1, 1]
+    assert [device_pool.take_device(device_pool.simulated_devices()) for _ in range(2)] == [1, 1]
     assert set(held) == {"simulated-0"}
 
 

@@ -8,7 +8,7 @@ from dcpipe.distillation.hypergradient.hypergradient_config import Exact, Unroll
 from dcpipe.engines.snakemake import SnakemakeRules
 from dcpipe.params.work import FLOAT, InnerSizes, NetworkSize, Work
 from dcpipe.workflow import costs
-from dcpipe.workflow.estimates import ASKED, Estimates, Expected, memory_bytes, requested_mb, seconds
+from dcpipe.workflow.estimates import REQUEST_FACTOR, Estimates, ResourceEstimate, memory_bytes, requested_mb, seconds
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.machine import Machine
@@ -18,9 +18,9 @@ NETWORK = NetworkSize(parameters=1000, activations=500, widest=200, operations=5
 
 
 def test_work_adds_up_and_phases_do_not_lie_on_top_of_each_other() -> None:
-    first, second = Work(held=10, phases=(100.0,), operations=1, calls=1), Work(phases=(40.0,), operations=2)
+    first, second = Work(held_bytes=10, phases=(100.0,), operations=1, calls=1), Work(phases=(40.0,), operations=2)
     both = first + second.times(5)
-    assert (both.held, both.operations, both.calls) == (10, 11, 1)
+    assert (both.held_bytes, both.operations, both.calls) == (10, 11, 1)
     assert first.peak_bytes == 110
     assert first.peak_bytes < both.peak_bytes < first.peak_bytes + second.peak_bytes
 
@@ -28,7 +28,7 @@ def test_work_adds_up_and_phases_do_not_lie_on_top_of_each_other() -> None:
 def test_each_inner_step_adds_a_vector_and_its_time() -> None:
     exact = Exact(kind="exact", micro_batch=None)
     work = [exact.work(InnerSizes(NETWORK, steps, images=10, numbers=64)) for steps in (10, 20)]
-    assert work[1].held - work[0].held == 10 * FLOAT * NETWORK.parameters
+    assert work[1].held_bytes - work[0].held_bytes == 10 * FLOAT * NETWORK.parameters
     assert max(work[1].phases) == max(work[0].phases)
     assert work[1].operations == 2 * work[0].operations
     cut = Exact(kind="exact", micro_batch=5).work(InnerSizes(NETWORK, 10, images=10, numbers=64))
@@ -60,11 +60,11 @@ def test_measured_costs_of_equal_work_are_taken_others_scaled(root: Path) -> Non
     costs.write_costs(root / first.costs, seconds=100.0, peak_bytes=123, device="cpu")
     found = Estimates(graph, Machine(), [first, second, other])
     for job in (first, second):
-        assert found.expected(job) == Expected(123, 100.0, memory_measured=True, seconds_measured=True)
-    scaled, works = found.expected(other), [found.work(job) for job in (first, other)]
+        assert found.estimate(job) == ResourceEstimate(123, 100.0, memory_measured=True, seconds_measured=True)
+    scaled, works = found.estimate(other), [found.work(job) for job in (first, other)]
     assert scaled.seconds == pytest.approx(100.0 * seconds(Machine(), works[1]) / seconds(Machine(), works[0]))
     assert scaled.memory_bytes == memory_bytes(Machine(), works[1]) > memory_bytes(Machine(), works[0])
-    assert scaled == Expected(scaled.memory_bytes, scaled.seconds)  # an estimate
+    assert scaled == ResourceEstimate(scaled.memory_bytes, scaled.seconds)  # an estimate
 
 
 def test_a_rule_asks_for_as_much_memory_again_with_every_attempt(root: Path) -> None:
@@ -75,4 +75,4 @@ def test_a_rule_asks_for_as_much_memory_again_with_every_attempt(root: Path) -> 
     assert once == requested_mb(Graph(root), Graph(root).make_job("distill", **wildcards))
     assert memory(wildcards, attempt=3) == 3 * once
     work = STAGES["distill"].work(Graph(root), flow.job("distill", wildcards))
-    assert once * 1e6 >= ASKED * memory_bytes(Machine(), work)
+    assert once * 1e6 >= REQUEST_FACTOR * memory_bytes(Machine(), work)

@@ -265,7 +265,7 @@ def test_inputs_that_change_while_a_job_runs_are_never_published(tiny: Path) -> 
         _other_experts(tiny)
 
     with pytest.raises(DcpipeError, match=r"made again while it was read \(inputs trajectories 0 digest: ") as told:
-        execute_job(job, tiny, instead=run)
+        execute_job(job, tiny, run_instead=run)
     assert "nothing was published; wait until nothing else makes its inputs" in str(told.value)
     assert repository.bytes_below(tiny / job.folder) == before
     shutil.rmtree(tiny / "artifacts/experts")

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from dcpipe.workflow.run_line import LEAST_SECONDS, RunLine
-from dcpipe.workflow.run_progress import KnownJob, RunProgress, duration
+from dcpipe.workflow.progress_line import LEAST_SECONDS, ProgressLine
+from dcpipe.workflow.run_progress import ExpectedJob, RunProgress, duration
 
-KNOWN = {f"evaluate_{number}": KnownJob("evaluate", 10.0) for number in range(4)} | {
-    "distill_0": KnownJob("distill", 100.0),
-    "distill_1": KnownJob("distill", None),
-    "report_0": KnownJob("report", None),
+KNOWN = {f"evaluate_{number}": ExpectedJob("evaluate", 10.0) for number in range(4)} | {
+    "distill_0": ExpectedJob("distill", 100.0),
+    "distill_1": ExpectedJob("distill", None),
+    "report_0": ExpectedJob("report", None),
 }
 
 
@@ -86,7 +86,7 @@ def test_a_file_gets_a_line_a_minute_at_most(seconds_a_job: float) -> None:
 
     stream = Lines()
     progress = RunProgress(Counter(distill=100), 0.0)
-    line = RunLine(progress, stream, seconds_between=3600.0, clock=lambda: now)
+    line = ProgressLine(progress, stream, seconds_between=3600.0, clock=lambda: now)
     for number in range(100):
         line.update(lambda one, at, name=f"distill_{number}": one.start(name, "distill", at))
         now += seconds_a_job

@@ -25,7 +25,7 @@ from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
-from dcpipe.workflow.runner import ExperimentRunner, Outcome, OutcomeSummary, parse_stage_names
+from dcpipe.workflow.runner import ExperimentRunner, JobOutcome, OutcomeSummary, parse_stage_names
 from dcpipe.workflow.stopping import ask_to_stop, stop_asked, stopping_on_signals
 
 pytestmark = pytest.mark.xdist_group("runner")  # one worker makes the module's fixture
@@ -80,7 +80,7 @@ def _artifacts(root: Path, below: str = "artifacts") -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in (root / below).rglob("*") if path.is_file()}
 
 
-def _states(outcomes: list[Outcome]) -> dict[str, set[str]]:
+def _states(outcomes: list[JobOutcome]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for outcome in outcomes:
         found.setdefault(outcome.state, set()).add(outcome.job.name.removesuffix("_digits_native"))
@@ -301,8 +301,8 @@ REFUSED = {
         "My.yaml",
         ELSEWHERE,
     ): "My.yaml: 'My' is not a valid name: write lower-case letters and digits, with single hyphens between them; ",
-    ("x.yaml", "base: mtt\nlabel: a"): "x.yaml: has no runs, so it is no experiment; ",
-    ("x.yaml", "label: a"): "x.yaml: has no runs, so it is no experiment; ",
+    ("x.yaml", "base: mtt\nlabel: a"): "x.yaml: has no runs, so it is not an experiment; ",
+    ("x.yaml", "label: a"): "x.yaml: has no runs, so it is not an experiment; ",
     (
         "x.yaml",
         ELSEWHERE.replace("mtt-hot:", "mtt:"),

@@ -95,7 +95,7 @@ def test_a_stage_of_another_package_is_planned_and_made(tmp_path: Path, packages
     assert not any("plan" in name for name in code)
 
     plan, stage = packages / "counting/count_plan.py", packages / "counting/count_stage.py"
-    plan.write_text(PLAN.replace("how many images each class has", "images a class"))
+    plan.write_text(PLAN.replace("how many images each class has", "images per class"))
     assert "0 made, 2 current" in dcpipe(root, packages, "run", "tiny", "--stages", "data,count")
     stage.write_text(IMPLEMENTATION.replace("np.bincount(labels)", "2 * np.bincount(labels)"))
     assert "1 made, 1 current" in dcpipe(root, packages, "run", "tiny", "--stages", "data,count")

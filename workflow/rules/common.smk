@@ -18,7 +18,7 @@ try:
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None
 if is_first_process(workflow):
-    rerun_also(workflow, flow.made_otherwise, say)
+    rerun_also(workflow, flow.rerun_reason, say)
     around_run(workflow, flow.begin, flow.finish)
 
 

@@ -5,10 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe.api.bench import Bench, ImagesAndLabels, TestLike, bench_for, images_a_class
 from dcpipe.api.distilled_set import DistilledSet
+from dcpipe.api.evaluation_dataset import (
+    EvaluationDataset,
+    ImagesAndLabels,
+    TestLike,
+    evaluation_dataset_for,
+    images_a_class,
+)
 from dcpipe.api.running import run_jobs
-from dcpipe.api.scoring import Scores, SetLike, as_set, protocol_name, read_scores
+from dcpipe.api.scoring import Scores, SetLike, as_distilled_set, protocol_name, read_scores
 from dcpipe.errors import UserError
 from dcpipe.report.comparison import ENOUGH, Difference, difference
 from dcpipe.report.table import Column, Table
@@ -132,23 +138,25 @@ def compare(
     Raises: UserError, before anything is computed, for sets, images or names that are not possible or do not fit.
     """
     if not isinstance(sets, Mapping) or not sets:
-        raise UserError("are no mapping of names to sets", where="sets", remedy='pass {"mtt": small, "theirs": other}')
+        raise UserError(
+            "are not a mapping of names to sets", where="sets", remedy='pass {"mtt": small, "theirs": other}'
+        )
     named = {name: _each(one, name) for name, one in sets.items()}
-    bench = bench_for([one for several in named.values() for one in several], test, workspace, train)
-    evaluation = protocol_name(bench, protocol, networks)
+    target = evaluation_dataset_for([one for several in named.values() for one in several], test, workspace, train)
+    evaluation = protocol_name(target, protocol, networks)
     jobs = {
-        name: [bench.job(one, evaluation, network or "native") for one in several] for name, several in named.items()
+        name: [target.job(one, evaluation, network or "native") for one in several] for name, several in named.items()
     }
     sizes = {name: len(several[0].labels) for name, several in named.items()}
-    if bench.has_real and RANDOM not in jobs:
+    if target.has_real and RANDOM not in jobs:
         ipc = images_a_class(next(iter(named.values()))[0])
-        jobs = {RANDOM: bench.random_jobs(ipc, evaluation, network or "native"), **jobs}
-        sizes[RANDOM] = ipc * bench.config.facts.classes
-    run_jobs(bench.workspace.graph(), [job for several in jobs.values() for job in several])
+        jobs = {RANDOM: target.random_jobs(ipc, evaluation, network or "native"), **jobs}
+        sizes[RANDOM] = ipc * target.config.facts.classes
+    run_jobs(target.workspace.graph(), [job for several in jobs.values() for job in several])
     for name, several in named.items():
         for one, job in zip(several, jobs[name], strict=True):
-            one.scored = (bench.workspace, job)
-    return _comparison(bench, jobs, sizes)
+            one.scored = (target.workspace, job)
+    return _comparison(target, jobs, sizes)
 
 
 def _each(one: SetLike | list[SetLike], name: str) -> list[DistilledSet]:
@@ -156,11 +164,11 @@ def _each(one: SetLike | list[SetLike], name: str) -> list[DistilledSet]:
     several = one if isinstance(one, list) else [one]
     if not several:
         raise UserError("has no set", where=name, remedy="pass at least one")
-    return [as_set(each, name) for each in several]
+    return [as_distilled_set(each, name) for each in several]
 
 
-def _comparison(bench: Bench, jobs: Mapping[str, Sequence[Job]], images: Mapping[str, int]) -> Comparison:
-    scores = {name: tuple(read_scores(bench.workspace, job) for job in several) for name, several in jobs.items()}
+def _comparison(target: EvaluationDataset, jobs: Mapping[str, Sequence[Job]], images: Mapping[str, int]) -> Comparison:
+    scores = {name: tuple(read_scores(target.workspace, job) for job in several) for name, several in jobs.items()}
     reference = next(iter(scores)) if len(scores) > 1 else None
     rows = []
     for name, own in scores.items():

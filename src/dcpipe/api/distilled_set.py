@@ -23,7 +23,7 @@ from dcpipe.params.method import Method
 from dcpipe.provenance import artifact
 from dcpipe.workflow.job import Job
 
-COLUMNS = 10  # of a picture of one image a class
+COLUMNS = 10  # of a picture of one image per class
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class DistilledSet(ReleasedSet):
         return Path(folder)
 
 
-def made_set(workspace: Workspace, job: Job) -> DistilledSet:
+def set_of_job(workspace: Workspace, job: Job) -> DistilledSet:
     """The set that a job of the distill stage has made."""
     origin = Origin(workspace, job)
     path = artifact.verified_entries(workspace.root / job.outputs["synthetic"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dcpipe.api import sizes
-from dcpipe.api.distilled_set import DistilledSet, made_set
+from dcpipe.api.distilled_set import DistilledSet, set_of_job
 from dcpipe.api.labelled_images import ImagesLike, LabelledImages, LabelsLike, labelled_images
 from dcpipe.api.running import run_jobs
 from dcpipe.api.workspace import DIGITS, Workspace
@@ -66,19 +66,19 @@ def distill(
     graph = place.graph()
     job = graph.make_job("distill", dataset=dataset, method=chosen, ipc=ipc, set=0)
     run_jobs(graph, [job])
-    return made_set(place, job)
+    return set_of_job(place, job)
 
 
-def _sized(place: Workspace, given: LabelledImages, design: Design, minutes: float) -> str:
+def _sized(workspace: Workspace, labelled: LabelledImages, design: Design, minutes: float) -> str:
     """The name of the dataset."""
-    rarest = min(given.counts)
+    rarest = min(labelled.counts)
     trained = design.trained if design.trained < rarest else None
     if trained is not None:
         log.warning("%s of %s images per class are trained on, to keep to %g minutes", trained, rarest, minutes)
-    source = f"images-{given.digest[:DIGITS]}"
-    digest = place.keep_arrays(source, {"images": given.pixels_NCHW, "labels": given.labels_N})
-    tree = sizes.dataset_tree(given, source, digest, design.network, trained)
-    return place.define("datasets", tree, stem="images")
+    source = f"images-{labelled.digest[:DIGITS]}"
+    digest = workspace.keep_arrays(source, {"images": labelled.pixels_NCHW, "labels": labelled.labels_N})
+    tree = sizes.dataset_tree(labelled, source, digest, design.network, trained)
+    return workspace.define("datasets", tree, stem="images")
 
 
 def _refuse_counts(ipc: int, minutes: float) -> None:
@@ -88,16 +88,16 @@ def _refuse_counts(ipc: int, minutes: float) -> None:
         raise UserError(f"is {minutes!r}", where="minutes", remedy="pass a number above 0")
 
 
-def _refuse_small_class(given: LabelledImages, ipc: int) -> None:
-    rarest = min(given.counts)
+def _refuse_small_class(labelled: LabelledImages, ipc: int) -> None:
+    rarest = min(labelled.counts)
     if rarest < ipc:
-        problem = f"{ipc} images per class are asked for; class {given.counts.index(rarest)} has {rarest}"
+        problem = f"{ipc} images per class are asked for; class {labelled.counts.index(rarest)} has {rarest}"
         raise UserError(problem, where="ipc", remedy=f"ask for at most {rarest}, or pass more images")
 
 
-def _refuse_constant(given: LabelledImages) -> None:
-    for channel in range(given.channels):
-        pixels = given.pixels_NCHW[:, channel]
+def _refuse_constant(labelled: LabelledImages) -> None:
+    for channel in range(labelled.channels):
+        pixels = labelled.pixels_NCHW[:, channel]
         if pixels.min() == pixels.max():
-            problem = f"channel {channel + 1} of {given.channels} has one value in every pixel of all images"
+            problem = f"channel {channel + 1} of {labelled.channels} has one value in every pixel of all images"
             raise UserError(problem, where="images", remedy="leave the channel out: nothing can be learned from it")

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from dcpipe.api.bench import Bench
-from dcpipe.api.distilled_set import DistilledSet, made_set
+from dcpipe.api.distilled_set import DistilledSet, set_of_job
+from dcpipe.api.evaluation_dataset import EvaluationDataset
 from dcpipe.api.reading import from_tensors
 from dcpipe.api.workspace import DIGITS, Workspace
 from dcpipe.commands import import_set
-from dcpipe.commands.import_set import Statements, Whitening
+from dcpipe.commands.import_set import UserStatements, Whitening
 from dcpipe.commands.release import read_release
 from dcpipe.commands.release.release_folder import SUMS
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet
@@ -45,7 +45,7 @@ def load(
     Args:
         path: a folder that `dcpipe release` or `DistilledSet.save` made, which needs nothing else; images_best.pt
             beside labels_best.pt (MTT, FTD, TESLA, DATM); res_*.pt (DC, DSA, DM); .npz; .safetensors; a folder of
-            images a class; or a folder of Hugging Face's `datasets`. Nothing in a file is run.
+            images per class; or a folder of Hugging Face's `datasets`. Nothing in a file is run.
         mean: what the makers of the set subtracted from the pixels in [0, 1] of each channel. Not for pixels.
         std: what they divided by then.
         dataset: instead, the name of the dataset whose images were prepared in the same way, such as "cifar10-zca". Its
@@ -60,7 +60,7 @@ def load(
     CorruptArtifactError naming the file of a release that is not what was released.
     """
     place = Path(path).expanduser()
-    said = Statements(whitening=whitening, mean=mean, std=std, step_size=step_size, in_python=True)
+    said = UserStatements(whitening=whitening, mean=mean, std=std, step_size=step_size, in_python=True)
     if _is_release(place):
         _refuse_statements(said, dataset, number)
         released = read_release.load_release(place)
@@ -78,7 +78,7 @@ def _is_release(place: Path) -> bool:
     return place.is_dir() and ((place / SUMS).is_file() or (place / RELEASE).is_file())
 
 
-def _refuse_statements(said: Statements, dataset: str | None, number: int) -> None:
+def _refuse_statements(said: UserStatements, dataset: str | None, number: int) -> None:
     """A release states everything itself."""
     stated: dict[str, object] = {"mean": said.mean, "std": said.std, "dataset": dataset, "whitening": said.whitening}
     stated |= {"step_size": said.step_size, "number": number or None}
@@ -87,7 +87,7 @@ def _refuse_statements(said: Statements, dataset: str | None, number: int) -> No
             raise UserError("a release states all of this itself", where=name, remedy="leave it out")
 
 
-def _of_tensors(place: Path, found: ForeignSet, said: Statements) -> DistilledSet:
+def _of_tensors(place: Path, found: ForeignSet, said: UserStatements) -> DistilledSet:
     """Pixels, or numbers that were standardised by constants that are stated."""
     if said.whitening == "zca":
         problem = "how test images must be whitened is known of named datasets alone"
@@ -97,7 +97,7 @@ def _of_tensors(place: Path, found: ForeignSet, said: Statements) -> DistilledSe
         raise UserError(f"{place} holds pixels, which nobody standardised", where=where, remedy="leave it out")
     if not found.are_pixels and said.mean is None and said.std is None:
         problem = "its numbers were prepared for networks, and its files do not say how"
-        remedy = 'pass mean=... and std=... of its makers, or the dataset that it was made of: dataset="cifar10-zca"'
+        remedy = 'pass mean=... and std=... of its authors, or the dataset that it was made of: dataset="cifar10-zca"'
         raise UserError(problem, where=str(place), remedy=remedy)
     step_size = import_set.stated_step_size(found, place, said)
     try:
@@ -110,19 +110,19 @@ def _of_tensors(place: Path, found: ForeignSet, said: Statements) -> DistilledSe
             label=_label(place),
         )
     except UserError as error:
-        raise UserError(error.what, where=f"{place}: {error.where}", remedy=error.remedy) from error
+        raise UserError(error.problem, where=f"{place}: {error.where}", remedy=error.remedy) from error
     made.card |= {"layout": found.layout, "claims_of_files": dict(found.claims)}
     return made
 
 
 def _imported(
-    workspace: Workspace, place: Path, files: ForeignFiles, dataset: str, said: Statements, number: int
+    workspace: Workspace, place: Path, files: ForeignFiles, dataset: str, said: UserStatements, number: int
 ) -> DistilledSet:
     """A set of a dataset of the workspace, which every call with these files and statements finds again."""
     workspace.refuse_unknown("datasets", dataset, "dataset")
     text = json.dumps([digest_of(files.files), dataset, asdict(said)], sort_keys=True)
     said = replace(said, name=f"imported-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}")
-    name, bench = str(said.name), Bench(workspace, dataset, has_real=True)
+    name, bench = str(said.name), EvaluationDataset(workspace, dataset, has_real=True)
     ipc = files.sets[0].images_a_class(bench.config.facts.classes)
     bench.transform()  # makes the images that the set is compared with
     workspace.locate(FOLDER)
@@ -131,7 +131,7 @@ def _imported(
     if not known or staleness.staleness_problem(workspace.graph().make_job("distill", **cell), workspace.root):
         for _ in import_set.import_set(workspace.root, place, dataset, said):
             pass
-    made = made_set(workspace, workspace.graph().make_job("distill", **cell))
+    made = set_of_job(workspace, workspace.graph().make_job("distill", **cell))
     made.label = _label(place)
     return made
 

@@ -12,8 +12,8 @@ from dcpipe.api import sizes
 from dcpipe.api.labelled_images import ImagesLike, LabelsLike, labelled_images
 from dcpipe.api.workspace import Workspace
 from dcpipe.data.store import Images, Moments
-from dcpipe.distillation.answers import Answer
 from dcpipe.distillation.episodes import Episode, Matching
+from dcpipe.distillation.matching_results import MatchingResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet, real_images
 from dcpipe.errors import UserError
@@ -40,7 +40,7 @@ class MatchingObjective:
         """What an iteration imitates: its networks, real images and augmentation."""
         return self.matching.draw(iteration, len(self.first.labels))
 
-    def __call__(self, synthetic: SyntheticSet, iteration: int = 0) -> Answer:
+    def __call__(self, synthetic: SyntheticSet, iteration: int = 0) -> MatchingResult:
         """The matching loss (0-d) of a set in an iteration, and its gradients: `.loss`, `.gradients.images`."""
         return self.draw(iteration).evaluate(synthetic)
 

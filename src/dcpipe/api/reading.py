@@ -38,7 +38,9 @@ def from_tensors(
     if not 0 < step_size < float("inf"):
         raise UserError(f"is {step_size!r}", where="step_size", remedy="pass a number above 0")
     if (mean is None) != (std is None):
-        raise UserError("stands alone", where="mean" if std is None else "std", remedy="pass mean and std, or neither")
+        raise UserError(
+            "is given without the other", where="mean" if std is None else "std", remedy="pass mean and std, or neither"
+        )
     if mean is None or std is None:
         pixels_NCHW = torch.from_numpy(labelled_images.pixels(images, "images"))
         transform = _own_standardisation(pixels_NCHW)

@@ -17,19 +17,19 @@ from dcpipe.workflow.runner import ABSENT, WAITING, ExperimentRunner
 from dcpipe.workflow.stages import STAGES
 
 
-def run_jobs(graph: Graph, wanted: Sequence[Job]) -> None:
+def run_jobs(graph: Graph, targets: Sequence[Job]) -> None:
     """Make the artifacts of jobs, and of all that they need, unless they are there and current.
 
     Raises: whatever ended a job; KeyboardInterrupt after Ctrl-C or SIGTERM, when the state is saved.
     """
     if shipped.is_project(graph.root):
         code_identity.update_file(graph.root)
-    jobs = graph.with_makers(wanted)
+    jobs = graph.with_dependencies(targets)
     waiting = [one.job for one in status.job_statuses(graph, jobs) if one.state != "done"]
     if not waiting:
         return
     plan.refuse_bytes(plan.disk_bytes(graph, waiting), graph.root)
-    with _as_it_was():
+    with _restoring_threads_and_log():
         output = RunOutput.of(graph, jobs, tuple(STAGES), own_logs=True)
         lacking = None
         try:
@@ -47,7 +47,7 @@ def run_jobs(graph: Graph, wanted: Sequence[Job]) -> None:
 
 
 @contextmanager
-def _as_it_was() -> Iterator[None]:
+def _restoring_threads_and_log() -> Iterator[None]:
     """What jobs set for their arithmetic, and where they log, is as before afterwards."""
     log = logging.getLogger("dcpipe")
     handlers, level = log.handlers[:], log.level

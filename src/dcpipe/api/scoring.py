@@ -10,8 +10,8 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe.api.bench import Bench, TestLike, bench_for
 from dcpipe.api.distilled_set import DistilledSet
+from dcpipe.api.evaluation_dataset import EvaluationDataset, TestLike, evaluation_dataset_for
 from dcpipe.api.labelled_images import ImagesLike, LabelsLike
 from dcpipe.api.loading import load
 from dcpipe.api.reading import from_tensors
@@ -87,15 +87,15 @@ def evaluate(
 
     Raises: UserError, before anything is computed, for sets, images or names that are not possible or do not fit.
     """
-    one = as_set(distilled)
-    bench = bench_for([one], test, workspace)
-    job = bench.job(one, protocol_name(bench, protocol, networks), network or "native")
-    run_jobs(bench.workspace.graph(), [job])
-    one.scored = (bench.workspace, job)
-    return read_scores(bench.workspace, job)
+    one = as_distilled_set(distilled)
+    target = evaluation_dataset_for([one], test, workspace)
+    job = target.job(one, protocol_name(target, protocol, networks), network or "native")
+    run_jobs(target.workspace.graph(), [job])
+    one.scored = (target.workspace, job)
+    return read_scores(target.workspace, job)
 
 
-def as_set(distilled: SetLike, label: str = "given") -> DistilledSet:
+def as_distilled_set(distilled: SetLike, label: str = "given") -> DistilledSet:
     """What may stand for a set, as one."""
     if isinstance(distilled, DistilledSet):
         return distilled
@@ -122,16 +122,16 @@ def read_scores(workspace: Workspace, job: Job) -> Scores:
     )
 
 
-def protocol_name(bench: Bench, protocol: str | None, networks: int | None) -> str:
+def protocol_name(target: EvaluationDataset, protocol: str | None, networks: int | None) -> str:
     """The name in the workspace of a protocol with so many networks. Raises: UserError if there is none."""
-    workspace = bench.workspace
-    name = protocol or ("digits" if bench.config.facts.channels == 1 else "dsa-300")
+    workspace = target.workspace
+    name = protocol or ("digits" if target.config.facts.channels == 1 else "dsa-300")
     workspace.refuse_unknown("evaluations", name, "protocol")
     if networks is None:
         return name
     if not isinstance(networks, int) or isinstance(networks, bool) or networks < 1:
         raise UserError(f"is {networks!r}", where="networks", remedy="pass a whole number from 1")
-    resolved, evaluation = workspace.graph().library.evaluation(name, bench.dataset, 1)
+    resolved, evaluation = workspace.graph().library.evaluation(name, target.dataset, 1)
     if evaluation.networks == networks:
         return name
     tree: Tree = {"base": name, "description": resolved.leaves["description"].value, "networks": networks}

@@ -33,7 +33,7 @@ REAL_BATCHES = ("matching.real_batch", "matching.updates.real_batch", "matching.
 
 
 def networks_for(image_size: int) -> tuple[str, str]:
-    """The network that papers take for images of so many pixels a side, and the same of half the width."""
+    """The network that papers take for images of so many pixels per side, and the same of half the width."""
     depth = min(5, max(2, (image_size // 4).bit_length() - 1))
     return f"convnet{depth}", f"convnet{depth}-w64"
 
@@ -156,7 +156,9 @@ def with_changes(tree: Tree, params: Mapping[str, object] | None, *, above: str 
     merged: Tree = dict(tree)
     for key, value in (params or {}).items():
         if not isinstance(key, str) or not key:
-            raise UserError(f"{key!r} is no key", where="params", remedy='write for example {"outer.iterations": 200}')
+            raise UserError(
+                f"{key!r} is not a key", where="params", remedy='write for example {"outer.iterations": 200}'
+            )
         head, _, rest = key.partition(".")
         below: object = {rest: value} if rest else value
         if isinstance(below, Mapping):
@@ -182,11 +184,11 @@ def described(resolved: ResolvedSection, base: str, tree: Tree) -> Tree:
 
 
 def variant(
-    place: Workspace, method: str, dataset: str, ipc: int, changes: Tree, params: Mapping[str, object] | None
+    workspace: Workspace, method: str, dataset: str, ipc: int, changes: Tree, params: Mapping[str, object] | None
 ) -> str:
     """The name of a preset with changes; the preset's own if there are none."""
     tree = with_changes(changes, params)
     if not tree:
         return method
-    resolved, _ = place.graph().library.method(method, dataset, ipc)
-    return place.define("methods", described(resolved, method, tree), stem=method)
+    resolved, _ = workspace.graph().library.method(method, dataset, ipc)
+    return workspace.define("methods", described(resolved, method, tree), stem=method)

@@ -63,13 +63,13 @@ class Workspace:
         """What a section of params has here."""
         return params_files.available_names(self.root, section)
 
-    def refuse_unknown(self, section: str, name: str, what: str) -> None:
+    def refuse_unknown(self, section: str, name: str, argument: str) -> None:
         """Raises: UserError for a name that a section of params does not have, with those that are near."""
         names = self.names(section)
         if name not in names:
             near = get_close_matches(name, names, n=3, cutoff=0.5)
             remedy = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(names)}"
-            raise UserError(f"there is no {what} {name!r}", where=what, remedy=remedy)
+            raise UserError(f"there is no {argument} {name!r}", where=argument, remedy=remedy)
 
     def define(self, section: str, tree: Tree, *, stem: str, name: str | None = None) -> str:
         """Write a params file, unless it is there already. Returns its name.

@@ -38,12 +38,21 @@ def _names(section: str) -> Callable[[str], list[str]]:
     return complete
 
 
-Log = Annotated[Path | None, typer.Option("--log", help="Write the log there (folders are made).")]
-Dataset = Annotated[str, typer.Argument(help="A file of params/datasets.", autocompletion=_names("datasets"))]
-Method = Annotated[str, typer.Argument(help="A file of params/methods.", autocompletion=_names("methods"))]
-Experts = Annotated[str, typer.Argument(help="A file of params/experts.", autocompletion=_names("experts"))]
+Log = Annotated[Path | None, typer.Option("--log", help="Write the log to this file; missing folders are created.")]
+Dataset = Annotated[
+    str, typer.Argument(help="A dataset: the name of a file in params/datasets.", autocompletion=_names("datasets"))
+]
+Method = Annotated[
+    str, typer.Argument(help="A preset: the name of a file in params/methods.", autocompletion=_names("methods"))
+]
+Experts = Annotated[
+    str, typer.Argument(help="Experts: the name of a file in params/experts.", autocompletion=_names("experts"))
+]
 Protocol = Annotated[
-    str, typer.Option("--protocol", help="A file of params/evaluations.", autocompletion=_names("evaluations"))
+    str,
+    typer.Option(
+        "--protocol", help="A protocol: the name of a file in params/evaluations.", autocompletion=_names("evaluations")
+    ),
 ]
 Network = Annotated[str, typer.Option("--network", help="A network's name, or native: the dataset's own.")]
 Shard = Annotated[int, typer.Option("--shard", min=0, help="Number of the shard, from 0.")]
@@ -52,7 +61,7 @@ Set = Annotated[int, typer.Option("--set", min=0, help="Number of the synthetic 
 AnyExperiment = Annotated[
     str,
     typer.Argument(
-        help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.",
+        help="An experiment: the name of a file in params/experiments, or the path of a YAML file elsewhere.",
         autocompletion=_names("experiments"),
     ),
 ]
@@ -71,7 +80,7 @@ def _name_of(context: typer.Context, experiment: str | None) -> str | None:
 NamedExperiment = Annotated[
     str,
     typer.Argument(
-        help="A file of params/experiments, or the path of an experiment's YAML file elsewhere.",
+        help="An experiment: the name of a file in params/experiments, or the path of a YAML file elsewhere.",
         autocompletion=_names("experiments"),
         callback=_name_of,
     ),
@@ -79,7 +88,7 @@ NamedExperiment = Annotated[
 OptionalExperiment = Annotated[
     str | None,
     typer.Argument(
-        help="As for `dcpipe plan`; without it, the default experiment, and those that were exported before.",
+        help="An experiment, as for `dcpipe plan`; default: the default experiment and those exported before.",
         autocompletion=_names("experiments"),
         callback=_name_of,
     ),
@@ -87,8 +96,8 @@ OptionalExperiment = Annotated[
 _debug = False
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
+def _say_version(requested: bool) -> None:
+    if requested:
         print_lines([f"dcpipe {__version__}"])
         raise typer.Exit
 
@@ -180,7 +189,10 @@ def explained(error: BaseException) -> tuple[str | None, int]:
             message = _usage_message(error.format_message(), getattr(error, "ctx", None)), 2
         case _:
             first = (str(error).strip() or "without a message").splitlines()[0]
-            message = f"{type(error).__name__}: {first}; this is a defect: `dcpipe --debug ...` shows where", 1
+            message = (
+                f"{type(error).__name__}: {first}; this is a bug in dcpipe: run `dcpipe --debug ...` to see where",
+                1,
+            )
     return message
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dcpipe.cli.app import ROOT, Dataset, Ipc, Method, Set, app, print_lines
-from dcpipe.cli.questions import PANEL
+from dcpipe.cli.inspection import PANEL
 
 
 @app.command(rich_help_panel=PANEL)

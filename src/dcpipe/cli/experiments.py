@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PANEL = "Experiments"
 Budget = Annotated[
-    float | None, typer.Option("--budget", min=0.0, help="Save and stop after so many minutes, with exit code 75.")
+    float | None, typer.Option("--budget", min=0.0, help="Save and stop after this many minutes, with exit code 75.")
 ]
 
 
@@ -54,7 +54,7 @@ def run(
     engines = _begin(graph, name, record=record)
     code = _run(graph, name, chosen, budget, log)
     if code == 0 and unrecorded:
-        print_to_stderr(f"not recorded in DVC, as asked for; later: `{_RECORD.format(name)}`")
+        print_to_stderr(f"not recorded in DVC, as requested; record it later with `{_RECORD.format(name)}`")
     elif code == 0 and record and not engines:
         print_to_stderr("not recorded: DVC and Snakemake are not installed here; `pip install 'dcpipe[engines]'`")
     elif code == 0 and record:
@@ -149,7 +149,10 @@ def reproduce(
         ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="A file of params/evaluations; default: the literature's protocol.")
+        str | None,
+        typer.Option(
+            "--protocol", help="A protocol: the name of a file in params/evaluations; default: the literature's."
+        ),
     ] = None,
     budget: Budget = None,
     log: Log = None,
@@ -191,7 +194,9 @@ def reproduce(
 @app.command("import-buffers", rich_help_panel=PANEL)
 def import_buffers(
     dataset: Dataset,
-    experts: Annotated[str, typer.Argument(help="A file of params/experts whose origin is imported.")],
+    experts: Annotated[
+        str, typer.Argument(help="Experts: the name of a file in params/experts whose origin is imported.")
+    ],
     files: Annotated[list[Path], typer.Argument(help="replay_buffer_*.pt")],
     log: Log = None,
 ) -> None:

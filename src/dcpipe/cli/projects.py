@@ -15,7 +15,9 @@ def init(
     folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")] = Path(),
     example: Annotated[
         str,
-        typer.Option("--example", help="digits, or folder: image files, to put yours in their place."),
+        typer.Option(
+            "--example", help="The example to start from: digits, or folder (image files, to be replaced by your own)."
+        ),
     ] = "digits",
     update: Annotated[bool, typer.Option("--update", help="Only refresh the profiles of a project.")] = False,
 ) -> None:

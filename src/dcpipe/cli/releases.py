@@ -80,7 +80,7 @@ def export_set(
     dataset: Dataset,
     method: Method,
     ipc: Ipc,
-    layout: Annotated[ExportLayout, typer.Option("--layout", help="How other codes expect it.")],
+    layout: Annotated[ExportLayout, typer.Option("--layout", help="The layout that other code expects.")],
     to: Annotated[Path, typer.Option("--to", help="The folder to make.")],
     set_: Set = 0,
     protocol: Annotated[
@@ -121,15 +121,18 @@ def import_set(
             help="images_best.pt, res_*.pt, .npz, .safetensors, a folder of images, of Hugging Face, a release."
         ),
     ],
-    dataset: Annotated[str, typer.Option("--dataset", help="A file of params/datasets.")],
+    dataset: Annotated[str, typer.Option("--dataset", help="A dataset: the name of a file in params/datasets.")],
     name: Annotated[str | None, typer.Option("--name", help="The name of its preset; default: from the path.")] = None,
     whitening: Annotated[
         Whitening | None, typer.Option("--whitening", help="Whether its numbers are whitened; pixels are not.")
     ] = None,
     mean: Annotated[
-        str | None, typer.Option("--mean", help="What its makers subtracted, a channel each: 0.49,0.48,0.45")
+        str | None,
+        typer.Option("--mean", help="Mean that its authors subtracted, one value per channel: 0.49,0.48,0.45"),
     ] = None,
-    std: Annotated[str | None, typer.Option("--std", help="What its makers divided by, a channel each.")] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", help="Standard deviation that its authors divided by, one value per channel.")
+    ] = None,
     step_size: Annotated[
         float | None, typer.Option("--step-size", help="Its step size, if the files hold none.")
     ] = None,
@@ -143,7 +146,7 @@ def import_set(
     """
     from dcpipe.commands import import_set as importing
 
-    said = importing.Statements(
+    said = importing.UserStatements(
         name=name,
         whitening=whitening.value if whitening else None,
         mean=_numbers("--mean", mean),
@@ -162,4 +165,4 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"{text!r} is no list of numbers", where=option, remedy="write 0.49,0.48,0.45") from error
+        raise UserError(f"{text!r} is not a list of numbers", where=option, remedy="write 0.49,0.48,0.45") from error

@@ -45,7 +45,7 @@ def _execute(graph: "Graph", job: "Job") -> None:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
         logging.getLogger("dcpipe").warning("%s is stale (%s): run `dcpipe graph export`", code_identity.FILE, names)
     _refuse_other_inputs(graph, job)
-    logging.getLogger("dcpipe").info("%s: loads its libraries", job.name)
+    logging.getLogger("dcpipe").info("%s: loading libraries", job.name)
     from dcpipe.workflow import execution  # imports torch, so only after the arguments are checked
 
     card = execution.execute_job(job, ROOT)
@@ -62,7 +62,7 @@ def _refuse_other_inputs(graph: "Graph", job: "Job") -> None:
         if (ROOT / maker.folder / "card.json").is_file():
             problem = staleness.params_difference(maker, ROOT)
             if problem:
-                remedy = f"make it again: `{maker.command.split(' --log ')[0]}`, or all of it: `dcpipe run`"
+                remedy = f"make it again with `{maker.command.split(' --log ')[0]}`, or everything with `dcpipe run`"
                 raise UserError(problem, where=str(maker.folder), remedy=remedy)
 
 
@@ -88,7 +88,13 @@ def whiten(dataset: Dataset, log: Log = None) -> None:
 def convexify(
     dataset: Dataset,
     experts: Experts,
-    waypoints: Annotated[str, typer.Option("--waypoints", help="Epochs between: 6-25, 17-34-smoothed, none.")],
+    waypoints: Annotated[
+        str,
+        typer.Option(
+            "--waypoints",
+            help="Epochs that a convex path passes through, such as 6-25 or 17-34-smoothed; none: its ends only.",
+        ),
+    ],
     shard: Shard,
     log: Log = None,
 ) -> None:

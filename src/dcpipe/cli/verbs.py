@@ -4,12 +4,12 @@ from dcpipe.cli import (
     drawings,
     experiments,
     history,
+    inspection,
+    machine_setup,
     projects,
-    questions,
     recording,
     releases,
     stage_verbs,
-    surroundings,
 )
 from dcpipe.cli.app import ROOT, app, main
 
@@ -19,11 +19,11 @@ __all__ = [
     "drawings",
     "experiments",
     "history",
+    "inspection",
+    "machine_setup",
     "main",
     "projects",
-    "questions",
     "recording",
     "releases",
     "stage_verbs",
-    "surroundings",
 ]

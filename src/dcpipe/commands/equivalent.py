@@ -43,19 +43,19 @@ class ChangedKind:
 
     job: Job
     jobs: int
-    old: Code
-    running: Code
-    known: Sequence[Code]
+    old_code: Code
+    running_code: Code
+    equivalent_codes: Sequence[Code]
 
     @property
     def changed(self) -> dict[str, Change]:
         """The modules whose digest differs, or that only one of the codes runs."""
-        return _changes(self.old, self.running)
+        return _changes(self.old_code, self.running_code)
 
     @property
-    def suspects(self) -> str:
+    def changed_modules(self) -> str:
         """The names of the modules that differ from the known code that is nearest to the running one."""
-        nearest = min((_changes(one, self.running) for one in self.known), key=len)
+        nearest = min((_changes(code, self.running_code) for code in self.equivalent_codes), key=len)
         return ", ".join(nearest)
 
 
@@ -79,7 +79,7 @@ def default_commit(root: Path) -> str:
     found = _git(root, "log", "-1", "--format=%H", "--", code_identity.FILE).decode().strip()
     if not found:
         raise UserError(
-            "is in no commit",
+            "is not in any commit",
             where=code_identity.FILE,
             remedy="name the commit of the old code: `dcpipe equivalent COMMIT`",
         )
@@ -117,7 +117,7 @@ def equivalent(
     wrong = [one for one in tried if one.problem]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        remedy = "nothing was recorded; mend the code, or let the jobs run again"
+        remedy = "nothing was recorded; fix the code, or let the jobs run again"
         raise RefusedError(f"{wrong[0].problem}{more}", where=wrong[0].kind.job.name, remedy=remedy)
     if tried:
         _record(root, tried, kept)
@@ -160,43 +160,49 @@ def _changed_kinds(
     """The kinds whose code differs, and the digests that the commit's identity file has."""
     graph, identity = Graph(root), Identity.now(root)
     made = {
-        name: [job for job in graph.experiment_jobs(name) if not job.is_view and (experiments or _is_here(job, root))]
+        name: [
+            job
+            for job in graph.experiment_jobs(name)
+            if not job.is_view and (experiments or _artifact_exists(job, root))
+        ]
         for name in experiments or params_files.available_names(root, "experiments")
     }
     jobs = {job.name: job for members in made.values() for job in members}
     there = params_files.available_names(old, "experiments")
     names = list(experiments) or [name for name in there if made.get(name)]
-    answer = _ask_code(old, old / "answer.json", TrialOptions(experiments=names))
-    if answer.problem:
-        what = f"the code of {commit[:12]} cannot plan these experiments: {answer.problem}"
-        raise RefusedError(what, remedy="name another commit")
-    if answer.recorded != answer.now:
-        what = f"{code_identity.FILE} of commit {commit[:12]} does not match the code of that commit"
+    outcome = _run_code(old, old / "outcome.json", TrialOptions(experiments=names))
+    if outcome.problem:
+        problem = f"the code of {commit[:12]} cannot plan these experiments: {outcome.problem}"
+        raise RefusedError(problem, remedy="name another commit")
+    if outcome.recorded != outcome.now:
+        problem = f"{code_identity.FILE} of commit {commit[:12]} does not match the code of that commit"
         raise RefusedError(
-            what, remedy="name the commit that made the results, or one that holds what `dcpipe graph export` wrote"
+            problem, remedy="name the commit that made the results, or one that holds what `dcpipe graph export` wrote"
         )
     found: dict[str, list[ChangedKind]] = {}
     for job in jobs.values():
-        was = answer.jobs.get(job.name)
+        was = outcome.jobs.get(job.name)
         if was is None or was.params != trial_plan(job).params:
             continue  # other params: the job is stale, whatever the code
         code, running = code_identity.running_code(was.code), identity.code(job.modules)
-        if code == identity.known.oldest(running) or not (experiments or _made_by(job, root, was.code)):
+        if code == identity.equivalences.oldest(running) or not (experiments or _made_by(job, root, was.code)):
             continue
         if code[equivalences.PINS] != running[equivalences.PINS]:
-            what = f"the pinned versions differ ({code[equivalences.PINS]}; now {running[equivalences.PINS]})"
+            problem = f"the pinned versions differ ({code[equivalences.PINS]}; now {running[equivalences.PINS]})"
             raise RefusedError(
-                what, where="constraints.txt", remedy="restore the file of that commit: only code can be compared"
+                problem, where="constraints.txt", remedy="restore the file of that commit: only code can be compared"
             )
         key = json.dumps([job.stage, _composition(job.sections), code, running], sort_keys=True)
-        found.setdefault(key, []).append(ChangedKind(job, 1, code, running, identity.known.known_codes(code)))
+        found.setdefault(key, []).append(
+            ChangedKind(job, 1, code, running, identity.equivalences.equivalent_codes(code))
+        )
     kept = code_identity.running_code(
-        {key: value for key, value in answer.recorded.items() if not key.startswith("besides.")}
+        {key: value for key, value in outcome.recorded.items() if not key.startswith("besides.")}
     )
     return [replace(same[0], jobs=len(same)) for same in found.values()], kept
 
 
-def _is_here(job: Job, root: Path) -> bool:
+def _artifact_exists(job: Job, root: Path) -> bool:
     return (root / job.outputs["card"]).is_file()
 
 
@@ -222,12 +228,12 @@ def _composition(value: object) -> object:
     return value if value is None or isinstance(value, str | bool) else "a number"
 
 
-def _ask_code(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
-    """The answer of the code that lies in `cwd`, from a process of its own."""
+def _run_code(cwd: Path, outcome_file: Path, options: TrialOptions) -> TrialOutcome:
+    """The outcome of the code that lies in `cwd`, in a process of its own."""
     module = cwd / "src" / "dcpipe" / "commands" / "trial.py"
     own = ["-m", "dcpipe.commands.trial"] if module.is_file() else ["-P", str(Path(__file__).with_name("trial.py"))]
     done = subprocess.run(
-        [sys.executable, *own, str(answer), TypeAdapter(TrialOptions).dump_json(question).decode()],
+        [sys.executable, *own, str(outcome_file), TypeAdapter(TrialOptions).dump_json(options, by_alias=True).decode()],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str((cwd / "src").resolve())},
         capture_output=True,
@@ -235,7 +241,7 @@ def _ask_code(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
         check=False,
     )
     try:
-        return TypeAdapter(TrialOutcome).validate_json(answer.read_bytes())
+        return TypeAdapter(TrialOutcome).validate_json(outcome_file.read_bytes())
     except (OSError, ValidationError):
         said = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
         return TrialOutcome(problem=said[-1])
@@ -244,41 +250,44 @@ def _ask_code(cwd: Path, answer: Path, question: TrialOptions) -> TrialOutcome:
 def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: Path, *, whole: bool) -> ComparedKind:
     """Run a job of a kind by the new code and then by the old one, and compare."""
     job = kind.job
-    made_up = not all((root / path).exists() for paths in job.inputs.values() for path in paths)
-    if made_up and whole:
-        return ComparedKind(kind, None, "cannot be run whole, its inputs are not here: leave out --whole")
+    noise_inputs = not all((root / path).exists() for paths in job.inputs.values() for path in paths)
+    if noise_inputs and whole:
+        return ComparedKind(kind, None, "its inputs are not here, so it cannot be run whole: leave out --whole")
     (place / "inputs").mkdir(parents=True)
-    inputs, steps = str(place / "inputs" if made_up else root.resolve()), None if whole else STEPS
-    answers = []
+    inputs, steps = str(place / "inputs" if noise_inputs else root.resolve()), None if whole else STEPS
+    outcomes = []
     for name, side in (("new", root.resolve()), ("old", old)):
-        request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, made_up)
-        answer = _ask_code(side, place / f"{name}.json", TrialOptions(run=request))
-        if answer.problem:
-            return ComparedKind(kind, None, f"could not be compared: the {name} code failed: {answer.problem}")
-        answers.append(answer)
-    made, before = (answer.files for answer in answers)
+        request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, noise_inputs)
+        outcome = _run_code(side, place / f"{name}.json", TrialOptions(run=request))
+        if outcome.problem:
+            return ComparedKind(kind, None, f"could not be compared: the {name} code failed: {outcome.problem}")
+        outcomes.append(outcome)
+    made, before = (outcome.files for outcome in outcomes)
     different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]
     if different:
-        return ComparedKind(kind, None, f"{different[0]} differs between old and new code ({kind.suspects})")
+        return ComparedKind(kind, None, f"{different[0]} differs between old and new code ({kind.changed_modules})")
     evidence = Evidence(
         tried=job.name,
         commit=commit,
-        length="whole" if answers[0].whole else f"{STEPS} steps",
-        inputs="noise" if made_up else "artifacts",
+        length="whole" if outcomes[0].whole else f"{STEPS} steps",
+        inputs="noise" if noise_inputs else "artifacts",
         files=len(made),
         bytes=sum(size for size, _ in made.values()),
         payloads=equivalences.code_digest({path: sha256 for path, (_, sha256) in made.items()}),
-        machine=answers[0].machine,
+        machine=outcomes[0].machine,
     )
     return ComparedKind(kind, evidence)
 
 
-def _result_line(one: ComparedKind) -> str:
-    many = f" ({one.kind.jobs} jobs)" if one.kind.jobs > 1 else ""
-    if one.evidence is None:
-        return f"{one.kind.job.name}{many}: {one.problem}"
-    length = f"{one.evidence.length} on {'artifacts' if one.evidence.inputs == 'artifacts' else 'noise inputs'}"
-    return f"{one.kind.job.name}{many}: {one.evidence.files} files, {one.evidence.bytes} bytes are equal ({length})"
+def _result_line(compared: ComparedKind) -> str:
+    many = f" ({compared.kind.jobs} jobs)" if compared.kind.jobs > 1 else ""
+    if compared.evidence is None:
+        return f"{compared.kind.job.name}{many}: {compared.problem}"
+    length = (
+        f"{compared.evidence.length} on {'artifacts' if compared.evidence.inputs == 'artifacts' else 'noise inputs'}"
+    )
+    evidence, name = compared.evidence, compared.kind.job.name
+    return f"{name}{many}: {evidence.files} files, {evidence.bytes} bytes are equal ({length})"
 
 
 def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) -> None:
@@ -286,7 +295,7 @@ def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) 
     records: dict[str, Record] = {}
     modules: dict[str, ModuleChange] = {}
     for one in tried:
-        code = equivalences.code_digest(one.kind.running)
+        code = equivalences.code_digest(one.kind.running_code)
         before = records[code].evidence if code in records else []
         evidence = [*before, one.evidence] if one.evidence else before
         records[code] = Record(code=code, changed=one.kind.changed, evidence=evidence)

@@ -32,7 +32,7 @@ def gpu_check_lines() -> Iterator[str]:
     for name, value in allocated.items():
         yield f"{name}={value}"
     device.prepare(1)
-    if allocated and not device.choose_is_cuda() and not os.environ.get("DCPIPE_DEVICE"):
+    if allocated and not device.chosen_device_is_cuda() and not os.environ.get("DCPIPE_DEVICE"):
         name, value = next(iter(allocated.items()))
         remedy = "install a torch build with CUDA and check nvidia-smi, or set DCPIPE_DEVICE=cpu to compute on the CPU"
         raise DcpipeError(

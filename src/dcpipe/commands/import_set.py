@@ -39,7 +39,7 @@ Whitening = Literal["none", "zca"]
 
 
 @dataclass(frozen=True, slots=True)
-class Statements:
+class UserStatements:
     """What a person says of a set. None: not stated."""
 
     name: str | None = None
@@ -57,26 +57,26 @@ class Statements:
         return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
 
 
-def import_set(root: Path, path: Path, dataset: str, said: Statements) -> Iterator[str]:
+def import_set(root: Path, path: Path, dataset: str, stated: UserStatements) -> Iterator[str]:
     """Import what lies at a path; yields lines for people.
 
     Raises: UserError if the files are no set of this dataset, or a statement is missing, contradicted, or impossible.
     """
     config = Graph(root).library.dataset(dataset)[1]
-    name = _name(root, path, said)
+    name = _name(root, path, stated)
     found = read_sets(path)
     facts = config.facts
     for one in found.sets:
         refuse_unfit(one, str(path), classes=facts.classes, channels=facts.channels, image_size=facts.image_size)
     first = found.sets[0]
-    ipc, step_size = first.images_a_class(facts.classes), stated_step_size(first, path, said)
-    _refuse_whitening(config, dataset, said)
+    ipc, step_size = first.images_a_class(facts.classes), stated_step_size(first, path, stated)
+    _refuse_whitening(config, dataset, stated)
     _refuse_unprepared(Graph(root), dataset)
     yield _summary(path, found, ipc)
     with _taken_back() as made:
         place = _keep_files(root, name, found, made)
         preset = root / params_files.section_file_path("methods", name)
-        text = _preset(name, dataset, found, said, _whitening(first, config, said), step_size)
+        text = _preset(name, dataset, found, stated, _whitening(first, config, stated), step_size)
         _write_preset(preset, text, made)
         jobs = [
             Graph(root).make_job("distill", dataset=dataset, method=name, ipc=ipc, set=i)
@@ -86,9 +86,9 @@ def import_set(root: Path, path: Path, dataset: str, said: Statements) -> Iterat
             execute_job(job, root)
             made.append(root / job.folder)
         verdict = _verdict(jobs[0], root)
-        if said.whitening is None and not first.are_pixels and not verdict.startswith("agrees"):
+        if stated.whitening is None and not first.are_pixels and not verdict.startswith("agrees"):
             problem = f"whether its numbers were whitened is not stated, and {verdict}"
-            remedy = f"state {said.option('whitening', 'none')} or {said.option('whitening', 'zca')}"
+            remedy = f"state {stated.option('whitening', 'none')} or {stated.option('whitening', 'zca')}"
             raise UserError(problem, where=str(path), remedy=remedy)
         made.clear()
     yield f"whitening: {verdict}"
@@ -99,17 +99,17 @@ def import_set(root: Path, path: Path, dataset: str, said: Statements) -> Iterat
     yield f"beside others: methods: [random, {name}], ipc: [{ipc}], sets: {len(jobs)} in a run of an experiment"
 
 
-def _name(root: Path, path: Path, said: Statements) -> str:
+def _name(root: Path, path: Path, stated: UserStatements) -> str:
     """The stated name, or one made from the path's. Raises: UserError if it is none."""
     stem = path.stem if path.stem not in {"images_best", "set", "synthetic"} else path.resolve().parent.name
-    name = said.name or re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
+    name = stated.name or re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
     if not re.fullmatch(NAME, name):
-        problem = f"{name!r} is no name"
-        remedy = "state one with --name: lower-case letters and digits, with single hyphens between them"
+        problem = f"{name!r} is not a valid name"
+        remedy = "choose one with --name: lower-case letters and digits, with single hyphens between them"
         raise UserError(problem, where="--name", remedy=remedy)
     if name in params_files.available_names(root, "methods") and not _is_import(root, name):
-        problem = f"there is a preset {name}, which imports no set"
-        raise UserError(problem, where=params_files.section_file_path("methods", name), remedy="state another --name")
+        problem = f"the preset {name} exists and is not an imported set"
+        raise UserError(problem, where=params_files.section_file_path("methods", name), remedy="choose another --name")
     return name
 
 
@@ -117,36 +117,36 @@ def _is_import(root: Path, name: str) -> bool:
     return "kind: imported" in params_files.file_path(root, "methods", name).read_text(encoding="utf-8")
 
 
-def _whitening(found: ForeignSet, config: Dataset, said: Statements) -> Whitening:
+def _whitening(foreign: ForeignSet, config: Dataset, stated: UserStatements) -> Whitening:
     """The statement; without one what the dataset has, which the numbers must then bear out."""
-    if said.whitening is not None:
-        return said.whitening
-    return "none" if found.are_pixels or config.whitening.fit_threads is None else "zca"
+    if stated.whitening is not None:
+        return stated.whitening
+    return "none" if foreign.are_pixels or config.whitening.fit_threads is None else "zca"
 
 
-def _refuse_whitening(config: Dataset, dataset: str, said: Statements) -> None:
-    if said.whitening == "zca" and config.whitening.fit_threads is None:
-        problem = f"{dataset} is not whitened, so there is no whitening that the numbers could be of"
+def _refuse_whitening(config: Dataset, dataset: str, stated: UserStatements) -> None:
+    if stated.whitening == "zca" and config.whitening.fit_threads is None:
+        problem = f"{dataset} is not whitened, so the numbers cannot be whitened in its way"
         remedy = "name the dataset's variant with whitening.kind: zca, for example cifar10-zca"
-        raise UserError(problem, where=said.option("whitening", "zca"), remedy=remedy)
+        raise UserError(problem, where=stated.option("whitening", "zca"), remedy=remedy)
 
 
-def stated_step_size(found: ForeignSet, path: Path, said: Statements) -> float:
+def stated_step_size(foreign: ForeignSet, path: Path, stated: UserStatements) -> float:
     """The stated one, the files', or the usual rate where a layout has none. Raises: UserError if it is missing."""
-    if said.step_size is not None:
-        return said.step_size
-    if found.step_size is None:
-        if found.layout in {"mtt", "datm"}:
+    if stated.step_size is not None:
+        return stated.step_size
+    if foreign.step_size is None:
+        if foreign.layout in {"mtt", "datm"}:
             problem = "the files hold no step size (no lr_best.pt beside the images)"
-            remedy = f"state {said.option('step_size')}; its makers' log has it"
+            remedy = f"state {stated.option('step_size')}; its authors' log has it"
             raise UserError(problem, where=str(path), remedy=remedy)
         return USUAL_RATE
-    value = math.exp(found.step_size) if said.is_logarithm else found.step_size
+    value = math.exp(foreign.step_size) if stated.is_logarithm else foreign.step_size
     if not 0 < value < math.inf:
-        problem, number = f"the step size in the files is {found.step_size:g}", said.option("step_size")
+        problem, number = f"the step size in the files is {foreign.step_size:g}", stated.option("step_size")
         remedy = f"add --log-step-size if it is a logarithm, or state {number}"
-        if said.in_python:
-            remedy = f"state {number}, such as math.exp({found.step_size:g}) if it is a logarithm"
+        if stated.in_python:
+            remedy = f"state {number}, such as math.exp({foreign.step_size:g}) if it is a logarithm"
         raise UserError(problem, where=str(path), remedy=remedy)
     return value
 
@@ -163,7 +163,7 @@ def _refuse_unprepared(graph: Graph, dataset: str) -> None:
             raise UserError(problem, remedy=remedy)
 
 
-def _keep_files(root: Path, name: str, found: ForeignFiles, made: list[Path]) -> Path:
+def _keep_files(root: Path, name: str, foreign: ForeignFiles, made: list[Path]) -> Path:
     """Copy the files to where jobs look for them. Raises: UserError if others are there."""
     try:
         folder = location.data_path(root, FOLDER)
@@ -175,11 +175,13 @@ def _keep_files(root: Path, name: str, found: ForeignFiles, made: list[Path]) ->
     place = folder / name
     if place.exists():
         there = read_sets(place)
-        if digest_of(there.files) != digest_of(found.files):
-            raise UserError("other files are there", where=str(place), remedy="state another --name, or remove them")
+        if digest_of(there.files) != digest_of(foreign.files):
+            raise UserError(
+                "already holds other files", where=str(place), remedy="choose another --name, or remove them"
+            )
         return place
     made.append(place)
-    for relative, path in found.files:
+    for relative, path in foreign.files:
         copy = place / relative
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
@@ -187,17 +189,17 @@ def _keep_files(root: Path, name: str, found: ForeignFiles, made: list[Path]) ->
 
 
 def _preset(
-    name: str, dataset: str, found: ForeignFiles, said: Statements, whitening: Whitening, step_size: float
+    name: str, dataset: str, foreign: ForeignFiles, user: UserStatements, whitening: Whitening, step_size: float
 ) -> str:
-    first = found.sets[0]
+    first = foreign.sets[0]
     constants = {
-        key: None if values is None else list(values) for key, values in (("mean", said.mean), ("std", said.std))
+        key: None if values is None else list(values) for key, values in (("mean", user.mean), ("std", user.std))
     }
     selection = {
-        **{"kind": "imported", "name": name, "digest": digest_of(found.files), "whitening": whitening},
+        **{"kind": "imported", "name": name, "digest": digest_of(foreign.files), "whitening": whitening},
         **constants,
     }
-    stated = said.step_size is not None or first.step_size is not None
+    stated = user.step_size is not None or first.step_size is not None
     tree = {
         "description": f"A set of {dataset} that came from elsewhere ({first.layout} layout).",
         "label": name,
@@ -218,8 +220,8 @@ def _preset(
 def _write_preset(path: Path, text: str, made: list[Path]) -> None:
     if path.is_file():
         if path.read_text(encoding="utf-8") != text:
-            remedy = "state another --name, or change the file by hand"
-            raise UserError("says other things of this set", where=str(path), remedy=remedy)
+            remedy = "choose another --name, or change the file by hand"
+            raise UserError("differs from what would be written for this set", where=str(path), remedy=remedy)
         return
     made.append(path)
     durable.write_atomically(path, text.encode())
@@ -242,8 +244,8 @@ def _verdict(job: Job, root: Path) -> str:
     return facts["imported"]["whitening_check"].text()
 
 
-def _summary(path: Path, found: ForeignFiles, ipc: int) -> str:
-    first, sets = found.sets[0], len(found.sets)
+def _summary(path: Path, foreign: ForeignFiles, ipc: int) -> str:
+    first, sets = foreign.sets[0], len(foreign.sets)
     shape = "x".join(map(str, first.images_NCHW.shape))
     labels = "soft labels" if first.is_soft else "classes"
     numbers = "pixels" if first.are_pixels else "numbers as networks see them"

@@ -19,7 +19,7 @@ from torch import Tensor
 from dcpipe.data import augment
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.made_setting import made_setting
-from dcpipe.distillation.matching.trajectory_config import Trajectory
+from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
 from dcpipe.distillation.matching.trajectory_matching import TrajectoryEpisode, TrajectoryMatching
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.student import inner_gradient
@@ -52,7 +52,7 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
     CorruptArtifactError naming one whose bytes differ from its card.
     """
     config = job.section("method", Method).matching
-    if not isinstance(config, Trajectory):
+    if not isinstance(config, TrajectoryMatchingConfig):
         problem = f"{job.wildcards['method']} matches no trajectories: there are no paths to draw"
         raise UserError(problem, where="paths", remedy="name a method of trajectory matching, such as mtt or mct")
     synthetic = synthetic_set.load(artifact.verified_entries(root / job.outputs["synthetic"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from dcpipe.commands import status
 from dcpipe.errors import UserError
 from dcpipe.workflow import machine
-from dcpipe.workflow.estimates import MEMORY_ERROR, SECONDS_ERROR, Estimates, Expected
+from dcpipe.workflow.estimates import MEMORY_ERROR, SECONDS_ERROR, Estimates, ResourceEstimate
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
@@ -58,13 +58,13 @@ def plan_rows(graph: Graph, experiment: str) -> list[PlanRow]:
     return table
 
 
-def _expected(graph: Graph, jobs: list[Job], waiting: list[Job]) -> dict[str, Expected]:
+def _expected(graph: Graph, jobs: list[Job], waiting: list[Job]) -> dict[str, ResourceEstimate]:
     found = Estimates(graph, machine.known(graph.root), jobs)
-    expected = {job.name: found.expected(job) for job in jobs}
+    expected = {job.name: found.estimate(job) for job in jobs}
     if all(expected[job.name].memory_measured for job in waiting):
         return expected
     found.machine = machine.measured(graph.root)
-    return {job.name: found.expected(job) for job in jobs}
+    return {job.name: found.estimate(job) for job in jobs}
 
 
 def plan_lines(table: list[PlanRow], root: Path) -> list[str]:

@@ -54,7 +54,7 @@ def reference_text(root: Path, experiment: str, note: str = "") -> str:
             problem = staleness.staleness_problem(job, root)
             if problem:
                 raise RefusedError(problem, remedy=f"run `snakemake --config experiment={experiment}` first")
-            md5s = {path: dvc_md5(artifact.verified_entries(root / path, whole=True)) for path in paths.values()}
+            md5s = {path: dvc_md5(artifact.verified_entries(root / path, every_digest=True)) for path in paths.values()}
             made_on = artifact.read_card(root / job.outputs["card"]).get("class")
             classes[json.dumps(made_on, sort_keys=True)] = made_on
         else:

@@ -12,9 +12,9 @@ from dcpipe import progress
 from dcpipe.commands import status
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.run_line import RunLine
-from dcpipe.workflow.run_progress import RunProgress, known_jobs
-from dcpipe.workflow.runner import Outcome
+from dcpipe.workflow.progress_line import ProgressLine
+from dcpipe.workflow.run_progress import RunProgress, expected_jobs
+from dcpipe.workflow.runner import JobOutcome
 
 FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 
@@ -23,7 +23,7 @@ FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 class RunOutput:
     """The line of one run on standard error. With `own_logs`, a job's messages go to `job.log` while it runs."""
 
-    line: RunLine
+    line: ProgressLine
     root: Path
     own_logs: bool
     to_run: frozenset[str]  # the names of the jobs that were not done when it began
@@ -34,9 +34,9 @@ class RunOutput:
         waiting = [one.job for one in status.job_statuses(graph, jobs) if one.state != "done"]
         to_run = [job for job in (*waiting, *(job for job in jobs if job.is_view)) if job.stage in stages]
         counts = Counter(job.stage for job in to_run)
-        state = RunProgress(counts, time.monotonic(), known_jobs(graph, jobs))
+        state = RunProgress(counts, time.monotonic(), expected_jobs(graph, jobs))
         progress.be_quiet()
-        return cls(RunLine(state, sys.stderr), graph.root, own_logs, frozenset(job.name for job in to_run))
+        return cls(ProgressLine(state, sys.stderr), graph.root, own_logs, frozenset(job.name for job in to_run))
 
     def begin(self, job: Job) -> None:
         """A job begins."""
@@ -48,7 +48,7 @@ class RunOutput:
             handler.setFormatter(FORMAT)
             self._use(handler)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: JobOutcome) -> None:
         """What became of a job is known."""
         name = outcome.job.name
         match outcome.state:

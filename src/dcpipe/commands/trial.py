@@ -1,7 +1,7 @@
 """One version of the code's part in `dcpipe equivalent`: which jobs it has, and the bytes that it makes of one.
 
-    python -m dcpipe.commands.trial ANSWER.json '{"experiments": ["tiny"]}'
-    python -m dcpipe.commands.trial ANSWER.json '{"run": {...}}'
+    python -m dcpipe.commands.trial OUTCOME.json '{"experiments": ["tiny"]}'
+    python -m dcpipe.commands.trial OUTCOME.json '{"run": {...}}'
 
 Runs in the folder that holds this version's params. Both versions speak through files, so that neither needs to know
 how the other is built. A version that has no such module runs this file.
@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from dcpipe import progress
+from dcpipe.commands.rehearsal.job_kinds import shorten_job
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
-from dcpipe.commands.rehearsal.shapes import shorten_job
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.params.strict_yaml import read_yaml
@@ -34,7 +34,7 @@ PER_CLASS, TESTED = 8, 40  # noise images, where the real ones are not here
 class TrialRequest:
     """A job to run: its artifact goes to `folder`, and its inputs lie below `inputs`.
 
-    `steps` None is the whole job; `made_up` says that noise takes the place of missing inputs.
+    `steps` None is the whole job; `noise_inputs` says that noise takes the place of missing inputs.
     """
 
     stage: str
@@ -42,7 +42,7 @@ class TrialRequest:
     inputs: str
     folder: str
     steps: int | None
-    made_up: bool
+    noise_inputs: bool = Field(alias="made_up")  # older versions know it by this name
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def _plan(experiments: list[str]) -> TrialOutcome:
 def _run(request: TrialRequest) -> TrialOutcome:
     graph, root = Graph(Path()), Path(request.inputs)
     job = graph.make_job(request.stage, **request.wildcards)
-    if request.made_up:
+    if request.noise_inputs:
         per_class = max(PER_CLASS, int(request.wildcards.get("ipc", 1)))
         job = NoiseInputs(graph, root, per_class, TESTED).provide(job)
-    sections = {} if request.steps is None else _shorter(job, request.steps, made_up=request.made_up)
+    sections = {} if request.steps is None else _shorter(job, request.steps, noise_inputs=request.noise_inputs)
     short = replace(job, sections={**job.sections, **sections})
     made = execute_job(short, root, folder=Path(request.folder), keep_state=False)
     files = {entry.path: (entry.size, entry.sha256) for entry in artifact.card_entries(made)}
@@ -113,18 +113,18 @@ def _run(request: TrialRequest) -> TrialOutcome:
     return TrialOutcome(files=files, whole=not sections, machine=machine)
 
 
-def _shorter(job: Job, steps: int, *, made_up: bool) -> Mapping[str, object]:
+def _shorter(job: Job, steps: int, *, noise_inputs: bool) -> Mapping[str, object]:
     """Sections of fewer steps, each as it is: unlike in a rehearsal, images and step size move as in the real job."""
     method, evaluation = job.sections.get("method"), job.sections.get("evaluation")
     sections: Mapping[str, object] = {}
     if job.stage == "distill" and isinstance(method, Method) and method.outer:
         outer = replace(method.outer, iterations=steps, snapshot_every=1)
         rehearsed = shorten_job(job, steps)["method"]
-        if made_up and isinstance(rehearsed, Method) and rehearsed.outer:
+        if noise_inputs and isinstance(rehearsed, Method) and rehearsed.outer:
             images = replace(outer.images, initial=rehearsed.outer.images.initial)
             outer = replace(outer, images=images, labels=rehearsed.outer.labels)
         sections = {"method": replace(method, outer=outer)}
-    elif job.stage == "evaluate" and isinstance(evaluation, Evaluation) and not made_up:
+    elif job.stage == "evaluate" and isinstance(evaluation, Evaluation) and not noise_inputs:
         few = min(evaluation.networks, evaluation.side_by_side)
         sections = {"evaluation": replace(evaluation, networks=few, epochs=steps)}
     elif job.stage in {"experts", "evaluate"}:
@@ -132,15 +132,15 @@ def _shorter(job: Job, steps: int, *, made_up: bool) -> Mapping[str, object]:
     return sections
 
 
-def main(answer: str, question: str) -> None:
-    """Answer a question in a file; whatever goes wrong is the answer too."""
+def main(outcome_file: str, options: str) -> None:
+    """Do what the options (JSON) ask for, and write the outcome to a file; whatever goes wrong is the outcome too."""
     progress.be_quiet()
     try:
-        asked = TypeAdapter(TrialOptions).validate_json(question)
-        found = _run(asked.run) if asked.run else _plan(asked.experiments)
+        request = TypeAdapter(TrialOptions).validate_json(options)
+        found = _run(request.run) if request.run else _plan(request.experiments)
     except Exception as error:
         found = TrialOutcome(problem=str(error).partition("\n")[0] or type(error).__name__)
-    Path(answer).write_bytes(TypeAdapter(TrialOutcome).dump_json(found))
+    Path(outcome_file).write_bytes(TypeAdapter(TrialOutcome).dump_json(found))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def verify_job(job: Job, root: Path, recorded: Mapping[str, str], where: str = "
     try:
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.verified_entries(root / path, whole=True)
+                artifact.verified_entries(root / path, every_digest=True)
         for path in job.outputs.values():
             if path in recorded and dvc_md5(root / path) != recorded[path]:
                 return Finding(job.name, f"{path}: differs from the digest in {where}", _class_note(job, root))

@@ -119,26 +119,26 @@ def draw(
     return DSADraw(family, _values(family, uniform_N3, (height, width), params), height, width, siamese)
 
 
-def apply(x_NCHW: Tensor, drawn: DSADraw) -> Tensor:
+def apply(x_NCHW: Tensor, draw: DSADraw) -> Tensor:
     """The augmented images: a new tensor of the same shape, dtype and device; x is left alone.
 
     Arithmetic is in the dtype of x, but never narrower than float32. Nothing is clamped: images are
     standardised or whitened, so the zero fill is the mean colour. On one channel saturation changes nothing.
     Raises: ValueError if x is not what the draw was made for (another size, another number of images).
     """
-    if drawn.family is None:
+    if draw.family is None:
         return x_NCHW
     images, _, height, width = x_NCHW.shape
-    rows = len(drawn.values_NQ)
-    if (height, width) != (drawn.height, drawn.width) or (rows != images and not drawn.siamese):
+    rows = len(draw.values_NQ)
+    if (height, width) != (draw.height, draw.width) or (rows != images and not draw.siamese):
         raise ValueError(
-            f"draw for {rows} images of {drawn.height}x{drawn.width} applied to {images} of {height}x{width}"
+            f"draw for {rows} images of {draw.height}x{draw.width} applied to {images} of {height}x{width}"
         )
     if not x_NCHW.is_floating_point():
         raise ValueError(f"augmentation needs floating point images, not {x_NCHW.dtype}")
     dtype = torch.promote_types(x_NCHW.dtype, torch.float32)
-    values_NQ = drawn.values_NQ.to(device=x_NCHW.device, dtype=dtype)
-    return _OPERATIONS[drawn.family](x_NCHW.to(dtype), values_NQ).to(x_NCHW.dtype)
+    values_NQ = draw.values_NQ.to(device=x_NCHW.device, dtype=dtype)
+    return _OPERATIONS[draw.family](x_NCHW.to(dtype), values_NQ).to(x_NCHW.dtype)
 
 
 def _values(family: AugmentationFamily, uniform_N3: Tensor, size: tuple[int, int], params: DSAParams) -> Tensor:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.params import check
-from dcpipe.params.facts import Facts
-from dcpipe.params.values import watched_values
+from dcpipe.params.dataset_facts import DatasetFacts
+from dcpipe.params.values import tracked_values
 from dcpipe.params.work import Work
 from dcpipe.provenance import artifact, card_fields, staleness
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
@@ -36,7 +36,7 @@ class DataStage(Stage):
         resolved, dataset = graph.library.dataset(wildcards["dataset"])
         check.dataset(resolved, dataset)
         return Plan(
-            values=[watched_values(resolved, without=("description", "network", "whitening"))],
+            values=[tracked_values(resolved, without=("description", "network", "whitening"))],
             roots=(*dataset.source.implementation, *dataset.standardise.implementation),
             sections={"dataset": dataset},
             resources=Resources(runtime=dataset.facts.minutes),
@@ -54,15 +54,15 @@ class DataStage(Stage):
         kept, cut = split.train_per_class, (split.test_per_class or 0) + split.validation_per_class
         known = dataset.facts.smallest_class or (UNKNOWN_IMAGES // classes if kept is None else kept + cut)
         stored = known * classes * pixels(dataset.facts)
-        return Work(held=2 * stored, phases=(3 * min(stored, SHARD_BYTES),))
+        return Work(held_bytes=2 * stored, phases=(3 * min(stored, SHARD_BYTES),))
 
 
-def dataset_facts(graph: "Graph", job: "Job") -> Facts:
+def dataset_facts(graph: "Graph", job: "Job") -> DatasetFacts:
     """Classes, channels, image size and so on of the dataset of a job."""
     return graph.library.dataset(job.wildcards["dataset"])[1].facts
 
 
-def pixels(facts: Facts) -> int:
+def pixels(facts: DatasetFacts) -> int:
     """Pixel values of one image, over all channels."""
     return facts.channels * facts.image_size**2
 
@@ -83,5 +83,5 @@ def refuse_small_class(graph: "Graph", dataset: str, ipc: int, where: str) -> No
     except DcpipeError:  # not prepared, or damaged, which whoever reads it says
         return
     if count < ipc:
-        problem = f"{ipc} images a class are asked for; class {name} has {count} training images"
+        problem = f"{ipc} images per class are asked for; class {name} has {count} training images"
         raise UserError(problem, where=f"{where} on {dataset}", remedy=f"ask for at most {count}, or add images")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from dcpipe.data import split, store
-from dcpipe.data.source import FilesAsTheyWere, Part, Pixels, Rows, Source, digest_of
+from dcpipe.data.source import FileStamps, Part, Pixels, Rows, Source, digest_of
 from dcpipe.errors import UserError
 from dcpipe.params.dataset import Dataset
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.random import Stream
 from dcpipe.workflow.task import Task
 
@@ -29,7 +29,7 @@ def run(task: Task) -> None:
     config = task.section("dataset", Dataset)
     facts = config.facts
     source = config.source.open(facts, task.root)
-    read = FilesAsTheyWere.now(path for _, path in source.files() or ())
+    read = FileStamps.now(path for _, path in source.files() or ())
     task.facts |= _identify(task, config, source)
     part = source.part("train" if facts.own_test else "all")
     rows = _cut(task, config, facts, part)
@@ -69,7 +69,7 @@ def _identify(task: Task, config: Dataset, source: Source) -> dict[str, object]:
     return {"source_digest": digest}
 
 
-def _cut(task: Task, config: Dataset, facts: Facts, part: Part) -> dict[str, Rows]:
+def _cut(task: Task, config: Dataset, facts: DatasetFacts, part: Part) -> dict[str, Rows]:
     _refuse_labels(task, facts, part)
     counts = {"val": config.split.validation_per_class, "train": config.split.train_per_class}
     if config.split.test_per_class is not None:
@@ -85,7 +85,7 @@ def _cut(task: Task, config: Dataset, facts: Facts, part: Part) -> dict[str, Row
     return split.stratified(part.labels_N, counts, Stream.root(config.split.seed, "split", config.source.kind))
 
 
-def _refuse_labels(task: Task, facts: Facts, part: Part) -> None:
+def _refuse_labels(task: Task, facts: DatasetFacts, part: Part) -> None:
     present = np.unique(part.labels_N)
     unknown = np.setdiff1d(present, np.arange(facts.classes))
     missing = np.setdiff1d(np.arange(facts.classes), present)
@@ -111,21 +111,21 @@ def _refuse_constant_channel(task: Task, standardisation: store.Standardisation)
         raise UserError(problem, where=f"{file}: standardise", remedy=remedy)
 
 
-def _rarest(part: Part, facts: Facts, rows: Rows) -> dict[str, object]:
-    """The class with the fewest training images, for the card: no set can have more images a class than it has."""
+def _rarest(part: Part, facts: DatasetFacts, rows: Rows) -> dict[str, object]:
+    """The class with the fewest training images, for the card: no set can have more images per class than it has."""
     counts = np.bincount(part.labels_N[rows], minlength=facts.classes)
     label = int(counts.argmin())
     return {"name": part.classes[label] if part.classes else str(label), "train_images": int(counts[label])}
 
 
-def _refuse_full_disk(folder: Path, facts: Facts, images: int) -> None:
+def _refuse_full_disk(folder: Path, facts: DatasetFacts, images: int) -> None:
     needed, free = images * facts.channels * facts.image_size**2, shutil.disk_usage(folder).free
     if needed > free:
         problem = f"up to {needed / 1e9:.1f} GB will be written; {free / 1e9:.1f} GB are free"
         raise UserError(problem, where=str(folder), remedy="free some disk space")
 
 
-def _write(task: Task, facts: Facts, part: Part, name: store.Part, rows: Rows) -> store.Moments:
+def _write(task: Task, facts: DatasetFacts, part: Part, name: store.Part, rows: Rows) -> store.Moments:
     """One part into its store; images must have the shape that the params state."""
     shape = (facts.channels, facts.image_size, facts.image_size)
 

@@ -25,14 +25,14 @@ from dcpipe.data.image_files import ConversionCounts, ImageFiles, Listing
 from dcpipe.data.problems import Problems
 from dcpipe.data.source import Part, PartName, Pixels, Rows, Source
 from dcpipe.errors import UserError
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 
 NAMED = 12  # classes in a message
 
 log = logging.getLogger("dcpipe")
 
 
-def find_folder(name: str, facts: Facts, root: Path) -> Source:
+def find_folder(name: str, facts: DatasetFacts, root: Path) -> Source:
     """The folder or the .npz file of that name.
 
     Raises: UserError naming the folder or file that is missing or unexpected.
@@ -55,38 +55,40 @@ class FolderTree(ImageFiles):
         return {"classes": list(next(iter(self._parts.values())).classes), **super().finish()}
 
 
-def _tree(place: Path, facts: Facts) -> FolderTree:
+def _tree(dataset_folder: Path, facts: DatasetFacts) -> FolderTree:
     folders: dict[PartName, Path] = (
-        {"train": place / "train", "test": place / "test"} if facts.own_test else {"all": place}
+        {"train": dataset_folder / "train", "test": dataset_folder / "test"}
+        if facts.own_test
+        else {"all": dataset_folder}
     )
     for folder in folders.values():
         if facts.own_test and not folder.is_dir():
             remedy = "add it, or set split.test_per_class to a number of images per class"
             raise UserError("this folder does not exist", where=str(folder), remedy=remedy)
-    if facts.own_test and (place / "val").is_dir():
-        log.warning("%s is not used: split.validation_per_class cuts from train/", place / "val")
-    names = _classes(place, list(folders.values()), facts)
+    if facts.own_test and (dataset_folder / "val").is_dir():
+        log.warning("%s is not used: split.validation_per_class cuts from train/", dataset_folder / "val")
+    names = _classes(dataset_folder, list(folders.values()), facts)
     problems = Problems()
     parts: dict[PartName, Listing] = {
         part: image_files.listing([folder / name for name in names], names, problems)
         for part, folder in folders.items()
     }
     least = image_files.least_side(facts.image_size)
-    tree = FolderTree(parts, facts.channels, facts.image_size, "fix or remove what cannot be used", least=least)
+    tree = FolderTree(parts, facts.channels, facts.image_size, "fix or remove what cannot be used", minimum=least)
     tree.refuse_with(problems)
     return tree
 
 
-def _classes(place: Path, folders: list[Path], facts: Facts) -> tuple[str, ...]:
+def _classes(dataset_folder: Path, folders: list[Path], facts: DatasetFacts) -> tuple[str, ...]:
     """The classes of all parts. Raises: UserError naming those in one part alone, or all if their number is wrong."""
     found = [image_files.class_folders(folder) for folder in folders]
     if not facts.own_test and set(found[0]) == {"train", "test"} and facts.classes != 2:
         problem = "has the folders train/ and test/, so the data has its own test part"
-        raise UserError(problem, where=str(place), remedy="set split.test_per_class to null")
+        raise UserError(problem, where=str(dataset_folder), remedy="set split.test_per_class to null")
     unmatched = sorted(set(found[0]) ^ set(found[-1]))
     if unmatched:
         problem = f"{_named(unmatched)} {'is' if len(unmatched) == 1 else 'are'} in only one of train/ and test/"
-        raise UserError(problem, where=str(place), remedy="give both the same class folders")
+        raise UserError(problem, where=str(dataset_folder), remedy="give both the same class folders")
     classes = found[0]
     if len(classes) != facts.classes:
         empty = [name for name in classes if not any(image_files.images_below(f / name, Problems()) for f in folders)]
@@ -106,7 +108,7 @@ def _named(names: Sequence[str]) -> str:
 class Arrays:
     """Arrays in an .npz file, opened one part at a time. Raises: UserError if an array is missing or unfit."""
 
-    def __init__(self, path: Path, facts: Facts) -> None:
+    def __init__(self, path: Path, facts: DatasetFacts) -> None:
         self._path, self._facts, self._counts = path, facts, ConversionCounts()
         prefixes: dict[PartName, str] = {"train": "train_", "test": "test_"} if facts.own_test else {"all": ""}
         self._names = {part: (f"{prefix}images", f"{prefix}labels") for part, prefix in prefixes.items()}

@@ -186,9 +186,9 @@ class ImageFiles:
     """A source whose parts are listings. Images with a side of fewer than `least` pixels are refused."""
 
     def __init__(
-        self, parts: dict[PartName, Listing], channels: int, size: int, remedy: str, *, least: int = 1
+        self, parts: dict[PartName, Listing], channels: int, size: int, remedy: str, *, minimum: int = 1
     ) -> None:
-        self._parts, self._channels, self._size, self._least = parts, channels, size, least
+        self._parts, self._channels, self._size, self._least = parts, channels, size, minimum
         self._remedy, self._problems, self._counts = remedy, Problems(), ConversionCounts()
 
     def refuse_with(self, problems: Problems) -> None:
@@ -263,16 +263,16 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode.startswith(_DEEP) or any(wide)
 
 
-def refuse_counts(part: str, members: Listing, least: int, most: int, pin: str) -> None:
+def refuse_counts(part: str, members: Listing, minimum: int, maximum: int, pin: str) -> None:
     """Compare the images of each class with what was published.
 
     Raises: UserError naming the first class that has fewer or more.
     """
     counts = np.bincount(members.labels_N, minlength=len(members.classes))
-    wrong = np.flatnonzero((counts < least) | (counts > most))
+    wrong = np.flatnonzero((counts < minimum) | (counts > maximum))
     if len(wrong):
         first = int(wrong[0])
-        bounds = str(least) if least == most else f"{least} to {most}"
+        bounds = str(minimum) if minimum == maximum else f"{minimum} to {maximum}"
         problem = f"has {counts[first]} {part} images; the publisher states {bounds}"
         more = f" (and {len(wrong) - 1} more classes)" if len(wrong) > 1 else ""
         raise UserError(problem + more, where=str(members.folders[first]), remedy=f"unpack it again, {pin}")

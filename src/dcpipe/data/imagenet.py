@@ -13,7 +13,7 @@ from dcpipe.data.problems import Problems
 from dcpipe.data.source import PartName
 from dcpipe.data.wnids import WNIDS
 from dcpipe.errors import UserError
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 
 NAME = "imagenet"
 TRAIN_PER_CLASS, TEST_PER_CLASS = (732, 1300), (50, 50)
@@ -24,13 +24,13 @@ class ImageNet(ImageFiles):
     """Its two parts, compared with the published counts where no digest is given."""
 
     def refuse_unpublished(self, digest: str) -> None:
-        """732 to 1,300 training and 50 test images a class. Raises: UserError."""
+        """732 to 1,300 training and 50 test images per class. Raises: UserError."""
         pin = f"or, if this is intended, set source.digest to {digest}"
         image_files.refuse_counts("train", self._parts["train"], *TRAIN_PER_CLASS, pin)
         image_files.refuse_counts("test", self._parts["test"], *TEST_PER_CLASS, pin)
 
 
-def find_imagenet(classes: Sequence[int] | Literal["all"], facts: Facts, root: Path) -> ImageNet:
+def find_imagenet(classes: Sequence[int] | Literal["all"], facts: DatasetFacts, root: Path) -> ImageNet:
     """The chosen classes in the data root's ImageNet.
 
     Raises: UserError naming the first folder that is missing or contains something else.

@@ -32,8 +32,8 @@ def loading(graph: "Graph", dataset: str, *counts: int) -> Work:
     numbers, largest = pixels(config.facts), max(counts, default=0)
     block = min(largest, AT_ONCE) * numbers
     whitened = config.whitening.fit_threads is not None
-    held = FLOAT * numbers * sum(counts) + (3 * 8 * numbers**2 if whitened else 0)
-    return Work(held=held, phases=(numbers * largest + block * (32 if whitened else 12),))
+    held_bytes = FLOAT * numbers * sum(counts) + (3 * 8 * numbers**2 if whitened else 0)
+    return Work(held_bytes=held_bytes, phases=(numbers * largest + block * (32 if whitened else 12),))
 
 
 def network_size(graph: "Graph", dataset: str, network: str) -> NetworkSize:

@@ -123,7 +123,7 @@ def read_pickle(path: Path, remedy: str) -> object:
     try:
         size = path.stat().st_size
         with path.open("rb") as handle:
-            _look_through(handle, size)
+            _refuse_unsafe_content(handle, size)
             handle.seek(0)
             loaded = _Unpickler(handle, encoding="latin1").load()
         return plain(loaded, size)
@@ -133,21 +133,21 @@ def read_pickle(path: Path, remedy: str) -> object:
         raise UserError(problem, where=str(path), remedy=remedy) from error
 
 
-def _look_through(handle: BinaryIO, size: int) -> None:
+def _refuse_unsafe_content(handle: BinaryIO, size: int) -> None:
     for instruction, value, _ in pickletools.genops(handle):
         if instruction.name in _REFUSED:
             raise UnsafePickleError(f"has the instruction {instruction.name}")
         if instruction.name in _MEMO and isinstance(value, int) and value > size:
-            raise UnsafePickleError(f"numbers something {value}")
+            raise UnsafePickleError(f"has the memo index {value}")
 
 
-def plain(loaded: object, most: int) -> object:
+def plain(loaded: object, maximum: int) -> object:
     """What was read, with arrays in the place of their stand-ins.
 
-    Raises: UnsafePickleError if it is nested too deeply, or has more than `most` parts: a few bytes can name one list
-    many times inside another.
+    Raises: UnsafePickleError if it is nested too deeply, or has more than `maximum` parts: a few bytes can name one
+    list many times inside another.
     """
-    left = most
+    left = maximum
 
     def walk(value: object, depth: int) -> object:
         nonlocal left

@@ -49,23 +49,23 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FilesAsTheyWere:
+class FileStamps:
     """Files at one moment: each path with its size, its time of change and its number on the disk."""
 
-    seen: tuple[tuple[Path, int, int, int], ...]
+    stamps: tuple[tuple[Path, int, int, int], ...]
 
     @classmethod
-    def now(cls, paths: Iterable[Path]) -> "FilesAsTheyWere":
+    def now(cls, paths: Iterable[Path]) -> "FileStamps":
         """At this moment. Raises: OSError if one cannot be looked at."""
         found = ((path, path.stat()) for path in paths)
         return cls(tuple((path, status.st_size, status.st_mtime_ns, status.st_ino) for path, status in found))
 
     def refuse_changed(self) -> None:
         """Raises: DcpipeError naming the first file that was changed, replaced or removed since."""
-        for one in self.seen:
-            path, problem = one[0], "was changed"
+        for stamp in self.stamps:
+            path, problem = stamp[0], "was changed"
             try:
-                if FilesAsTheyWere.now([path]).seen == (one,):
+                if FileStamps.now([path]).stamps == (stamp,):
                     continue
             except OSError:
                 problem = "was removed"

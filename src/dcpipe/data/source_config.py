@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
 from dcpipe.params.dataset import Digest, SourceConfig, Split
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.schema import STRICT, Classes, Name, Side
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ class Digits(SourceConfig):
         """None: they come inside a package."""
         return None
 
-    def facts(self, _split: Split) -> Facts:
+    def facts(self, _split: Split) -> DatasetFacts:
         """Ten classes."""
-        return Facts(classes=10, channels=1, image_size=8, smallest_class=174, own_test=False)
+        return DatasetFacts(classes=10, channels=1, image_size=8, smallest_class=174, own_test=False)
 
     @property
     def test_images(self) -> int | None:
         """None of its own."""
         return None
 
-    def open(self, _facts: Facts, _root: Path) -> "Source":
+    def open(self, _facts: DatasetFacts, _root: Path) -> "Source":
         """From scikit-learn."""
         from dcpipe.data.digits import DigitsOfScikitLearn
 
@@ -54,11 +54,11 @@ class Digits(SourceConfig):
 
 
 TORCHVISION = {
-    "mnist": Facts(classes=10, channels=1, image_size=28, smallest_class=5421, own_test=True),  # the fives
-    "fashion-mnist": Facts(classes=10, channels=1, image_size=28, smallest_class=6000, own_test=True),
-    "svhn": Facts(classes=10, channels=3, image_size=32, smallest_class=4659, own_test=True),  # the nines
-    "cifar10": Facts(classes=10, channels=3, image_size=32, smallest_class=5000, own_test=True),
-    "cifar100": Facts(classes=100, channels=3, image_size=32, smallest_class=500, own_test=True),
+    "mnist": DatasetFacts(classes=10, channels=1, image_size=28, smallest_class=5421, own_test=True),  # the fives
+    "fashion-mnist": DatasetFacts(classes=10, channels=1, image_size=28, smallest_class=6000, own_test=True),
+    "svhn": DatasetFacts(classes=10, channels=3, image_size=32, smallest_class=4659, own_test=True),  # the nines
+    "cifar10": DatasetFacts(classes=10, channels=3, image_size=32, smallest_class=5000, own_test=True),
+    "cifar100": DatasetFacts(classes=100, channels=3, image_size=32, smallest_class=500, own_test=True),
 }
 TEST_IMAGES = {"svhn": 26_032}  # the others have 10,000
 
@@ -80,7 +80,7 @@ class Torchvision(SourceConfig):
         """The digest."""
         return self.digest
 
-    def facts(self, _split: Split) -> Facts:
+    def facts(self, _split: Split) -> DatasetFacts:
         """As published."""
         return TORCHVISION[self.kind]
 
@@ -89,16 +89,16 @@ class Torchvision(SourceConfig):
         """As published."""
         return TEST_IMAGES.get(self.kind, 10_000)
 
-    def is_at(self, place: Path) -> bool:
+    def is_at(self, folder: Path) -> bool:
         """Also where torchvision itself would have put it."""
-        if super().is_at(place):
+        if super().is_at(folder):
             return True
         from dcpipe.data import torchvision_sets
 
         names = torchvision_sets.published_sums(self.kind)
-        return torchvision_sets.stored_at(self.kind, place, names) is not None
+        return torchvision_sets.stored_at(self.kind, folder, names) is not None
 
-    def open(self, _facts: Facts, root: Path) -> "Source":
+    def open(self, _facts: DatasetFacts, root: Path) -> "Source":
         """In the data root, or fetched."""
         from dcpipe.data import torchvision_sets
 
@@ -117,23 +117,23 @@ class TinyImageNet(SourceConfig):
     implementation = ("dcpipe.data.tiny_imagenet",)
 
     kind: Literal["tiny-imagenet"]
-    digest: Digest | None = Field(description="digest of the files; null: 500 and 50 images a class, as published")
+    digest: Digest | None = Field(description="digest of the files; null: 500 and 50 images per class, as published")
 
     @property
     def pinned_digest(self) -> str | None:
         """The digest."""
         return self.digest
 
-    def facts(self, _split: Split) -> Facts:
+    def facts(self, _split: Split) -> DatasetFacts:
         """As published."""
-        return Facts(classes=200, channels=3, image_size=64, smallest_class=500, own_test=True, minutes=60)
+        return DatasetFacts(classes=200, channels=3, image_size=64, smallest_class=500, own_test=True, minutes=60)
 
     @property
     def test_images(self) -> int | None:
         """As published."""
         return 10_000
 
-    def open(self, facts: Facts, root: Path) -> "Source":
+    def open(self, facts: DatasetFacts, root: Path) -> "Source":
         """In the data root."""
         from dcpipe.data import tiny_imagenet
 
@@ -150,7 +150,7 @@ class ImageNet(SourceConfig):
     """Classes of ILSVRC 2012 from train/<wnid>/ and val/<wnid>/; its validation part is the test part.
 
     `classes` are positions among the 1,000 sorted wnids, as the papers give them; the label of a class is its place
-    in this list. Images are resized to `image_size` pixels a side, whatever their aspect ratio, as published.
+    in this list. Images are resized to `image_size` pixels per side, whatever their aspect ratio, as published.
     """
 
     implementation = ("dcpipe.data.imagenet",)
@@ -159,7 +159,7 @@ class ImageNet(SourceConfig):
     classes: list[Annotated[int, Field(ge=0, lt=IMAGENET_CLASSES)]] | Literal["all"] = Field(
         description="places among the 1,000 sorted wnids, or all"
     )
-    image_size: Side = Field(description="pixels a side")
+    image_size: Side = Field(description="pixels per side")
     digest: Digest | None = Field(description="digest of the files; null: 732 to 1,300 and 50 a class, as published")
 
     @field_validator("classes")
@@ -182,10 +182,10 @@ class ImageNet(SourceConfig):
         """The digest."""
         return self.digest
 
-    def facts(self, _split: Split) -> Facts:
-        """As published: ILSVRC 2012 has 732 to 1,300 training images a class."""
+    def facts(self, _split: Split) -> DatasetFacts:
+        """As published: ILSVRC 2012 has 732 to 1,300 training images per class."""
         every = self.classes == "all"
-        return Facts(
+        return DatasetFacts(
             classes=self.num_classes,
             channels=3,
             image_size=self.image_size,
@@ -199,7 +199,7 @@ class ImageNet(SourceConfig):
         """50 a class."""
         return 50 * self.num_classes
 
-    def open(self, facts: Facts, root: Path) -> "Source":
+    def open(self, facts: DatasetFacts, root: Path) -> "Source":
         """In the data root."""
         from dcpipe.data import imagenet
 
@@ -217,7 +217,7 @@ class Folder(SourceConfig):
 
     With `split.test_per_class` null the data has a test part (folders train/ and test/, or arrays train_images,
     train_labels, test_images, test_labels); with a count the test images are taken from one tree (or images, labels).
-    Other sizes are resized to `image_size` pixels a side, other colours are converted
+    Other sizes are resized to `image_size` pixels per side, other colours are converted
     to `channels`; the card counts both.
     """
 
@@ -227,7 +227,7 @@ class Folder(SourceConfig):
     name: Name = Field(description="the folder, or the .npz file without its ending, in the data root")
     classes: Classes = Field(description="how many classes there are")
     channels: Literal[1, 3] = Field(description="1: grey, 3: colour")
-    image_size: Side = Field(description="pixels a side")
+    image_size: Side = Field(description="pixels per side")
     digest: Digest | None = Field(description="digest of the files; null: any")
 
     @property
@@ -240,9 +240,9 @@ class Folder(SourceConfig):
         """The name."""
         return self.name
 
-    def facts(self, split: Split) -> Facts:
+    def facts(self, split: Split) -> DatasetFacts:
         """What the params say."""
-        return Facts(
+        return DatasetFacts(
             classes=self.classes,
             channels=self.channels,
             image_size=self.image_size,
@@ -256,7 +256,7 @@ class Folder(SourceConfig):
         """An estimate: as many as CIFAR-10 has."""
         return 10_000
 
-    def open(self, facts: Facts, root: Path) -> "Source":
+    def open(self, facts: DatasetFacts, root: Path) -> "Source":
         """In the data root."""
         from dcpipe.data import folder
 

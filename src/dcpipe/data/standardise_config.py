@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FromTrain(StandardiseConfig):
+class TrainingStatistics(StandardiseConfig):
     """Mean and standard deviation a channel, measured on the training images."""
 
     implementation = ("dcpipe.data.store",)
@@ -33,7 +33,7 @@ class FromTrain(StandardiseConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Raw(StandardiseConfig):
+class RawPixels(StandardiseConfig):
     """Pixels in [0, 1] as they are; for datasets that are whitened instead."""
 
     implementation = ("dcpipe.data.store",)
@@ -54,7 +54,7 @@ class Raw(StandardiseConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Constants(StandardiseConfig):
+class GivenConstants(StandardiseConfig):
     """Published mean and standard deviation a channel, in units of [0, 1] pixels."""
 
     implementation = ("dcpipe.data.store",)
@@ -63,14 +63,14 @@ class Constants(StandardiseConfig):
     mean: list[FiniteFloat] = Field(description="mean of each channel")
     std: list[PositiveFloat] = Field(description="standard deviation of each channel")
 
-    def check(self, at: ValueLocation, context: DatasetContext) -> None:
+    def check(self, location: ValueLocation, context: DatasetContext) -> None:
         """One number a channel."""
         channels = context.facts.channels
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels:
                 values_text = f"{len(values)} {'value' if len(values) == 1 else 'values'}"
                 channels_text = f"{channels} {'channel' if channels == 1 else 'channels'}"
-                raise at.error(
+                raise location.error(
                     key,
                     f"has {values_text}; images have {channels_text}",
                     "write one value per channel, or kind: from-train",

@@ -86,7 +86,7 @@ class Standardisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Whitened:
+class WhiteningTransform:
     """ZCA whitening of pixels in [0, 1]; no standardisation beside it, as in the MTT family."""
 
     whitening: Whitening
@@ -237,7 +237,7 @@ class Pixels:
 
 def transform(path: Path, whitened_by: Path | None = None) -> Transform:
     """What networks see of a store: whitened where the dataset has a whitening, else standardised."""
-    return standardisation(path) if whitened_by is None else Whitened(whitening.load(whitened_by))
+    return standardisation(path) if whitened_by is None else WhiteningTransform(whitening.load(whitened_by))
 
 
 def load_pixels(path: Path, part: Part, device: torch.device | None = None, whitened_by: Path | None = None) -> Pixels:

@@ -12,7 +12,7 @@ from dcpipe.data.bounded_files import bounded_text
 from dcpipe.data.image_files import ImageFiles, Listing
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 
 NAME = "tiny-imagenet"
 TRAIN_PER_CLASS, TEST_PER_CLASS = 500, 50
@@ -23,13 +23,13 @@ class TinyImageNet(ImageFiles):
     """Its two parts, compared with the published counts where no digest is given."""
 
     def refuse_unpublished(self, digest: str) -> None:
-        """500 training and 50 test images a class. Raises: UserError."""
+        """500 training and 50 test images per class. Raises: UserError."""
         pin = f"or, if this is intended, set source.digest to {digest}"
         for part, count in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):
             image_files.refuse_counts(part, self._parts["train" if part == "train" else "test"], count, count, pin)
 
 
-def find_tiny_imagenet(facts: Facts, root: Path) -> TinyImageNet:
+def find_tiny_imagenet(facts: DatasetFacts, root: Path) -> TinyImageNet:
     """The set in the data root.
 
     Raises: UserError naming the folder or file that is not as published.
@@ -45,8 +45,8 @@ def find_tiny_imagenet(facts: Facts, root: Path) -> TinyImageNet:
     return TinyImageNet({"train": train, "test": test}, facts.channels, facts.image_size, _LAYOUT)
 
 
-def _wnids(place: Path, classes: int) -> list[str]:
-    path = place / "wnids.txt"
+def _wnids(folder: Path, classes: int) -> list[str]:
+    path = folder / "wnids.txt"
     if not path.is_file():
         raise UserError("this file does not exist", where=str(path), remedy=_LAYOUT)
     wnids = sorted(set(bounded_text(path, _LAYOUT).split()))
@@ -55,19 +55,19 @@ def _wnids(place: Path, classes: int) -> list[str]:
     return wnids
 
 
-def _train_folder(place: Path, wnid: str) -> Path:
-    folder = place / "train" / wnid
+def _train_folder(dataset_folder: Path, wnid: str) -> Path:
+    folder = dataset_folder / "train" / wnid
     inner = folder / "images"  # beside it the publisher has bounding boxes
     return inner if inner.is_dir() else folder
 
 
-def _test(place: Path, wnids: list[str], problems: Problems) -> Listing:
-    for folder in (place / "val", place / "val" / "images"):
+def _test(dataset_folder: Path, wnids: list[str], problems: Problems) -> Listing:
+    for folder in (dataset_folder / "val", dataset_folder / "val" / "images"):
         if (folder / wnids[0]).is_dir():
             inner = [folder / wnid / "images" for wnid in wnids]
             folders = inner if inner[0].is_dir() else [folder / wnid for wnid in wnids]
             return image_files.listing(folders, wnids, problems)
-    return _annotated(place / "val", wnids, problems)
+    return _annotated(dataset_folder / "val", wnids, problems)
 
 
 def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:

@@ -98,12 +98,12 @@ class TorchvisionSet:
     Raises: UserError if it is not there and cannot be fetched, or does not unpack.
     """
 
-    def __init__(self, kind: str, place: Path, sums: Sums, unpacked: Sums | None = None) -> None:
-        self._kind, self._place, self._sums = kind, place, sums
+    def __init__(self, kind: str, folder: Path, sums: Sums, unpacked: Sums | None = None) -> None:
+        self._kind, self._place, self._sums = kind, folder, sums
         self._unpacked = UNPACKED.get(kind, {}) if unpacked is None else unpacked
         self._class = with_sums(kind, sums)
         packed = hasattr(self._class, "resources")
-        self._home, self._paths = stored_at(kind, place, sums) or (place, {name: place / name for name in sums})
+        self._home, self._paths = stored_at(kind, folder, sums) or (folder, {name: folder / name for name in sums})
         if not all(map(_stored, self._paths.values())):
             self._fetch()
         self._scratch = tempfile.TemporaryDirectory(prefix="dcpipe-") if packed else None
@@ -193,17 +193,20 @@ class TorchvisionSet:
         return UserError(problem, where=str(self._place), remedy="remove its files, and they are downloaded again")
 
 
-def stored_at(kind: str, place: Path, names: Iterable[str]) -> tuple[Path, dict[str, Path]] | None:
+def stored_at(kind: str, dataset_folder: Path, names: Iterable[str]) -> tuple[Path, dict[str, Path]] | None:
     """Where all of a set's files are: the folder that torchvision calls root, and each file; None if nowhere.
 
     In its own place, beside it (a data root that is torchvision's), or, of files that reach torchvision unpacked, in
     `raw/` or directly in the place.
     """
     named = list(names)
-    roots = [place, *([place.parent] if place.name == kind else [])]
+    roots = [dataset_folder, *([dataset_folder.parent] if dataset_folder.name == kind else [])]
     homes = [(root, {name: root / name for name in named}) for root in roots]
     if all(name.endswith(".gz") for name in named):
-        homes += [(folder, {name: folder / Path(name).name for name in named}) for folder in (place / "raw", place)]
+        homes += [
+            (folder, {name: folder / Path(name).name for name in named})
+            for folder in (dataset_folder / "raw", dataset_folder)
+        ]
     return next((home for home in homes if all(map(_stored, home[1].values()))), None)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dcpipe.data.data_plan import UNKNOWN_IMAGES, dataset_facts, pixels
 from dcpipe.errors import UserError
 from dcpipe.params.dataset import Dataset
-from dcpipe.params.values import watched_values
+from dcpipe.params.values import tracked_values
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, Payload, Plan, Resources, Stage, register_stage
 
@@ -42,7 +42,7 @@ class WhitenStage(Stage):
             raise UserError("this dataset has no whitening", where=f"{resolved.file}: whitening.kind", remedy=remedy)
         return Plan(
             inputs={"train": (graph.make_job("data", dataset=wildcards["dataset"]).outputs["train"],)},
-            values=[watched_values(resolved, only=("whitening",))],
+            values=[tracked_values(resolved, only=("whitening",))],
             roots=dataset.whitening.implementation,
             sections={"dataset": dataset},
             resources=Resources(threads, runtime=120),
@@ -57,7 +57,9 @@ class WhitenStage(Stage):
         facts, a_class = dataset_facts(graph, job), job.section("dataset", Dataset).train_images_a_class
         numbers, images = pixels(facts), UNKNOWN_IMAGES if a_class is None else a_class * facts.classes
         copies = 3 * 8 * numbers * (images if numbers <= SMALL_IMAGE else min(images, CHUNK_ROWS))
-        return Work(held=numbers * images, phases=(copies + 9 * 8 * numbers**2,), operations=DECOMPOSED * numbers**3)
+        return Work(
+            held_bytes=numbers * images, phases=(copies + 9 * 8 * numbers**2,), operations=DECOMPOSED * numbers**3
+        )
 
 
 def image_inputs(graph: "Graph", dataset: str) -> dict[str, tuple[str, ...]]:

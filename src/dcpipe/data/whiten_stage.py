@@ -13,6 +13,6 @@ def run(task: Task) -> None:
     """Fit on train alone and write whitening.zarr."""
     fit = task.section("dataset", Dataset).whitening.build()
     stored = store.load_pixels(task.input("train"), "train").pixels_NCHW.flatten(1)
-    log.info("fits the whitening to %d images of %d values; nothing more is said before it is done", *stored.shape)
+    log.info("fitting the whitening to %d images of %d values; the next line comes when it is done", *stored.shape)
     whitening.save(task.output("whitening"), fit(stored))
     task.facts |= {"fitted_on": len(stored), "pixels": stored.shape[1]}

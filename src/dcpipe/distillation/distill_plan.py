@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
 from dcpipe.data.loading_plan import loading, network_size, train_images
 from dcpipe.data.whiten_plan import image_inputs
-from dcpipe.models.derived_networks import kept_numbers
+from dcpipe.models.analytic_networks import stored_numbers_per_image
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.experts import Experts
-from dcpipe.params.facts import Facts
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
-from dcpipe.params.values import watched_values, without_idle_network
+from dcpipe.params.values import tracked_values, without_idle_network
 from dcpipe.params.work import NetworkSize, SetSizes, Work
 from dcpipe.workflow.stages import (
     DATASET,
@@ -74,7 +74,7 @@ class DistillStage(Stage):
         refuse_small_class(graph, dataset, ipc, resolved.file)
         return Plan(
             inputs={**images, **below.inputs},
-            values=[watched_values(resolved, without=("description", "label")), *below.values],
+            values=[tracked_values(resolved, without=("description", "label")), *below.values],
             roots=(*implementation_modules(method), *below.roots),
             sections={"method": method, **below.sections},
             resources=self.with_threads(method.compute.threads)
@@ -93,7 +93,7 @@ class DistillStage(Stage):
             check.method(replace(context, network=network, experts=experts, resolved_experts=resolved))
             inputs = {"trajectories": _trajectories(graph, dataset, matching, experts)}
             values = [
-                watched_values(resolved, only=("network",)),
+                tracked_values(resolved, only=("network",)),
                 without_idle_network(resolved_dataset, experts.network),
             ]
         elif matching.network_name:
@@ -122,14 +122,14 @@ class DistillStage(Stage):
         inner = matching.inner_loop
         rounds = outer.iterations * outer.sharpness.passes(inner.steps if inner else 0) if outer else 1.0
         copies = 8 + (3 * (outer.iterations // outer.snapshot_every + 1) if outer else 0)
-        compiled = Work(held=COMPILER_BYTES if method.compute.backend == "compiled" else 0)
-        held = Work(held=copies * sizes.bytes) + compiled
+        compiled = Work(held_bytes=COMPILER_BYTES if method.compute.backend == "compiled" else 0)
+        held = Work(held_bytes=copies * sizes.bytes) + compiled
         return loading(graph, dataset, images) + held + matching.work(sizes).times(rounds)
 
 
-def _with_kept_numbers(network: NetworkSize, name: str, facts: Facts) -> NetworkSize:
+def _with_kept_numbers(network: NetworkSize, name: str, facts: DatasetFacts) -> NetworkSize:
     shape = {"channels": facts.channels, "image_size": facts.image_size, "classes": facts.classes}
-    return replace(network, kept=kept_numbers(name, **shape))
+    return replace(network, kept=stored_numbers_per_image(name, **shape))
 
 
 def _experts(graph: "Graph", job: "Job") -> int:
@@ -145,7 +145,7 @@ def _experts(graph: "Graph", job: "Job") -> int:
 def _trajectories(graph: "Graph", dataset: str, matching: MatchingConfig, experts: Experts) -> tuple[str, ...]:
     """The stores that a method reads: recorded ones, or the convex ones made of them."""
     wildcards: dict[str, str | int] = {"dataset": dataset, "experts": str(matching.experts_name)}
-    convex, read = matching.convex_path_name, matching.experts_read or experts.count
+    convex, read = matching.convex_path_name, matching.num_experts_read or experts.count
     shards = range(-(-read // experts.shard_experts))
     if convex is not None:
         jobs = [graph.make_job("convexify", **wildcards, waypoints=convex, shard=shard) for shard in shards]

@@ -10,7 +10,7 @@ from dcpipe import device
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.distillation import preview, synthetic_set
-from dcpipe.distillation.pixel_range import is_no_picture, phrase, pixel_range
+from dcpipe.distillation.pixel_range import is_far_out_of_range, phrase, pixel_range
 from dcpipe.distillation.setting import Setting
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
@@ -61,9 +61,11 @@ def run(task: Task) -> None:
     pixels = store.transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
     preview.save_preview(task.output("preview"), pixels, result.synthetic.classes, train.classes)
     seen = pixel_range(pixels)
-    if is_no_picture(seen):
+    if is_far_out_of_range(seen):
         log.warning(
-            "%s: its images are no pictures any more (%s): lower the learning rate", task.job.name, phrase(seen)
+            "%s: its pixels are far outside the range of an image (%s): lower the learning rate",
+            task.job.name,
+            phrase(seen),
         )
     iterations = {row["iteration"] for row in result.history}
     task.facts |= {
@@ -79,7 +81,7 @@ def _refuse_small_class(task: Task, train: Images, ipc: int) -> None:
     counts = torch.bincount(train.labels_N.cpu(), minlength=train.classes).tolist()
     label = counts.index(min(counts))
     if counts[label] < ipc:
-        problem = f"{ipc} images a class are asked for; class {label} has {counts[label]} training images"
+        problem = f"{ipc} images per class are asked for; class {label} has {counts[label]} training images"
         raise UserError(problem, where=task.job.name, remedy=f"ask for at most {counts[label]}, or add images")
 
 

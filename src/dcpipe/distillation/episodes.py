@@ -1,7 +1,7 @@
 """Matchings and their episodes.
 
 A matching draws an *episode*, which is what one update of the images imitates (segment, batches, augmentation: all by
-named draws). An episode answers with gradients, not a loss to differentiate, because the memory-saving kinds of
+named draws). An episode returns gradients, not a loss to differentiate, because the memory-saving kinds of
 hypergradient never own one graph. It may be followed by another one of the same iteration, after an update of the
 images: for example with a network that was trained on them in between.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from dcpipe.distillation.answers import Answer, Start, StudentAnswer
+from dcpipe.distillation.matching_results import MatchingResult, StudentResult, StudentStart
 from dcpipe.distillation.synthetic_set import SyntheticSet
 
 
@@ -27,11 +27,11 @@ class Episode(Protocol):
         """The same episode, where its loss comes from a student's inner loop; else None."""
         ...
 
-    def evaluate(self, synthetic: SyntheticSet) -> Answer:
+    def evaluate(self, synthetic: SyntheticSet) -> MatchingResult:
         """The matching loss of the set, and its gradients with respect to what is learned."""
         ...
 
-    def following(self, synthetic: SyntheticSet) -> "Episode | None":
+    def next_episode(self, synthetic: SyntheticSet) -> "Episode | None":
         """What the same iteration imitates next, after an update that led to this set; None where it ends."""
         ...
 
@@ -44,13 +44,13 @@ class StudentEpisode(Protocol):
         """The parameters (P) that the student should reach."""
         ...
 
-    def evaluate(self, synthetic: SyntheticSet, start: Start | None = None) -> StudentAnswer:
+    def evaluate(self, synthetic: SyntheticSet, start: StudentStart | None = None) -> StudentResult:
         """As of any episode; `start` goes on from inside an earlier evaluation: its parameters, and the draws of the
         steps that are left.
         """
         ...
 
-    def redrawn(self, num_images: int) -> "StudentEpisode":
+    def with_new_draws(self, num_images: int) -> "StudentEpisode":
         """The same target with batches and augmentation drawn anew, by names of their own."""
         ...
 

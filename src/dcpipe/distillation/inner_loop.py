@@ -1,25 +1,25 @@
-"""How a student of a network steps: which way its gradients and their pullbacks are computed."""
+"""How a student is trained in the inner loop, and how its gradients and their pullbacks are computed."""
 
 from typing import Literal
 
-from dcpipe.distillation.hypergradient.by_autograd import ByAutograd
-from dcpipe.distillation.hypergradient.by_compiler import ByCompiler
-from dcpipe.distillation.hypergradient.problem import Apply, Augment, Inner, StepDerivatives
-from dcpipe.distillation.hypergradient.written_out import WrittenOut
+from dcpipe.distillation.hypergradient.analytic_derivatives import AnalyticDerivatives
+from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDerivatives
+from dcpipe.distillation.hypergradient.compiled_derivatives import CompiledDerivatives
+from dcpipe.distillation.hypergradient.hypergradient_problem import Apply, Augment, InnerTraining, StepDerivatives
 from dcpipe.errors import UserError
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
 
 Backend = Literal["eager", "compiled"]
 
 
-def make_inner(
+def make_inner_training(
     apply: Apply,
     *,
     derivatives: ConvNetDerivatives | None = None,
     augment: Augment | None = None,
     micro_batch: int | None = None,
     backend: Backend = "eager",
-) -> Inner:
+) -> InnerTraining:
     """The inner loop of a network; make it once, since a compiled one is traced per shape of batch.
 
     `derivatives`: the network's, where they are written out; None: by autograd.
@@ -28,10 +28,10 @@ def make_inner(
     """
     if micro_batch is not None and micro_batch < 1:
         raise UserError(f"a micro-batch holds at least 1 image, not {micro_batch}", where="micro_batch")
-    return Inner(apply, _way(apply, derivatives, backend), augment, micro_batch)
+    return InnerTraining(apply, _step_derivatives(apply, derivatives, backend), augment, micro_batch)
 
 
-def _way(apply: Apply, derivatives: ConvNetDerivatives | None, backend: Backend) -> StepDerivatives:
+def _step_derivatives(apply: Apply, derivatives: ConvNetDerivatives | None, backend: Backend) -> StepDerivatives:
     if derivatives is not None:
-        return WrittenOut(derivatives, compiled=backend == "compiled")
-    return ByAutograd(apply) if backend == "eager" else ByCompiler(apply)
+        return AnalyticDerivatives(derivatives, compiled=backend == "compiled")
+    return AutogradDerivatives(apply) if backend == "eager" else CompiledDerivatives(apply)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation import finite_check
-from dcpipe.distillation.answers import Gradients
 from dcpipe.distillation.averaging.averages import Average
+from dcpipe.distillation.distillation_result import DistillationResult
 from dcpipe.distillation.dynamics.measures import Dynamics
 from dcpipe.distillation.episodes import Episode, Matching
 from dcpipe.distillation.labels.label_rules import LabelRule
+from dcpipe.distillation.matching_results import Gradients
 from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
-from dcpipe.distillation.result import Result
 from dcpipe.distillation.setting import Setting
-from dcpipe.distillation.sharpness.passes import OuterAnswer, SharpnessRule
+from dcpipe.distillation.sharpness.passes import SharpnessResult, SharpnessRule
 from dcpipe.distillation.step_size.step_size_rules import StepSizeRule
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
@@ -34,7 +34,7 @@ Row = dict[str, int | float]
 
 
 @dataclass(slots=True)
-class Progress:
+class DistillationProgress:
     """Where a run stands: the next iteration, the set, the optimisers, snapshots and history so far."""
 
     iteration: int
@@ -52,7 +52,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodParts:
+class MethodComponents:
     """What a method's composition comes to: what the loop asks, and no more."""
 
     outer: Outer
@@ -65,7 +65,7 @@ class MethodParts:
     stream: Stream
 
     @classmethod
-    def from_setting(cls, setting: Setting) -> "MethodParts":
+    def from_setting(cls, setting: Setting) -> "MethodComponents":
         """The parts of a job. Raises: UserError where the method has no outer loop."""
         method = setting.method
         outer = method.outer
@@ -84,19 +84,19 @@ class MethodParts:
         )
 
 
-def run(setting: Setting) -> Result:
+def run(setting: Setting) -> DistillationResult:
     """Distil; continues from the job's state if there is one.
 
     Raises: NonFiniteError before a ruinous update, leaving the state before it.
     """
-    parts, state = MethodParts.from_setting(setting), setting.state
-    outer = parts.outer
-    progress = _restore(state, outer, setting.device) or _start(setting, parts)
+    components, state = MethodComponents.from_setting(setting), setting.state
+    outer = components.outer
+    progress = _restore(state, outer, setting.device) or _start(setting, components)
     todo = range(progress.iteration, outer.iterations)
     for iteration in track(todo, setting.name, already=progress.iteration):
         known = len(progress.history)
         try:
-            _iterate(progress, parts)
+            _iterate(progress, components)
         except NonFiniteError:
             _save(state, progress)
             raise
@@ -107,71 +107,79 @@ def run(setting: Setting) -> Result:
             _save(state, progress)
         if asked:
             stop()
-    next_episode = parts.matching.draw(outer.iterations, len(progress.synthetic.images_NCHW))
-    finished = parts.labels.with_labels(
+    next_episode = components.matching.draw(outer.iterations, len(progress.synthetic.images_NCHW))
+    finished = components.labels.with_labels(
         progress.result(outer), next_episode
     )  # as the snapshot of a longer run would have it
     progress.snapshots.append((outer.iterations, finished))
-    return Result(finished, progress.snapshots, progress.history)
+    return DistillationResult(finished, progress.snapshots, progress.history)
 
 
-def _start(setting: Setting, parts: MethodParts) -> Progress:
-    outer = parts.outer
+def _start(setting: Setting, components: MethodComponents) -> DistillationProgress:
+    outer = components.outer
     images, classes = outer.images.initial.build()(setting, setting.stream.child("initial"))
     step_size = torch.tensor(outer.step_size.initial, dtype=torch.float64, device=setting.device)
-    synthetic = SyntheticSet(images, parts.labels.initial(images, classes), step_size)
-    return Progress(0, synthetic, images, OuterOptimiser.from_config(outer))
+    synthetic = SyntheticSet(images, components.labels.initial(images, classes), step_size)
+    return DistillationProgress(0, synthetic, images, OuterOptimiser.from_config(outer))
 
 
-def _iterate(progress: Progress, parts: MethodParts) -> None:
+def _iterate(progress: DistillationProgress, components: MethodComponents) -> None:
     """One episode. Nothing of `progress` has changed if it raises, or is left because a stop was asked for."""
-    iteration, stream, outer = progress.iteration, parts.stream.child("iteration", progress.iteration), parts.outer
+    iteration, stream, outer = (
+        progress.iteration,
+        components.stream.child("iteration", progress.iteration),
+        components.outer,
+    )
     now = replace(progress, optimiser=progress.optimiser.copy())
     rows: list[Row] = []
-    measured = parts.dynamics(iteration, now.synthetic)
-    first = parts.matching.draw(iteration, len(now.synthetic.images_NCHW))
+    measured = components.dynamics(iteration, now.synthetic)
+    first = components.matching.draw(iteration, len(now.synthetic.images_NCHW))
     episode: Episode | None = first
     while episode is not None:
         if rows and stop_asked():
             return
-        now.synthetic = parts.labels.with_labels(now.synthetic, episode)
+        now.synthetic = components.labels.with_labels(now.synthetic, episode)
         own = stream.child("update", len(rows)) if rows else stream
-        answer = parts.sharpness(now.synthetic, episode, memory=now.memory, stream=own)
-        gradients = parts.step_size(answer.gradients, answer.trace, now.synthetic.step_size)
+        result = components.sharpness(now.synthetic, episode, memory=now.memory, stream=own)
+        gradients = components.step_size(result.gradients, result.trace, now.synthetic.step_size)
         finite_check.refuse_non_finite(
             iteration,
-            matching_loss=answer.loss,
+            matching_loss=result.loss,
             image_gradient=gradients.images,
             step_size_gradient=gradients.step_size,
             label_gradient=gradients.labels,
         )
-        rows.append(_row(now, episode, gradients, answer, outer.loss_threshold))
+        rows.append(_row(now, episode, gradients, result, outer.loss_threshold))
         if len(rows) == 1:
             rows[0].update(measured)
         if not rows[-1].get("left_out"):
             now.synthetic = now.optimiser.update(iteration, now.synthetic, gradients)
-        now.memory, episode = answer.memory, episode.following(now.synthetic)
+        now.memory, episode = result.memory, episode.next_episode(now.synthetic)
     if iteration % outer.snapshot_every == 0:
-        progress.snapshots.append((iteration, parts.labels.with_labels(progress.result(outer), first)))
+        progress.snapshots.append((iteration, components.labels.with_labels(progress.result(outer), first)))
     progress.history += rows
     progress.synthetic, progress.optimiser, progress.memory = now.synthetic, now.optimiser, now.memory
     if not rows[-1].get("left_out"):
-        progress.average_NCHW = parts.average(progress.average_NCHW, progress.synthetic.images_NCHW)
+        progress.average_NCHW = components.average(progress.average_NCHW, progress.synthetic.images_NCHW)
     progress.iteration += 1
 
 
 def _row(
-    progress: Progress, episode: Episode, gradients: Gradients, answer: OuterAnswer, loss_threshold: float | None
+    progress: DistillationProgress,
+    episode: Episode,
+    gradients: Gradients,
+    result: SharpnessResult,
+    loss_threshold: float | None,
 ) -> Row:
     by_step_size = gradients.step_size
     row = {
         "iteration": progress.iteration,
         **episode.facts,
-        "loss": float(answer.loss),
+        "loss": float(result.loss),
         "step_size": float(progress.synthetic.step_size),
         "image_gradient_norm": float(gradients.images.norm()),
         "step_size_gradient": 0.0 if by_step_size is None else float(by_step_size),
-        **answer.facts,
+        **result.facts,
     }
     if gradients.labels is not None:
         row["label_gradient_norm"] = float(gradients.labels.norm())
@@ -180,7 +188,7 @@ def _row(
     return row
 
 
-def _save(state: ResumeState, progress: Progress) -> None:
+def _save(state: ResumeState, progress: DistillationProgress) -> None:
     tensors = _named("current", progress.synthetic) | progress.optimiser.tensors()
     if progress.average_NCHW is not progress.synthetic.images_NCHW:
         tensors["average"] = progress.average_NCHW
@@ -204,7 +212,7 @@ def _named(prefix: str, synthetic: SyntheticSet) -> dict[str, Tensor]:
     }
 
 
-def _restore(state: ResumeState, outer: Outer, device: torch.device) -> Progress | None:
+def _restore(state: ResumeState, outer: Outer, device: torch.device) -> DistillationProgress | None:
     saved = state.load("distill")
     if saved is None:
         return None
@@ -221,7 +229,7 @@ def _restore(state: ResumeState, outer: Outer, device: torch.device) -> Progress
     average = tensors["average"].to(device) if "average" in tensors else current.images_NCHW
     memory = None if memory is None else memory.to(device)
     iteration, history = meta["iteration"].integer(), [_row_of(row) for row in meta["history"].items()]
-    return Progress(iteration, current, average, optimiser, snapshots, history, memory)
+    return DistillationProgress(iteration, current, average, optimiser, snapshots, history, memory)
 
 
 def _row_of(saved: JsonValue) -> Row:

@@ -15,7 +15,7 @@ def pixel_range(pixels_NCHW: "Tensor") -> PixelRange:
     return float(low), float(high)
 
 
-def is_no_picture(pixels: PixelRange) -> bool:
+def is_far_out_of_range(pixels: PixelRange) -> bool:
     """Whether a pixel is further from black or white than 100 times their difference, or no number."""
     low, high = pixels
     return not (low >= -FAR and high <= 1 + FAR)

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.hypergradient.problem import Apply, AugmentDraw, Inner, Problem
+from dcpipe.distillation.hypergradient.hypergradient_problem import (
+    Apply,
+    AugmentDraw,
+    HypergradientProblem,
+    InnerTraining,
+)
 
 
 def draw_batches(num_images: int, batch: int | None, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -54,7 +59,7 @@ def inner_gradient(apply: Apply, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor
     return gradient_P
 
 
-def run(problem: Problem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
+def run(problem: HypergradientProblem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
     """All steps, keeping no graph: the parameter vectors after steps `kept_from` to T (0 is the start), and the
     sum (P) of the T gradients.
     """
@@ -73,12 +78,14 @@ def run(problem: Problem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Te
     return tuple(thetas), sum_P
 
 
-def augmented(inner: Inner, x_BCHW: Tensor, draw: AugmentDraw | None) -> Tensor:
+def augmented(inner: InnerTraining, x_BCHW: Tensor, draw: AugmentDraw | None) -> Tensor:
     """The images as the network sees them; the very same tensor where nothing was drawn."""
     return x_BCHW if inner.augment is None or draw is None else inner.augment(x_BCHW, draw)
 
 
-def step_gradient(inner: Inner, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, draw: AugmentDraw | None) -> Tensor:
+def step_gradient(
+    inner: InnerTraining, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, draw: AugmentDraw | None
+) -> Tensor:
     """The gradient (P) of a step's mean cross-entropy, its micro-batches summed; nothing is left for a pullback."""
     with torch.no_grad():
         seen_BCHW = augmented(inner, x_BCHW, draw)
@@ -88,7 +95,7 @@ def step_gradient(inner: Inner, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor,
     return total_P
 
 
-def micro_batches(inner: Inner, x_BCHW: Tensor, labels: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
+def micro_batches(inner: InnerTraining, x_BCHW: Tensor, labels: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
     """The share of the batch, the images and the labels of each micro-batch."""
     # cut after the augmentation: its draw belongs to the whole batch, and pixels are small beside activations
     size = len(x_BCHW)

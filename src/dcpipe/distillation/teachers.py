@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.setting import Setting
-from dcpipe.experts.trajectory import ExpertPath, Layout
+from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
 from dcpipe.models.flat import FlatModel
 
 BATCH = 1024
@@ -26,7 +26,7 @@ class Teachers:
     def from_setting(cls, setting: Setting) -> "Teachers":
         """Open the stores of a job."""
         model = setting.model()
-        layout = Layout.from_specs(setting.network, model.layout)
+        layout = ParameterLayout.from_specs(setting.network, model.layout)
         return cls(model, setting.method.matching.open_experts(setting.trajectories, layout))
 
     def last(self, expert: int) -> Tensor:

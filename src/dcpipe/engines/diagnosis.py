@@ -43,7 +43,9 @@ def _runs(graph: Graph) -> Iterator[Finding]:
     alive = [owner for owner in owners if owner.state() != "dead"]
     locks = snakemake_private.lock_files(graph.root)
     if locks and not owners:
-        yield Finding("locks", "Snakemake's lock is there, and nobody's", "if no snakemake runs: `snakemake --unlock`")
+        yield Finding(
+            "locks", "Snakemake's lock exists, and no known run holds it", "if no snakemake runs: `snakemake --unlock`"
+        )
     elif takeover.stale_snakemake_locks(graph.root, alive):
         yield Finding("locks", "Snakemake's lock is that of a dead process; the next run takes it over")
     elif not owners:
@@ -52,4 +54,4 @@ def _runs(graph: Graph) -> Iterator[Finding]:
 
 def _state(owner: RunOwner) -> str:
     states = {"alive": "at work", "dead": "was killed; start the same command again"}
-    return states.get(owner.state(), "of another machine, which this one cannot see")
+    return states.get(owner.state(), "it runs on another machine, which cannot be checked from here")

@@ -9,7 +9,7 @@ from dcpipe.provenance.durable import files_below
 from dcpipe.workflow.job import Job
 
 
-def remove_rotten(root: Path, jobs: Iterable[Job]) -> list[Path]:
+def remove_corrupt(root: Path, jobs: Iterable[Job]) -> list[Path]:
     """Remove from the cache what differs from its name, of the files of these jobs; returns what was removed.
 
     DVC keeps an object that it has, whatever is in it: a right file would be recorded, and the rotten one served.

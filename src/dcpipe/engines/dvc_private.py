@@ -71,13 +71,17 @@ def take_over_locks(root: Path) -> list[str]:
         several = [users for files in modes.values() for users in files.values()]
         commands = dict(user for users in several for user in _users(users))
     except (ValueError, CorruptArtifactError):
-        return ["removed DVC's list of files in use, which a kill cut short"] if _guarded(root, file, None) else []
-    dead = {pid: command for pid, command in commands.items() if not _wrote(pid, written)}
+        return (
+            ["removed DVC's list of files in use, which a kill cut short"]
+            if _rewrite_under_lock(root, file, None)
+            else []
+        )
+    dead = {pid: command for pid, command in commands.items() if not _may_have_written(pid, written)}
     kept = {
         name: {path: users.value for path, users in files.items() if not dict(_users(users)).keys() & dead.keys()}
         for name, files in modes.items()
     }
-    if not dead or not _guarded(root, file, kept):
+    if not dead or not _rewrite_under_lock(root, file, kept):
         return []
     return [f"took over DVC's lock of process {pid} (`dvc {command}`), which is dead" for pid, command in dead.items()]
 
@@ -88,7 +92,7 @@ def _users(users: JsonValue) -> list[tuple[int, str]]:
     return [(entry["pid"].integer(), entry["cmd"].text()) for entry in entries]
 
 
-def _wrote(pid: int, written: float) -> bool:
+def _may_have_written(pid: int, written: float) -> bool:
     """Whether a process can have written a file at that time: it is there, and was then."""
     try:
         process = psutil.Process(pid)
@@ -99,7 +103,7 @@ def _wrote(pid: int, written: float) -> bool:
         return True
 
 
-def _guarded(root: Path, file: Path, kept: Mapping[str, object] | None) -> bool:
+def _rewrite_under_lock(root: Path, file: Path, kept: Mapping[str, object] | None) -> bool:
     """Write or remove the list under DVC's own lock of it; False if a living DVC holds that."""
     ENGINE.require()
     from dvc.lock import LockError, make_lock
@@ -125,19 +129,19 @@ def _read_once(repo: "Repo") -> Iterator[None]:
     from dvc.dependency import param
     from dvc.utils import serialize
 
-    files = _Remembered(serialize.LOADERS[".yaml"])
-    values = _Remembered(param.read_param_file)
+    files = _CachedReader(serialize.LOADERS[".yaml"])
+    values = _CachedReader(param.read_param_file)
     with ExitStack() as stack:
-        stack.enter_context(_instead(serialize.LOADERS, ".yaml", files.read))
-        stack.enter_context(_instead(vars(param), "read_param_file", values.read))
-        stack.enter_context(_instead(vars(serialize), "dump_yaml", dvc_lock.dump))
+        stack.enter_context(_temporarily_set(serialize.LOADERS, ".yaml", files.read))
+        stack.enter_context(_temporarily_set(vars(param), "read_param_file", values.read))
+        stack.enter_context(_temporarily_set(vars(serialize), "dump_yaml", dvc_lock.dump))
         if not repo.config["core"].get("no_scm"):
             is_tracked = tracked_in_git(Path(repo.scm.root_dir)).__contains__
-            stack.enter_context(_instead(vars(repo.scm), "is_tracked", is_tracked))
+            stack.enter_context(_temporarily_set(vars(repo.scm), "is_tracked", is_tracked))
         yield
 
 
-class _Remembered:
+class _CachedReader:
     """A reader that is asked once for the same thing. A caller may change the mapping it is given."""
 
     def __init__(self, read: Callable[..., object]) -> None:
@@ -163,7 +167,7 @@ def tracked_in_git(root: Path) -> frozenset[str]:
 
 
 @contextmanager
-def _instead(mapping: dict[str, object], key: str, value: object) -> Iterator[None]:
+def _temporarily_set(mapping: dict[str, object], key: str, value: object) -> Iterator[None]:
     """Give a key another value for a while."""
     missing = object()
     before = mapping.get(key, missing)

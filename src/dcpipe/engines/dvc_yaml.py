@@ -89,7 +89,7 @@ def export_dvc_yaml(root: Path, experiment: str | None = None) -> list[str]:
     )
     changed = outdated_files(graph, experiments)
     written = _write(graph, experiments, changed)
-    gone = _of_no_experiment(root) if every else []
+    gone = _dvc_yaml_without_experiment(root) if every else []
     for path in gone:
         (root / path).unlink()
     return [*written, *gone]
@@ -121,7 +121,7 @@ def check_dvc_yaml(root: Path) -> None:
     paths = list(outdated_files(Graph(root), exported_experiments(root)))
     if paths:
         raise _not_current(paths)
-    gone = _of_no_experiment(root)
+    gone = _dvc_yaml_without_experiment(root)
     if gone:
         raise RefusedError("belongs to no experiment", where=", ".join(gone), remedy="run `dcpipe graph export`")
 
@@ -149,7 +149,7 @@ def _write(graph: Graph, experiments: Iterable[str], changed: Mapping[str, str])
     return [*changed, *copies, *_add_neutral(graph, experiments)]
 
 
-def _of_no_experiment(root: Path) -> list[str]:
+def _dvc_yaml_without_experiment(root: Path) -> list[str]:
     """Files that this module wrote for experiments that are no more."""
     paths = [str(path.relative_to(root)) for path in sorted(root.glob("experiments/*/dvc.yaml"))]
     wanted = {experiment_dvc_yaml(name) for name in exported_experiments(root)}
@@ -158,7 +158,7 @@ def _of_no_experiment(root: Path) -> list[str]:
 
 def _held(root: Path) -> dict[str, dict[str, dict[str, object]]]:
     """The stages of every dvc.yaml there is, by path; those of no experiment left out."""
-    gone = set(_of_no_experiment(root))
+    gone = set(_dvc_yaml_without_experiment(root))
     files = [file for file in (root / ROOT_FILE, *sorted(root.glob("experiments/*/dvc.yaml"))) if file.is_file()]
     paths = [str(file.relative_to(root)) for file in files]
     return {path: dvc_lock.lock_stages(root / path) for path in paths if path not in gone}

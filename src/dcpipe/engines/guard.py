@@ -28,7 +28,7 @@ def record_run(root: Path, experiment: str) -> int:
     jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
-    _remove_rotten(root, jobs)
+    _remove_corrupt(root, jobs)
     dvc_private.commit(root, jobs)
     if preflight.cache_types(root)[0] == "symlink":  # as `dcpipe scratch` sets it
         dvc.relink(root, experiment, sorted({str(job.folder) for job in jobs}))
@@ -48,7 +48,7 @@ def adopt_artifacts(root: Path, experiment: str) -> int:
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, experiment, jobs)
-    if _remove_rotten(root, jobs):
+    if _remove_corrupt(root, jobs):
         dvc_private.commit(root, jobs)
     settle_locks(root, jobs)
     read = {path for job in jobs for paths in job.inputs.values() for path in paths}
@@ -73,7 +73,7 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     right: dict[str, Job] = {}
     for job in jobs:
         above = {graph.job_that_makes(path).name for paths in job.inputs.values() for path in paths}
-        if above <= right.keys() and not staleness.staleness_problem(job, root, whole=True):
+        if above <= right.keys() and not staleness.staleness_problem(job, root, every_digest=True):
             right[job.name] = job
     if right:
         paths = [path for job in right.values() for path in job.outputs.values()]
@@ -88,9 +88,9 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     return len(right), len(jobs) - len(right)
 
 
-def _remove_rotten(root: Path, jobs: list[Job]) -> bool:
+def _remove_corrupt(root: Path, jobs: list[Job]) -> bool:
     """Remove damaged objects of these jobs from DVC's cache, with a line each; whether there were any."""
-    rotten = dvc_cache.remove_rotten(root, jobs)
+    rotten = dvc_cache.remove_corrupt(root, jobs)
     for one in rotten:
         log.warning("%s was damaged; DVC records it again from the artifact", one)
     return bool(rotten)
@@ -128,7 +128,7 @@ def _refuse_plan(root: Path, experiment: str, jobs: list[Job]) -> None:
 
 def _refuse_provenance(root: Path, experiment: str, jobs: list[Job]) -> None:
     for job in jobs:
-        problem = staleness.staleness_problem(job, root, whole=True)
+        problem = staleness.staleness_problem(job, root, every_digest=True)
         if problem:
             command = f"snakemake --config experiment={experiment} --force -- {job.outputs['card']}"
             raise RefusedError(problem, remedy=f"make it again: `{command}`, then start this command again")

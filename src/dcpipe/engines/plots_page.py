@@ -38,7 +38,7 @@ def install(root: Path) -> Path:
     library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     page = root / ".dvc" / FILE
     if not page.parent.is_dir():
-        raise DcpipeError("this is no DVC repository", where=str(root), remedy="run it in a clone of dcpipe")
+        raise DcpipeError("this folder is not a DVC repository", where=str(root), remedy="run it in a clone of dcpipe")
     write_atomically(page, (PAGE % library.replace("</script", r"<\/script")).encode())
     command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", FILE]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

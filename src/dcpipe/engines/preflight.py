@@ -1,7 +1,7 @@
 """What a run needs of the machine and the folder around it, judged before the first job.
 
 One list of checks, which `dcpipe doctor` prints and both engines go through. A check says what is there, or what is
-wrong with what to do. What is wrong hinders every run, or only the record in DVC: then the run can be made unrecorded.
+wrong with what to do. What is wrong blocks every run, or only the record in DVC: then the run can be made unrecorded.
 """
 
 import configparser
@@ -22,7 +22,7 @@ from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
 
-Hinders = Literal["nothing", "the record", "every run"]
+Blocks = Literal["nothing", "the record", "every run"]
 CHECK_GIT = ("git", "rev-parse", "--show-prefix")
 SMALLEST_TMP = 10_000_000  # bytes that Snakemake and DVC surely find a use for
 
@@ -34,7 +34,7 @@ class Finding:
     subject: str
     seen: str
     remedy: str = ""
-    hinders: Hinders = "nothing"
+    blocks: Blocks = "nothing"
 
     @property
     def problem(self) -> str:
@@ -57,9 +57,9 @@ def refuse(found: Iterable[Finding], *, record: bool = True, unrecorded: str = "
     Raises: UserError, with what to do.
     """
     for finding in found:
-        if finding.hinders == "every run":
+        if finding.blocks == "every run":
             raise UserError(finding.seen, where=finding.subject, remedy=finding.remedy)
-        if finding.hinders == "the record" and record:
+        if finding.blocks == "the record" and record:
             remedy = f"{finding.remedy}; or run without a record: `{unrecorded}`" if unrecorded else finding.remedy
             raise UserError(f"{finding.seen}, so the run could not be recorded", where=finding.subject, remedy=remedy)
 
@@ -190,25 +190,25 @@ def _temporary_folder() -> Finding:
 
 
 def _git(root: Path) -> Finding:
-    hinders: Hinders = "the record"
+    blocks: Blocks = "the record"
     try:
         done = subprocess.run(CHECK_GIT, cwd=root, capture_output=True, text=True, check=False)
     except OSError:
         remedy = "install git (`apt install git`, `conda install git` or `module load git`)"
-        return Finding("git", "git is not installed", remedy, hinders)
+        return Finding("git", "git is not installed", remedy, blocks)
     if done.returncode == 0:
         inside = done.stdout.strip()
         return Finding("git", f"this folder is {inside} of a repository" if inside else "this folder is a repository")
     if "dubious ownership" in done.stderr:
         remedy = f"`git config --global --add safe.directory {root.resolve()}`, if you trust it"
-        return Finding("git", "this repository belongs to another user, and git does not read it", remedy, hinders)
+        return Finding("git", "this repository belongs to another user, and git does not read it", remedy, blocks)
     if "not a git repository" in done.stderr:
         remedy = "`git init` makes it one"
         if not (root / ".dvc").is_dir():
             remedy = "`git init && dvc init` make it one"
-        return Finding("git", "this folder is in no git repository", remedy, hinders)
+        return Finding("git", "this folder is not in a git repository", remedy, blocks)
     lines = done.stderr.strip().splitlines()
-    return Finding("git", lines[-1] if lines else "git fails here", "see `git status`", hinders)
+    return Finding("git", lines[-1] if lines else "git fails here", "see `git status`", blocks)
 
 
 def _dvc(root: Path) -> Finding:

@@ -34,7 +34,7 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
         yield f"moved what was recorded from {before} to {cache}"
     for key, value in (("cache.dir", str(cache)), ("cache.type", "symlink")):
         dvc.configure(root, key, value)
-    yield f"DVC keeps what it records in {cache}, with links to it in artifacts/ (said in .dvc/config.local)"
+    yield f"DVC keeps what it records in {cache}, with links to it in artifacts/ (set in .dvc/config.local)"
 
 
 def _refuse_place(root: Path, cache: Path) -> None:

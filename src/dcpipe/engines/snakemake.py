@@ -147,22 +147,22 @@ class SnakemakeRules:
     def resources(self, stage: str) -> dict[str, Callable[..., int]]:
         """Resources functions by name; a stage whose jobs never ask for a GPU says nothing of it."""
         gpu = {"gpu": self.resource(stage, "gpu")} if STAGES[stage].resources.gpu else {}
-        return {**gpu, "mem_mb": self.growing_memory(stage), "runtime": self.resource(stage, "runtime")}
+        return {**gpu, "mem_mb": self.memory_with_retries(stage), "runtime": self.resource(stage, "runtime")}
 
-    def growing_memory(self, stage: str) -> Callable[[Wildcards, int], int]:
+    def memory_with_retries(self, stage: str) -> Callable[[Wildcards, int], int]:
         """A resources function: the memory that a job asks for, as much again with every attempt."""
         return lambda wildcards, attempt: attempt * requested_mb(self._graph, self.job(stage, wildcards))
 
     def announce_jobs(self) -> None:
         """Tell the progress line which jobs there are, and how long each is expected to take."""
         if self._jobs is not None:
-            known = run_progress.known_jobs(self._graph, list(self._jobs.values()))
-            logging.getLogger(run_progress.KNOWN_JOBS).info("known jobs", extra={"jobs": known})
+            known = run_progress.expected_jobs(self._graph, list(self._jobs.values()))
+            logging.getLogger(run_progress.EXPECTED_JOBS).info("known jobs", extra={"jobs": known})
 
-    def made_otherwise(self, label: str) -> str | None:
+    def rerun_reason(self, label: str) -> str | None:
         """Why the artifact of a job is not what params and code say now, as its card tells; None if it is."""
         job = (self._jobs or {}).get(label)
-        return None if job is None or job.is_view else staleness.made_otherwise(job, self.root)
+        return None if job is None or job.is_view else staleness.params_or_code_difference(job, self.root)
 
     def prepare_record(self) -> None:
         """Before the first job: write the dvc.yaml that the record needs."""
@@ -201,7 +201,7 @@ class SnakemakeRules:
         if os.environ.get(NO_RECORD) or dvc_lock.holds(self.root, dvc_yaml.experiments_with(self.root, jobs), jobs):
             return
         if self.is_unrecorded:
-            say(f"not recorded in DVC, as asked for; record it later by `dcpipe record {self.experiment}`")
+            say(f"not recorded in DVC, as requested; record it later with `dcpipe record {self.experiment}`")
             return
         done = subprocess.run(
             [sys.executable, "-m", "dcpipe", "record", self.experiment, "--after-run"],

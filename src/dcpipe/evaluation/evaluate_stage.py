@@ -7,8 +7,8 @@ from dcpipe import device
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.evaluation import selection
-from dcpipe.evaluation.measure import Measurer
-from dcpipe.evaluation.selection import Outcome
+from dcpipe.evaluation.accuracy_measurer import AccuracyMeasurer
+from dcpipe.evaluation.selection import SelectionResult
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.workflow.task import Task
 
@@ -21,7 +21,7 @@ def run(task: Task) -> None:
     parts: dict[str, Images] = {"test": store.load(task.input("test"), "test", target, whitened_by)}
     if config.selection.needs_validation or config.learning_rate.needs_validation:
         parts["val"] = store.load(task.input("train"), "val", target, whitened_by)
-    measure = Measurer(task, config, network, parts)
+    measure = AccuracyMeasurer(task, config, network, parts)
     outcome = config.selection.build()(task.input("synthetic"), measure)
     scores = {
         "accuracies": outcome.accuracies,
@@ -43,7 +43,7 @@ def run(task: Task) -> None:
     task.facts |= {"protocol": task.job.wildcards["evaluation"], "test_images": len(parts["test"].labels_N)}
 
 
-def _searched(measure: Measurer, outcome: Outcome) -> dict[str, object]:
+def _searched(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
     """The selected set's rate, chosen on validation images, and the accuracy at each rate; empty without a search."""
     search = measure.searches.get(_chosen(outcome))
     if search is None:
@@ -52,12 +52,12 @@ def _searched(measure: Measurer, outcome: Outcome) -> dict[str, object]:
     return {"learning_rate": search.rate, "searched": means}
 
 
-def _unaveraged(measure: Measurer, outcome: Outcome) -> dict[str, object]:
+def _unaveraged(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
     """Accuracies of the same networks on the images before averaging; empty where they were not trained on them."""
     accuracies = measure.unaveraged.get(_chosen(outcome))
     return {"unaveraged_accuracies": accuracies} if accuracies else {}
 
 
-def _chosen(outcome: Outcome) -> int:
+def _chosen(outcome: SelectionResult) -> int:
     """The iteration of the set that counts, as the measurer knows it."""
     return selection.LAST if outcome.iteration is None else outcome.iteration

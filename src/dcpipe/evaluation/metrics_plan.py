@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dcpipe.evaluation.evaluate_plan import scores
-from dcpipe.params.values import watched_values
+from dcpipe.params.values import tracked_values
 from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Stage, register_stage
 
 if TYPE_CHECKING:
@@ -30,6 +30,6 @@ class MetricsStage(Stage):
         jobs = scores(graph, wildcards["experiment"])
         return Plan(
             inputs={"scores": tuple(job.outputs["scores"] for job in jobs)},
-            values=[watched_values(resolved, without=("title", "description", "reference", "application_runs"))],
+            values=[tracked_values(resolved, without=("title", "description", "reference", "application_runs"))],
             sections={"scores": jobs},
         )

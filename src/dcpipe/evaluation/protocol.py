@@ -13,15 +13,15 @@ from torch import Tensor
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.experts.step import PassFunction, Step, one_pass
-from dcpipe.models.flat import FlatModel, Statistics, blended
+from dcpipe.experts.step import PassFunction, TrainingStep, one_pass
+from dcpipe.models.flat import FlatModel, Statistics, updated_statistics
 from dcpipe.models.sgd import SGD
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedNetwork:
     """A trained network: its parameters (P), and its batch norms' running statistics (empty without batch norm)."""
 
     theta_P: Tensor
@@ -34,8 +34,8 @@ def train(
     config: Evaluation,
     rate: float,
     stream: Stream,
-    start: Trained | None = None,
-) -> Trained:
+    start: TrainedNetwork | None = None,
+) -> TrainedNetwork:
     """One network trained on the set, at `rate` in the first half. Last partial batches are kept.
 
     It is fresh unless it is to go on from `start`, with a new optimiser.
@@ -51,8 +51,8 @@ def train(
         for rows in torch.split(order, min(config.batch, len(labels))):
             _, direction, seen = step.direction(theta, *augmented(images[rows], labels[rows], draws))
             theta = optimiser.step(theta, direction)
-            statistics = blended(statistics, seen)
-    return refuse_non_finite_networks([Trained(theta, statistics)])[0]
+            statistics = updated_statistics(statistics, seen)
+    return refuse_non_finite_networks([TrainedNetwork(theta, statistics)])[0]
 
 
 def initial_network(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tuple[Tensor, Statistics]:
@@ -73,9 +73,9 @@ def training_labels(
     return torch.nn.functional.one_hot(labels, classes).to(synthetic.images_NCHW.dtype)
 
 
-def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction = one_pass) -> Step:
+def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction = one_pass) -> TrainingStep:
     """One step of a network's training on a batch that is augmented already: its sharpness-aware rule."""
-    return Step(model, (), config.sharpness.build(), run_pass)
+    return TrainingStep(model, (), config.sharpness.build(), run_pass)
 
 
 def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:
@@ -87,7 +87,7 @@ def optimisers(config: Evaluation, rate: float) -> Iterator[SGD]:
             optimiser = SGD(rate * config.decay, config.momentum, config.weight_decay)
 
 
-def refuse_non_finite_networks(networks: Sequence[Trained]) -> Sequence[Trained]:
+def refuse_non_finite_networks(networks: Sequence[TrainedNetwork]) -> Sequence[TrainedNetwork]:
     """The networks themselves. Raises: NonFiniteError unless all their parameters are finite."""
     if not all(bool(torch.isfinite(network.theta_P).all()) for network in networks):
         problem = "a network trained on this set has parameters that are not finite"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.evaluation import ChoiceConfig
+from dcpipe.params.evaluation import SnapshotSelectionConfig
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:
-    from dcpipe.evaluation.selection import Choice
+    from dcpipe.evaluation.selection import SnapshotSelection
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Last(ChoiceConfig):
+class Last(SnapshotSelectionConfig):
     """The finished set."""
 
     implementation = ("dcpipe.evaluation.selection",)
@@ -23,7 +23,7 @@ class Last(ChoiceConfig):
 
     kind: Literal["last"]
 
-    def build(self) -> "Choice":
+    def build(self) -> "SnapshotSelection":
         """The only one there is."""
         from dcpipe.evaluation import selection
 
@@ -36,7 +36,7 @@ class Last(ChoiceConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Curve(ChoiceConfig):
+class Curve(SnapshotSelectionConfig):
     """The finished set, with the test accuracy of every snapshot beside it for the report; it selects nothing."""
 
     implementation = ("dcpipe.evaluation.selection",)
@@ -48,11 +48,11 @@ class Curve(ChoiceConfig):
         """As the finished set, which it is."""
         return "last"
 
-    def for_rehearsal(self) -> ChoiceConfig:
+    def for_rehearsal(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
         return Last(kind="last")
 
-    def build(self) -> "Choice":
+    def build(self) -> "SnapshotSelection":
         """The last one, and all before it."""
         from dcpipe.evaluation import selection
 
@@ -65,7 +65,7 @@ class Curve(ChoiceConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ValidationBest(ChoiceConfig):
+class ValidationBest(SnapshotSelectionConfig):
     """The snapshot that does best on the validation part."""
 
     implementation = ("dcpipe.evaluation.selection",)
@@ -73,11 +73,11 @@ class ValidationBest(ChoiceConfig):
 
     kind: Literal["val-best"]
 
-    def for_rehearsal(self) -> ChoiceConfig:
+    def for_rehearsal(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
         return Last(kind="last")
 
-    def build(self) -> "Choice":
+    def build(self) -> "SnapshotSelection":
         """By validation images."""
         from dcpipe.evaluation import selection
 
@@ -90,18 +90,18 @@ class ValidationBest(ChoiceConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LegacyMax(ChoiceConfig):
+class LegacyMax(SnapshotSelectionConfig):
     """The snapshot that does best on test: selection on test data, as much of the literature does it."""
 
     implementation = ("dcpipe.evaluation.selection",)
 
     kind: Literal["legacy-max"]
 
-    def for_rehearsal(self) -> ChoiceConfig:
+    def for_rehearsal(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
         return Last(kind="last")
 
-    def build(self) -> "Choice":
+    def build(self) -> "SnapshotSelection":
         """By test images."""
         from dcpipe.evaluation import selection
 

@@ -15,7 +15,7 @@ from torch.func import grad_and_value, vmap
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.evaluation.protocol import (
-    Trained,
+    TrainedNetwork,
     initial_network,
     optimisers,
     refuse_non_finite_networks,
@@ -23,7 +23,7 @@ from dcpipe.evaluation.protocol import (
     training_step,
 )
 from dcpipe.experts.step import Passed, batch_loss
-from dcpipe.models.flat import FlatModel, Statistics, blended
+from dcpipe.models.flat import FlatModel, Statistics, updated_statistics
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
 
@@ -34,14 +34,14 @@ def train(
     config: Evaluation,
     rate: float,
     streams: Sequence[Stream],
-    starts: Sequence[Trained] | None = None,
-) -> Sequence[Trained]:
+    starts: Sequence[TrainedNetwork] | None = None,
+) -> Sequence[TrainedNetwork]:
     """One network for each stream, as `protocol.train` trains it.
 
     Raises: NonFiniteError if the training of one network diverged (values not finite).
     """
     images = synthetic.images_NCHW
-    first = starts or [Trained(*initial_network(model, images, stream)) for stream in streams]
+    first = starts or [TrainedNetwork(*initial_network(model, images, stream)) for stream in streams]
     labels = training_labels(model, synthetic, config, first[0].theta_P, first[0].statistics)
     thetas_MP = torch.stack([one.theta_P for one in first])
     statistics = {name: torch.stack([one.statistics[name] for one in first]) for name in first[0].statistics}
@@ -57,9 +57,9 @@ def train(
             images_MBCHW, labels_MB = (torch.stack(part) for part in zip(*batches, strict=True))
             _, directions_MP, seen = directions(thetas_MP, images_MBCHW, labels_MB)
             thetas_MP = optimiser.step(thetas_MP, directions_MP)
-            statistics = blended(statistics, seen)
+            statistics = updated_statistics(statistics, seen)
     return refuse_non_finite_networks(
-        [Trained(theta, _row(statistics, index)) for index, theta in enumerate(thetas_MP)]
+        [TrainedNetwork(theta, _row(statistics, index)) for index, theta in enumerate(thetas_MP)]
     )
 
 

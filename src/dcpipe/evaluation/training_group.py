@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.evaluation import protocol, side_by_side
-from dcpipe.evaluation.protocol import Trained
+from dcpipe.evaluation.protocol import TrainedNetwork
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
@@ -16,8 +16,8 @@ def train_group(
     config: Evaluation,
     rate: float,
     streams: Sequence[Stream],
-    starts: Sequence[Trained] | None = None,
-) -> Sequence[Trained]:
+    starts: Sequence[TrainedNetwork] | None = None,
+) -> Sequence[TrainedNetwork]:
     """One network a stream, at `rate`, fresh or going on from its start; at once where the protocol says so.
 
     Raises: NonFiniteError if training diverged (values not finite).

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import location
-from dcpipe.data.source import FilesAsTheyWere
+from dcpipe.data.source import FileStamps
 from dcpipe.data.torch_files import read_torch_file
 from dcpipe.errors import UserError
 from dcpipe.experts import trajectory
@@ -28,9 +28,9 @@ from dcpipe.experts.convex import step_lengths
 from dcpipe.experts.trajectory import Recording
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.params.facts import Facts
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.progress import track
 from dcpipe.provenance import artifact, card, staleness
@@ -46,7 +46,7 @@ OTHER_FILES = "pass files of this network and dataset, or change the params"
 
 
 @dataclass(frozen=True, slots=True)
-class Expert:
+class ImportedExpert:
     """One expert inside a file, its checkpoints checked: those of epochs 0 to the last one of the params."""
 
     file: str
@@ -65,7 +65,7 @@ class ExpectedTrajectories:
     @classmethod
     def from_job(cls, job: Job) -> "ExpectedTrajectories":
         """What a job's params say."""
-        params, known = job.section("experts", Experts), job.section("facts", Facts)
+        params, known = job.section("experts", Experts), job.section("facts", DatasetFacts)
         network = job.section("network", str)
         model = build(network, channels=known.channels, image_size=known.image_size, classes=known.classes)
         return cls(params, network, model)
@@ -90,7 +90,7 @@ def import_files(
     jobs = [graph.make_job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
     card.identity(jobs[0], graph.root)  # raises where the dataset is not prepared, before anything is read
     files = _ordered(files)
-    read, entries = FilesAsTheyWere.now(files), _entries(files)
+    read, entries = FileStamps.now(files), _entries(files)
     _refuse_origin(resolved, config, _digest(entries))
     wanted = ExpectedTrajectories.from_job(jobs[0])
     _refuse_few(resolved, config, sum(_count_experts(files, wanted)))
@@ -100,7 +100,7 @@ def import_files(
     for number, job in enumerate(jobs):
         if number in missing:
             execute_job(
-                job, graph.root, instead=lambda task: _write(task, wanted, islice(recordings, size), entries, read)
+                job, graph.root, run_instead=lambda task: _write(task, wanted, islice(recordings, size), entries, read)
             )
         yield job, "imported" if number in missing else "current"
 
@@ -117,12 +117,12 @@ def run(task: Task) -> None:
     try:
         place = location.data_path(task.root, FOLDER) / wildcards["dataset"] / wildcards["experts"]
     except UserError as error:
-        raise UserError(error.what, where=error.where, remedy=f"{error.remedy}, {by_hand}") from error
+        raise UserError(error.problem, where=error.where, remedy=f"{error.remedy}, {by_hand}") from error
     files = _ordered(sorted(place.glob("*.pt")))
     if not files:
         problem = "these experts are imported, and there is no .pt file"
         raise UserError(problem, where=str(place), remedy=f"put them there, {by_hand}")
-    read, entries = FilesAsTheyWere.now(files), _entries(files)
+    read, entries = FileStamps.now(files), _entries(files)
     if _digest(entries) != config.origin.pinned_digest:
         problem = f"the files have the digest {_digest(entries)}; params state {config.origin.pinned_digest}"
         raise UserError(
@@ -140,7 +140,7 @@ def _digest(entries: list[Entry]) -> str:
     return f"sha256:{artifact.digest_of(entries)}"
 
 
-def read_file(path: Path, wanted: ExpectedTrajectories) -> Iterator[Expert]:
+def read_file(path: Path, expected: ExpectedTrajectories) -> Iterator[ImportedExpert]:
     """The experts of a file, each checked before it is yielded.
 
     Raises: UserError if the file is not a list of experts of this network, or first and last checkpoints are equal.
@@ -149,7 +149,7 @@ def read_file(path: Path, wanted: ExpectedTrajectories) -> Iterator[Expert]:
     if not isinstance(experts, list | tuple) or not experts:
         raise UserError("is not a list of experts", where=str(path), remedy="pass replay_buffer_*.pt files")
     for index, checkpoints in enumerate(experts):
-        yield _checked(Expert(path.name, index, checkpoints), wanted)
+        yield _checked(ImportedExpert(path.name, index, checkpoints), expected)
 
 
 def _ordered(files: Sequence[Path]) -> list[Path]:
@@ -188,21 +188,21 @@ def _place(resolved: ResolvedSection, key: str) -> str:
     return resolved.place(key)
 
 
-def _count_experts(files: Iterable[Path], wanted: ExpectedTrajectories) -> Iterator[int]:
+def _count_experts(files: Iterable[Path], expected: ExpectedTrajectories) -> Iterator[int]:
     """How many experts each file contains; all of them are checked."""
     for path in track(list(files), "files"):
-        yield sum(1 for _ in read_file(path, wanted))
+        yield sum(1 for _ in read_file(path, expected))
 
 
-def _checked(expert: Expert, wanted: ExpectedTrajectories) -> Expert:
-    where, last = f"{expert.file}: expert {expert.index}", wanted.params.epochs
+def _checked(expert: ImportedExpert, expected: ExpectedTrajectories) -> ImportedExpert:
+    where, last = f"{expert.file}: expert {expert.index}", expected.params.epochs
     if not isinstance(expert.checkpoints, list | tuple):
         raise UserError("is not a list of checkpoints", where=where, remedy=OTHER_FILES)
     if len(expert.checkpoints) <= last:
         problem = f"has {len(expert.checkpoints)} checkpoints; {last} epochs need {last + 1}"
         raise UserError(problem, where=where, remedy="lower epochs in the params")
     for epoch, tensors in enumerate(expert.checkpoints):
-        _refuse_tensors(tensors, wanted, f"{where}, checkpoint {epoch}")
+        _refuse_tensors(tensors, expected, f"{where}, checkpoint {epoch}")
     first, final = expert.checkpoints[0], expert.checkpoints[-1]
     if all(torch.equal(old, new) for old, new in zip(first, final, strict=True)):
         problem = "its first and last checkpoints are equal, so no path was saved"
@@ -210,22 +210,22 @@ def _checked(expert: Expert, wanted: ExpectedTrajectories) -> Expert:
             "the public code, run on a CPU, saves views of the live network instead of copies; record the experts again"
         )
         raise UserError(problem, where=where, remedy=remedy)
-    return Expert(expert.file, expert.index, expert.checkpoints[: last + 1])
+    return ImportedExpert(expert.file, expert.index, expert.checkpoints[: last + 1])
 
 
-def _refuse_tensors(tensors: object, wanted: ExpectedTrajectories, where: str) -> None:
-    layout = wanted.model.layout
+def _refuse_tensors(tensors: object, expected: ExpectedTrajectories, where: str) -> None:
+    layout = expected.model.layout
     if not isinstance(tensors, list | tuple):
         raise UserError("is not a list of tensors", where=where, remedy=OTHER_FILES)
     if len(tensors) != len(layout):
-        problem = f"has {len(tensors)} tensors; {wanted.network} has {len(layout)}"
+        problem = f"has {len(tensors)} tensors; {expected.network} has {len(layout)}"
         raise UserError(problem, where=where, remedy=OTHER_FILES)
     for number, (spec, tensor) in enumerate(zip(layout, tensors, strict=True)):
         place = f"{where}, tensor {number} ({spec.name})"
         if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
             raise UserError("is not a tensor of numbers", where=place, remedy=OTHER_FILES)
         if tuple(tensor.shape) != spec.shape:
-            problem = f"has shape {tuple(tensor.shape)}; {wanted.network} has {spec.shape}"
+            problem = f"has shape {tuple(tensor.shape)}; {expected.network} has {spec.shape}"
             raise UserError(problem, where=place, remedy=OTHER_FILES)
         if tensor.dtype != torch.float32:
             problem = f"is {str(tensor.dtype).removeprefix('torch.')}; experts must be float32"
@@ -233,38 +233,38 @@ def _refuse_tensors(tensors: object, wanted: ExpectedTrajectories, where: str) -
 
 
 def _recordings(
-    files: Sequence[Path], wanted: ExpectedTrajectories, numbers: set[int]
-) -> Iterator[tuple[Expert, Recording]]:
+    files: Sequence[Path], expected: ExpectedTrajectories, numbers: set[int]
+) -> Iterator[tuple[ImportedExpert, Recording]]:
     """The experts of these numbers, in order, copied out of their files; one file is open at a time."""
     number = 0
     for path in files:
         if number > max(numbers):
             return
-        for expert in read_file(path, wanted):
+        for expert in read_file(path, expected):
             if number in numbers:
-                yield Expert(expert.file, expert.index, ()), _recording(expert, wanted)
+                yield ImportedExpert(expert.file, expert.index, ()), _recording(expert, expected)
             number += 1
         del expert  # or this file stays open while the next one is read
 
 
-def _recording(expert: Expert, wanted: ExpectedTrajectories) -> Recording:
-    epochs, tiles = wanted.params.epochs, [(spec.offset, spec.size) for spec in wanted.model.layout]
-    flat = [wanted.model.flatten([t.detach() for t in checkpoint]) for checkpoint in expert.checkpoints[: epochs + 1]]
+def _recording(expert: ImportedExpert, expected: ExpectedTrajectories) -> Recording:
+    epochs, tiles = expected.params.epochs, [(spec.offset, spec.size) for spec in expected.model.layout]
+    flat = [expected.model.flatten([t.detach() for t in checkpoint]) for checkpoint in expert.checkpoints[: epochs + 1]]
     for epoch, theta_P in enumerate(flat):  # those that are not kept, too: their steps' lengths are
         if not bool(torch.isfinite(theta_P).all()):
             where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
             raise UserError("has values that are not finite", where=where, remedy="leave this expert out")
-    theta_EP = torch.stack([flat[epoch] for epoch in wanted.kept])
+    theta_EP = torch.stack([flat[epoch] for epoch in expected.kept])
     lengths = [step_lengths(before, after, tiles).tolist() for before, after in pairwise(flat)]
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)
 
 
 def _write(
     task: Task,
-    wanted: ExpectedTrajectories,
-    experts: Iterable[tuple[Expert, Recording]],
+    expected: ExpectedTrajectories,
+    experts: Iterable[tuple[ImportedExpert, Recording]],
     entries: Sequence[Entry],
-    read: FilesAsTheyWere,
+    read: FileStamps,
 ) -> None:
     """One shard, in the place of the experts stage."""
     sources, recordings = [], []
@@ -273,21 +273,21 @@ def _write(
         recordings.append(recording)
         if stop_asked():
             stop()
-    if len(recordings) < wanted.params.shard_experts:
-        problem = f"the files contain {len(recordings)} of the {wanted.params.shard_experts} experts of this shard"
+    if len(recordings) < expected.params.shard_experts:
+        problem = f"the files contain {len(recordings)} of the {expected.params.shard_experts} experts of this shard"
         raise UserError(problem, where=task.job.name, remedy="pass all files, or lower count")
     read.refuse_changed()
-    store = wanted.params.store
+    store = expected.params.store
     trajectory.write(
         task.output("trajectory"),
         recordings,
-        epochs=wanted.kept,
-        layout=trajectory.Layout.from_specs(wanted.network, wanted.model.layout),
+        epochs=expected.kept,
+        layout=trajectory.ParameterLayout.from_specs(expected.network, expected.model.layout),
         codec=store.codec,
         level=store.level,
     )
     task.facts |= {
         "imported": [{"file": entry.path, "size": entry.size, "sha256": entry.sha256} for entry in entries],
         "experts": sources,
-        "parameters": wanted.model.num_parameters,
+        "parameters": expected.model.num_parameters,
     }

@@ -24,18 +24,18 @@ from torch import Tensor
 
 from dcpipe.errors import UserError
 
-Layout = Sequence[tuple[int, int]]
+TensorTiles = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Anchors:
+class ConvexAnchors:
     """The kept checkpoints and their epochs: the first, the waypoints, the last."""
 
     epochs: tuple[int, ...]
     theta_AP: Tensor
 
 
-def anchor_checkpoints(checkpoints_EP: Tensor, waypoints: Sequence[int]) -> Anchors:
+def anchor_checkpoints(checkpoints_EP: Tensor, waypoints: Sequence[int]) -> ConvexAnchors:
     """The checkpoints to keep: first, waypoints, last.
 
     Raises: UserError if the waypoints are not increasing epochs strictly between the first and the last.
@@ -48,10 +48,10 @@ def anchor_checkpoints(checkpoints_EP: Tensor, waypoints: Sequence[int]) -> Anch
             where="convex path",
             remedy=f"use increasing epochs from 1 to {last - 1}, or none",
         )
-    return Anchors(epochs, checkpoints_EP[list(epochs)].clone())
+    return ConvexAnchors(epochs, checkpoints_EP[list(epochs)].clone())
 
 
-def step_lengths(before_P: Tensor, after_P: Tensor, layout: Layout) -> Tensor:
+def step_lengths(before_P: Tensor, after_P: Tensor, layout: TensorTiles) -> Tensor:
     """How far each tensor moved from one checkpoint to the next: J Euclidean norms in float64, on the CPU.
 
     All that progress needs of an epoch, should its checkpoint not be kept.
@@ -70,7 +70,7 @@ def progress_of_lengths(lengths_TJ: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(share_TJ[:1]), share_TJ])
 
 
-def progress(checkpoints_EP: Tensor, layout: Layout) -> Tensor:
+def progress(checkpoints_EP: Tensor, layout: TensorTiles) -> Tensor:
     """Each tensor's share of its recorded path walked by each epoch: (E, J), float64, on the CPU."""
     steps = [step_lengths(before, after, layout) for before, after in pairwise(checkpoints_EP)]
     return progress_of_lengths(torch.stack(steps))
@@ -89,7 +89,7 @@ def interval_progress(progress_EJ: Tensor, interval: tuple[int, int], time: floa
     return torch.where(length_J == 0, even_J, (at_J - progress_EJ[first]) / length_J)
 
 
-def point_at(kept: Anchors, progress_EJ: Tensor, layout: Layout, time: float) -> Tensor:
+def point_at(anchors: ConvexAnchors, progress_EJ: Tensor, layout: TensorTiles, time: float) -> Tensor:
     """The parameters at a time on the convexified trajectory: P numbers where the anchors are, a new tensor.
 
     At the epoch of an anchor it is the stored checkpoint, bit for bit.
@@ -97,24 +97,24 @@ def point_at(kept: Anchors, progress_EJ: Tensor, layout: Layout, time: float) ->
     Raises: UserError for a time before the first epoch or after the last.
     Source: MCT, arXiv:2406.19827, equation 10.
     """
-    if not 0 <= time <= kept.epochs[-1]:
+    if not 0 <= time <= anchors.epochs[-1]:
         raise UserError(
-            f"time {time} is outside the trajectory's epochs 0 to {kept.epochs[-1]}",
+            f"time {time} is outside the trajectory's epochs 0 to {anchors.epochs[-1]}",
             where="convex path",
             remedy="lower the last start epoch or the expert's span",
         )
-    if time in kept.epochs:
-        return kept.theta_AP[kept.epochs.index(int(time))].clone()
-    index = sum(epoch < time for epoch in kept.epochs) - 1
-    share_J = interval_progress(progress_EJ, (kept.epochs[index], kept.epochs[index + 1]), time)
-    start_P, end_P = kept.theta_AP[index], kept.theta_AP[index + 1]
+    if time in anchors.epochs:
+        return anchors.theta_AP[anchors.epochs.index(int(time))].clone()
+    index = sum(epoch < time for epoch in anchors.epochs) - 1
+    share_J = interval_progress(progress_EJ, (anchors.epochs[index], anchors.epochs[index + 1]), time)
+    start_P, end_P = anchors.theta_AP[index], anchors.theta_AP[index + 1]
     sizes_J = torch.tensor(_sizes(layout, start_P.numel()), device=start_P.device)
     # the few shares travel to the anchors' device and are spread out there
     share_P = share_J.to(start_P).repeat_interleave(sizes_J, output_size=start_P.numel())
     return torch.lerp(start_P, end_P, share_P)
 
 
-def _sizes(layout: Layout, numel: int) -> list[int]:
+def _sizes(layout: TensorTiles, numel: int) -> list[int]:
     """The tensors' sizes, after a check that they tile the flat vector."""
     end = 0
     for offset, size in layout:

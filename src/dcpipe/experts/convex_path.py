@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from dcpipe.data import arrays
-from dcpipe.experts.convex import Anchors, point_at
-from dcpipe.experts.trajectory import Layout
+from dcpipe.experts.convex import ConvexAnchors, point_at
+from dcpipe.experts.trajectory import ParameterLayout
 
 
-class Convex:
+class ConvexTrajectories:
     """Convex paths of one or more shards behind the recorded reader's interface, and between its epochs.
 
     Raises: UserError if a shard was recorded with another network.
     """
 
-    def __init__(self, paths: Sequence[Path], layout: Layout) -> None:
-        self._experts: list[tuple[Anchors, Tensor]] = []
+    def __init__(self, paths: Sequence[Path], layout: ParameterLayout) -> None:
+        self._experts: list[tuple[ConvexAnchors, Tensor]] = []
         sizes = [int(np.prod(shape)) for _, shape in layout.tensors]
         self._tiles = [(sum(sizes[:index]), size) for index, size in enumerate(sizes)]
         for path in paths:
@@ -30,7 +30,9 @@ class Convex:
             epochs = tuple(int(epoch) for epoch in arrays.read(path, "epochs"))
             anchors = torch.from_numpy(arrays.read(path, "anchors"))
             progress = torch.from_numpy(arrays.read(path, "progress"))
-            self._experts += [(Anchors(epochs, theta), beta) for theta, beta in zip(anchors, progress, strict=True)]
+            self._experts += [
+                (ConvexAnchors(epochs, theta), beta) for theta, beta in zip(anchors, progress, strict=True)
+            ]
 
     @property
     def num_experts(self) -> int:

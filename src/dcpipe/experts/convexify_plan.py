@@ -8,7 +8,7 @@ from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.experts.experts_plan import kept_checkpoints
 from dcpipe.params import check, network_name
 from dcpipe.params.experts import Experts
-from dcpipe.params.values import watched_values, without_idle_network
+from dcpipe.params.values import tracked_values, without_idle_network
 from dcpipe.params.waypoints import Waypoints
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
@@ -44,7 +44,7 @@ class ConvexifyStage(Stage):
         return Plan(
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
             values=[
-                watched_values(resolved, only=("store",)),
+                tracked_values(resolved, only=("store",)),
                 without_idle_network(graph.library.dataset(dataset)[0], experts.network),
             ],
             roots=(network_name.module_of(network),),
@@ -63,7 +63,7 @@ class ConvexifyStage(Stage):
         images = validation_images(graph, dataset) or train_images(graph, dataset)
         size = network_size(graph, dataset, network)
         points = classifying(size, min(WATCHED, images)).times(made.shard_experts * (made.epochs + 1))
-        anchors = Work(held=(3 * made.shard_experts * _anchors(job) + 4) * size.bytes)
+        anchors = Work(held_bytes=(3 * made.shard_experts * _anchors(job) + 4) * size.bytes)
         return loading(graph, dataset, images) + anchors + points
 
 

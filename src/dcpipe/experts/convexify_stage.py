@@ -25,8 +25,8 @@ from dcpipe.data.store import Images
 from dcpipe.errors import UserError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.convex import progress_of_lengths
-from dcpipe.experts.convex_path import Convex
-from dcpipe.experts.trajectory import Layout
+from dcpipe.experts.convex_path import ConvexTrajectories
+from dcpipe.experts.trajectory import ParameterLayout
 from dcpipe.models.build import build
 from dcpipe.params.experts import Store
 from dcpipe.params.waypoints import Waypoints
@@ -99,7 +99,7 @@ def _accuracies(task: Task, last: int) -> str:
     some = Images(every.images_NCHW[rows], every.labels_N[rows], every.classes)
     network = task.section("network", str)
     model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
-    path = Convex([task.output("path")], Layout.from_specs(network, model.layout))
+    path = ConvexTrajectories([task.output("path")], ParameterLayout.from_specs(network, model.layout))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("expert", "epoch", "accuracy"))

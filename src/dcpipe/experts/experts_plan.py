@@ -9,7 +9,7 @@ from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.params.values import watched_values, without_idle_network
+from dcpipe.params.values import tracked_values, without_idle_network
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register_stage
 
@@ -42,7 +42,7 @@ class ExpertsStage(Stage):
         return Plan(
             inputs=image_inputs(graph, wildcards["dataset"]),
             values=[
-                watched_values(resolved, without=("description", "count")),
+                tracked_values(resolved, without=("description", "count")),
                 without_idle_network(resolved_dataset, experts.network),
             ],
             roots=(*implementation_modules(experts), network_name.module_of(network)),
@@ -61,7 +61,7 @@ class ExpertsStage(Stage):
         network, images = network_size(graph, dataset, job.section("network", str)), train_images(graph, dataset)
         watched = validation_images(graph, dataset)
         checkpoints = (config.shard_experts + 2) * kept_checkpoints(job) + 8
-        kept = Work(held=checkpoints * network.bytes)
+        kept = Work(held_bytes=checkpoints * network.bytes)
         if config.origin.is_foreign:
             return kept
         batch = min(config.batch, images)

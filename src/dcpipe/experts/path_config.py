@@ -13,7 +13,7 @@ from dcpipe.params.trajectory_axes import PathConfig
 from dcpipe.params.waypoints import Waypoints
 
 if TYPE_CHECKING:
-    from dcpipe.experts.trajectory import ExpertPath, Layout
+    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -24,11 +24,11 @@ class RecordedPath(PathConfig):
 
     kind: Literal["recorded"]
 
-    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
         """The reader of recorded stores."""
-        from dcpipe.experts.trajectory import Recorded
+        from dcpipe.experts.trajectory import RecordedTrajectories
 
-        return Recorded(paths, layout)
+        return RecordedTrajectories(paths, layout)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -55,11 +55,11 @@ class ConvexPath(PathConfig):
         """Both ends and the waypoints."""
         return Waypoints(tuple(self.waypoints)).anchors
 
-    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
         """The reader of convex stores."""
-        from dcpipe.experts.convex_path import Convex
+        from dcpipe.experts.convex_path import ConvexTrajectories
 
-        return Convex(paths, layout)
+        return ConvexTrajectories(paths, layout)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -86,11 +86,11 @@ class SmoothedPath(PathConfig):
         """Both ends and the waypoints."""
         return Waypoints(tuple(self.waypoints)).anchors
 
-    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
         """The reader of convex stores, which hold the means."""
-        from dcpipe.experts.convex_path import Convex
+        from dcpipe.experts.convex_path import ConvexTrajectories
 
-        return Convex(paths, layout)
+        return ConvexTrajectories(paths, layout)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -32,7 +32,7 @@ def one_pass(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainingStep:
     """How a network is trained: its augmentation and its sharpness-aware rule, if any."""
 
     model: FlatModel

@@ -12,15 +12,15 @@ from dcpipe.data.store import Images
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.convex import step_lengths
-from dcpipe.experts.step import Step
-from dcpipe.models.flat import FlatModel, Statistics, blended
+from dcpipe.experts.step import TrainingStep
+from dcpipe.models.flat import FlatModel, Statistics, updated_statistics
 from dcpipe.models.sgd import SGD
 from dcpipe.params.experts import Experts
 from dcpipe.random import Stream
 
 
 @dataclass(slots=True)
-class Progress:
+class ExpertProgress:
     """An expert in training: its epoch, parameters, velocity, and what has been kept of it so far."""
 
     epoch: int
@@ -34,12 +34,12 @@ class Progress:
     lengths: list[list[float]] = field(default_factory=list)
 
 
-Within = Callable[[Progress, int, int], None]
+Within = Callable[[ExpertProgress, int, int], None]
 """Called before a batch with the progress at the epoch's start, and how many of how many batches are done."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trainer:
+class ExpertTrainer:
     """Everything that one expert's training needs besides its progress."""
 
     model: FlatModel
@@ -49,18 +49,21 @@ class Trainer:
     kept_epochs: Sequence[int]
     stream: Stream
 
-    def start(self) -> Progress:
+    def start(self) -> ExpertProgress:
         """An untrained expert, epoch 0 recorded."""
         device = self.train.images_NCHW.device
         theta = self.model.initial(self.stream.child("initial").generator()).to(device)
         statistics = {name: value.to(device) for name, value in self.model.initial_statistics().items()}
-        progress = Progress(0, theta, statistics)
+        progress = ExpertProgress(0, theta, statistics)
         self._record(progress)
         return progress
 
     def run(
-        self, progress: Progress, after_epoch: Callable[[Progress], None], within_epoch: Within = lambda *_: None
-    ) -> Progress:
+        self,
+        progress: ExpertProgress,
+        after_epoch: Callable[[ExpertProgress], None],
+        within_epoch: Within = lambda *_: None,
+    ) -> ExpertProgress:
         """Train to the last epoch; `after_epoch` may save or leave, and so may `within_epoch`, before each batch.
 
         `within_epoch` is given the progress as it was when the epoch began, and how many of how many batches are done.
@@ -73,13 +76,13 @@ class Trainer:
             after_epoch(progress)
         return progress
 
-    def _record(self, progress: Progress) -> None:
+    def _record(self, progress: ExpertProgress) -> None:
         if progress.epoch in self.kept_epochs:
             progress.kept.append(progress.theta_P.detach().cpu().clone())
             progress.kept_statistics.append(self.model.pack(progress.statistics).cpu())
         progress.accuracies.append(accuracy(self.model, progress.theta_P, self.watched, progress.statistics))
 
-    def _epoch(self, progress: Progress, within_epoch: Within) -> None:
+    def _epoch(self, progress: ExpertProgress, within_epoch: Within) -> None:
         """One epoch. Nothing of `progress` changes before its last batch is done."""
         optimiser = SGD(self.params.learning_rate, self.params.momentum, self.params.weight_decay, progress.velocity_P)
         order = torch.randperm(
@@ -88,14 +91,14 @@ class Trainer:
         draws = self.stream.child("augmentation", progress.epoch).generator()
         total = torch.zeros((), device=order.device)
         theta_P, statistics = progress.theta_P, progress.statistics
-        step = Step(self.model, augment.parse_strategy(self.params.augmentation), self.params.sharpness.build())
+        step = TrainingStep(self.model, augment.parse_strategy(self.params.augmentation), self.params.sharpness.build())
         batches = torch.split(order, self.params.batch)
         for done, rows in enumerate(batches):
             within_epoch(progress, done, len(batches))
             batch = self.train.images_NCHW[rows], self.train.labels_N[rows]
             loss, direction, seen = step(theta_P, *batch, draws)
             theta_P = optimiser.step(theta_P, direction)
-            statistics = blended(statistics, seen)
+            statistics = updated_statistics(statistics, seen)
             total += loss * len(rows)
         mean = float(total) / len(order)
         if not math.isfinite(mean) or not bool(torch.isfinite(theta_P).all()):

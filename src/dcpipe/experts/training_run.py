@@ -5,7 +5,7 @@ import torch
 from dcpipe import device
 from dcpipe.data import store
 from dcpipe.experts import trajectory
-from dcpipe.experts.train import Progress, Trainer
+from dcpipe.experts.train import ExpertProgress, ExpertTrainer
 from dcpipe.experts.trajectory import Recording
 from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.models.build import build
@@ -34,13 +34,13 @@ def run(task: Task) -> None:
     recordings = []
     for expert in track(range(first, first + config.shard_experts), f"experts {wildcards['dataset']}"):
         stream = Stream.root(config.seed, "experts", wildcards["dataset"], wildcards["experts"], expert)
-        trainer = Trainer(model, train, watched, config, kept, stream)
+        trainer = ExpertTrainer(model, train, watched, config, kept, stream)
         recordings.append(_expert(task, trainer, f"expert{expert}"))
     trajectory.write(
         task.output("trajectory"),
         recordings,
         epochs=kept,
-        layout=trajectory.Layout.from_specs(network, model.layout),
+        layout=trajectory.ParameterLayout.from_specs(network, model.layout),
         codec=config.store.codec,
         level=config.store.level,
     )
@@ -51,10 +51,10 @@ def run(task: Task) -> None:
     }
 
 
-def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
+def _expert(task: Task, trainer: ExpertTrainer, name: str) -> Recording:
     progress = _restore(task, trainer, name) or trainer.start()
 
-    def save_when_due(progress: Progress) -> None:
+    def save_when_due(progress: ExpertProgress) -> None:
         log_scalars(progress.epoch, {f"{name}/loss": progress.losses[-1], f"{name}/accuracy": progress.accuracies[-1]})
         finished = progress.epoch == trainer.params.epochs
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
@@ -63,7 +63,7 @@ def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
         if asked:
             stop()
 
-    def leave_when_asked(progress: Progress, done: int, batches: int) -> None:
+    def leave_when_asked(progress: ExpertProgress, done: int, batches: int) -> None:
         detail(f"{name}: epoch {progress.epoch + 1} of {trainer.params.epochs}, {done} of {batches} batches")
         if stop_asked():
             _save(task, trainer.model, progress, name)
@@ -75,7 +75,7 @@ def _expert(task: Task, trainer: Trainer, name: str) -> Recording:
     return Recording(kept, progress.losses, progress.accuracies, progress.lengths, statistics)
 
 
-def _save(task: Task, model: FlatModel, progress: Progress, name: str) -> None:
+def _save(task: Task, model: FlatModel, progress: ExpertProgress, name: str) -> None:
     tensors = {"theta": progress.theta_P, "statistics": model.pack(progress.statistics)}
     if progress.kept:
         tensors["kept"] = torch.stack(progress.kept)
@@ -91,7 +91,7 @@ def _save(task: Task, model: FlatModel, progress: Progress, name: str) -> None:
     task.state.save(name, tensors, meta)
 
 
-def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
+def _restore(task: Task, trainer: ExpertTrainer, name: str) -> ExpertProgress | None:
     saved = task.state.load(name)
     if saved is None:
         return None
@@ -99,7 +99,7 @@ def _restore(task: Task, trainer: Trainer, name: str) -> Progress | None:
     target = trainer.train.images_NCHW.device
     logged = JsonValue(meta, f"the saved state of {name}")
     velocity = tensors.get("velocity")
-    return Progress(
+    return ExpertProgress(
         epoch=logged["epoch"].integer(),
         theta_P=tensors["theta"].to(target),
         statistics=trainer.model.unpack(tensors["statistics"].to(target)),

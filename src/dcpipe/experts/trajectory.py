@@ -27,19 +27,19 @@ from dcpipe.provenance import damage
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ParameterLayout:
     """How a parameter vector is divided: the network's name and its tensors in order."""
 
     network: str
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
 
     @classmethod
-    def from_specs(cls, network: str, specs: Sequence[TensorSpec]) -> "Layout":
+    def from_specs(cls, network: str, specs: Sequence[TensorSpec]) -> "ParameterLayout":
         """The layout of a flat model."""
         return cls(network, tuple((spec.name, tuple(spec.shape)) for spec in specs))
 
     @classmethod
-    def read(cls, path: Path) -> "Layout":
+    def read(cls, path: Path) -> "ParameterLayout":
         """The layout that a store of trajectories or of convex paths was written with.
 
         Raises: CorruptArtifactError if the store states none.
@@ -50,7 +50,7 @@ class Layout:
 
     def refuse_other(self, path: Path) -> None:
         """Raises: UserError if a store was recorded with another network or another layout of its parameters."""
-        stored = Layout.read(path)
+        stored = ParameterLayout.read(path)
         if stored != self:
             problem = f"was recorded with {stored.network}, not with {self.network}"
             raise UserError(problem, where=str(path), remedy="make experts with this network")
@@ -72,7 +72,7 @@ def write(
     recordings: Sequence[Recording],
     *,
     epochs: Sequence[int],
-    layout: Layout,
+    layout: ParameterLayout,
     codec: arrays.Codec,
     level: int,
 ) -> None:
@@ -136,19 +136,19 @@ class FirstExperts:
         return self._path.at(expert, time)
 
 
-class Recorded:
+class RecordedTrajectories:
     """Experts of one or more shards behind one index; only the chunks asked for are read.
 
     Raises: UserError if the shards do not fit together or were recorded with another network.
     """
 
-    def __init__(self, paths: Sequence[Path], layout: Layout) -> None:
+    def __init__(self, paths: Sequence[Path], layout: ParameterLayout) -> None:
         self._places: list[tuple[Path, int]] = []
         self._row_of: dict[int, int] = {}
         for path in paths:
             self._join(path, layout)
 
-    def _join(self, path: Path, layout: Layout) -> None:
+    def _join(self, path: Path, layout: ParameterLayout) -> None:
         layout.refuse_other(path)
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:

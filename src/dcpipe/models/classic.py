@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from dcpipe.models.classic_network import VGG_STAGES, VGG_WIDTHS, ClassicName
-from dcpipe.models.layered import Featured
+from dcpipe.models.layered import FeatureNetwork
 
 Body = tuple[list[nn.Module], int]  # the layers up to the features, and how many features they give
 
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
 
 
-class Classic(Featured):
+class Classic(FeatureNetwork):
     """A chain of layers, flattened into one linear layer."""
 
     def __init__(self, body: list[nn.Module], features: int, classes: int) -> None:

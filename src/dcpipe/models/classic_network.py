@@ -7,7 +7,7 @@ from dcpipe.params.network_name import FixedNetwork
 from dcpipe.params.work import NetworkSize
 
 if TYPE_CHECKING:
-    from dcpipe.models.layered import Featured
+    from dcpipe.models.layered import FeatureNetwork
 
 CLASSIC_SIZES = (28, 32, 64, 128)  # pixels that every classic network but the mlp is laid out for
 VGG_STAGES = {  # how many convolutions each of the five stages has, before its pooling
@@ -34,7 +34,7 @@ class ClassicName(FixedNetwork):
         """Those with batch norm."""
         return self.name.endswith("-bn")
 
-    def misfit(self, image_size: int) -> tuple[str, str] | None:
+    def size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Images that no layout exists for, with the sizes that one exists for."""
         if self.name == "mlp" or image_size in CLASSIC_SIZES:
             return None
@@ -42,7 +42,7 @@ class ClassicName(FixedNetwork):
         problem = f"{self.name} has no layout for images of {image_size}x{image_size} pixels (it has for {sizes})"
         return problem, "take mlp or a convnet, which fit any size"
 
-    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":
         """The network of the name."""
         from dcpipe.models import classic
 

@@ -23,86 +23,86 @@ def layers(name: str, channels: int, image_size: int, classes: int) -> Layers:
     return found
 
 
-def _dense(found: Layers, *widths: int) -> None:
+def _dense(layers: Layers, *widths: int) -> None:
     for width in widths:
-        found.linear(width)
-        found.activation()
+        layers.linear(width)
+        layers.activation()
 
 
-def _lenet(found: Layers, image_size: int) -> None:
-    found.convolution(6, 5, stride=max(image_size // 32, 1), padding=2 if image_size == 28 else 0)
-    found.activation()
-    found.pool(2)
-    found.convolution(16, 5)
-    found.activation()
-    found.pool(2)
-    _dense(found, 120, 84)
+def _lenet(layers: Layers, image_size: int) -> None:
+    layers.convolution(6, 5, stride=max(image_size // 32, 1), padding=2 if image_size == 28 else 0)
+    layers.activation()
+    layers.pool(2)
+    layers.convolution(16, 5)
+    layers.activation()
+    layers.pool(2)
+    _dense(layers, 120, 84)
 
 
-def _alexnet(found: Layers, image_size: int, *, batch_norm: bool) -> None:
-    found.convolution(128, 5, stride=max(image_size // 32, 1), padding=4 if image_size == 28 else 2)
-    _active(found, 128, batch_norm)
-    found.pool(2)
-    found.convolution(192, 5, padding=2)
-    _active(found, 192, batch_norm)
-    found.pool(2)
+def _alexnet(layers: Layers, image_size: int, *, batch_norm: bool) -> None:
+    layers.convolution(128, 5, stride=max(image_size // 32, 1), padding=4 if image_size == 28 else 2)
+    _active(layers, 128, batch_norm)
+    layers.pool(2)
+    layers.convolution(192, 5, padding=2)
+    _active(layers, 192, batch_norm)
+    layers.pool(2)
     for width in (256, 192, 192):
-        found.convolution(width, 3, padding=1)
-        _active(found, width, batch_norm)
-    found.pool(2)
+        layers.convolution(width, 3, padding=1)
+        _active(layers, width, batch_norm)
+    layers.pool(2)
 
 
-def _active(found: Layers, width: int, batch_norm: bool) -> None:
+def _active(layers: Layers, width: int, batch_norm: bool) -> None:
     if batch_norm:
-        found.norm(2 * width)
-    found.activation()
+        layers.norm(2 * width)
+    layers.activation()
 
 
-def _vgg(found: Layers, stages: tuple[int, ...], image_size: int) -> None:
+def _vgg(layers: Layers, stages: tuple[int, ...], image_size: int) -> None:
     padding = 3 if image_size == 28 else 1
     for count, width in zip(stages, VGG_WIDTHS, strict=True):
         for _ in range(count):
-            found.convolution(width, 3, padding=padding)
-            found.norm(2 * width)
-            found.activation()
+            layers.convolution(width, 3, padding=padding)
+            layers.norm(2 * width)
+            layers.activation()
             padding = 1
-        found.pool(2)
+        layers.pool(2)
     if image_size == 64:
-        found.pool(1, stride=2)
+        layers.pool(1, stride=2)
     elif image_size == 128:
-        found.pool(4)
+        layers.pool(4)
 
 
-def _resnet18(found: Layers, image_size: int, *, average: bool) -> None:
+def _resnet18(layers: Layers, image_size: int, *, average: bool) -> None:
     stride = 2 if image_size >= 64 else 1
-    found.convolution(64, 3, stride=1 if average else stride, padding=1, bias=False)
-    found.norm(2 * 64)
-    found.activation()
+    layers.convolution(64, 3, stride=1 if average else stride, padding=1, bias=False)
+    layers.norm(2 * 64)
+    layers.activation()
     if average and stride > 1:
-        found.pool(stride)
+        layers.pool(stride)
     for width, step in STAGES:
-        _residual_block(found, width, step, average=average)
+        _residual_block(layers, width, step, average=average)
     scale = 2 if image_size == 128 else 1
     if not average:
-        found.pool(4 * scale)
+        layers.pool(4 * scale)
     elif scale > 1:
-        found.pool(scale)
+        layers.pool(scale)
 
 
-def _residual_block(found: Layers, width: int, stride: int, *, average: bool) -> None:
+def _residual_block(layers: Layers, width: int, stride: int, *, average: bool) -> None:
     skip, pool = (1, stride) if average else (stride, 1)
-    shortcut = found.branch()
-    if stride > 1 or found.channels != width:
+    shortcut = layers.branch()
+    if stride > 1 or layers.channels != width:
         shortcut.convolution(width, 1, stride=skip, bias=False)
         if pool > 1:
             shortcut.pool(pool)
         shortcut.norm(2 * width)
-    found.convolution(width, 3, stride=skip, padding=1, bias=False)
-    found.norm(2 * width)
-    found.activation()
+    layers.convolution(width, 3, stride=skip, padding=1, bias=False)
+    layers.norm(2 * width)
+    layers.activation()
     if pool > 1:
-        found.pool(pool)
-    found.convolution(width, 3, padding=1, bias=False)
-    found.norm(2 * width)
-    found.activation()
-    found.beside(shortcut)
+        layers.pool(pool)
+    layers.convolution(width, 3, padding=1, bias=False)
+    layers.norm(2 * width)
+    layers.activation()
+    layers.add_parallel(shortcut)

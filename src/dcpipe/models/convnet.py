@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcpipe.models.convnet_network import GROUPS, Activation, ConvNetName, Norm
-from dcpipe.models.layered import Layered
+from dcpipe.models.layered import BlockNetwork
 
 
 class AveragePool(nn.Module):
@@ -56,7 +56,7 @@ class Block(nn.Module):
         return pooled
 
 
-class ConvNet(Layered):
+class ConvNet(BlockNetwork):
     """`depth` blocks, flattened into one linear layer; no dropout and no global pooling.
 
     Source: DC, arXiv:2006.05929, as in its public code; MTT and what follows it use the same network.

@@ -13,7 +13,7 @@ from dcpipe.params.network_name import Network, unknown
 from dcpipe.params.work import Layers, NetworkSize
 
 if TYPE_CHECKING:
-    from dcpipe.models.layered import Featured
+    from dcpipe.models.layered import FeatureNetwork
 
 Norm = Literal["nonorm", "batch", "layer", "instance", "group"]
 Activation = Literal["sigmoid", "relu", "leakyrelu", "swish"]
@@ -80,7 +80,7 @@ class ConvNetName(Network):
             sides.append(sides[-1] if self.pooling == "nopool" else sides[-1] // 2)
         return tuple(sides)
 
-    def misfit(self, image_size: int) -> tuple[str, str] | None:
+    def size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Images that are too small for the depth, with the deepest that they allow."""
         if self.sides(image_size)[-1] >= 1:
             return None
@@ -89,7 +89,7 @@ class ConvNetName(Network):
         problem = f"{self.name} halves its images {self.depth} times, {pixels} allow {deepest}"
         return problem, f"take a depth of at most {deepest}, or nopool" if deepest else "take nopool"
 
-    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":
         """The ConvNet."""
         from dcpipe.models import convnet
 

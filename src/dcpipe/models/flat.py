@@ -5,8 +5,8 @@ Trajectory matching measures distances between whole parameter vectors, differen
 and stores checkpoints as rows: all of it is arithmetic on theta_P, and the module is only the recipe.
 
 Batch norm. A network here has no memory: in training its batch norms use the statistics of the batch at hand.
-Running averages are the caller's: start from `initial_statistics`, let `blended` take in what `observe` saw of each
-batch, and hand them back as `statistics` to evaluate.
+Running averages are the caller's: start from `initial_statistics`, let `updated_statistics` take in what `observe` saw
+of each batch, and hand them back as `statistics` to evaluate.
 """
 
 import math
@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dcpipe.errors import UserError
-from dcpipe.models.layered import Featured
+from dcpipe.models.layered import FeatureNetwork
 
 Statistics = Mapping[str, Tensor]  # "<layer>.running_mean" and "<layer>.running_var" of every batch norm
 
@@ -55,7 +55,7 @@ class FlatModel:
     Raises: ValueError for a module with buffers, or with a layer whose initial distribution is unknown here.
     """
 
-    def __init__(self, module: Featured) -> None:
+    def __init__(self, module: FeatureNetwork) -> None:
         buffers = [name for name, _ in module.named_buffers()]
         if buffers:
             raise ValueError(f"a pure function cannot update {buffers[0]}: use track_running_stats=False")
@@ -201,15 +201,15 @@ class FlatModel:
             yield tensors[spec.name]
 
 
-def blended(running: Statistics, seen: Statistics) -> dict[str, Tensor]:
+def updated_statistics(running: Statistics, batch_statistics: Statistics) -> dict[str, Tensor]:
     """Running statistics after one more batch: new = (1 - momentum) old + momentum seen, as nn.BatchNorm2d has it."""
-    return {name: torch.lerp(value, seen[name], MOMENTUM) for name, value in running.items()}
+    return {name: torch.lerp(value, batch_statistics[name], MOMENTUM) for name, value in running.items()}
 
 
 class _Features(nn.Module):
     """A network's features as a forward pass of its own, which is what a functional call can reach."""
 
-    def __init__(self, network: Featured) -> None:
+    def __init__(self, network: FeatureNetwork) -> None:
         super().__init__()
         self.network = network
 

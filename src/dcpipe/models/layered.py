@@ -8,7 +8,7 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 
-class Featured(nn.Module):
+class FeatureNetwork(nn.Module):
     """A network for square images: logits by a call, and what its last layer classifies by `features`."""
 
     @abstractmethod
@@ -16,7 +16,7 @@ class Featured(nn.Module):
         """What the last layer classifies. Shapes: N C H W -> N F."""
 
 
-class Layered(Featured):
+class BlockNetwork(FeatureNetwork):
     """A network of blocks, whose layers can be compared."""
 
     @abstractmethod

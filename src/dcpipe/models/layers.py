@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dcpipe.models.flat import FlatModel
-from dcpipe.models.layered import Layered
+from dcpipe.models.layered import BlockNetwork
 from dcpipe.params.network_name import parse
 
 
@@ -20,8 +20,8 @@ class LayeredModel(FlatModel):
     def __init__(self, name: str, *, channels: int, image_size: int, classes: int) -> None:
         with torch.device("meta"):
             network = parse(name).build(channels=channels, image_size=image_size, classes=classes)
-        if not isinstance(network, Layered):
-            raise TypeError(f"{name} is no network of blocks: make {type(network).__name__} a Layered")
+        if not isinstance(network, BlockNetwork):
+            raise TypeError(f"{name} is not a network of blocks: make {type(network).__name__} a BlockNetwork")
         super().__init__(network)
         self._activations = network.activations()
 

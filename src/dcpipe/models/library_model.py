@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from dcpipe.errors import UserError
 from dcpipe.models.flat import FlatModel
-from dcpipe.models.layered import Featured
+from dcpipe.models.layered import FeatureNetwork
 
 CHANNELS = 3
 
 
-class LibraryModel(Featured):
+class LibraryModel(FeatureNetwork):
     """A model whose last linear layer classifies images of one or three channels."""
 
     def __init__(self, model: nn.Module, channels: int = CHANNELS) -> None:

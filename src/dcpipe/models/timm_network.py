@@ -10,7 +10,7 @@ from dcpipe.params.network_name import Network, unknown
 if TYPE_CHECKING:
     from torch import nn
 
-    from dcpipe.models.layered import Featured
+    from dcpipe.models.layered import FeatureNetwork
 
 PREFIX = "timm-"
 
@@ -51,11 +51,11 @@ class TimmName(Network):
 
         return has_batch_norm(_model(self.chosen, 2))
 
-    def misfit(self, image_size: int) -> tuple[str, str] | None:
+    def size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Sizes that it cannot take, and models with layers unknown here, which is tried without computing anything."""
         return _misfit(self.chosen, image_size)
 
-    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":
         """The network."""
         from dcpipe.models.library_model import LibraryModel
 

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from dcpipe.models.layered import Featured
+from dcpipe.models.layered import FeatureNetwork
 from dcpipe.params.work import NetworkSize
 
 
-def traced_size(network: Featured, *, channels: int, image_size: int) -> NetworkSize:
+def traced_size(network: FeatureNetwork, *, channels: int, image_size: int) -> NetworkSize:
     """What the layers of a network on the meta device put out and compute, for one image."""
     activations, widest, operations = [0], [0], [0]
 

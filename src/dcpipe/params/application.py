@@ -14,7 +14,7 @@ from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Index
 
 if TYPE_CHECKING:
-    from dcpipe.evaluation.applications.trials import Use
+    from dcpipe.evaluation.applications.trials import ApplicationFunction
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TaskConfig(AxisValue, axis="application task"):
         """The protocol under which all real images give what results are compared with; None where nothing is."""
         return None
 
-    def check(self, at: ValueLocation, context: ApplicationContext) -> None:
+    def check(self, location: ValueLocation, context: ApplicationContext) -> None:
         """Refuse a task that the dataset does not allow. Raises: UserError naming file and key."""
 
     @abstractmethod
@@ -46,7 +46,7 @@ class TaskConfig(AxisValue, axis="application task"):
         """The networks that a part trains, by name, as often as each is trained on a whole set (for estimates)."""
 
     @abstractmethod
-    def build(self) -> "Use":
+    def build(self) -> "ApplicationFunction":
         """What measures one part."""
 
 
@@ -55,5 +55,5 @@ class Application:
     """A params/applications file. How networks are trained says the protocol that a run names beside it."""
 
     description: str = Field(description="what the application is, for lists and the report")
-    seed: Index = Field(description="root of its own random draws, such as the order of classes")
+    seed: Index = Field(description="seed of its own random draws, such as the order of classes")
     task: TaskConfig

@@ -60,12 +60,12 @@ class Need(Enum):
 class Example:
     """A value for the laws that try every value on the dataset `tiny`.
 
-    `tree`: its YAML. `beside`: what else must then stand in the preset, by dotted key. `changes`: for a knob that the
-    usual change (one more, half as much again, another word) does not suit, what to write instead.
+    `tree`: its YAML. `required_params`: what the preset must then say too, by dotted key. `changes`: for a knob that
+    the usual change (one more, half as much again, another word) does not suit, what to write instead.
     """
 
     tree: Mapping[str, object]
-    beside: Mapping[str, object] = field(default_factory=dict)
+    required_params: Mapping[str, object] = field(default_factory=dict)
     changes: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -143,7 +143,7 @@ class AxisValue(ABC):
         known = cls.registry.get(value)
         knobs = [name for name in descriptions(known) if name != "kind"] if known else []
         if known and (knobs or not cls.shorthand):
-            need = f"{value} needs values" if knobs else f"{value} is not written in short here"
+            need = f"{value} needs values" if knobs else f"{value} cannot be written in short form here"
             raise ValueError(f"{need}; write {{{', '.join([f'kind: {value}', *(f'{name}: ...' for name in knobs)])}}}")
         return {"kind": value}
 

@@ -4,10 +4,10 @@ from dcpipe.errors import UserError
 from dcpipe.params.axis import AxisValue, Need, ValueLocation, axis_values_in
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset, DatasetContext, DatasetValue
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.evaluation import Evaluation, EvaluationContext, EvaluationValue
 from dcpipe.params.experts import Experts, ExpertsContext, ExpertsValue
-from dcpipe.params.facts import Facts
 from dcpipe.params.method_axes import MethodContext, MethodValue
 from dcpipe.params.network_name import parse, refuse_image_size
 from dcpipe.params.resolve import ResolvedSection
@@ -52,7 +52,7 @@ def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
         raise UserError("this source has no test part of its own", where=where, remedy=remedy)
 
 
-def experts(resolved: ResolvedSection, config: Experts, facts: Facts, shard: int) -> None:
+def experts(resolved: ResolvedSection, config: Experts, facts: DatasetFacts, shard: int) -> None:
     """Shards must be whole, so that asking for more experts leaves those that exist alone; kept epochs are reached."""
     where = resolved.place("count")
     if config.count % config.shard_experts:
@@ -93,7 +93,7 @@ def method(context: MethodContext) -> None:
             value.check(at, context)
     left = context.dataset.train_images_a_class
     if left is not None and context.ipc > left:
-        problem = f"{context.ipc} images a class are more than the training part has"
+        problem = f"{context.ipc} images per class are more than the training part has"
         raise UserError(problem, where=context.resolved.file, remedy=f"ask for at most {left}")
 
 
@@ -114,9 +114,9 @@ def _refuse_idle_optimisers(context: MethodContext) -> None:
             raise UserError("a learning rate of 0 learns nothing", where=where, remedy=remedy)
 
 
-def _refuse_need(at: ValueLocation, value: AxisValue, need: Need, matching: str) -> None:
+def _refuse_need(location: ValueLocation, value: AxisValue, need: Need, matching: str) -> None:
     problem = f"{value.kind} has no effect here: it needs {need.value}, which {matching} matching does not have"
-    raise at.error("kind", problem, "choose another kind")
+    raise location.error("kind", problem, "choose another kind")
 
 
 def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, network: str) -> None:
@@ -134,7 +134,7 @@ def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, net
             value.check(ValueLocation(resolved, key), context)
 
 
-def _refuse_size(network: str, facts: Facts, where: str) -> None:
+def _refuse_size(network: str, facts: DatasetFacts, where: str) -> None:
     refuse_image_size(parse(network), facts.image_size, where)
 
 

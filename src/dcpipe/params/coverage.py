@@ -1,6 +1,6 @@
 """Which cells the sources of a preset state values for.
 
-A method's file lists them: a cell is a dataset, as that source prepares it, and the images a class. A variant of the
+A method's file lists them: a cell is a dataset, as that source prepares it, and the images per class. A variant of the
 preset covers the same cells unless it lists its own. `all` stands for every ipc of a dataset, or for every cell.
 
     covers:
@@ -91,5 +91,5 @@ def _sizes(value: Value, where: str) -> tuple[int, ...] | None:
     sizes = value if isinstance(value, list) else []
     numbers = tuple(size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0)
     if not numbers or len(numbers) != len(sizes):
-        raise UserError("not a list of images a class", where=where, remedy="write for example [1, 10], or all")
+        raise UserError("not a list of images per class", where=where, remedy="write for example [1, 10], or all")
     return numbers

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import AxisValue, ValueLocation
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.network_name import check_network
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Index
@@ -29,13 +29,13 @@ class DatasetContext:
 
     resolved: ResolvedSection
     dataset: "Dataset"
-    facts: Facts
+    facts: DatasetFacts
 
 
 class DatasetValue(AxisValue, axis="any value of a dataset"):
     """A value on an axis of a dataset."""
 
-    def check(self, at: ValueLocation, context: DatasetContext) -> None:
+    def check(self, location: ValueLocation, context: DatasetContext) -> None:
         """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 
@@ -53,7 +53,7 @@ class SourceConfig(DatasetValue, axis="source"):
         return self.kind
 
     @abstractmethod
-    def facts(self, split: "Split") -> Facts:
+    def facts(self, split: "Split") -> DatasetFacts:
         """What is known of the images before any is read."""
 
     @property
@@ -66,7 +66,7 @@ class SourceConfig(DatasetValue, axis="source"):
         return place.exists() or place.with_name(f"{place.name}.npz").exists()
 
     @abstractmethod
-    def open(self, facts: Facts, root: Path) -> "Source":
+    def open(self, facts: DatasetFacts, root: Path) -> "Source":
         """Find it in the data root; nothing is read yet. Raises: UserError naming what is missing."""
 
 
@@ -96,11 +96,11 @@ class Split:
     """Which images are for what. Sources without a test part of their own give `test_per_class` images to test.
 
     `test_per_class` is null for those that have one, and all of it is used; with 0 nothing can be scored.
-    `validation_per_class` images a class are cut from the training part (0: none, as in the papers);
+    `validation_per_class` images per class are cut from the training part (0: none, as in the papers);
     `train_per_class` keeps only so many of the rest, stratified (null: all). All by the named seed.
     """
 
-    seed: Index = Field(description="root of the draw")
+    seed: Index = Field(description="seed of the draw")
     test_per_class: Index | None = Field(
         description="test images of each class, 0: none; null: the source's own test part"
     )
@@ -127,7 +127,7 @@ class Dataset:
         return check_network(name)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> DatasetFacts:
         """What is known of the images before any is read."""
         return self.source.facts(self.split)
 

@@ -32,24 +32,24 @@ class Definition:
         return section_file_path(self.section, self.name)
 
 
-def definition_conflict(root: Path, one: Definition, said_by: Callable[[str], Tree | None]) -> str | None:
+def definition_conflict(root: Path, definition: Definition, said_by: Callable[[str], Tree | None]) -> str | None:
     """Why a definition cannot be written into params/; None if it can be, or is there already.
 
     `said_by` answers what a source of the index says of this name now, None if it is gone or says nothing.
     """
-    path = root / one.file
+    path = root / definition.file
     if not path.is_file():
         return None
     there = read_yaml(path)
-    key = first_difference(one.tree, there)
+    key = first_difference(definition.tree, there)
     if key is None:
         return None
-    entry = read_index(root).get(one.file)
+    entry = read_index(root).get(definition.file)
     if entry is None or entry.digest != digest(there):
-        return f"{one.name} has another definition in {one.file} ({key} differs)"
-    other = said_by(entry.source) if entry.source != one.source else None
-    if other is not None and first_difference(one.tree, other) is not None:
-        return f"{one.name} has another definition in {entry.source} ({key} differs)"
+        return f"{definition.name} has another definition in {definition.file} ({key} differs)"
+    other = said_by(entry.source) if entry.source != definition.source else None
+    if other is not None and first_difference(definition.tree, other) is not None:
+        return f"{definition.name} has another definition in {entry.source} ({key} differs)"
     return None
 
 

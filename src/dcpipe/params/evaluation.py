@@ -16,14 +16,14 @@ from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.flatness import FlatnessConfig
 from dcpipe.params.network_start import NetworkStartConfig
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.schema import STRICT, Count, Fraction, Index, NonNegativeFloat
 
 if TYPE_CHECKING:
     from dcpipe.evaluation.batch_augmentation import Augment
     from dcpipe.evaluation.protocol import Rates
-    from dcpipe.evaluation.selection import Choice
+    from dcpipe.evaluation.selection import SnapshotSelection
 
 FAMILY, OPERATION = (f"({'|'.join(words)})" for words in (FAMILIES, OPERATIONS))
 SHORT_FORMS = f"^({FAMILY}(_{FAMILY})*|{ONE_OF}{OPERATION}(-{OPERATION})*)$"  # of an augmentation
@@ -43,15 +43,15 @@ class EvaluationValue(AxisValue, axis="any value of a protocol"):
 
     needs_validation: ClassVar[bool] = False  # whether it looks at validation images
 
-    def check(self, at: ValueLocation, context: EvaluationContext) -> None:
+    def check(self, location: ValueLocation, context: EvaluationContext) -> None:
         """Refuse a protocol that looks at validation images where there are none. Raises: UserError."""
         if self.needs_validation and context.dataset.split.validation_per_class == 0:
             problem = f"{self.kind} needs validation images and the dataset has none"
             remedy = "use a dataset variant with split.validation_per_class above 0"
-            raise at.error("kind", problem, remedy)
+            raise location.error("kind", problem, remedy)
 
 
-class RateConfig(EvaluationValue, axis="evaluation rate"):
+class LearningRateConfig(EvaluationValue, axis="evaluation rate"):
     """The learning rate of the first half of training."""
 
     @property
@@ -74,7 +74,7 @@ class RateConfig(EvaluationValue, axis="evaluation rate"):
         """The rates that are in question for a set."""
 
 
-class ChoiceConfig(EvaluationValue, axis="evaluation selection", shorthand=True):
+class SnapshotSelectionConfig(EvaluationValue, axis="evaluation selection", shorthand=True):
     """Which of a method's sets is the one that counts."""
 
     reads_snapshots: ClassVar[bool] = True  # whether it looks at the sets of earlier iterations
@@ -85,7 +85,7 @@ class ChoiceConfig(EvaluationValue, axis="evaluation selection", shorthand=True)
         return self.kind
 
     @abstractmethod
-    def build(self) -> "Choice":
+    def build(self) -> "SnapshotSelection":
         """What chooses, and measures."""
 
 
@@ -133,20 +133,22 @@ class Evaluation:
     """
 
     description: str = Field(description="what the protocol is, for lists")
-    seed: Index = Field(description="root of all its random streams")
+    seed: Index = Field(description="seed of all its random draws")
     networks: Count = Field(description="fresh networks trained on each set")
     side_by_side: Count = Field(description="of these at once; 1: one after the other")
     epochs: Index = Field(description="E of the published protocols: one pass fewer than are made")
     batch: Count = Field(description="synthetic images a step")
-    learning_rate: RateConfig
-    labels: Annotated[Literal["own", "hard"], AsBefore("own")] = Field(
+    learning_rate: LearningRateConfig
+    labels: Annotated[Literal["own", "hard"], NeutralDefault("own")] = Field(
         description="own: the set's, soft where they are soft; hard: the class that each image was made for"
     )
     augmentation: AugmentationConfig
     sharpness: FlatnessConfig
-    start: Annotated[NetworkStartConfig, AsBefore(FreshStart(kind="fresh"))]
+    start: Annotated[NetworkStartConfig, NeutralDefault(FreshStart(kind="fresh"))]
     decay: Fraction = Field(description="what the rate is multiplied by after pass E // 2 + 1")
-    momentum: Fraction = Field(description="share of the last step that is taken again")
-    weight_decay: NonNegativeFloat = Field(description="multiple of the parameters that is added to their gradient")
-    selection: ChoiceConfig
+    momentum: Fraction = Field(description="momentum: share of the last step that is added to the next one")
+    weight_decay: NonNegativeFloat = Field(
+        description="weight decay: multiple of the parameters that is added to their gradient"
+    )
+    selection: SnapshotSelectionConfig
     compute: Compute

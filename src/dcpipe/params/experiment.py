@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.network_name import check_network
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, Jobs, Name
 
 MOST_SCORES = 20_000
@@ -18,7 +18,7 @@ class Run:
 
     datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
     methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
-    ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images a class")
+    ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images per class")
     sets: Jobs = Field(description="synthetic sets of each kind, each from its own seed")
     evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/evaluations")
     networks: Annotated[list[str], Field(min_length=1)] = Field(
@@ -44,7 +44,7 @@ class ApplicationRun:
     applications: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/applications")
     datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
     methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
-    ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images a class")
+    ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images per class")
     sets: Jobs = Field(description="synthetic sets of each kind")
     evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="how networks are trained on them")
 
@@ -56,8 +56,8 @@ class Experiment:
     title: str = Field(description="title of the report")
     description: str = Field(description="what the experiment asks, for the report and for lists")
     runs: Annotated[list[Run], Field(min_length=1)] = Field(description="what is run: every combination of each")
-    reference: Annotated[Name, AsBefore("random")] = Field(description="the method that the report compares with")
-    application_runs: Annotated[list[ApplicationRun] | None, AsBefore(None)] = Field(
+    reference: Annotated[Name, NeutralDefault("random")] = Field(description="the method that the report compares with")
+    application_runs: Annotated[list[ApplicationRun] | None, NeutralDefault(None)] = Field(
         description="what else the sets are used for: every combination of each"
     )
 

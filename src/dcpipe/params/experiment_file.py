@@ -84,22 +84,23 @@ def experiment_name(text: str) -> str:
     return str(read_yaml(path).get("name", path.stem))
 
 
-def _is_shipped(root: Path, one: Definition) -> bool:
+def _is_shipped(root: Path, definition: Definition) -> bool:
     """Whether the shipped params say the same.
 
     Raises: UserError if the name is none, or if they, params/ or another file that was run before say something else.
     """
-    if not re.fullmatch(NAME, one.name):
-        problem = (
-            f"{one.name!r} is not a valid name: write lower-case letters and digits, with single hyphens between them"
-        )
-        raise UserError(problem, where=one.place, remedy="choose another name")
-    tree = params_files.shipped_tree(root, one.section, one.name)
-    key = definitions.first_difference(one.tree, tree) if tree is not None else None
-    other = f"{one.name} has another definition in the shipped params ({key} differs)" if key else None
-    conflict = other or definitions.definition_conflict(root, one, lambda source: _said_by(root, source, one))
+    if not re.fullmatch(NAME, definition.name):
+        rule = "lower-case letters and digits, with single hyphens between them"
+        problem = f"{definition.name!r} is not a valid name: write {rule}"
+        raise UserError(problem, where=definition.place, remedy="choose another name")
+    tree = params_files.shipped_tree(root, definition.section, definition.name)
+    key = definitions.first_difference(definition.tree, tree) if tree is not None else None
+    other = f"{definition.name} has another definition in the shipped params ({key} differs)" if key else None
+    conflict = other or definitions.definition_conflict(
+        root, definition, lambda source: _said_by(root, source, definition)
+    )
     if conflict:
-        raise UserError(conflict, where=one.place, remedy="choose another name, or make both definitions equal")
+        raise UserError(conflict, where=definition.place, remedy="choose another name, or make both definitions equal")
     return tree is not None
 
 
@@ -108,7 +109,7 @@ def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Defini
     tree = read_yaml(path)
     if "runs" not in tree and tree.get("base") not in params_files.available_names(root, "experiments"):
         remedy = "list runs, and put the values of a method under presets: NAME:"
-        raise UserError("has no runs, so it is no experiment", where=text, remedy=remedy)
+        raise UserError("has no runs, so it is not an experiment", where=text, remedy=remedy)
     source, brought = _source(root, path), list[Definition]()
     for key, section in INLINE_SECTIONS.items():
         for word, values in _brought(key, tree.pop(key, {}), text).items():
@@ -125,13 +126,15 @@ def _source(root: Path, path: Path) -> str:
     return str(place.relative_to(root.resolve()) if place.is_relative_to(root.resolve()) else place)
 
 
-def _said_by(root: Path, source: str, one: Definition) -> Tree | None:
+def _said_by(root: Path, source: str, definition: Definition) -> Tree | None:
     """What a file that was run before says of a name now; None if it is gone, unreadable, or says nothing of it."""
     try:
         _, others = _definitions_of(root, root / source, source)
     except UserError:
         return None
-    return next((other.tree for other in others if (other.section, other.name) == (one.section, one.name)), None)
+    return next(
+        (other.tree for other in others if (other.section, other.name) == (definition.section, definition.name)), None
+    )
 
 
 def _brought(key: str, files: Value, where: str) -> Mapping[str, Tree]:

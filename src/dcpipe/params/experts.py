@@ -31,7 +31,7 @@ class ExpertsContext:
 class ExpertsValue(AxisValue, axis="any value of experts"):
     """A value on an axis of experts."""
 
-    def check(self, at: ValueLocation, context: ExpertsContext) -> None:
+    def check(self, location: ValueLocation, context: ExpertsContext) -> None:
         """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 
@@ -67,7 +67,7 @@ class Experts:
 
     description: str = Field(description="what the experts are, for lists")
     origin: OriginConfig
-    seed: Index = Field(description="root of all their random streams")
+    seed: Index = Field(description="seed of all their random draws")
     network: NetworkOrNative = Field(description="the network that is trained; native: the dataset's own")
     count: Jobs = Field(description="experts, a multiple of shard_experts")
     shard_experts: Count = Field(description="experts that one job makes")
@@ -77,8 +77,10 @@ class Experts:
     )
     batch: Count = Field(description="real images a step")
     learning_rate: PositiveFloat = Field(description="step size of SGD")
-    momentum: Fraction = Field(description="share of the last step that is taken again")
-    weight_decay: NonNegativeFloat = Field(description="multiple of the parameters that is added to their gradient")
+    momentum: Fraction = Field(description="momentum: share of the last step that is added to the next one")
+    weight_decay: NonNegativeFloat = Field(
+        description="weight decay: multiple of the parameters that is added to their gradient"
+    )
     augmentation: Augmentation = Field(description="DSA families of every batch joined by _, or none")
     sharpness: FlatnessConfig
     store: Store

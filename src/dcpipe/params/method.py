@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.distillation.dynamics.dynamics_config import NoDynamics
 from dcpipe.params.compute import Compute
 from dcpipe.params.method_axes import MatchingConfig
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.outer_axes import (
     AveragingConfig,
     CoordinatesConfig,
@@ -45,7 +45,7 @@ class Outer:
     sharpness: SharpnessConfig
     averaging: AveragingConfig
     coordinates: CoordinatesConfig
-    dynamics: Annotated[DynamicsConfig, AsBefore(NoDynamics(kind="none"))]
+    dynamics: Annotated[DynamicsConfig, NeutralDefault(NoDynamics(kind="none"))]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -54,7 +54,7 @@ class Method:
 
     description: str = Field(description="what the method is, for lists")
     label: str = Field(description="its name in tables and figures")
-    seed: Index = Field(description="root of all its random streams")
+    seed: Index = Field(description="seed of all its random draws")
     matching: MatchingConfig
     outer: Outer | None
     compute: Compute

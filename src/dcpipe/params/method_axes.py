@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dcpipe.errors import UserError
 from dcpipe.params.axis import AxisValue, Need, ValueLocation
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
+    from dcpipe.distillation.distillation_result import Distiller
     from dcpipe.distillation.episodes import Matching
-    from dcpipe.distillation.result import Distiller
     from dcpipe.distillation.setting import Setting
-    from dcpipe.experts.trajectory import ExpertPath, Layout
+    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
     from dcpipe.params.dataset import Dataset
     from dcpipe.params.experts import Experts
     from dcpipe.params.method import Method
@@ -38,7 +38,7 @@ class MethodContext:
     resolved: ResolvedSection
     method: "Method"
     dataset: "Dataset"
-    facts: Facts
+    facts: DatasetFacts
     ipc: int
     network: str | None
     experts: "Experts | None" = None
@@ -49,17 +49,17 @@ class MethodContext:
         """How many images the synthetic set holds."""
         return self.ipc * self.facts.classes
 
-    def refuse_batch_norm(self, at: ValueLocation) -> None:
+    def refuse_batch_norm(self, location: ValueLocation) -> None:
         """Experts without batch norm can look at images one by one. Raises: UserError for others."""
         if self.network and has_running_statistics(self.network):
             problem = f"{self.network} has batch norm, and segments hold no running statistics to look at images with"
-            raise at.error("kind", problem, "choose experts without batch norm")
+            raise location.error("kind", problem, "choose experts without batch norm")
 
-    def refuse_unknown_expert(self, at: ValueLocation, knob: str, expert: int) -> None:
+    def refuse_unknown_expert(self, location: ValueLocation, knob: str, expert: int) -> None:
         """Raises: UserError if there is no expert of this number."""
         if self.experts and expert >= self.experts.count:
             problem = f"there is no expert {expert}: there are {self.experts.count}, counted from 0"
-            raise at.error(knob, problem, f"write at most {self.experts.count - 1}")
+            raise location.error(knob, problem, f"write at most {self.experts.count - 1}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class InnerLoop:
 class MethodValue(AxisValue, axis="any value of a method"):
     """A value on an axis of a method."""
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Refuse knobs that are impossible or without effect here. Raises: UserError naming file and key."""
 
 
@@ -109,7 +109,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return None
 
     @property
-    def experts_read(self) -> int | None:
+    def num_experts_read(self) -> int | None:
         """How many of the experts it reads, the first ones; None for all of them."""
         return None
 
@@ -151,7 +151,7 @@ class MatchingConfig(MethodValue, axis="matching"):
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""
 
-    def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+    def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
         """The reader of the experts' stores. Raises: UserError where it has no experts."""
         problem = f"has no experts ({layout.network}, {len(paths)} stores)"
         raise UserError(problem, where=f"matching.kind: {self.kind}", remedy="write matching.kind: trajectory")
@@ -163,7 +163,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return run
 
 
-class SelectionConfig(MethodValue, axis="coreset selection"):
+class CoresetSelectionConfig(MethodValue, axis="coreset selection"):
     """Which real images a coreset holds."""
 
     labels_are_classes: ClassVar[bool] = False  # whether they are for sure, of real images; others may be soft

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.distances.gradient_rows import Rows
     from dcpipe.distillation.distances.row_distances import RowDistance
     from dcpipe.distillation.levels.level_weights import Levels
-    from dcpipe.distillation.training.training_ends import Ending
+    from dcpipe.distillation.training.stopping_rules import StoppingRule
     from dcpipe.distillation.updates.update_counts import UpdateRule
 
 
@@ -74,5 +74,5 @@ class TrainingConfig(MethodValue, axis="network training"):
         return 0
 
     @abstractmethod
-    def build(self) -> "Ending":
+    def build(self) -> "StoppingRule":
         """What says when the training between two updates ends."""

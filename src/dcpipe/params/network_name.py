@@ -20,7 +20,7 @@ from dcpipe.params.axis import is_config, load_values
 from dcpipe.params.work import NetworkSize
 
 if TYPE_CHECKING:
-    from dcpipe.models.layered import Featured
+    from dcpipe.models.layered import FeatureNetwork
 
 
 class Network(ABC):
@@ -64,7 +64,7 @@ class Network(ABC):
         """Names of the family that a misspelt one may stand for."""
 
     @abstractmethod
-    def build(self, *, channels: int, image_size: int, classes: int) -> "Featured":
+    def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":
         """The network, with `features` (N C H W -> N F) and `forward` (N C H W -> N K), for square images.
 
         Batch norms must not track running statistics. Called under `torch.device("meta")`: nothing is drawn.
@@ -90,18 +90,18 @@ class Network(ABC):
 
     @property
     def blocks(self) -> int | None:
-        """How many blocks it has, if what it builds is a `dcpipe.models.layered.Layered`; None for any other."""
+        """How many blocks it has, if what it builds is a `dcpipe.models.layered.BlockNetwork`; None for any other."""
         return None
 
-    def misfit(self, _image_size: int) -> tuple[str, str] | None:
-        """What is wrong with square images of so many pixels a side, and what to do; None for a size that it takes."""
+    def size_problem(self, _image_size: int) -> tuple[str, str] | None:
+        """What is wrong with square images of this many pixels per side, and what to do; None for a size it takes."""
         return None
 
     def refuse_size(self, image_size: int) -> None:
         """Refuse square images that it cannot take. Raises: UserError naming the network."""
-        misfit = self.misfit(image_size)
-        if misfit:
-            raise UserError(misfit[0], where=f"network {self.name}", remedy=misfit[1])
+        size_problem = self.size_problem(image_size)
+        if size_problem:
+            raise UserError(size_problem[0], where=f"network {self.name}", remedy=size_problem[1])
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def refuse_image_size(network: Network, image_size: int, where: str) -> None:
     try:
         network.refuse_size(image_size)
     except UserError as error:
-        raise UserError(error.what, where=where, remedy=error.remedy) from error
+        raise UserError(error.problem, where=where, remedy=error.remedy) from error
 
 
 def layers_of(name: str) -> int | None:

@@ -1,8 +1,9 @@
 """Knobs that came later: at the value that means "as before" they are no part of any identity.
 
-A field of a typed section names that value: `nesterov: Annotated[bool, AsBefore(False)]`. A file that does not state
-the knob has that value. What was recorded before the knob existed stays current, in cards and both engines, until a
-file gives it another value. The value of a whole axis is an instance of its section: `AsBefore(Sgd(kind="sgd"))`.
+A field of a typed section names that value: `nesterov: Annotated[bool, NeutralDefault(False)]`. A file that does not
+state the knob has that value. What was recorded before the knob existed stays current, in cards and both engines, until
+a file gives it another value. The value of a whole axis is an instance of its section:
+`NeutralDefault(Sgd(kind="sgd"))`.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from dcpipe.params.value_origin import DEFAULT, ResolvedValue, ValueOrigin
 
 
 @dataclass(frozen=True, slots=True)
-class AsBefore:
+class NeutralDefault:
     """Marks a field of a typed section: the value at which everything is as it was before the field existed."""
 
     value: object
@@ -30,14 +31,14 @@ class AsBefore:
         return core_schema.with_default_schema(handler(source), default=self.value)
 
 
-def marked_fields(section: object, prefix: str = "") -> Iterator[tuple[str, object, AsBefore]]:
+def marked_fields(section: object, prefix: str = "") -> Iterator[tuple[str, object, NeutralDefault]]:
     """Every field of a typed section, at any depth, that names such a value: dotted key, value and mark."""
     kind = type(section)
     if not is_pydantic_dataclass(kind):
         return
     for name, field in kind.__pydantic_fields__.items():
         value = getattr(section, name)
-        mark = next((one for one in field.metadata if isinstance(one, AsBefore)), None)
+        mark = next((one for one in field.metadata if isinstance(one, NeutralDefault)), None)
         if mark:
             yield f"{prefix}{name}", value, mark
         yield from marked_fields(value, f"{prefix}{name}.")
@@ -92,4 +93,4 @@ def _leaves(key: str, value: object) -> list[tuple[str, Value]]:
         return flatten(asdict(value), f"{key}.", file=DEFAULT)
     if value is None or isinstance(value, bool | int | float | str):
         return [(key, value)]
-    raise TypeError(f"{key}: a value that means as before is a plain one or a section, not {value!r}")
+    raise TypeError(f"{key}: NeutralDefault takes a plain value or a section, not {value!r}")

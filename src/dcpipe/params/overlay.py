@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value
-from dcpipe.params.trees import flatten, known_keys_hint, replaced_sections, take_inherited
+from dcpipe.params.trees import flatten, inherit_values, known_keys_hint, replaced_sections
 from dcpipe.params.value_origin import ResolvedValue, location_text
 
 
@@ -30,7 +30,7 @@ def overlay_values(
         old = [key for key in leaves if key == section or key.startswith(f"{section}.")]  # `initial: real` is one, too
         if only_known and not old and section not in later:
             raise UserError(f"unknown key {prefix}{section}", where=file, remedy="name a section that the base has")
-        for key in set(old) - take_inherited(
+        for key in set(old) - inherit_values(
             values, section, old, where=location_text(file, f"{prefix}{section}.inherits")
         ):
             del leaves[key]

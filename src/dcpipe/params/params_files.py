@@ -100,7 +100,7 @@ def load_params(files: ParamsSource, section: str, name: str) -> InlineParams:
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
         if not names:
-            hint = "there are none: call dcpipe from a project; `dcpipe init FOLDER` makes one"
+            hint = "there are none: run dcpipe in a project; `dcpipe init FOLDER` makes one"
         raise UserError(f"there is no {section} file named {name!r}", where=file, remedy=hint)
     tree = read_yaml(path)
     _refuse_silent_replacement(files.root, section, name, tree)
@@ -108,7 +108,7 @@ def load_params(files: ParamsSource, section: str, name: str) -> InlineParams:
         tree = {key: value for key, value in tree.items() if key not in INLINE_SECTIONS}
     if section == "experiments" and tree.get("name", name) != name:
         remedy = f"write name: {name}, or name the file after the experiment"
-        raise UserError(f"name: {tree['name']} is not the file's", where=file, remedy=remedy)
+        raise UserError(f"name: {tree['name']} differs from the file's name", where=file, remedy=remedy)
     return InlineParams(file, tree)
 
 

@@ -161,7 +161,9 @@ def _check_override_names(files: ParamsSource, tree: Tree, file: str, section: s
             "overrides must be a mapping of datasets", where=file, remedy="write DATASET: and its values below"
         )
     if "overrides" in tree and section not in OVERRIDABLE:
-        raise UserError(f"overrides: {section} have none", where=file, remedy="make a variant with base: instead")
+        raise UserError(
+            f"overrides: {section} cannot have overrides", where=file, remedy="make a variant with base: instead"
+        )
     datasets = files.names("datasets")
     for dataset, values in overrides.items():
         if dataset not in datasets:

@@ -43,7 +43,7 @@ _MOST, _LARGEST = 10**7, 2**63 - 1
 Count = Annotated[
     int,
     Field(ge=1, json_schema_extra=_maximum(_MOST)),
-    at_most(_MOST, "no paper counts so many of anything, and it is planned for before it is made"),
+    at_most(_MOST, "no paper uses a count this large, and planning takes time for each"),
 ]
 Index = Annotated[
     int, Field(ge=0, json_schema_extra=_maximum(_LARGEST)), at_most(_LARGEST, "seeds and numbers have 64 bits")
@@ -51,7 +51,7 @@ Index = Annotated[
 Side = Annotated[
     int,
     Field(ge=1, json_schema_extra=_maximum(1024)),
-    at_most(1024, "images of the field have 16 to 256 pixels a side, and memory grows with the square"),
+    at_most(1024, "images of the field have 16 to 256 pixels per side, and memory grows with the square"),
 ]
 Classes = Annotated[
     int,

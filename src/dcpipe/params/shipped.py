@@ -33,5 +33,5 @@ def is_copy(root: Path, file: str) -> bool:
 def require_project(root: Path) -> None:
     """Raises: UserError in a folder that is neither a project nor a source tree: nothing could be found from there."""
     if not is_project(root) and not (root / "params").is_dir():
-        remedy = "call dcpipe from a project; `dcpipe init FOLDER` makes one"
-        raise UserError("this folder is no dcpipe project", where=str(root.resolve()), remedy=remedy)
+        remedy = "run dcpipe in a project; `dcpipe init FOLDER` makes one"
+        raise UserError("this folder is not a dcpipe project", where=str(root.resolve()), remedy=remedy)

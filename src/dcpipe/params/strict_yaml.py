@@ -92,12 +92,12 @@ def _loaded(text: str) -> object:
     return loaded
 
 
-def _parts(value: object, most: int) -> int:
-    """How many values there are, each alias counted as what it stands for; counting ends above `most`."""
+def _parts(value: object, maximum: int) -> int:
+    """How many values there are, each alias counted as what it stands for; counting ends above `maximum`."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     count = 1
     for one in inner:
-        count += _parts(one, most - count) if count <= most else 0
+        count += _parts(one, maximum - count) if count <= maximum else 0
     return count
 
 
@@ -107,8 +107,8 @@ def parse_yaml(text: str, where: str) -> Tree:
     Raises: UserError naming `where` (and the line) if it does not parse, has a duplicate key or is no mapping.
     """
     if len(text) > LARGEST:
-        problem = f"has {len(text)} letters; a params file has at most {LARGEST}"
-        raise UserError(problem, where=where, remedy="check the name: this is no params file")
+        problem = f"has {len(text)} characters; a params file has at most {LARGEST}"
+        raise UserError(problem, where=where, remedy="check the name: this is not a params file")
     try:
         tree = deepcopy(_loaded(text))  # a caller may change the tree
     except RecursionError as error:

@@ -9,10 +9,10 @@ from dcpipe.params.method_axes import MethodValue
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
+    from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
     from dcpipe.distillation.segments.drawn_segments import SegmentRule
     from dcpipe.distillation.start_noise.student_starts import StartRule
-    from dcpipe.experts.trajectory import ExpertPath, Layout
+    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
 
 
 class PathConfig(MethodValue, axis="path"):
@@ -29,7 +29,7 @@ class PathConfig(MethodValue, axis="path"):
         return 0
 
     @abstractmethod
-    def build(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
         """The reader of the stores of all shards."""
 
 
@@ -68,7 +68,7 @@ class KeptGraphsConfig(MethodValue, axis="kept graphs", shorthand=True):
     def build(self, *, through_parameters: bool) -> "Hypergradient":
         """The function that answers a problem; without `through_parameters` each step's own derivative alone."""
 
-    def facts(self, _problem: "Problem") -> Mapping[str, int]:
+    def facts(self, _problem: "HypergradientProblem") -> Mapping[str, int]:
         """What the card says of the graphs that are kept for a problem."""
         return {}
 
@@ -81,7 +81,7 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
     """How the matching loss is differentiated through the inner loop."""
 
     @property
-    def images_at_once(self) -> int | None:
+    def micro_batch_size(self) -> int | None:
         """The micro-batch; None where the whole batch goes through the network at once."""
         return None
 
@@ -91,15 +91,15 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
 
     def work(self, inner: InnerSizes) -> Work:
         """What one answer holds and computes: the parameters after each step, and one step's pass at a time."""
-        at_once, kept = min(self.images_at_once or inner.images, inner.images), self.kept_steps(inner.steps)
+        at_once, kept = min(self.micro_batch_size or inner.images, inner.images), self.kept_steps(inner.steps)
         forwards = inner.network.gradient(at_once).times(inner.steps * inner.images / at_once)
         backwards = inner.network.pullback(at_once).times(kept * inner.images / at_once)
-        return Work(held=(kept + 1) * inner.network.bytes) + forwards + backwards
+        return Work(held_bytes=(kept + 1) * inner.network.bytes) + forwards + backwards
 
     @abstractmethod
     def build(self, inner_steps: int) -> "Hypergradient":
         """The function that answers a problem."""
 
-    def facts(self, _problem: "Problem") -> Mapping[str, int]:
+    def facts(self, _problem: "HypergradientProblem") -> Mapping[str, int]:
         """What the card says of the memory that problems of these shapes take."""
         return {}

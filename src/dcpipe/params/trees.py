@@ -32,7 +32,7 @@ def flatten(tree: Tree, prefix: str = "", *, file: str) -> list[tuple[str, Value
     return result
 
 
-def take_inherited(values: dict[str, Value], section: str, old: Sequence[str], where: str) -> set[str]:
+def inherit_values(values: dict[str, Value], section: str, old: Sequence[str], where: str) -> set[str]:
     """The keys that a section keeps of the one it replaces: its `inherits`, which is taken out of the `values`.
 
     Raises: UserError if it is no list, or names what the replaced section lacks or this one states.

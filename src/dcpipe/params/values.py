@@ -25,10 +25,10 @@ Plain = dict[str, dict[str, Value]]
 
 def without_idle_network(dataset: ResolvedSection, network: str) -> Values:
     """The dataset's own network matters only to a job that says `native`."""
-    return watched_values(dataset, only=("network",)) if network == "native" else {}
+    return tracked_values(dataset, only=("network",)) if network == "native" else {}
 
 
-def watched_values(
+def tracked_values(
     resolved: ResolvedSection, *, only: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
 ) -> Values:
     """The values of a section, by the file (params/<section>/<name>.yaml) and key that are their identity."""

@@ -24,12 +24,12 @@ MAPPING_BYTES = 1.3e8  # of the parts of torch that vmap loads
 class Work:
     """A part of a job: memory in bytes, and arithmetic.
 
-    `held`: what is there to its end. `phases`: what is there for a time, one after the other, beside that.
+    `held_bytes`: what is there to its end. `phases`: what is there for a time, one after the other, beside that.
     `operations`: multiplications and additions in networks. `calls`: forward passes, and as many times one as another
     pass takes; each has a price whatever it computes.
     """
 
-    held: float = 0.0
+    held_bytes: float = 0.0
     phases: tuple[float, ...] = ()
     operations: float = 0.0
     calls: float = 0.0
@@ -37,7 +37,7 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         """Both, the phases of one after those of the other."""
         return Work(
-            self.held + other.held,
+            self.held_bytes + other.held_bytes,
             (*self.phases, *other.phases),
             self.operations + other.operations,
             self.calls + other.calls,
@@ -45,13 +45,13 @@ class Work:
 
     def times(self, count: float) -> "Work":
         """The same done so often: it takes longer and holds no more."""
-        return Work(self.held, self.phases, count * self.operations, count * self.calls)
+        return Work(self.held_bytes, self.phases, count * self.operations, count * self.calls)
 
     @property
     def peak_bytes(self) -> float:
         """The most that is there at once: freed memory lies in pieces, of which the next largest phase leaves some."""
         largest = sorted(self.phases, reverse=True)[:2]
-        return self.held + sum(largest[:1]) + (1 - REUSED) * sum(largest[1:])
+        return self.held_bytes + sum(largest[:1]) + (1 - REUSED) * sum(largest[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class NetworkSize:
 
     def vmapped_gradient(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""
-        return Work(held=MAPPING_BYTES) + self._pass(images * networks, MAPPED, vectors=4 * networks)
+        return Work(held_bytes=MAPPING_BYTES) + self._pass(images * networks, MAPPED, vectors=4 * networks)
 
     def _pass(self, images: float, kind: tuple[float, float, int], *, vectors: int) -> Work:
         activations, widest, operations = kind
@@ -104,7 +104,7 @@ class NetworkSize:
 @dataclass(frozen=True, slots=True)
 class SetSizes:
     """What the work of a method depends on: the network that it trains or draws (None where it has none), classes,
-    images a class of the set, numbers of one image, training images a class, and the experts that it reads."""
+    images per class of the set, numbers of one image, training images per class, and the experts that it reads."""
 
     network: NetworkSize | None
     classes: int
@@ -156,22 +156,22 @@ class Layers:
         self.channels, self.side = width, (self.side + 2 * padding - kernel) // stride + 1
         self.parameters += weights + (width if bias else 0)
         self.operations += 2 * weights * self.side**2
-        self._put_out(taken)
+        self._add_output(taken)
 
     def norm(self, parameters: int) -> None:
         """Scale and shift, of so many parameters together."""
         self.parameters += parameters
-        self._put_out(self.numbers)
+        self._add_output(self.numbers)
 
     def activation(self) -> None:
         """Any that works number by number."""
-        self._put_out(self.numbers)
+        self._add_output(self.numbers)
 
     def pool(self, side: int, *, stride: int | None = None) -> None:
-        """Squares of so many pixels a side, put beside each other where no stride is given."""
+        """Squares of so many pixels per side, put beside each other where no stride is given."""
         taken = self.numbers
         self.side = (self.side - side) // (stride or side) + 1
-        self._put_out(taken)
+        self._add_output(taken)
 
     def linear(self, width: int) -> None:
         """A layer over all numbers."""
@@ -179,9 +179,9 @@ class Layers:
         self.parameters += (taken + 1) * width
         self.operations += 2 * taken * width
         self.channels, self.side = width, 1
-        self._put_out(taken)
+        self._add_output(taken)
 
-    def beside(self, other: "Layers") -> None:
+    def add_parallel(self, other: "Layers") -> None:
         """Another way through, over what this one took, whose result is added."""
         self.parameters += other.parameters
         self.activations += other.activations
@@ -197,6 +197,6 @@ class Layers:
         """The whole."""
         return NetworkSize(self.parameters, self.activations, self.widest, self.operations)
 
-    def _put_out(self, taken: int) -> None:
+    def _add_output(self, taken: int) -> None:
         self.activations += self.numbers
         self.widest = max(self.widest, taken + self.numbers)

@@ -59,7 +59,7 @@ class Draft:
         (self.folder / CARD).unlink(missing_ok=True)
         durable.flush_one(self.folder)  # or a power cut could leave the old card beside new payloads
         for name in self.names:
-            durable.put_in_place(self.path(name), self.folder / name)
+            durable.move_into_place(self.path(name), self.folder / name)
         durable.write_json(self.folder / CARD, card)
         return card
 
@@ -156,11 +156,11 @@ def payload_digest(payload: Path) -> str:
     return digest_of(card_entries(read_card(payload), payload.name))
 
 
-def verified_entries(payload: Path, *, whole: bool = False) -> Path:
+def verified_entries(payload: Path, *, every_digest: bool = False) -> Path:
     """The payload, after comparing what is there with its card.
 
     Every file must be there with its size, nothing else may be, and files that no inner checksum protects
-    (everything but Zarr's chunks, which are verified as they are read) must have their digest. `whole`
+    (everything but Zarr's chunks, which are verified as they are read) must have their digest. `every_digest`
     compares every digest.
 
     Raises: CorruptArtifactError naming the first file that differs.
@@ -174,7 +174,7 @@ def verified_entries(payload: Path, *, whole: bool = False) -> Path:
             raise _corrupt(file, "is missing")
         if file.stat().st_size != entry.size:
             raise _corrupt(file, f"has {file.stat().st_size} bytes instead of {entry.size}")
-        if (whole or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
+        if (every_digest or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
             raise _corrupt(file, "was changed after it was written (its SHA-256 differs from the card's)")
     known = {payload.parent / entry.path for entry in entries}
     for file in durable.files_below(payload):

@@ -46,7 +46,7 @@ NEUTRAL = (
     "dcpipe.provenance.staleness", "dcpipe.report",
     "dcpipe.workflow.costs", "dcpipe.workflow.device_pool", "dcpipe.workflow.engine_watch",
     "dcpipe.workflow.environment", "dcpipe.workflow.estimates", "dcpipe.workflow.execution", "dcpipe.workflow.graph",
-    "dcpipe.workflow.job", "dcpipe.workflow.machine", "dcpipe.workflow.machine_speed", "dcpipe.workflow.run_line",
+    "dcpipe.workflow.job", "dcpipe.workflow.machine", "dcpipe.workflow.machine_speed", "dcpipe.workflow.progress_line",
     "dcpipe.workflow.run_progress", "dcpipe.workflow.runner", "dcpipe.workflow.stages",
     "dcpipe.workflow.state_folder", "dcpipe.workflow.stopping",
 )  # fmt: skip
@@ -243,7 +243,7 @@ class Identity:
     """The code that runs now, by module without the package's name, with its pins; and what equals older code."""
 
     running: Mapping[str, str]
-    known: Equivalences
+    equivalences: Equivalences
 
     @classmethod
     def now(cls, root: Path) -> "Identity":
@@ -260,15 +260,20 @@ class Identity:
 
     def file_entries(self, modules: Iterable[str]) -> dict[str, Value]:
         """The keys and values of the identity file that such a job names: those of older code, where it is equal."""
-        kept, found = self.known.kept(self.running), dict[str, Value]()
-        for name, value in self.known.oldest(self.code(modules)).items():
+        kept, found = self.equivalences.identity_file_digests(self.running), dict[str, Value]()
+        for name, value in self.equivalences.oldest(self.code(modules)).items():
             found[_identity_key(name, None if kept.get(name) == value else value)] = value
         return found
 
     def tree(self) -> Tree:
         """What the identity file should hold."""
-        leaves = {_identity_key(name, None): value for name, value in self.known.kept(self.running).items()}
-        leaves |= {_identity_key(name, value): value for name, value in self.known.besides(self.running)}
+        leaves = {
+            _identity_key(name, None): value
+            for name, value in self.equivalences.identity_file_digests(self.running).items()
+        }
+        leaves |= {
+            _identity_key(name, value): value for name, value in self.equivalences.additional_digests(self.running)
+        }
         return _nested(leaves)
 
 

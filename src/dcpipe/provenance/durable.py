@@ -54,7 +54,7 @@ def write_json(path: Path, value: object) -> None:
     write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
-def put_in_place(temporary: Path, place: Path) -> None:
+def move_into_place(temporary: Path, place: Path) -> None:
     """Rename what was written to its name; a folder that has the name is moved aside first, and removed."""
     if place.is_dir() and not place.is_symlink():
         old = temporary_path(place.with_name(f"old-{place.name}"))

@@ -100,7 +100,7 @@ class Equivalences:
                 found[name] = change.old
         return found
 
-    def known_codes(self, oldest: Code) -> list[Code]:
+    def equivalent_codes(self, oldest: Code) -> list[Code]:
         """All code that is known to make the bytes of this oldest code, that one first."""
         found = [oldest]
         for kind in self.kinds:
@@ -109,7 +109,7 @@ class Equivalences:
                 found.append({name: value for name, value in newer.items() if value is not None})
         return found
 
-    def kept(self, running: Code) -> dict[str, str]:
+    def identity_file_digests(self, running: Code) -> dict[str, str]:
         """The digest that the identity file has for each module, where this is the whole code now."""
         found = dict(running)
         for one in reversed(self.modules):  # the first that was recorded is said last
@@ -117,13 +117,13 @@ class Equivalences:
                 found[one.module] = one.old
         return found
 
-    def besides(self, running: Code) -> set[tuple[str, str]]:
+    def additional_digests(self, running: Code) -> set[tuple[str, str]]:
         """Modules and digests that some identity names and the identity file does not keep as the module's own."""
         wanted = set(running.items())
         for kind in self.kinds:
             if all(running.get(name) == change.new for name, change in kind.changed.items()):
                 wanted |= {(name, change.old) for name, change in kind.changed.items() if change.old is not None}
-        return wanted - set(self.kept(running).items())
+        return wanted - set(self.identity_file_digests(running).items())
 
 
 NONE = Equivalences(format=FORMAT, modules=[], kinds=[])
@@ -161,11 +161,11 @@ def _read_file(path: Path) -> Equivalences:
         raise UserError(f"{key}: {first['msg']}", where=str(path), remedy=remedy) from error
 
 
-def write_equivalences(root: Path, found: Equivalences) -> None:
+def write_equivalences(root: Path, records: Equivalences) -> None:
     """Write the project's records, whole or not at all."""
     from dcpipe.provenance.durable import write_atomically
 
     head = "# Code that makes the same bytes as older code: written by `dcpipe equivalent`, not by hand.\n"
-    tree = TypeAdapter(Equivalences).dump_python(found)
+    tree = TypeAdapter(Equivalences).dump_python(records)
     text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=False, width=120)
     write_atomically(root / FILE, (head + text).encode())

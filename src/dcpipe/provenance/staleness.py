@@ -10,11 +10,12 @@ from dcpipe.provenance import artifact, card
 from dcpipe.workflow.job import Job
 
 
-def staleness_problem(job: Job, root: Path, *, whole: bool = False) -> str | None:
+def staleness_problem(job: Job, root: Path, *, every_digest: bool = False) -> str | None:
     """Why the artifact at a job's place is not this job's; None if it is.
 
     Compares the card's stage, param values, code identity and input digests with the job's, and the files'
-    presence, sizes and metadata with the card; with `whole` every byte, which is due wherever something is vouched for.
+    presence, sizes and metadata with the card; with `every_digest` every byte, which is due wherever something is
+    vouched for.
     Raises: NewerFormatError if a newer dcpipe made it: it must not be made again by this one.
     """
     try:
@@ -25,15 +26,15 @@ def staleness_problem(job: Job, root: Path, *, whole: bool = False) -> str | Non
                 return f"{job.folder}: was made with other {part}{first_difference(found.get(part), wanted[part])}"
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.verified_entries(root / path, whole=whole)
+                artifact.verified_entries(root / path, every_digest=every_digest)
     except NewerFormatError:
         raise
     except DcpipeError as error:
-        return f"{error.where}: {error.what}" if error.where else error.what
+        return f"{error.where}: {error.problem}" if error.where else error.problem
     return None
 
 
-def made_otherwise(job: Job, root: Path) -> str | None:
+def params_or_code_difference(job: Job, root: Path) -> str | None:
     """Why the card at a job's place is not one of this job with these params and this code; None if it is, or if there
     is no card.
 
@@ -47,7 +48,7 @@ def made_otherwise(job: Job, root: Path) -> str | None:
     except NewerFormatError:
         raise
     except DcpipeError as error:
-        return error.what
+        return error.problem
     for part, values in card.own_identity(job).items():
         if found.get(part) != values:
             return f"was made with other {part}{first_difference(found.get(part), values)}"

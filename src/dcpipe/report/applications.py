@@ -25,7 +25,7 @@ WORST = -math.inf  # in place of the accuracy of a network that diverged
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ApplicationResult:
     """What the sets of one kind did in an application: the results of all parts of all sets."""
 
     application: str
@@ -46,14 +46,14 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class IncrementalStep:
     """One step of class-incremental learning: how many classes were seen, and the accuracies of all networks."""
 
     seen: int
     accuracies: tuple[float, ...]
 
 
-def gather_applied(jobs: Sequence[Job], root: Path) -> list[Applied]:
+def gather_application_results(jobs: Sequence[Job], root: Path) -> list[ApplicationResult]:
     """The results of an experiment's applications, in its order.
 
     Raises: CorruptArtifactError naming a file whose bytes differ from its card.
@@ -65,11 +65,11 @@ def gather_applied(jobs: Sequence[Job], root: Path) -> list[Applied]:
     return [_applied(members, root) for members in kinds.values()]
 
 
-def _applied(jobs: Sequence[Job], root: Path) -> Applied:
+def _applied(jobs: Sequence[Job], root: Path) -> ApplicationResult:
     first, costs = jobs[0], [cost_of(job, root) for job in jobs]
     paths = [artifact.verified_entries(root / job.outputs["results"]) for job in jobs]
     task = first.section("application", Application).task
-    return Applied(
+    return ApplicationResult(
         application=first.wildcards["application"],
         dataset=first.wildcards["dataset"],
         method=first.wildcards["method"],
@@ -83,18 +83,18 @@ def _applied(jobs: Sequence[Job], root: Path) -> Applied:
     )
 
 
-def steps_of(one: Applied) -> list[Step]:
+def steps_of(application: ApplicationResult) -> list[IncrementalStep]:
     """The steps of class-incremental learning, all orders, networks and sets pooled."""
     pooled: dict[int, list[float]] = {}
-    for result in one.results:
+    for result in application.results:
         seen = 0
         for step in result["steps"].items():
             seen += len(step["classes"].items())
             pooled.setdefault(seen, []).extend(step["accuracies"].numbers())
-    return [Step(seen, tuple(pooled[seen])) for seen in sorted(pooled)]
+    return [IncrementalStep(seen, tuple(pooled[seen])) for seen in sorted(pooled)]
 
 
-def incremental_table(applied: Iterable[Applied]) -> Table | None:
+def incremental_table(applied: Iterable[ApplicationResult]) -> Table | None:
     """Every step of every method; None where there is none."""
     rows = [
         (
@@ -116,19 +116,19 @@ def incremental_table(applied: Iterable[Applied]) -> Table | None:
     return Table("continual-learning", caption, columns, tuple(rows)) if rows else None
 
 
-def incremental_charts(applied: Iterable[Applied]) -> list[Chart]:
+def incremental_charts(applied: Iterable[ApplicationResult]) -> list[Chart]:
     """Accuracy against classes seen, a chart for each application, dataset, memory and protocol.
 
     All real images, the ceiling, are in each chart of their protocol.
     """
-    groups: dict[tuple[str, str, str], list[Applied]] = {}
+    groups: dict[tuple[str, str, str], list[ApplicationResult]] = {}
     for one in applied:
         if one.task == "class-incremental":
             groups.setdefault((one.application, one.dataset, one.protocol), []).append(one)
     return [chart for key, members in groups.items() for chart in _of_group(key, members)]
 
 
-def _of_group(key: tuple[str, str, str], members: Sequence[Applied]) -> Iterator[Chart]:
+def _of_group(key: tuple[str, str, str], members: Sequence[ApplicationResult]) -> Iterator[Chart]:
     sizes: list[int | None] = [*sorted({one.ipc for one in members if one.size is not None})]
     for ipc in sizes or [None]:
         drawn = [one for one in members if one.size in {ipc, None}]
@@ -146,10 +146,10 @@ def _of_group(key: tuple[str, str, str], members: Sequence[Applied]) -> Iterator
         )
 
 
-def candidate_means(one: Applied) -> dict[str, float]:
+def candidate_means(application: ApplicationResult) -> dict[str, float]:
     """The mean accuracy of every candidate over networks and sets; one that diverged anywhere is worst."""
     found: dict[str, list[float]] = {}
-    for result in one.results:
+    for result in application.results:
         for candidate in result["candidates"].items():
             accuracies = candidate["accuracies"]
             values = [WORST] if accuracies.value is None else accuracies.numbers()
@@ -157,7 +157,7 @@ def candidate_means(one: Applied) -> dict[str, float]:
     return {name: fmean(values) for name, values in found.items()}
 
 
-def search_table(applied: Sequence[Applied]) -> Table | None:
+def search_table(applied: Sequence[ApplicationResult]) -> Table | None:
     """How each method's ranking of the candidates agrees with the one by all real images; None without a search."""
     searches = [one for one in applied if one.task == "architecture-search"]
     real = {
@@ -181,16 +181,16 @@ def search_table(applied: Sequence[Applied]) -> Table | None:
     return Table("architecture-search", caption, columns, tuple(rows)) if rows else None
 
 
-def _search_row(one: Applied, real: Mapping[str, float]) -> tuple[Value, ...]:
-    own = candidate_means(one)
+def _search_row(result: ApplicationResult, real: Mapping[str, float]) -> tuple[Value, ...]:
+    own = candidate_means(result)
     names = sorted(own)
     by_real, by_own = (sorted(names, key=lambda name: (-means[name], name)) for means in (real, own))
     choice = by_own[0]
     return (
-        *(one.application, one.dataset, images_phrase(one.size), one.label, one.protocol, len(names)),
+        *(result.application, result.dataset, images_phrase(result.size), result.label, result.protocol, len(names)),
         _agreement(names, own, real),
         *(_agreement(ranking[:top], own, real) for ranking in (by_real, by_own) for top in TOPS),
-        *(choice, real[choice], one.seconds),
+        *(choice, real[choice], result.seconds),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcpipe.distillation.pixel_range import is_no_picture
+from dcpipe.distillation.pixel_range import is_far_out_of_range
 from dcpipe.params.method import Method
 from dcpipe.provenance import artifact, card_fields
 from dcpipe.provenance.json_value import JsonValue
@@ -24,7 +24,7 @@ _Key = tuple[str, int, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class JobCost:
     """Time, memory and device of one job."""
 
     seconds: float
@@ -41,7 +41,7 @@ class EvaluatedSet:
     evaluation: Job
     distillation: Job
     digest: str  # of the synthetic set's payload
-    cost: Cost | None  # of making the set; None: not measured
+    cost: JobCost | None  # of making the set; None: not measured
     searched_rate: float | None = None  # the learning rate that validation images chose; None: none was searched
     validation: float | None = None  # mean accuracy on validation images at that rate, in percent
     pixels: tuple[float, float] | None = None  # lowest and highest of its images; None: an older card
@@ -108,12 +108,12 @@ class Cell:
         return (min(low for low, _ in seen), max(high for _, high in seen)) if seen else None
 
     @property
-    def is_of_no_pictures(self) -> bool:
-        """Whether the images of a set left the range of any picture: what its score means is not known."""
-        return self.pixels is not None and is_no_picture(self.pixels)
+    def is_far_out_of_range(self) -> bool:
+        """Whether a set has pixels far out of range: what its score means is not known."""
+        return self.pixels is not None and is_far_out_of_range(self.pixels)
 
     @property
-    def measured(self) -> list[Cost]:
+    def measured(self) -> list[JobCost]:
         """The costs of those sets that have any."""
         return [one.cost for one in self.sets if one.cost]
 
@@ -153,7 +153,7 @@ class Cell:
 
 def images_phrase(ipc: int | None) -> str:
     """A number of images per class for people; None: all of the training images."""
-    return "all images" if ipc is None else f"{ipc} image{'' if ipc == 1 else 's'} a class"
+    return "all images" if ipc is None else f"{ipc} image{'' if ipc == 1 else 's'} per class"
 
 
 def gather_cells(job: Job, root: Path) -> list[Cell]:
@@ -225,13 +225,13 @@ def _validation(scores: JsonValue) -> float | None:
     return chosen["validation_mean"].number()
 
 
-def cost_of(job: Job, root: Path) -> Cost | None:
+def cost_of(job: Job, root: Path) -> JobCost | None:
     """Time, memory and device of a job; None: not measured."""
     noted = costs.read_costs(root / job.costs) or {}
     seconds, peak, device = noted.get("seconds"), noted.get("peak_bytes"), noted.get("device")
     if not isinstance(seconds, int | float) or not isinstance(peak, int):
         return None
-    return Cost(float(seconds), peak, str(device))
+    return JobCost(float(seconds), peak, str(device))
 
 
 def differences(cells: Sequence[Cell], reference: str = BASELINE) -> dict[int, Difference]:
@@ -244,7 +244,7 @@ def differences(cells: Sequence[Cell], reference: str = BASELINE) -> dict[int, D
     }
 
 
-def leaders(cells: Sequence[Cell]) -> set[str]:
+def best_methods(cells: Sequence[Cell]) -> set[str]:
     """The methods of a column that lead it: the highest mean, and those not below it by two standard errors.
 
     None if that is every method, or there is one method alone: no number stands out.

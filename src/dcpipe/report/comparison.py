@@ -2,7 +2,7 @@
 
 Sets are the clusters: networks that are trained on one set share its luck, so a set counts once, by its mean. Sets of
 two methods share no draw (every draw is named after its method), so they are not paired by number: that would halve the
-degrees of freedom and gain nothing. What both methods do share is paired: the dataset, the images a class, the
+degrees of freedom and gain nothing. What both methods do share is paired: the dataset, the images per class, the
 protocol, and each network, by which several networks are compared at once.
 
 Nothing here knows artifacts: the input are accuracies in percent, one sequence for each synthetic set.

@@ -14,7 +14,7 @@ CONVERGED = 2.0  # points below the best accuracy of a curve
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CurveStep:
     """Accuracies in percent of networks trained on a cell's sets as they were after so many iterations.
 
     `seconds` is a set's share of the distillation's time, all iterations alike; None: not measured.
@@ -34,7 +34,7 @@ class AccuracyCharts:
     by_seconds: Chart | None  # None: not every set's time was measured
 
 
-def curve_steps(cell: Cell) -> list[Step]:
+def curve_steps(cell: Cell) -> list[CurveStep]:
     """The points of a cell's curve, ascending; none where its snapshots were not tested."""
     pooled: dict[int, list[float]] = {}
     for one in cell.sets:
@@ -42,7 +42,7 @@ def curve_steps(cell: Cell) -> list[Step]:
             pooled.setdefault(iteration, []).extend(accuracies)
     end, seconds = max(pooled, default=0), cell.seconds
     share = None if seconds is None or not end else seconds / len(cell.sets) / end
-    return [Step(at, None if share is None else share * at, tuple(pooled[at])) for at in sorted(pooled)]
+    return [CurveStep(at, None if share is None else share * at, tuple(pooled[at])) for at in sorted(pooled)]
 
 
 def converged_at(cell: Cell) -> int | None:

@@ -8,7 +8,7 @@ from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.cells import Cell, differences
 from dcpipe.report.comparison import ENOUGH, Difference
-from dcpipe.report.origins import Origins, StageCost, abbreviated
+from dcpipe.report.origins import Lineage, StageCost, abbreviated
 from dcpipe.report.published import WHOLE
 from dcpipe.report.tables import LEGACY, paper_gaps
 from dcpipe.workflow.job import Job
@@ -23,13 +23,13 @@ class Finding:
 
 
 def findings(
-    cells: Sequence[Cell], costs: Sequence[StageCost], chain: Sequence[Job], origins: Origins
+    cells: Sequence[Cell], costs: Sequence[StageCost], chain: Sequence[Job], origins: Lineage
 ) -> list[Finding]:
     """Every heading that has a line."""
     gaps = differences(cells)
     every = (
         Finding("Made with other params, code or inputs than are here now", tuple(_stale(chain, origins))),
-        Finding("Images that left the range of any picture", tuple(_no_pictures(cells))),
+        Finding("Images with pixels far out of range", tuple(_no_pictures(cells))),
         Finding("Selected on test data", tuple(_legacy(cells))),
         Finding("Values that no source states for the cell", tuple(_unsourced(cells))),
         Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
@@ -56,10 +56,10 @@ def _unsourced(cells: Sequence[Cell]) -> list[str]:
 
 
 def _no_pictures(cells: Sequence[Cell]) -> list[str]:
-    return [f"{_full(cell)}: {phrase(cell.pixels)}." for cell in cells if cell.is_of_no_pictures and cell.pixels]
+    return [f"{_full(cell)}: {phrase(cell.pixels)}." for cell in cells if cell.is_far_out_of_range and cell.pixels]
 
 
-def _stale(chain: Sequence[Job], origins: Origins) -> list[str]:
+def _stale(chain: Sequence[Job], origins: Lineage) -> list[str]:
     jobs: dict[str, list[str]] = {}
     for job in chain:
         jobs.setdefault("; ".join(origins.differences(job)), []).append(job.name)

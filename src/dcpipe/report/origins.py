@@ -7,7 +7,7 @@ from pathlib import Path
 from dcpipe.errors import DcpipeError
 from dcpipe.provenance import artifact, card
 from dcpipe.provenance.card_fields import Card
-from dcpipe.report.cells import Cost, cost_of
+from dcpipe.report.cells import JobCost, cost_of
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
@@ -22,7 +22,7 @@ class StageCost:
     stage: str
     kind: str
     jobs: tuple[Job, ...]
-    costs: tuple[Cost | None, ...]
+    costs: tuple[JobCost | None, ...]
     sizes: tuple[int | None, ...]  # bytes of each artifact, by its card; None: it is not here
 
     @property
@@ -53,7 +53,7 @@ class StageCost:
 
 
 @dataclass(slots=True)
-class Origins:
+class Lineage:
     """Walks the graph and the cards below a root."""
 
     root: Path

@@ -16,11 +16,11 @@ from dcpipe.report.cells import Cell, EvaluatedSet, images_phrase
 from dcpipe.report.class_names import class_names
 from dcpipe.report.figures import FOLDER, Chart, file_name
 from dcpipe.report.findings import findings
-from dcpipe.report.origins import Origins, StageCost
+from dcpipe.report.origins import Lineage, StageCost
 from dcpipe.report.pictures import Picture
 from dcpipe.report.published import references
 from dcpipe.report.table import Table, duration, size
-from dcpipe.report.tables import Headline, headlines, printed_numbers, reference_label
+from dcpipe.report.tables import Headline, headlines, published_numbers, reference_label
 from dcpipe.workflow.job import Job
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Applications:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedPage:
     """The page's HTML, and the charts on it in their order."""
 
     html: str
@@ -65,7 +65,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
+class CellProvenance:
     """Where one cell comes from."""
 
     cell: Cell
@@ -81,9 +81,9 @@ def render_page(
     cells: Sequence[Cell],
     tables: Sequence[Table],
     costs: Sequence[StageCost],
-    sources: Origins,
+    sources: Lineage,
     applications: Applications,
-) -> Rendered:
+) -> RenderedPage:
     """The page, with its charts.
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
@@ -126,10 +126,10 @@ def render_page(
             robust=next((table for table in tables if table.name == "robust"), None),
             comparison=next((table for table in tables if table.name == f"comparison-{experiment.reference}"), None),
             images=images_phrase,
-            papers=references() if any(map(printed_numbers, cells)) else {},
+            papers=references() if any(map(published_numbers, cells)) else {},
         )
     )
-    return Rendered(html, tuple(drawn))
+    return RenderedPage(html, tuple(drawn))
 
 
 def _environment() -> "Environment":
@@ -157,10 +157,10 @@ def _partly(text: str, known: int, every: int) -> str:
     return text if known in {0, every} else f"at least {text}"
 
 
-def _protocol(head: Headline) -> list[str]:
+def _protocol(headline: Headline) -> list[str]:
     """The protocol as resolved, a line for each dataset and ipc that has its own."""
     lines: dict[str, list[str]] = {}
-    for entry in head.entries.values():
+    for entry in headline.entries.values():
         config = entry.cell.sets[0].evaluation.section("evaluation", Evaluation)
         rate = config.learning_rate.phrase
         line = (
@@ -168,7 +168,7 @@ def _protocol(head: Headline) -> list[str]:
             f"batch {config.batch}, {rate}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}"
         )
         lines.setdefault(line, []).append(f"{entry.cell.dataset} {images_phrase(entry.cell.size)}")
-    sets = [one for entry in head.entries.values() for one in entry.cell.sets]
+    sets = [one for entry in headline.entries.values() for one in entry.cell.sets]
     chosen = sorted({one.searched_rate for one in sets if one.searched_rate is not None})
     rates = (
         [f"Learning rates chosen on validation images: {', '.join(f'{rate:g}' for rate in chosen)}."] if chosen else []
@@ -178,20 +178,20 @@ def _protocol(head: Headline) -> list[str]:
     return rates + [f"{', '.join(dict.fromkeys(places))}: {line}" for line, places in lines.items()]
 
 
-def _network_charts(head: Headline) -> list[tuple[str, Chart]]:
+def _network_charts(headline: Headline) -> list[tuple[str, Chart]]:
     """A chart a column, with its title."""
     drawn = []
-    for dataset, ipc in head.columns:
-        cells = [entry.cell for entry in head.column(dataset, ipc)]
+    for dataset, ipc in headline.columns:
+        cells = [entry.cell for entry in headline.column(dataset, ipc)]
         baseline = next((cell.mean for cell in cells if cell.method == BASELINE), None)
         column = "all" if ipc is None else f"ipc{ipc}"
-        name = file_name("networks", head.protocol, head.selection, head.network, dataset, column)
+        name = file_name("networks", headline.protocol, headline.selection, headline.network, dataset, column)
         title = f"{dataset}, {images_phrase(ipc)}"
-        drawn.append((title, charts.network_scores_chart(name, f"{title}, {head.title}", cells, baseline)))
+        drawn.append((title, charts.network_scores_chart(name, f"{title}, {headline.title}", cells, baseline)))
     return drawn
 
 
-def _galleries(cells: Sequence[Cell], sources: Origins) -> list[Gallery]:
+def _galleries(cells: Sequence[Cell], sources: Lineage) -> list[Gallery]:
     """One for each kind of synthetic set, whatever it was evaluated by."""
     kinds = list({(cell.dataset, cell.ipc, cell.method): cell for cell in reversed(cells)}.values())[::-1]
     datasets = list(dict.fromkeys(cell.dataset for cell in kinds))
@@ -200,7 +200,7 @@ def _galleries(cells: Sequence[Cell], sources: Origins) -> list[Gallery]:
     return [_gallery(cell, sources, budget) for cell in kinds]
 
 
-def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
+def _gallery(cell: Cell, sources: Lineage, budget: int) -> Gallery:
     from dcpipe.data import store
 
     shown, recorded = [], {}
@@ -220,12 +220,12 @@ def _gallery(cell: Cell, sources: Origins, budget: int) -> Gallery:
     return Gallery(cell, tuple(shown), histories.history_charts(cell, recorded))
 
 
-def _provenance(cell: Cell, sources: Origins) -> Provenance:
+def _provenance(cell: Cell, sources: Lineage) -> CellProvenance:
     distilled = [_card(one.distillation, sources) for one in cell.sets]
     evaluated = [_card(one.evaluation, sources) for one in cell.sets]
     chain = sources.chain([one.evaluation for one in cell.sets])
     rows = zip(cell.sets, distilled, evaluated, strict=True)
-    return Provenance(
+    return CellProvenance(
         cell=cell,
         sets=tuple((one, _machine(first), _machine(second)) for one, first, second in rows),
         params=tuple([*_params("Distillation", cell, distilled), *_params("Evaluation", cell, evaluated)]),
@@ -235,7 +235,7 @@ def _provenance(cell: Cell, sources: Origins) -> Provenance:
     )
 
 
-def _card(job: Job, sources: Origins) -> Card:
+def _card(job: Job, sources: Lineage) -> Card:
     return artifact.read_card(sources.root / next(iter(job.outputs.values())))
 
 

@@ -11,10 +11,10 @@ from dcpipe.provenance import artifact
 from dcpipe.report import charts
 from dcpipe.report.charts import Line, Points
 from dcpipe.report.figures import Chart, file_name
-from dcpipe.report.origins import Origins, StageCost
+from dcpipe.report.origins import Lineage, StageCost
 
 
-def path_charts(costs: Sequence[StageCost], sources: Origins) -> list[Chart]:
+def path_charts(costs: Sequence[StageCost], sources: Lineage) -> list[Chart]:
     """A chart a dataset and kind of experts whose artifacts are here: mean accuracy of all experts, in percent.
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
@@ -43,24 +43,24 @@ def path_charts(costs: Sequence[StageCost], sources: Origins) -> list[Chart]:
     return drawn
 
 
-def _recorded(one: StageCost, sources: Origins) -> Points:
+def _recorded(cost: StageCost, sources: Lineage) -> Points:
     rows = [
         [float(value) for value in row]
-        for job in one.jobs
+        for job in cost.jobs
         for row in arrays.read(artifact.verified_entries(sources.root / job.outputs["trajectory"]), "accuracies")
     ]
     return [(float(epoch), fmean(values)) for epoch, values in enumerate(zip(*rows, strict=True))]
 
 
-def _convex(one: StageCost, sources: Origins) -> Points:
+def _convex(cost: StageCost, sources: Lineage) -> Points:
     epochs: dict[int, list[float]] = {}
     try:
-        for job in one.jobs:
+        for job in cost.jobs:
             path = artifact.verified_entries(sources.root / job.outputs["accuracies"])
             for row in csv.DictReader(path.read_text().splitlines()):
                 epochs.setdefault(int(row["epoch"]), []).append(float(row["accuracy"]))
     except DcpipeError:
-        if one.bytes is not None:
+        if cost.bytes is not None:
             raise
         return []
     return [(float(epoch), fmean(values)) for epoch, values in sorted(epochs.items())]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcpipe.report.figures import Chart, file_name
-from dcpipe.report.origins import Origins, StageCost
+from dcpipe.report.origins import Lineage, StageCost
 from dcpipe.report.plane_chart import PlanePath, plane_chart
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class NetworkPath:
 
 
 def recorded_path(stores: Sequence[Path], expert: int) -> NetworkPath:
-    """The kept checkpoints of an expert of recorded stores (verified). Raises: as `trajectory.Recorded`."""
+    """The kept checkpoints of an expert of recorded stores (verified). Raises: as `trajectory.RecordedTrajectories`."""
     import torch
 
     from dcpipe.data import arrays
-    from dcpipe.experts.trajectory import Layout, Recorded
+    from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 
-    path = Recorded(stores, Layout.read(stores[0]))
+    path = RecordedTrajectories(stores, ParameterLayout.read(stores[0]))
     epochs = sorted(int(epoch) for epoch in arrays.read(stores[0], "epochs"))
     points_NP = torch.stack([path.at(expert, epoch) for epoch in epochs])
     return NetworkPath(RECORDED, RECORDED, points_NP, epochs, range(len(epochs)))
@@ -53,10 +53,10 @@ def convex_path(stores: Sequence[Path], expert: int, name: str = CONVEX) -> Netw
     import torch
 
     from dcpipe.data import arrays
-    from dcpipe.experts.convex_path import Convex
-    from dcpipe.experts.trajectory import Layout
+    from dcpipe.experts.convex_path import ConvexTrajectories
+    from dcpipe.experts.trajectory import ParameterLayout
 
-    path = Convex(stores, Layout.read(stores[0]))
+    path = ConvexTrajectories(stores, ParameterLayout.read(stores[0]))
     times = range(path.last_epoch + 1)
     anchors = [int(epoch) for epoch in arrays.read(stores[0], "epochs")]
     return NetworkPath(CONVEX, name, torch.stack([path.at(expert, time) for time in times]), times, anchors)
@@ -79,7 +79,7 @@ def paths_chart(
     return plane_chart(name, title, drawn, components.explained_in_plane)
 
 
-def plane_charts(costs: Sequence[StageCost], sources: Origins) -> Iterator[Chart]:
+def plane_charts(costs: Sequence[StageCost], sources: Lineage) -> Iterator[Chart]:
     """A chart of the first expert of each dataset and kind of experts that has convex paths, where all of it is here.
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.

@@ -5,7 +5,7 @@ from pathlib import Path
 from dcpipe.params import neutral, params_files, resolve
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import ResolvedSection
-from dcpipe.report.rows import printed_rows
+from dcpipe.report.rows import published_rows
 
 RECONSTRUCTION = "reconstruction"
 
@@ -57,7 +57,7 @@ def _source(resolved: ResolvedSection) -> str:
 def _printed(method: str) -> str:
     """The cells that tables print, by dataset."""
     sizes_of: dict[str, list[str]] = {}
-    for row in printed_rows().values():
+    for row in published_rows().values():
         if row.method == method:
             sizes_of.setdefault(row.dataset, []).append("all" if row.ipc is None else str(row.ipc))
     return "; ".join(f"{dataset} ipc {' '.join(sizes)}" for dataset, sizes in sizes_of.items()) or "no table"

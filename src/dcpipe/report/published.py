@@ -34,7 +34,7 @@ class _PaperTable:
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
-class Statement:
+class PaperStatement:
     """What a paper prints and no row can be: `reason` says why."""
 
     paper: str
@@ -53,11 +53,11 @@ class _Published:
     sets: dict[str, int]
     papers: dict[str, str]
     tables: list[_PaperTable]
-    statements: list[Statement]
+    statements: list[PaperStatement]
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class PublishedNumber:
     """One printed accuracy in percent, with every table that prints it; `std` in points, None where none is printed.
 
     `protocol` is the file of params/evaluations that tests as those tables do.
@@ -75,15 +75,15 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedNumbers:
     """The numbers printed for a cell, and their network: more than one number where tables disagree."""
 
     network: str
-    numbers: tuple[Number, ...]
+    numbers: tuple[PublishedNumber, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PrintedCell:
+class PublishedCell:
     """A cell that a table prints: `ipc` is None for all images; `table` is the table's name in commands, as `ftd-1`."""
 
     table: str
@@ -96,7 +96,7 @@ class PrintedCell:
     values: tuple[float, ...]  # mean and deviation, mean, or nothing
 
 
-def published(dataset: str, method: str, ipc: int, network: str | None = None) -> Published | None:
+def published(dataset: str, method: str, ipc: int, network: str | None = None) -> PublishedNumbers | None:
     """The numbers printed for a cell on a network (the dataset's own), or None.
 
     For `whole` the ipc does not matter, nor does whitening for any.
@@ -109,15 +109,15 @@ def published(dataset: str, method: str, ipc: int, network: str | None = None) -
         if cell.values:
             std = cell.values[1] if len(cell.values) > 1 else None
             merged.setdefault((cell.values[0], std, cell.protocol), []).append(cell.source)
-    numbers = tuple(Number(mean, std, ", ".join(of), protocol) for (mean, std, protocol), of in merged.items())
-    return Published(network, numbers) if numbers else None
+    numbers = tuple(PublishedNumber(mean, std, ", ".join(of), protocol) for (mean, std, protocol), of in merged.items())
+    return PublishedNumbers(network, numbers) if numbers else None
 
 
 @cache
-def printed_cells() -> tuple[PrintedCell, ...]:
+def published_cells() -> tuple[PublishedCell, ...]:
     """Every cell of every table, in the tables' order."""
     return tuple(
-        PrintedCell(
+        PublishedCell(
             table=f"{table.paper} {table.table.removeprefix('Table ')}".lower().replace(" ", "-"),
             source=f"{table.paper} {table.table}" + (f" ({table.note})" if table.note else ""),
             dataset=dataset,
@@ -177,7 +177,7 @@ def references() -> dict[str, str]:
     return dict(_file().papers)
 
 
-def statements() -> tuple[Statement, ...]:
+def statements() -> tuple[PaperStatement, ...]:
     """What the papers print that no row can be."""
     return tuple(_file().statements)
 
@@ -194,8 +194,8 @@ def _file() -> _Published:
 
 
 @cache
-def _by_cell() -> Mapping[tuple[str, str, int | None, str], list[PrintedCell]]:
-    cells: dict[tuple[str, str, int | None, str], list[PrintedCell]] = {}
-    for cell in printed_cells():
+def _by_cell() -> Mapping[tuple[str, str, int | None, str], list[PublishedCell]]:
+    cells: dict[tuple[str, str, int | None, str], list[PublishedCell]] = {}
+    for cell in published_cells():
         cells.setdefault((cell.dataset, cell.method, cell.ipc, cell.network), []).append(cell)
     return cells

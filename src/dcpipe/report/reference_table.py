@@ -1,6 +1,6 @@
 """The comparison with a named reference: one row for each method and network, and one over all networks.
 
-What a paper needs to say that a method does better: the same dataset, images a class, protocol and networks for both,
+What a paper needs to say that a method does better: the same dataset, images per class, protocol and networks for both,
 the standard error of the difference, and a tie called a tie.
 """
 
@@ -56,13 +56,13 @@ def experiment_comparison(job: Job, root: Path, reference: str | None = None) ->
     chosen = reference or experiment.reference
     methods = sorted({cell.method for cell in cells})
     if chosen not in methods:
-        problem = f"{chosen} is no method of this experiment"
+        problem = f"{chosen} is not a method of this experiment"
         raise UserError(
             problem, where=job.wildcards["experiment"], remedy=f"name one of {', '.join(methods)} with --to"
         )
     found = reference_table(cells, chosen)
     if found is None:
-        problem = f"nothing else was evaluated with the dataset, images a class and protocol of {chosen}"
+        problem = f"nothing else was evaluated with the dataset, images per class and protocol of {chosen}"
         raise UserError(problem, where=job.wildcards["experiment"], remedy="add another method to one of its runs")
     return found
 

@@ -8,7 +8,7 @@ from dcpipe.evaluation.applications.apply_plan import applied
 from dcpipe.evaluation.evaluate_plan import scores
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.resolve import ResolvedSection
-from dcpipe.params.values import Values, watched_values
+from dcpipe.params.values import Values, tracked_values
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.counterpart import counterpart
 from dcpipe.report.unsourced import unsourced_cells
@@ -61,7 +61,7 @@ class ReportStage(Stage):
                 **({"applications": tuple(job.outputs["results"] for job in uses)} if uses else {}),
             },
             values=[
-                watched_values(resolved, only=("title", "description", "reference")),
+                tracked_values(resolved, only=("title", "description", "reference")),
                 *(_label(graph, job) for job in sets),
             ],
             sections={
@@ -79,7 +79,7 @@ def _refuse_absent_reference(resolved: ResolvedSection, experiment: Experiment) 
     """Random images need not be there; a method that is named must. Raises: UserError."""
     methods = sorted({method for run in experiment.runs for method in run.methods})
     if experiment.reference not in {BASELINE, *methods}:
-        problem = f"{experiment.reference} is no method of this experiment"
+        problem = f"{experiment.reference} is not a method of this experiment"
         raise UserError(problem, where=resolved.place("reference"), remedy=f"name one of {', '.join(methods)}")
 
 
@@ -89,7 +89,7 @@ def _papers(graph: "Graph", sets: Iterable["Job"]) -> dict[str, str]:
     return {dataset: counterpart(graph.library, dataset) for dataset in sorted(datasets)}
 
 
-def _label(graph: "Graph", made: "Job") -> Values:
-    wildcards = made.wildcards
+def _label(graph: "Graph", distill_job: "Job") -> Values:
+    wildcards = distill_job.wildcards
     preset, _ = graph.library.method(wildcards["method"], wildcards["dataset"], int(wildcards["ipc"]))
-    return watched_values(preset, only=("label",))
+    return tracked_values(preset, only=("label",))

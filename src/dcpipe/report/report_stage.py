@@ -8,7 +8,7 @@ from dcpipe.provenance import artifact
 from dcpipe.report import applications, crate, curves, figures, page, stability, storage, stored_bytes, tables, views
 from dcpipe.report.best_on_test import selection_table
 from dcpipe.report.cells import Cell, gather_cells
-from dcpipe.report.origins import Origins
+from dcpipe.report.origins import Lineage
 from dcpipe.report.page import Applications
 from dcpipe.report.reference_table import reference_table
 from dcpipe.report.robust_scores import robust_table
@@ -36,7 +36,7 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
         for path in paths:
             artifact.verified_entries(root / path)
     cells = gather_cells(job, root)
-    sources = Origins(root, graph or Graph(root))
+    sources = Lineage(root, graph or Graph(root))
     chain = sources.chain([sources.graph.job_that_makes(job.input("metrics")), *job.section("applications", tuple)])
     costs = sources.costs(chain)
     reference = _reference(job)
@@ -44,7 +44,7 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     offered += [tables.cell_table(cells, reference), tables.cost_table(costs)]
     offered += [storage.trajectory_table(costs, sources), storage.preparation_table(costs)]
     offered += [table for table in _optional_tables(cells, sources, reference) if table]
-    applied = applications.gather_applied(job.section("applications", tuple), root)
+    applied = applications.gather_application_results(job.section("applications", tuple), root)
     sizes = [stored_bytes.stored_bytes(cell, root) for cell in cells]
     offered += [stored_bytes.bytes_table(cells, sizes)]
     offered += [
@@ -72,7 +72,7 @@ def _reference(job: Job) -> str:
     return job.section("experiment", Experiment).reference
 
 
-def _optional_tables(cells: Sequence[Cell], sources: Origins, reference: str) -> tuple[Table | None, ...]:
+def _optional_tables(cells: Sequence[Cell], sources: Lineage, reference: str) -> tuple[Table | None, ...]:
     return (
         reference_table(cells, reference),
         robust_table(cells),

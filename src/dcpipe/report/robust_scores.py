@@ -111,7 +111,7 @@ def _augmentation_robust(cell: Cell, twins: Sequence[Cell], augmented: float | N
 
 
 def _alike(cell: Cell, cells: Iterable[Cell], *, any_size: bool = False) -> Iterable[Cell]:
-    """The cells of the same dataset, selection and network, and images a class."""
+    """The cells of the same dataset, selection and network, and images per class."""
     for one in cells:
         same = (one.dataset, one.selection, one.network) == (cell.dataset, cell.selection, cell.network)
         if same and (any_size or one.ipc == cell.ipc):
@@ -121,8 +121,10 @@ def _alike(cell: Cell, cells: Iterable[Cell], *, any_size: bool = False) -> Iter
 def _accuracy(cells: Iterable[Cell], method: str, *protocols: Evaluation) -> float | None:
     """The mean accuracy, as a share of 1, of a method under the first of these protocols that it has."""
     known = [(cell, _protocol(cell)) for cell in cells if cell.method == method]
-    wanted = [_without_words(one) for one in protocols]
-    found = (cell.mean / 100 for one in wanted for cell, protocol in known if _without_words(protocol) == one)
+    wanted = [_without_augmentation_words(one) for one in protocols]
+    found = (
+        cell.mean / 100 for one in wanted for cell, protocol in known if _without_augmentation_words(protocol) == one
+    )
     return next(found, None)
 
 
@@ -130,7 +132,7 @@ def _protocol(cell: Cell) -> Evaluation:
     return cell.sets[0].evaluation.section("evaluation", Evaluation)
 
 
-def _without_words(protocol: Evaluation) -> Evaluation:
+def _without_augmentation_words(protocol: Evaluation) -> Evaluation:
     return replace(protocol, description="")
 
 

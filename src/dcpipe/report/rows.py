@@ -1,8 +1,8 @@
 """Rows and tables of papers as experiments: `dcpipe reproduce mtt-cifar10-ipc1`, `dcpipe reproduce --table ftd-1`.
 
-A row's name joins method, dataset and images a class; `whole-cifar10` has none. Where a table tests on another network
-than the dataset's, or by another protocol than is usual for the method, the name goes on with it. The preset's `covers`
-says how its source prepares the dataset (whitened or not), published.yaml how the literature tests.
+A row's name joins method, dataset and images per class; `whole-cifar10` has none. Where a table tests on another
+network than the dataset's, or by another protocol than is usual for the method, the name goes on with it. The preset's
+`covers` says how its source prepares the dataset (whitened or not), published.yaml how the literature tests.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,13 +20,13 @@ from dcpipe.provenance import staleness
 from dcpipe.report import published as printed
 from dcpipe.report.best_on_test import best_on_test
 from dcpipe.report.cells import Cell, gather_cells
-from dcpipe.report.published import WHOLE, Number, PrintedCell
+from dcpipe.report.published import WHOLE, PublishedCell, PublishedNumber
 from dcpipe.workflow.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A number that a table prints: a method on a dataset, images a class (None: all of them), and how it is tested."""
+    """A number that a table prints: a method on a dataset, images per class (None: all), and how it is tested."""
 
     method: str
     dataset: str
@@ -45,7 +45,7 @@ class Row:
         return "-".join(parts)
 
     @property
-    def numbers(self) -> tuple[Number, ...]:
+    def numbers(self) -> tuple[PublishedNumber, ...]:
         """What tables print for it; none where a figure draws it."""
         found = printed.published(self.dataset, self.method, self.ipc or 1, self.network)
         return tuple(one for one in found.numbers if one.protocol == self.protocol) if found else ()
@@ -54,7 +54,7 @@ class Row:
     def description(self) -> str:
         """Its numbers and where they are printed."""
         numbers = "; ".join(f"{one.text} ({one.source})" for one in self.numbers)
-        return f"Papers print {numbers}." if numbers else "A figure draws its number; no text prints it."
+        return f"Papers print {numbers}." if numbers else "The paper shows its number only in a figure."
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +111,15 @@ class Reproduction:
         return found
 
 
-def printed_rows() -> dict[str, Row]:
+def published_rows() -> dict[str, Row]:
     """Every row that a table prints, by name."""
-    return {row.name: row for row in sorted(map(_row, printed.printed_cells()), key=_order)}
+    return {row.name: row for row in sorted(map(_row, printed.published_cells()), key=_order)}
 
 
 def tables() -> dict[str, tuple[Row, ...]]:
     """Every table, by its name in `dcpipe reproduce --table`: its rows, each once, in the table's order."""
     found: dict[str, dict[Row, None]] = {}
-    for cell in printed.printed_cells():
+    for cell in printed.published_cells():
         found.setdefault(cell.table, {})[_row(cell)] = None
     return {name: tuple(members) for name, members in found.items()}
 
@@ -129,7 +129,7 @@ def find_row(root: Path, name: str) -> Row:
 
     Raises: UserError if no table prints it, or there is no preset of its method.
     """
-    known = printed_rows()
+    known = published_rows()
     if name not in known:
         hint = _hint(name, known, "choose a row of `dcpipe reproduce --list`")
         raise UserError(f"no paper's table has a row {name!r}", where="reproduce", remedy=hint)
@@ -176,9 +176,9 @@ def table_reproduction(root: Path, name: str, *, sets: int | None = None, protoc
 def row_lines(root: Path) -> list[str]:
     """Every row, its printed numbers, and whether it can be run; below them the tables, and what no row can be."""
     table = [f"{'row':<44}{'printed %':<26}in"]
-    for name, row in printed_rows().items():
+    for name, row in published_rows().items():
         texts = ", ".join(one.text for one in row.numbers) or "in a figure"
-        sources = "; ".join(dict.fromkeys(cell.source for cell in printed.printed_cells() if _row(cell) == row))
+        sources = "; ".join(dict.fromkeys(cell.source for cell in printed.published_cells() if _row(cell) == row))
         table.append(f"{name:<44}{texts:<26}{sources}{_obstacle(root, row)}")
     names = ", ".join(f"{name} ({len(members)})" for name, members in tables().items())
     other = [f"{one.paper} {one.table}: {one.text}. No row: {one.reason}." for one in printed.statements()]
@@ -203,7 +203,7 @@ def variant(root: Path, row: Row) -> str:
     for name in (row.dataset, *printed.variants_of(row.dataset)):
         if cells.covers(name, row.ipc or 1):
             return name
-    size = "" if row.ipc is None else f" at {row.ipc} image{'' if row.ipc == 1 else 's'} a class"
+    size = "" if row.ipc is None else f" at {row.ipc} image{'' if row.ipc == 1 else 's'} per class"
     problem = f"no source states the values of {row.method} on {row.dataset}{size}"
     remedy = "choose them in a preset and an experiment of your own, or list the cell under `covers` with its source"
     raise UserError(problem, where=f"reproduce {row.name}", remedy=remedy)
@@ -223,7 +223,7 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
         raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)
 
 
-def _row(cell: PrintedCell) -> Row:
+def _row(cell: PublishedCell) -> Row:
     return Row(cell.method, cell.dataset, cell.ipc, cell.network, cell.protocol)
 
 
@@ -267,20 +267,22 @@ def _obstacle(root: Path, row: Row) -> str:
     try:
         variant(root, find_row(root, row.name))
     except UserError as error:
-        return f"; not run: {error.what}"
+        return f"; not run: {error.problem}"
     return ""
 
 
-def _compared(one: PlannedRow, cells: Iterable[Cell]) -> list[str]:
-    row = one.row
-    place = (one.dataset, row.method, row.ipc or 1, one.protocol)
+def _compared(planned: PlannedRow, cells: Iterable[Cell]) -> list[str]:
+    row = planned.row
+    place = (planned.dataset, row.method, row.ipc or 1, planned.protocol)
     ours = next(
         cell
         for cell in cells
         if (cell.dataset, cell.method, cell.ipc, cell.protocol) == place and cell.network == row.network
     )
     best = best_on_test(ours)
-    head = f"{row.name}: here {ours.mean:.1f} ± {ours.std:.1f} (n = {ours.n} networks, {one.protocol}, finished sets)"
+    head = (
+        f"{row.name}: here {ours.mean:.1f} ± {ours.std:.1f} (n = {ours.n} networks, {planned.protocol}, finished sets)"
+    )
     found = [f"  best snapshot on test: {best.text}"] if best else []
     if ours.unaveraged is not None:
         found.append(f"  images before averaging: {ours.unaveraged:.1f}")

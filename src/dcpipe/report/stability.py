@@ -11,7 +11,7 @@ from statistics import fmean, pstdev
 
 from dcpipe.provenance import artifact
 from dcpipe.report.cells import Cell
-from dcpipe.report.origins import Origins
+from dcpipe.report.origins import Lineage
 from dcpipe.report.table import Column, Table, Value
 
 SPIKE = 5.0  # standard deviations above the mean
@@ -27,7 +27,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
 
 
-def stability_table(cells: Sequence[Cell], sources: Origins) -> Table | None:
+def stability_table(cells: Sequence[Cell], sources: Lineage) -> Table | None:
     """One row for each kind of set that was distilled in updates; None if there is none."""
     kinds = {(cell.dataset, cell.ipc, cell.method): cell for cell in reversed(cells)}.values()
     rows = [row for cell in list(kinds)[::-1] for row in _row(cell, sources)]
@@ -47,7 +47,7 @@ def stability_table(cells: Sequence[Cell], sources: Origins) -> Table | None:
     return Table("gradients", caption, columns, tuple(rows))
 
 
-def _row(cell: Cell, sources: Origins) -> Iterator[tuple[Value, ...]]:
+def _row(cell: Cell, sources: Lineage) -> Iterator[tuple[Value, ...]]:
     histories = [
         read_history(artifact.verified_entries(sources.root / one.distillation.outputs["history"])) for one in cell.sets
     ]

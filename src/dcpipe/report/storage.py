@@ -6,13 +6,13 @@ from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
 from dcpipe.params.waypoints import Waypoints
 from dcpipe.provenance.card_fields import facts_of
-from dcpipe.report.origins import Origins, StageCost
+from dcpipe.report.origins import Lineage, StageCost
 from dcpipe.report.table import Column, Table, Value
 
 FLOAT32 = 4  # bytes
 
 
-def trajectory_table(costs: Sequence[StageCost], sources: Origins) -> Table:
+def trajectory_table(costs: Sequence[StageCost], sources: Lineage) -> Table:
     """One row a store: every epoch as plain float32 (computed), the recorded store, and each convex path of it."""
     rows = [row for one in costs if one.stage == "experts" for row in _stores(one, costs, sources)]
     columns = (
@@ -26,7 +26,7 @@ def trajectory_table(costs: Sequence[StageCost], sources: Origins) -> Table:
     return Table("storage", caption, columns, tuple(rows))
 
 
-def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Origins) -> Iterator[tuple[Value, ...]]:
+def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Lineage) -> Iterator[tuple[Value, ...]]:
     job = recorded.jobs[0]
     config, names = job.section("experts", Experts), (job.wildcards["dataset"], job.wildcards["experts"])
     experts = config.shard_experts * len(recorded.jobs)
@@ -44,7 +44,7 @@ def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Origins) -
             yield *names, path, experts * anchors, *_bytes(one, recorded, every)
 
 
-def _every_epoch(recorded: StageCost, checkpoints: int, sources: Origins) -> int | None:
+def _every_epoch(recorded: StageCost, checkpoints: int, sources: Lineage) -> int | None:
     """Bytes of all checkpoints, by the number of parameters in a shard's card; None if no card is here."""
     for job in recorded.jobs:
         parameters = facts_of(sources.card(job) or {}).get("parameters")
@@ -53,11 +53,11 @@ def _every_epoch(recorded: StageCost, checkpoints: int, sources: Origins) -> int
     return None
 
 
-def _bytes(one: StageCost, recorded: StageCost, every: int | None) -> tuple[Value, Value, Value]:
+def _bytes(cost: StageCost, recorded: StageCost, every: int | None) -> tuple[Value, Value, Value]:
     return (
-        one.bytes if one.bytes is not None else "not here",
-        _percent(one.bytes, recorded.bytes),
-        _percent(one.bytes, every),
+        cost.bytes if cost.bytes is not None else "not here",
+        _percent(cost.bytes, recorded.bytes),
+        _percent(cost.bytes, every),
     )
 
 

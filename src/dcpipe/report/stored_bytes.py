@@ -51,7 +51,7 @@ def bytes_table(cells: Sequence[Cell], sizes: Sequence[int]) -> Table:
     }
     rows = []
     for cell, size in sorted(zip(cells, sizes, strict=True), key=lambda pair: (_place(pair[0]), pair[1])):
-        equal = None if cell.method == BASELINE else at_size(random[_place(cell)], size)
+        equal = None if cell.method == BASELINE else interpolated_at(random[_place(cell)], size)
         gain = None if equal is None else cell.mean - equal
         place = (*_place(cell), cell.label, images_phrase(cell.size))
         rows.append((*place, size, cell.mean, cell.std, cell.n, equal, gain))
@@ -68,7 +68,7 @@ def bytes_table(cells: Sequence[Cell], sizes: Sequence[int]) -> Table:
     return Table("stored-bytes", caption, columns, tuple(rows))
 
 
-def at_size(points: Sequence[tuple[int, float]], size: int) -> float | None:
+def interpolated_at(points: Sequence[tuple[int, float]], size: int) -> float | None:
     """The value at a size on the lines between points (ascending sizes), over the logarithm; None outside of them."""
     for (low, first), (high, last) in pairwise(points):
         if low <= size <= high and high > low:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.best_on_test import BestOnTest, best_on_test
-from dcpipe.report.cells import Cell, differences, images_phrase, leaders, standard_error
+from dcpipe.report.cells import Cell, best_methods, differences, images_phrase, standard_error
 from dcpipe.report.comparison import Difference
 from dcpipe.report.origins import StageCost
-from dcpipe.report.published import Number, Published, published
+from dcpipe.report.published import PublishedNumber, PublishedNumbers, published
 from dcpipe.report.table import Column, Kind, Table, Value
 
 TIE = "="  # behind the accuracy of what does not differ from the reference
-MARK = "! "  # before the accuracy of images that left the range of any picture
+MARK = "! "  # before the accuracy of images with pixels far out of range
 WIDTH = 100  # of a terminal
 LEGACY = "legacy-max"
 SUMMARY = (
@@ -31,7 +31,7 @@ class PaperGap:
     Papers print a deviation and rarely the number of runs behind it, so the whole deviation counts as their error.
     """
 
-    number: Number
+    number: PublishedNumber
     points: float
     error: float | None  # None: this cell's own is not known
 
@@ -49,18 +49,18 @@ class PaperGap:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One cell in a headline table. `leads`: no other method of its column is clearly above it, and some are below."""
+    """One cell in a headline table. `is_best`: no method of its column is clearly above it, and some are below."""
 
     cell: Cell
     difference: Difference | None
     printed: tuple[PaperGap, ...]
-    leads: bool
+    is_best: bool
 
     @property
     def text(self) -> str:
         """Mean, deviation and n; marked where the images are no pictures."""
         return (
-            f"{MARK if self.cell.is_of_no_pictures else ''}{self.cell.mean:.1f} ± {self.cell.std:.1f} ({self.cell.n})"
+            f"{MARK if self.cell.is_far_out_of_range else ''}{self.cell.mean:.1f} ± {self.cell.std:.1f} ({self.cell.n})"
         )
 
     @property
@@ -105,9 +105,9 @@ class Headline:
     @property
     def no_pictures(self) -> str | None:
         """What the mark means, and which cells have it; None if none has."""
-        marked = [one.cell for one in self.entries.values() if one.cell.is_of_no_pictures]
+        marked = [one.cell for one in self.entries.values() if one.cell.is_far_out_of_range]
         names = "; ".join(f"{cell.title} ({phrase(cell.pixels)})" for cell in marked if cell.pixels)
-        return f"Images that left the range of any picture are marked {MARK.strip()}: {names}." if marked else None
+        return f"Images with pixels far out of range are marked {MARK.strip()}: {names}." if marked else None
 
     @property
     def title(self) -> str:
@@ -163,7 +163,7 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
     columns: dict[tuple[str, int | None], list[Cell]] = {}
     for cell, _ in rows:
         columns.setdefault((cell.dataset, cell.size), []).append(cell)
-    leading = {place: leaders(cells) for place, cells in columns.items()}
+    leading = {place: best_methods(cells) for place, cells in columns.items()}
     entries: dict[tuple[str, str, int | None], Entry] = {}
     for cell, gap in rows:
         entry = Entry(cell, gap, paper_gaps(cell), cell.method in leading[cell.dataset, cell.size])
@@ -175,7 +175,7 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
     return Headline(*group, methods, tuple(ordered), entries, reference)
 
 
-def printed_numbers(cell: Cell) -> Published | None:
+def published_numbers(cell: Cell) -> PublishedNumbers | None:
     """The numbers that papers print for a cell, on the same network and, where they tested by several, its protocol."""
     found = published(cell.papers_dataset or cell.dataset, cell.method, cell.ipc, cell.network)
     alike = tuple(one for one in found.numbers if one.protocol == cell.protocol) if found else ()
@@ -184,13 +184,13 @@ def printed_numbers(cell: Cell) -> Published | None:
 
 def paper_gaps(cell: Cell) -> tuple[PaperGap, ...]:
     """The cell beside every number that papers print for it; none where they trained another network."""
-    papers, own = printed_numbers(cell), standard_error(cell)
+    papers, own = published_numbers(cell), standard_error(cell)
     numbers = papers.numbers if papers else ()
     return tuple(PaperGap(n, cell.mean - n.mean, _error(own, n.std)) for n in numbers)
 
 
-def _error(own: float | None, printed_std: float | None) -> float | None:
-    return None if own is None or printed_std is None else math.hypot(own, printed_std)
+def _error(own: float | None, published_std: float | None) -> float | None:
+    return None if own is None or published_std is None else math.hypot(own, published_std)
 
 
 def summary_table(cells: Sequence[Cell]) -> Table:
@@ -212,7 +212,7 @@ def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
     searched = any(cell.validation is not None for cell in cells)
     averaged = any(cell.unaveraged is not None for cell in cells)
     bests, marked = [best_on_test(cell) for cell in cells], any(cell.unsourced for cell in cells)
-    far = any(cell.is_of_no_pictures for cell in cells)
+    far = any(cell.is_far_out_of_range for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
     kinds |= {"n": "count", "sets": "count", f"above {reference_label(reference, cells)}": "points"}
     kinds |= {"standard errors": "points", "over": "text", "verdict": "text"}
@@ -252,7 +252,7 @@ def _pixels(cell: Cell) -> str | None:
     if cell.pixels is None:
         return None
     low, high = cell.pixels
-    return f"{MARK if cell.is_of_no_pictures else ''}{low:.3g} to {high:.3g}"
+    return f"{MARK if cell.is_far_out_of_range else ''}{low:.3g} to {high:.3g}"
 
 
 def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
 
 CellName = tuple[str, str, int]
-"""Dataset, method and images a class."""
+"""Dataset, method and images per class."""
 
 
 def unsourced_cells(graph: "Graph", experiment: str) -> dict[CellName, str]:

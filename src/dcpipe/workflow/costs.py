@@ -8,7 +8,7 @@ from dcpipe.provenance.durable import write_json
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class MeasuredCosts:
     """What a job took."""
 
     seconds: float
@@ -30,10 +30,10 @@ def read_costs(path: Path) -> dict[str, object] | None:
     return costs if isinstance(costs, dict) else None
 
 
-def noted(path: Path) -> Noted | None:
+def measured_costs(path: Path) -> MeasuredCosts | None:
     """What was noted of seconds and memory; None if nothing readable is there."""
     costs = read_costs(path)
     try:
-        return Noted(float(str(costs["seconds"])), int(str(costs["peak_bytes"]))) if costs else None
+        return MeasuredCosts(float(str(costs["seconds"])), int(str(costs["peak_bytes"]))) if costs else None
     except (KeyError, ValueError):
         return None

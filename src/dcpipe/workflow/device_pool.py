@@ -22,7 +22,7 @@ POLL_SECONDS = 0.1
 _held: dict[str, BaseFileLock] = {}  # the device this process took, and its lock: held until the process ends
 
 
-def simulated() -> tuple[str, ...]:
+def simulated_devices() -> tuple[str, ...]:
     """The names of the simulated devices; none unless DCPIPE_SIMULATED_DEVICES says how many.
 
     Raises: UserError if it is not a whole number from 1.
@@ -37,10 +37,10 @@ def simulated() -> tuple[str, ...]:
     return tuple(f"simulated-{index}" for index in range(int(text)))
 
 
-def take_device(devices: Sequence[str], between: Callable[[], None] = lambda: None) -> int:
+def take_device(devices: Sequence[str], while_waiting: Callable[[], None] = lambda: None) -> int:
     """Wait for the first free device, hold it until this process ends, and return its place in `devices`.
 
-    The same again for a process that holds one. `between` is called while waiting and may raise to give up.
+    The same again for a process that holds one. `while_waiting` is called while waiting and may raise to give up.
     """
     for name in _held:
         return devices.index(name)
@@ -48,9 +48,9 @@ def take_device(devices: Sequence[str], between: Callable[[], None] = lambda: No
     folder.mkdir(mode=0o700, exist_ok=True)
     with _place_in_queue(folder, devices) as place:
         while True:
-            between()
-            with _alone(folder):
-                wanted_before = _wanted_before(place)
+            while_waiting()
+            with _queue_lock(folder):
+                wanted_before = _devices_wanted_before(place)
                 for index, name in enumerate(devices):
                     lock = None if name in wanted_before else _lock(folder / f"{name}.lock")
                     if lock is not None:
@@ -78,7 +78,7 @@ def _lock(path: Path) -> BaseFileLock | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _queue_lock(folder: Path) -> Iterator[None]:
     """For the moment it takes to look at the queue."""
     with _lock_of(folder / "queue.lock"):
         yield
@@ -88,7 +88,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _place_in_queue(folder: Path, devices: Sequence[str]) -> Iterator[Path]:
     """A file, locked while this process waits, that says when it came (its name) and what it would take."""
     place = folder / f"{time.monotonic_ns():020d}-{os.getpid()}.waiting"
-    with _alone(folder):
+    with _queue_lock(folder):
         lock = _lock_of(place)
         lock.acquire()
         place.write_text("\n".join(devices))
@@ -99,7 +99,7 @@ def _place_in_queue(folder: Path, devices: Sequence[str]) -> Iterator[Path]:
         lock.release()
 
 
-def _wanted_before(place: Path) -> set[str]:
+def _devices_wanted_before(place: Path) -> set[str]:
     """The devices that those who came earlier, and still live, are waiting for."""
     names: set[str] = set()
     for other in place.parent.glob("*.waiting"):

@@ -41,7 +41,7 @@ def refuse_environment(job: Job) -> None:
 def _refuse_device() -> None:
     named = os.environ.get(DEVICE, "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", named):
-        raise UserError(f"{named!r} is no device", where=DEVICE, remedy="write cpu, cuda or cuda:0, or unset it")
+        raise UserError(f"{named!r} is not a device", where=DEVICE, remedy="write cpu, cuda or cuda:0, or unset it")
     if named == "cpu":
         return
     import torch

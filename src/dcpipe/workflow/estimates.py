@@ -16,10 +16,10 @@ from dcpipe.workflow.job import Job
 from dcpipe.workflow.machine import Machine, known
 from dcpipe.workflow.stages import STAGES
 
-PROCESS = 1.1  # of what a process takes that has loaded the libraries and made one step: stages load some more
-HEAP = 1.4  # of a heap that never gives memory back and lies in pieces, by what is asked of it
+PROCESS_FACTOR = 1.1  # of what a process takes that has loaded the libraries and made one step: stages load some more
+HEAP_FACTOR = 1.4  # of a heap that never gives memory back and lies in pieces, by what is asked of it
 START_SECONDS = 1.2  # of a job whatever it does, after the process has started
-ASKED = 1.2  # of a scheduler, for each byte that is expected: a job over its limit is killed
+REQUEST_FACTOR = 1.2  # of a scheduler, for each byte that is expected: a job over its limit is killed
 ROUNDED_MB = 100
 
 MEMORY_ERROR = "1.0 to 1.5 times what is used"
@@ -27,7 +27,7 @@ SECONDS_ERROR = "a half to twice what is taken"
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ResourceEstimate:
     """What a job will take: peak bytes and seconds, and whether each was measured here, of this work."""
 
     memory_bytes: int
@@ -38,7 +38,7 @@ class Expected:
 
 def memory_bytes(machine: Machine, work: Work) -> int:
     """The estimate of the peak of a job's process."""
-    return int(PROCESS * machine.process_bytes + HEAP * work.peak_bytes)
+    return int(PROCESS_FACTOR * machine.process_bytes + HEAP_FACTOR * work.peak_bytes)
 
 
 def seconds(machine: Machine, work: Work) -> float:
@@ -53,19 +53,19 @@ class Estimates:
     graph: Graph
     machine: Machine
     jobs: Iterable[Job]
-    _measured: dict[str, dict[Work, list[costs.Noted]]] = field(default_factory=dict)
+    _measured: dict[str, dict[Work, list[costs.MeasuredCosts]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for job in self.jobs:
-            noted = costs.noted(self.graph.root / job.costs)
-            if noted:
-                self._measured.setdefault(job.stage, {}).setdefault(self.work(job), []).append(noted)
+            measured = costs.measured_costs(self.graph.root / job.costs)
+            if measured:
+                self._measured.setdefault(job.stage, {}).setdefault(self.work(job), []).append(measured)
 
     def work(self, job: Job) -> Work:
         """What the job's stage says of it."""
         return STAGES[job.stage].work(self.graph, job)
 
-    def expected(self, job: Job) -> Expected:
+    def estimate(self, job: Job) -> ResourceEstimate:
         """Of jobs of the same work the largest peak and the mean time, if any was measured here.
 
         Else the memory is estimated; and the time is that of the measured jobs of the stage whose estimate is nearest,
@@ -74,7 +74,7 @@ class Estimates:
         work, measured = self.work(job), self._measured.get(job.stage, {})
         if work in measured:
             same = measured[work]
-            return Expected(
+            return ResourceEstimate(
                 max(one.peak_bytes for one in same),
                 statistics.fmean(one.seconds for one in same),
                 memory_measured=True,
@@ -85,7 +85,7 @@ class Estimates:
             nearest = min(measured, key=lambda other: abs(math.log(seconds(self.machine, other) / time)))
             taken = statistics.fmean(one.seconds for one in measured[nearest])
             time *= taken / seconds(self.machine, nearest)
-        return Expected(memory_bytes(self.machine, work), time)
+        return ResourceEstimate(memory_bytes(self.machine, work), time)
 
 
 def requested_mb(graph: Graph, job: Job) -> int:
@@ -94,5 +94,5 @@ def requested_mb(graph: Graph, job: Job) -> int:
     What was measured of other jobs does not count: what is asked for is the same before and after them.
     """
     work = STAGES[job.stage].work(graph, job)
-    needed = ASKED * memory_bytes(known(graph.root), work) / 1e6
+    needed = REQUEST_FACTOR * memory_bytes(known(graph.root), work) / 1e6
     return max(job.resources.mem_mb, math.ceil(needed / ROUNDED_MB) * ROUNDED_MB)

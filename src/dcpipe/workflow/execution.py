@@ -32,12 +32,12 @@ def execute_job(
     *,
     folder: Path | None = None,
     keep_state: bool = True,
-    instead: Callable[[Task], None] | None = None,
+    run_instead: Callable[[Task], None] | None = None,
 ) -> dict[str, object]:
     """Run a job and publish its artifact. Returns the card.
 
     `folder` is where the artifact goes if not to its own place (a rebuild beside it); `keep_state` False
-    ignores saved state; `instead` runs in place of the stage, and its time does not count as the job's cost.
+    ignores saved state; `run_instead` runs in place of the stage, and its time does not count as the job's cost.
 
     Raises: UserError if an input is missing, JobBusyError if another process works on the same job.
     """
@@ -54,8 +54,8 @@ def execute_job(
         device.forget_peak()
     with (
         durable.full_disk_named((place, state_root(root)), "nothing was published"),
-        _alone(job, root),
-        _leaving_no_empty_folder(place),
+        _job_lock(job, root),
+        _removing_empty_folder(place),
         artifact.draft_artifact(place) as draft,
         stopping_on_signals(),
         engine_watch.watching_engine(ask_to_stop),
@@ -68,11 +68,11 @@ def execute_job(
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)
         with logging_run(Run(job.name, job.stage, job.wildcards, root)):
-            (instead or import_module(job.implementation).run)(task)
+            (run_instead or import_module(job.implementation).run)(task)
         _refuse_other_inputs(job, root, identity)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
-    if folder is None and instead is None:
+    if folder is None and run_instead is None:
         cpu_seconds = None if seconds_before else _cpu_seconds() - cpu_started
         _note_costs(job, root, seconds_before + time.monotonic() - started, cpu_seconds)
     return written
@@ -84,7 +84,7 @@ def _refuse_other_inputs(job: Job, root: Path, identity: dict[str, object]) -> N
     try:
         there = card.identity(job, root)
     except DcpipeError as error:
-        problem = f"an input was removed while it was read ({error.what}); nothing was published"
+        problem = f"an input was removed while it was read ({error.problem}); nothing was published"
         raise DcpipeError(problem, where=error.where or job.name, remedy=remedy) from error
     problem = staleness.first_difference(identity, there)
     if problem:
@@ -98,10 +98,10 @@ def _require_inputs(job: Job, root: Path) -> None:
             if not (root / path).exists():
                 remedy = f"run the stage that makes it, or all of them with `snakemake {job.folder}`"
                 raise UserError("this input does not exist", where=path, remedy=remedy)
-            _require_own(root, path)
+            _require_matching_input(root, path)
 
 
-def _require_own(root: Path, path: str) -> None:
+def _require_matching_input(root: Path, path: str) -> None:
     """An input must belong at its path: no artifact of another dataset, shard or set, and no other kind of file.
 
     Raises: UserError naming the job that it belongs to.
@@ -124,7 +124,7 @@ def _require_own(root: Path, path: str) -> None:
 
 
 @contextmanager
-def _leaving_no_empty_folder(place: Path) -> Iterator[None]:
+def _removing_empty_folder(place: Path) -> Iterator[None]:
     """A job that fails leaves no empty folder behind."""
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
     try:
@@ -137,7 +137,7 @@ def _leaving_no_empty_folder(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(job: Job, root: Path) -> Iterator[None]:
+def _job_lock(job: Job, root: Path) -> Iterator[None]:
     """Hold the job's lock, with this process's number in it; the kernel releases it when the process dies.
 
     Never a soft lock, which would outlive its process: a file system without flock is an error.
@@ -158,17 +158,17 @@ def _acquire(lock: BaseFileLock, path: Path, job: Job) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("%s: process %s is working on this job; waiting", job.name, _holder(path))
+        log.info("%s: process %s is working on this job; waiting", job.name, _lock_holder(path))
     else:
         return
     try:
         lock.acquire(timeout=WAIT_SECONDS, poll_interval=0.2)
     except Timeout:
-        problem = f"process {_holder(path)} is working on this job"
+        problem = f"process {_lock_holder(path)} is working on this job"
         raise JobBusyError(problem, where=job.name, remedy="wait until it has finished, or end it") from None
 
 
-def _holder(path: Path) -> str:
+def _lock_holder(path: Path) -> str:
     return path.read_text().strip() or "another process"
 
 

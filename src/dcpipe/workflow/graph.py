@@ -43,13 +43,13 @@ class Graph:
         Raises: UserError naming file and key; RefusedError if two jobs would share a path.
         """
         stages = STAGES.values()
-        return self.with_makers(
+        return self.with_dependencies(
             self.make_job(stage.name, **wildcards)
             for stage in stages
             for wildcards in stage.final_jobs(self, experiment)
         )
 
-    def with_makers(self, jobs: Iterable[Job]) -> list[Job]:
+    def with_dependencies(self, jobs: Iterable[Job]) -> list[Job]:
         """Jobs and all that they need, in an order in which they could run."""
         ordered: dict[str, Job] = {}
 

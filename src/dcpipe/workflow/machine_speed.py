@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-LONG = ("convnet3", 3, 32, 16)  # network, channels, pixels a side and images of a step that computes
+LONG = ("convnet3", 3, 32, 16)  # network, channels, pixels per side and images of a step that computes
 SHORT = ("convnet2-w8", 1, 8, 1)  # and of one that hardly does
 SECONDS = 0.5
 

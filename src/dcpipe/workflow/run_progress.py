@@ -16,25 +16,27 @@ from dcpipe.workflow.estimates import Estimates
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-KNOWN_JOBS = "dcpipe.known_jobs"  # the logger through which the rules say which jobs there are; see `known_jobs`
+EXPECTED_JOBS = (
+    "dcpipe.expected_jobs"  # the logger through which the rules say which jobs there are; see `expected_jobs`
+)
 
 
-class KnownJob(NamedTuple):
+class ExpectedJob(NamedTuple):
     """A job's stage, and the seconds it is expected to take; None if nothing is known."""
 
     stage: str
     seconds: float | None
 
 
-def known_jobs(graph: Graph, jobs: Sequence[Job]) -> dict[str, KnownJob]:
+def expected_jobs(graph: Graph, jobs: Sequence[Job]) -> dict[str, ExpectedJob]:
     """Jobs by name, each with the seconds it is expected to take; nothing is known of views."""
     real = [job for job in jobs if not job.is_view]
     estimates = Estimates(graph, machine.known(graph.root), real)
-    seconds = {job.name: estimates.expected(job).seconds for job in real}
-    return {job.name: KnownJob(job.stage, seconds.get(job.name)) for job in jobs}
+    seconds = {job.name: estimates.estimate(job).seconds for job in real}
+    return {job.name: ExpectedJob(job.stage, seconds.get(job.name)) for job in jobs}
 
 
-class Begun(NamedTuple):
+class RunningJob(NamedTuple):
     """A job that runs: its stage, and when it began (seconds of any clock)."""
 
     stage: str
@@ -51,9 +53,9 @@ class RunProgress:
 
     to_run: Counter[str]
     began: float
-    known: Mapping[str, KnownJob] = field(default_factory=dict)
+    known: Mapping[str, ExpectedJob] = field(default_factory=dict)
     slots: int = 1  # jobs that can run side by side
-    running: dict[str, Begun] = field(default_factory=dict)
+    running: dict[str, RunningJob] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     _done: list[tuple[str, str, float]] = field(default_factory=list)  # name, stage, seconds
 
@@ -75,7 +77,7 @@ class RunProgress:
     def start(self, name: str, stage: str, now: float) -> None:
         """A job begins, perhaps for another time."""
         self.failed.discard(name)
-        self.running[name] = Begun(stage, now)
+        self.running[name] = RunningJob(stage, now)
 
     def finish(self, name: str, now: float) -> None:
         """A running job is done."""
@@ -123,7 +125,7 @@ class RunProgress:
         return self._scale() * fmean(measured) if measured else self._mean_of_stage(stage)
 
     def _expected(self, name: str, stage: str) -> float | None:
-        before = self.known.get(name, KnownJob(stage, None)).seconds
+        before = self.known.get(name, ExpectedJob(stage, None)).seconds
         return self._mean_of_stage(stage) if before is None else self._scale() * before
 
     def _mean_of_stage(self, stage: str) -> float | None:

@@ -29,7 +29,7 @@ ABSENT = {*WAITING, "failed", "blocked"}  # what needs one of these cannot run
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """What became of a job: `error` if it failed, else `text` says why it is not made, or is what a view prints."""
 
     job: Job
@@ -61,7 +61,7 @@ class ExperimentRunner:
     begin: Callable[[Job], None] = lambda _: None
     _absent: dict[str, State] = field(default_factory=dict)
 
-    def run_experiment(self, experiment: str, budget_seconds: float | None = None) -> Iterator[Outcome]:
+    def run_experiment(self, experiment: str, budget_seconds: float | None = None) -> Iterator[JobOutcome]:
         """What becomes of each job of the chosen stages, as it becomes known, in an order in which they can run.
 
         A job that fails takes along what needs it, and nothing else. At the end of the budget the running job is
@@ -71,7 +71,7 @@ class ExperimentRunner:
         """
         yield from self.run_jobs(self.graph.experiment_jobs(experiment), budget_seconds)
 
-    def run_jobs(self, jobs: list[Job], budget_seconds: float | None = None) -> Iterator[Outcome]:
+    def run_jobs(self, jobs: list[Job], budget_seconds: float | None = None) -> Iterator[JobOutcome]:
         """The same of jobs that come with all that they need, in an order in which they can run."""
         stale = code_identity.outdated_keys(self.graph.root)
         if stale:
@@ -98,25 +98,25 @@ class ExperimentRunner:
     def _makers(self, job: Job) -> Iterator[Job]:
         return (self.graph.job_that_makes(path) for paths in job.inputs.values() for path in paths)
 
-    def _outcome(self, job: Job) -> Outcome:
+    def _outcome(self, job: Job) -> JobOutcome:
         lacking = next((maker for maker in self._makers(job) if maker.name in self._absent), None)
         if lacking is not None:
             waits = self._absent[lacking.name] in WAITING
-            return Outcome(job, "left" if waits else "blocked", text=self._lack(lacking))
+            return JobOutcome(job, "left" if waits else "blocked", text=self._missing_input_text(lacking))
         if not job.is_view and staleness.staleness_problem(job, self.graph.root) is None:
-            return Outcome(job, "current")
+            return JobOutcome(job, "current")
         if job.stage not in self.stages:
-            return Outcome(job, "blocked")
+            return JobOutcome(job, "blocked")
         if stop_asked():
-            return Outcome(job, "left")
+            return JobOutcome(job, "left")
         return self._run(job)
 
-    def _lack(self, lacking: Job) -> str:
+    def _missing_input_text(self, lacking: Job) -> str:
         if lacking.stage in self.stages:
             return f"needs {lacking.name}"
         return f"needs {lacking.name}, which is not current: add {lacking.stage} to --stages"
 
-    def _run(self, job: Job) -> Outcome:
+    def _run(self, job: Job) -> JobOutcome:
         started = time.monotonic()
         state: State = "made"
         error, text = None, ""
@@ -131,7 +131,7 @@ class ExperimentRunner:
         except Exception as raised:  # whatever it is, what does not need this job can go on
             traceback.clear_frames(raised.__traceback__)  # or the error would keep the job's tensors
             state, error = "failed", raised
-        return Outcome(job, state, time.monotonic() - started, error, text)
+        return JobOutcome(job, state, time.monotonic() - started, error, text)
 
     def _view(self, job: Job) -> tuple[State, str]:
         from dcpipe.report import figures
@@ -145,9 +145,9 @@ class ExperimentRunner:
 class OutcomeSummary:
     """What a person is told of a run, and its exit code."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[JobOutcome] = field(default_factory=list)
 
-    def outcome_line(self, outcome: Outcome) -> str | None:
+    def outcome_line(self, outcome: JobOutcome) -> str | None:
         """What to say of a job now; None for those of which only the number matters."""
         self.outcomes.append(outcome)
         name, seconds = outcome.job.name, f"{outcome.seconds:.1f} s"
@@ -186,5 +186,5 @@ class OutcomeSummary:
             return Interrupted.exit_code
         return 1 if self._of({"failed", "blocked"}) else 0
 
-    def _of(self, states: Collection[str]) -> list[Outcome]:
+    def _of(self, states: Collection[str]) -> list[JobOutcome]:
         return [outcome for outcome in self.outcomes if outcome.state in states]

@@ -20,7 +20,7 @@ GRACE_SECONDS = 2.5
 LAST_SECONDS = 1.0
 SAVING_SECONDS = 20.0  # how long a state that is just being saved is waited for
 UNWINDING_SECONDS = 10.0  # how long a process that has heard may take to end
-FAREWELL = b"dcpipe: stopped inside a long step; the same command continues from the last saved state\n"
+FORCED_EXIT_MESSAGE = b"dcpipe: stopped inside a long step; the same command continues from the last saved state\n"
 
 _stop = threading.Event()
 _saved = threading.Event()  # no state is being saved
@@ -83,8 +83,8 @@ class _Watch:
     """Hears signals, and insists from a thread of its own, which goes on while the main thread is in a long call."""
 
     def __init__(self) -> None:
-        self._asked, self._insisting, self._raised, self._ended = (threading.Event() for _ in range(4))
-        self._thread = threading.Thread(target=self._insist, name="stopping", daemon=True)
+        self._asked, self._forcing, self._raised, self._ended = (threading.Event() for _ in range(4))
+        self._thread = threading.Thread(target=self._force_exit, name="stopping", daemon=True)
         self._thread.start()
 
     def ask(self, signum: int, _frame: FrameType | None) -> None:
@@ -92,7 +92,7 @@ class _Watch:
         again = self._asked.is_set() and signum == signal.SIGINT
         ask_to_stop()
         self._asked.set()
-        if self._insisting.is_set() or again:
+        if self._forcing.is_set() or again:
             self._raised.set()
             raise Interrupted
 
@@ -102,17 +102,17 @@ class _Watch:
         self._asked.set()
         self._thread.join()
 
-    def _insist(self) -> None:
+    def _force_exit(self) -> None:
         self._asked.wait()
         if self._ended.wait(GRACE_SECONDS):
             return
         _saved.wait(SAVING_SECONDS)
         if self._ended.is_set():
             return
-        self._insisting.set()
+        self._forcing.set()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         if not self._raised.wait(LAST_SECONDS) or not self._ended.wait(UNWINDING_SECONDS):
-            os.write(2, FAREWELL)
+            os.write(2, FORCED_EXIT_MESSAGE)
             os._exit(Interrupted.exit_code)
 
 

@@ -97,30 +97,30 @@ RUN = """  - datasets: [{name}]
     networks: [native]"""
 
 
-def experiment_text(name: str, found: Survey, design: Design, prediction: Prediction, allowance: Allowance) -> str:
+def experiment_text(name: str, survey: Survey, design: Design, prediction: Prediction, allowance: Allowance) -> str:
     """The YAML text of an experiment's file."""
-    _, count = found.rarest
-    _, tested = split_sizes(found)
+    _, count = survey.rarest
+    _, tested = split_sizes(survey)
     more = [ipc for ipc in design.ipc if ipc > 1]
     runs = [RUN.format(name=name, methods=f"{name}-dm, {name}-mtt", ipc=1, sets=design.sets)]
     runs += [RUN.format(name=name, methods=f"{name}-dm", ipc=ipc, sets=design.sets) for ipc in more]
     return TEXT.format(
         schema=f"{file_schema.FOLDER}/experiments.json",
         file=f"{name}.yaml",
-        seen=summary(found),
+        seen=summary(survey),
         time=time_text(prediction, allowance.cores),
         name=name,
         title=name.replace("-", " ").capitalize(),
-        description=f"{found.images} photographs of {design.classes} classes.",
+        description=f"{survey.images} photographs of {design.classes} classes.",
         classes=design.classes,
-        channels=found.channels,
-        channels_reason="colour" if found.channels == 3 else "all images are grey",
+        channels=survey.channels,
+        channels_reason="colour" if survey.channels == 3 else "all images are grey",
         size=design.image_size,
-        size_reason=_size_reason(found, design, allowance),
+        size_reason=_size_reason(survey, design, allowance),
         tested="null" if tested is None else tested,
         tested_reason="the folder has a test part of its own" if tested is None else _tested_reason(tested, count),
         trained=design.trained,
-        trained_reason=_trained_reason(found, design, allowance),
+        trained_reason=_trained_reason(survey, design, allowance),
         network=design.network,
         experts=design.experts,
         epochs=design.epochs,
@@ -138,18 +138,18 @@ def experiment_text(name: str, found: Survey, design: Design, prediction: Predic
     )
 
 
-def summary(found: Survey) -> str:
+def summary(survey: Survey) -> str:
     """One line on what a folder holds."""
-    rarest, count = found.rarest
-    middle = found.middle_side
-    tests = f", and {sum(found.test_counts.values()):,} to test on" if found.test_counts else ""
-    sizes = f"{found.sides[0]}" if found.sides[0] == found.sides[-1] else f"{found.sides[0]} to {found.sides[-1]}"
-    between = "" if found.sides[0] == found.sides[-1] else f" (median {middle})"
-    colours = "in colour" if found.channels == 3 else "grey"
-    total = sum(found.counts.values())
-    fewest = f"{count:,} in the rarest, {rarest}" if total != count * len(found.counts) else f"{count:,} in each"
+    rarest, count = survey.rarest
+    middle = survey.median_side
+    tests = f", and {sum(survey.test_counts.values()):,} to test on" if survey.test_counts else ""
+    sizes = f"{survey.sides[0]}" if survey.sides[0] == survey.sides[-1] else f"{survey.sides[0]} to {survey.sides[-1]}"
+    between = "" if survey.sides[0] == survey.sides[-1] else f" (median {middle})"
+    colours = "in colour" if survey.channels == 3 else "grey"
+    total = sum(survey.counts.values())
+    fewest = f"{count:,} in the rarest, {rarest}" if total != count * len(survey.counts) else f"{count:,} in each"
     return (
-        f"{len(found.counts)} classes, {total:,} images ({fewest}){tests}; "
+        f"{len(survey.counts)} classes, {total:,} images ({fewest}){tests}; "
         f"shorter side of {sizes} pixels{between}; {colours}"
     )
 
@@ -171,15 +171,17 @@ def minutes(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _size_reason(found: Survey, design: Design, allowance: Allowance) -> str:
-    share = 1 - found.share_below(design.image_size)
+def _size_reason(survey: Survey, design: Design, allowance: Allowance) -> str:
+    share = 1 - survey.share_below(design.image_size)
     reason = (
-        f"pixels a side; {share:.0%} of the images have that many" if share else "pixels a side; the images have fewer"
+        f"pixels per side; {share:.0%} of the images have that many"
+        if share
+        else "pixels per side; the images have fewer"
     )
     larger = next((size for size in sorted(NETWORKS) if size > design.image_size), None)
     if larger is None:
         return reason
-    lacking = found.share_below(larger)
+    lacking = survey.share_below(larger)
     if lacking > TOO_SMALL_SHARE:
         return f"{reason}, and {lacking:.0%} have fewer than {larger}"
     return f"{reason}; {larger} would keep this machine longer than {minutes(allowance.seconds)}"
@@ -197,9 +199,9 @@ def _tested_reason(tested: int, count: int) -> str:
     return f"set aside and never trained on: {share}"
 
 
-def _trained_reason(found: Survey, design: Design, allowance: Allowance) -> str:
-    left, _ = split_sizes(found)
-    rarest, _ = found.rarest
+def _trained_reason(survey: Survey, design: Design, allowance: Allowance) -> str:
+    left, _ = split_sizes(survey)
+    rarest, _ = survey.rarest
     if design.trained == left:
         return f"all that are left of the rarest class, {rarest}, and as many of each other class"
     if design.trained > LEAST_TRAINED:

@@ -53,7 +53,7 @@ def new(root: Path, photographs: Path, name: str | None, minutes: float, say: Ca
     local = local_text(root, chosen, folder)
     found = survey(folder)
     say(f"{folder}: {summary(found)}")
-    _say_unusable(found, say)
+    _report_unusable(found, say)
     allowance = Allowance(60 * minutes, sizing.cores())
     sized = _size(found, allowance)
     jobs = _write(root, path, experiment_text(chosen, found, sized.design, sized.prediction, allowance))
@@ -137,22 +137,22 @@ def _parsed(text: str) -> Tree | None:
         return None
 
 
-def _say_unusable(found: Survey, say: Callable[[str], None]) -> None:
+def _report_unusable(survey: Survey, say: Callable[[str], None]) -> None:
     """Preparing the data will refuse these; say it now, and go on."""
     try:
-        found.problems.refuse("fix or remove it, or preparing the data is refused")
+        survey.problems.refuse("fix or remove it, or preparing the data is refused")
     except UserError as error:
         say(str(error))
 
 
-def _size(found: Survey, allowance: Allowance) -> _Sized:
+def _size(survey: Survey, allowance: Allowance) -> _Sized:
     """The largest images and network whose experiment keeps to the time that there is; the smallest if none does."""
     device.prepare(threads=1)
     chosen, sized = device.choose(), list[_Sized]()
-    for size in sizing.image_sizes(found):
+    for size in sizing.image_sizes(survey):
         for network in sizing.NETWORKS[size]:
-            speed = sizing.measure(network, len(found.counts), found.channels, size, chosen)
-            design = sizing.design_for(found, size, network, speed, allowance)
+            speed = sizing.measure(network, len(survey.counts), survey.channels, size, chosen)
+            design = sizing.design_for(survey, size, network, speed, allowance)
             within = sizing.fits(design, speed, allowance)
             sized.append(_Sized(design, sizing.predict(design, speed), within))
             if within:

@@ -158,29 +158,29 @@ def fits(design: Design, speed: Speed, allowance: Allowance) -> bool:
     return predict(design, speed).on(allowance.cores) <= allowance.seconds
 
 
-def image_sizes(found: Survey) -> list[int]:
+def image_sizes(survey: Survey) -> list[int]:
     """The sizes that the photographs have the pixels for, the largest first; the smallest if none."""
     fitting = [
         size
         for size in NETWORKS
-        if found.share_below(size) <= TOO_SMALL_SHARE and found.sides[0] >= image_files.least_side(size)
+        if survey.share_below(size) <= TOO_SMALL_SHARE and survey.sides[0] >= image_files.least_side(size)
     ]
     return fitting or [min(NETWORKS)]
 
 
-def split_sizes(found: Survey) -> tuple[int, int | None]:
+def split_sizes(survey: Survey) -> tuple[int, int | None]:
     """Training images of each class, and test images of each class (None: the folder's own test part)."""
-    _, count = found.rarest
-    if found.test_counts:
+    _, count = survey.rarest
+    if survey.test_counts:
         return count, None
     tested = min(MOST_TESTED, max(1, int(count * TEST_SHARE)))
     return count - tested, tested
 
 
-def design_for(found: Survey, size: int, network: str, speed: Speed, allowance: Allowance) -> Design:
+def design_for(survey: Survey, size: int, network: str, speed: Speed, allowance: Allowance) -> Design:
     """The largest design for images of this size that keeps to the time that there is, or else the smallest."""
-    trained, tested = split_sizes(found)
-    classes = len(found.counts)
+    trained, tested = split_sizes(survey)
+    classes = len(survey.counts)
     seconds = SHARE_OF_EXPERTS * allowance.seconds * allowance.cores
     affordable = seconds / (Design.experts * speed.large * AUGMENTED * classes)
     epochs_of = {count: _epochs(count * classes) for count in range(min(trained, LEAST_TRAINED), trained + 1)}
@@ -190,7 +190,7 @@ def design_for(found: Survey, size: int, network: str, speed: Speed, allowance: 
         image_size=size,
         network=network,
         trained=kept,
-        tested=tested or max(found.test_counts.values()),
+        tested=tested or max(survey.test_counts.values()),
         batch=_batch(kept * classes),
         epochs=_epochs(kept * classes),
         real_batch=min(Design.real_batch, kept),

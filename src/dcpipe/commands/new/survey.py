@@ -50,7 +50,7 @@ class Survey:
         return name, self.counts[name]
 
     @property
-    def middle_side(self) -> int:
+    def median_side(self) -> int:
         """The median of the shorter sides, in pixels."""
         return int(median(self.sides))
 
@@ -157,14 +157,14 @@ def _look(path: Path, problems: Problems, *, whole: bool) -> tuple[int, str] | N
     return side, mode
 
 
-def _refuse_too_few(found: Survey) -> None:
-    name, count = found.rarest
-    least = LEAST_PER_CLASS if not found.test_counts else LEAST_PER_CLASS // 2
+def _refuse_too_few(survey: Survey) -> None:
+    name, count = survey.rarest
+    least = LEAST_PER_CLASS if not survey.test_counts else LEAST_PER_CLASS // 2
     if count < least:
-        part = "train/" if found.test_counts else ""
+        part = "train/" if survey.test_counts else ""
         problem = f"the class {name} has {count} images; each class needs {least} or more"
-        raise UserError(problem, where=str(found.folder / part), remedy="add images, or leave the class out")
-    empty = next((one for one, images in found.test_counts.items() if not images), None)
+        raise UserError(problem, where=str(survey.folder / part), remedy="add images, or leave the class out")
+    empty = next((one for one, images in survey.test_counts.items() if not images), None)
     if empty:
         problem = "contains no image that can be read"
-        raise UserError(problem, where=str(found.folder / "test" / empty), remedy="add images, or leave the class out")
+        raise UserError(problem, where=str(survey.folder / "test" / empty), remedy="add images, or leave the class out")

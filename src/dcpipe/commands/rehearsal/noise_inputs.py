@@ -18,11 +18,11 @@ from dcpipe.data.store import Part, Standardisation
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.experts import trajectory
-from dcpipe.experts.trajectory import Layout, Recording
+from dcpipe.experts.trajectory import ParameterLayout, Recording
 from dcpipe.models.build import build
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.params.facts import Facts
 from dcpipe.params.method import Method
 from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute_job
@@ -62,17 +62,17 @@ class NoiseInputs:
     def _make(self, maker: Job) -> None:
         match maker.stage:
             case "data":
-                execute_job(maker, self.root, instead=self._images)
+                execute_job(maker, self.root, run_instead=self._images)
             case "experts":
-                execute_job(self.provide(maker), self.root, instead=self._trajectory)
+                execute_job(self.provide(maker), self.root, run_instead=self._trajectory)
             case "distill":
-                execute_job(replace(maker, inputs={}), self.root, instead=self._set)
+                execute_job(replace(maker, inputs={}), self.root, run_instead=self._set)
             case "evaluate":
-                execute_job(replace(maker, inputs={}), self.root, instead=self._scores)
+                execute_job(replace(maker, inputs={}), self.root, run_instead=self._scores)
             case _:  # as it is, on noise inputs below it
                 execute_job(self.provide(maker), self.root)
 
-    def _facts(self, job: Job) -> Facts:
+    def _facts(self, job: Job) -> DatasetFacts:
         return self.graph.library.dataset(job.wildcards["dataset"])[1].facts
 
     def _images(self, task: Task) -> None:
@@ -102,7 +102,7 @@ class NoiseInputs:
             task.output("trajectory"),
             [made],
             epochs=kept,
-            layout=Layout.from_specs(network, model.layout),
+            layout=ParameterLayout.from_specs(network, model.layout),
             codec="none",
             level=0,
         )
@@ -126,7 +126,7 @@ class NoiseInputs:
         task.output("scores").write_text(json.dumps({"accuracies": (100 * draws).tolist()}))
 
 
-def _write_noise(path: Path, part: Part, labels_N: NDArray[np.int64], facts: Facts) -> None:
+def _write_noise(path: Path, part: Part, labels_N: NDArray[np.int64], facts: DatasetFacts) -> None:
     shape = (facts.channels, facts.image_size, facts.image_size)
     draws = np.random.default_rng(0)
 

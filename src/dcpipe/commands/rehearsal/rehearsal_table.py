@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from dcpipe.commands.rehearsal.rehearse import Rehearsed
-from dcpipe.commands.rehearsal.shapes import JobKind
+from dcpipe.commands.rehearsal.job_kinds import JobKind
+from dcpipe.commands.rehearsal.rehearse import RehearsalResult
 from dcpipe.errors import UserError
 
 LOADED = 1.3  # wall time by CPU time from which a machine counts as loaded
@@ -21,7 +21,7 @@ def parse_device_counts(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def hours_on(results: Sequence[Rehearsed], devices: int) -> float:
+def hours_on(results: Sequence[RehearsalResult], devices: int) -> float:
     """The least number of hours on so many devices, stage after stage, a job on one device."""
     total = 0.0
     for stage in dict.fromkeys(one.stage for one in results):
@@ -36,18 +36,19 @@ def table_head(kinds: Sequence[JobKind]) -> str:
     return f"{'kind':<{_width(kinds)}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
 
 
-def kind_line(one: Rehearsed, kinds: Sequence[JobKind]) -> str:
+def kind_line(result: RehearsalResult, kinds: Sequence[JobKind]) -> str:
     """What one of the kinds took."""
-    known = f"{one.seconds_a_step:>11.4g}{one.jobs * one.seconds_a_job / 3600:>10.4g}{one.peak_bytes / 1e6:>9.0f}"
-    outcome = f"  not tried: {one.problem}" if one.problem else known
-    return f"{one.kind:<{_width(kinds)}}{one.jobs:>6}{one.steps:>8}{outcome}"
+    hours = result.jobs * result.seconds_a_job / 3600
+    known = f"{result.seconds_a_step:>11.4g}{hours:>10.4g}{result.peak_bytes / 1e6:>9.0f}"
+    outcome = f"  not tried: {result.problem}" if result.problem else known
+    return f"{result.kind:<{_width(kinds)}}{result.jobs:>6}{result.steps:>8}{outcome}"
 
 
 def _width(kinds: Sequence[JobKind]) -> int:
     return max([len("kind"), *(len(kind.name) for kind in kinds)])
 
 
-def total_line(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> list[str]:
+def total_line(results: Sequence[RehearsalResult], disk_bytes: int, devices: Sequence[int]) -> list[str]:
     """The whole experiment, and the kinds that could not be tried."""
     hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
     jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]
@@ -55,7 +56,7 @@ def total_line(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[
     return load_warning(results) + lines + ([f"without {', '.join(missing)}"] if missing else [])
 
 
-def load_warning(results: Sequence[Rehearsed]) -> list[str]:
+def load_warning(results: Sequence[RehearsalResult]) -> list[str]:
     """One line if the machine did other work meanwhile; none if it did not."""
     wall, cpu = sum(one.wall_seconds for one in results), sum(one.cpu_seconds for one in results)
     if cpu == 0 or wall < LOADED * cpu:
@@ -64,7 +65,7 @@ def load_warning(results: Sequence[Rehearsed]) -> list[str]:
     return [f"the machine is loaded: {spent}; on a CPU the hours are from CPU time, as on a machine of your own"]
 
 
-def rehearsal_json(results: Sequence[Rehearsed], disk_bytes: int, devices: Sequence[int]) -> str:
+def rehearsal_json(results: Sequence[RehearsalResult], disk_bytes: int, devices: Sequence[int]) -> str:
     """The same for programs."""
     hours = {str(count): round(hours_on(results, count), 4) for count in devices}
     return json.dumps({"hours": hours, "disk_bytes": disk_bytes, "kinds": [asdict(one) for one in results]}, indent=1)

@@ -27,8 +27,8 @@ import torch
 
 from dcpipe import device, progress
 from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
+from dcpipe.commands.rehearsal.job_kinds import JobKind, shorten_job
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
-from dcpipe.commands.rehearsal.shapes import JobKind, shorten_job
 from dcpipe.data import store
 from dcpipe.errors import DcpipeError
 from dcpipe.evaluation.accuracy import accuracy
@@ -46,7 +46,7 @@ TESTED = 500  # noise test images
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class RehearsalResult:
     """The cost of a kind of job: `seconds_a_step` for each of its `steps`, and `seconds_once` in addition.
 
     `wall_seconds` and `cpu_seconds` are what trying it took.
@@ -71,34 +71,34 @@ class Rehearsed:
 
 LEAVING = 10.0  # seconds for a child that has answered
 
-Attempt = Callable[[Graph, JobKind, int, Path], Rehearsed]
+Attempt = Callable[[Graph, JobKind, int, Path], RehearsalResult]
 
 
 def rehearse_kinds(
-    graph: Graph, kinds: Iterable[JobKind], *, steps: int = 3, apart: bool = True
-) -> Iterator[Rehearsed]:
+    graph: Graph, kinds: Iterable[JobKind], *, steps: int = 3, in_child: bool = True
+) -> Iterator[RehearsalResult]:
     """Try each kind, by so many steps more than one; a kind that cannot be tried says why.
 
-    `apart`: in a process of its own, so that its memory is measured alone; if it is killed, the others go on.
+    `in_child`: in a process of its own, so that its memory is measured alone; if it is killed, the others go on.
     """
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="dcpipe-rehearsal-") as folder:
-            yield (_rehearse_in_child if apart else _rehearse_or_explain)(graph, kind, steps, Path(folder))
+            yield (_rehearse_in_child if in_child else _rehearse_or_explain)(graph, kind, steps, Path(folder))
 
 
-def _rehearse_in_child(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsed:
+def _rehearse_in_child(graph: Graph, kind: JobKind, steps: int, folder: Path) -> RehearsalResult:
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child_main, args=(sender, _rehearse_or_explain, graph, kind, steps, folder))
+    child = context.Process(target=_rehearse_and_send, args=(sender, _rehearse_or_explain, graph, kind, steps, folder))
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the child: only this process ends it
     child.start()
     signal.signal(signal.SIGINT, handler)
     sender.close()
     try:
-        answer: Rehearsed | Exception = receiver.recv()
+        answer: RehearsalResult | Exception = receiver.recv()
         child.join(LEAVING)  # it exits by itself and releases its resources
     except EOFError:
-        return replace(_plain(kind), problem="the system killed its process; there may be too little memory")
+        return replace(_empty_result(kind), problem="the system killed its process; there may be too little memory")
     finally:
         child.kill()
         child.join()
@@ -107,7 +107,9 @@ def _rehearse_in_child(graph: Graph, kind: JobKind, steps: int, folder: Path) ->
     return answer
 
 
-def _child_main(sender: Connection, tried: Attempt, graph: Graph, kind: JobKind, steps: int, folder: Path) -> None:
+def _rehearse_and_send(
+    sender: Connection, tried: Attempt, graph: Graph, kind: JobKind, steps: int, folder: Path
+) -> None:
     """A child's work: send the result or the error; clean up and exit when the parent process is gone."""
     parent = parent_process()
     if parent is None:
@@ -127,27 +129,27 @@ def _child_main(sender: Connection, tried: Attempt, graph: Graph, kind: JobKind,
         sender.send(error)
 
 
-def _plain(kind: JobKind) -> Rehearsed:
-    return Rehearsed(kind.name, kind.job.stage, kind.jobs, kind.shape.steps)
+def _empty_result(kind: JobKind) -> RehearsalResult:
+    return RehearsalResult(kind.name, kind.job.stage, kind.jobs, kind.size.steps)
 
 
-def _rehearse_or_explain(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsed:
+def _rehearse_or_explain(graph: Graph, kind: JobKind, steps: int, folder: Path) -> RehearsalResult:
     progress.be_quiet()
     try:
         return _rehearse(graph, kind, steps, folder)
     except (DcpipeError, MemoryError, torch.OutOfMemoryError) as error:
-        return replace(_plain(kind), problem=str(error).partition("\n")[0] or "too little memory")
+        return replace(_empty_result(kind), problem=str(error).partition("\n")[0] or "too little memory")
 
 
-def _rehearse(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsed:
-    shape, world = kind.shape, NoiseInputs(graph, folder, kind.shape.per_class, TESTED)
-    job = world.provide(kind.job)
+def _rehearse(graph: Graph, kind: JobKind, steps: int, folder: Path) -> RehearsalResult:
+    size, noise = kind.size, NoiseInputs(graph, folder, kind.size.per_class, TESTED)
+    job = noise.provide(kind.job)
     wall, cpu = time.monotonic(), time.process_time()
-    whole = _whole(job, world.root, steps)
-    testing = shape.tested * _seconds_an_image(job, world.root) if shape.tested else 0.0
+    whole = _full_length_cost(job, noise.root, steps)
+    testing = size.tested * _seconds_an_image(job, noise.root) if size.tested else 0.0
     return replace(
-        _plain(kind),
-        seconds_a_step=whole.step * shape.share,
+        _empty_result(kind),
+        seconds_a_step=whole.step * size.share,
         seconds_once=whole.once + testing,
         peak_bytes=int(whole.peak),
         wall_seconds=time.monotonic() - wall,
@@ -165,17 +167,17 @@ class _LinearCost:
 
 
 def _linear_cost(job: Job, root: Path, steps: int) -> _LinearCost:
-    _cost(job, root, FEW)  # what a process does once: imports, compilation, the device's first call
-    least, _ = _cost(job, root, FEW)
+    _measured_cost(job, root, FEW)  # what a process does once: imports, compilation, the device's first call
+    least, _ = _measured_cost(job, root, FEW)
     for more in (steps, 10 * steps):
-        seconds, peak = _cost(job, root, FEW + more)
+        seconds, peak = _measured_cost(job, root, FEW + more)
         if seconds - least >= SHORT_SECONDS:
             break
     step = max(0.0, seconds - least) / more
     return _LinearCost(max(0.0, least - FEW * step), step, peak)
 
 
-def _whole(job: Job, root: Path, steps: int) -> _LinearCost:
+def _full_length_cost(job: Job, root: Path, steps: int) -> _LinearCost:
     """The line of a job with all its inner steps: from a few and twice as many, unless all are soon done."""
     lengths = inner_step_counts(job)
     few = _linear_cost(with_inner(job, lengths.few), root, steps)
@@ -189,7 +191,7 @@ def _whole(job: Job, root: Path, steps: int) -> _LinearCost:
     return _LinearCost(few.once, max(more.step, step), few.peak + beyond * max(0.0, more.peak - few.peak))
 
 
-def _cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
+def _measured_cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
     """Seconds and peak memory of a job cut to so many steps."""
     cpu = time.process_time()
     execute_job(replace(job, sections={**job.sections, **shorten_job(job, steps)}), root, keep_state=False)

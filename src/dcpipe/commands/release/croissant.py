@@ -55,7 +55,7 @@ CONTEXT: dict[str, object] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DatasetMetadata:
     """What the metadata says of a set and of its one file."""
 
     name: str
@@ -69,7 +69,7 @@ class Described:
     citation: str
 
 
-def metadata(described: Described) -> dict[str, object]:
+def metadata(described: DatasetMetadata) -> dict[str, object]:
     """The JSON-LD."""
     identifier, note = described.license
     fields = [

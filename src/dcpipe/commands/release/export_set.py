@@ -29,22 +29,24 @@ LAYOUTS = ("mtt", "datm", "dc", "npz")
 STATEMENT = "IMPORT.md"
 
 
-def export_set(root: Path, made: Job, layout: str, to: Path) -> list[str]:
+def export_set(root: Path, distill_job: Job, layout: str, to: Path) -> list[str]:
     """Write the set that a job of the distill stage made into the new folder `to`. Returns the names of the files.
 
     Raises: UserError if the folder exists, or the layout has no place for the set's labels.
     """
     release_folder.refuse_existing(to)
-    synthetic = synthetic_set.load(artifact.verified_entries(root / made.outputs["synthetic"]))
-    whitening = made.inputs.get("whitening")
+    synthetic = synthetic_set.load(artifact.verified_entries(root / distill_job.outputs["synthetic"]))
+    whitening = distill_job.inputs.get("whitening")
     whitened_by = artifact.verified_entries(root / whitening[0]) if whitening else None
-    transform = store.transform(artifact.verified_entries(root / made.input("train")), whitened_by)
-    files = _content(synthetic, layout, "_".join((made.wildcards["dataset"], made.wildcards["method"])), made)
-    release_folder.publish(to, {**files, STATEMENT: _statement(made, transform).encode()})
+    transform = store.transform(artifact.verified_entries(root / distill_job.input("train")), whitened_by)
+    files = _content(
+        synthetic, layout, "_".join((distill_job.wildcards["dataset"], distill_job.wildcards["method"])), distill_job
+    )
+    release_folder.publish(to, {**files, STATEMENT: _statement(distill_job, transform).encode()})
     return sorted(files)
 
 
-def _content(synthetic: SyntheticSet, layout: str, name: str, made: Job) -> dict[str, bytes]:
+def _content(synthetic: SyntheticSet, layout: str, name: str, distill_job: Job) -> dict[str, bytes]:
     images, labels = synthetic.images_NCHW.contiguous(), synthetic.labels.contiguous()
     if layout == "npz":
         packed = io.BytesIO()
@@ -58,10 +60,10 @@ def _content(synthetic: SyntheticSet, layout: str, name: str, made: Job) -> dict
         kinds = ("logits", "classes") if synthetic.is_soft else ("classes", "logits")
         problem = f"the labels of this set are {kinds[0]}, and the layout {layout} has {kinds[1]}"
         raise UserError(
-            problem, where=str(made.folder), remedy=f"write --layout {'datm' if synthetic.is_soft else 'mtt'}"
+            problem, where=str(distill_job.folder), remedy=f"write --layout {'datm' if synthetic.is_soft else 'mtt'}"
         )
     if layout == "dc":
-        return {f"res_dcpipe_{name}_{made.wildcards['ipc']}ipc.pt": _saved({"data": [[images, labels]]})}
+        return {f"res_dcpipe_{name}_{distill_job.wildcards['ipc']}ipc.pt": _saved({"data": [[images, labels]]})}
     parts = {"images": images, "labels": labels, "lr": synthetic.step_size}
     return {f"{part}_best.pt": _saved(tensor) for part, tensor in parts.items()}
 
@@ -72,10 +74,10 @@ def _saved(value: Tensor | dict[str, list[list[Tensor]]]) -> bytes:
     return packed.getvalue()
 
 
-def _statement(made: Job, transform: Transform) -> str:
+def _statement(distill_job: Job, transform: Transform) -> str:
     """How the numbers were prepared, for whoever reads the files."""
     tensors = transform.tensors()
-    wildcards = made.wildcards
+    wildcards = distill_job.wildcards
     lines = [f"# {wildcards['dataset']}, {wildcards['method']}, {wildcards['ipc']} a class, set {wildcards['set']}", ""]
     if "matrix" in tensors:
         lines += ["The images are whitened by ZCA, fitted on the training images in [0, 1] without standardising them."]

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from dcpipe import __version__
 from dcpipe.commands.release import croissant, release_folder
+from dcpipe.commands.release.license_terms import license_of
 from dcpipe.commands.release.make_release import CARD, SET, TRANSFORM, ReleaseParts, gather_parts, release_card
-from dcpipe.commands.release.terms import license_of
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
 from dcpipe.report.class_names import class_names
@@ -52,7 +52,7 @@ def export_to_huggingface(graph: Graph, scored: Job, to: Path) -> str:
     table = _parquet(parts, names)
     tensors = {"images": synthetic.images_NCHW, "labels": synthetic.labels, "step_size": synthetic.step_size}
     title = _title(parts)
-    described = croissant.Described(
+    described = croissant.DatasetMetadata(
         name=title,
         description=_description(parts),
         license=license_of(_source(graph, parts)),

@@ -108,17 +108,17 @@ def gather_parts(graph: Graph, scored: Job) -> ReleaseParts:
     return _gather(graph, scored, made)
 
 
-def _other_params(made: Job, root: Path) -> str | None:
+def _other_params(distill_job: Job, root: Path) -> str | None:
     """The set's own inputs, such as experts, may be absent."""
-    problem = staleness.params_difference(made, root)
-    return problem and f"{made.folder}: {problem}"
+    problem = staleness.params_difference(distill_job, root)
+    return problem and f"{distill_job.folder}: {problem}"
 
 
-def _gather(graph: Graph, scored: Job, made: Job) -> ReleaseParts:
+def _gather(graph: Graph, scored: Job, distill_job: Job) -> ReleaseParts:
     root = graph.root
-    scores_file = artifact.verified_entries(root / scored.outputs["scores"], whole=True)
+    scores_file = artifact.verified_entries(root / scored.outputs["scores"], every_digest=True)
     scores = JsonValue(json.loads(scores_file.read_text()), str(scores_file))
-    path = artifact.verified_entries(root / scored.input("synthetic"), whole=True)
+    path = artifact.verified_entries(root / scored.input("synthetic"), every_digest=True)
     iteration = scores.get("iteration")
     if iteration is not None:
         synthetic = dict(synthetic_set.load_snapshots(path))[iteration.integer()]
@@ -127,14 +127,14 @@ def _gather(graph: Graph, scored: Job, made: Job) -> ReleaseParts:
     train = artifact.verified_entries(root / scored.input("train"))
     whitened_by = None
     if "whitening" in scored.inputs:
-        whitened_by = artifact.verified_entries(root / scored.input("whitening"), whole=True)
+        whitened_by = artifact.verified_entries(root / scored.input("whitening"), every_digest=True)
     cards = {
-        "synthetic": artifact.read_card(root / made.outputs["synthetic"]),
+        "synthetic": artifact.read_card(root / distill_job.outputs["synthetic"]),
         "scores": artifact.read_card(root / scored.outputs["scores"]),
         "data": artifact.read_card(train),
     }
     classes = store.num_classes(train)
-    return ReleaseParts(scored, made, synthetic, store.transform(train, whitened_by), scores, cards, classes)
+    return ReleaseParts(scored, distill_job, synthetic, store.transform(train, whitened_by), scores, cards, classes)
 
 
 def _content(parts: ReleaseParts) -> dict[str, bytes]:

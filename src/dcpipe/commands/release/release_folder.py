@@ -108,4 +108,4 @@ def _listed(folder: Path) -> dict[str, str]:
 
 
 def _corrupt(path: Path, problem: str) -> CorruptArtifactError:
-    return CorruptArtifactError(problem, where=str(path), remedy="copy or download the released folder again, whole")
+    return CorruptArtifactError(problem, where=str(path), remedy="copy or download the whole released folder again")

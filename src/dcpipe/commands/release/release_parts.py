@@ -12,7 +12,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from dcpipe.commands.release import release_folder
-from dcpipe.data.store import Standardisation, Transform, Whitened
+from dcpipe.data.store import Standardisation, Transform, WhiteningTransform
 from dcpipe.data.whitening import Whitening
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import CorruptArtifactError
@@ -38,7 +38,7 @@ def read_card(content: bytes, where: Path) -> JsonValue:
     try:
         card["images"]["shape"].integers(), _classes(card), card["labels"].text()
     except CorruptArtifactError as error:
-        raise _unfit(where, f"is not the card of a release: {error.what} ({error.where})") from error
+        raise _unfit(where, f"is not the card of a release: {error.problem} ({error.where})") from error
     return card
 
 
@@ -94,10 +94,10 @@ def read_transform(content: bytes, where: Path, *, channels: int, size: int) -> 
             inverse = torch.linalg.inv(matrix)
         except RuntimeError as error:
             raise _unfit(where, "has a whitening that cannot be inverted") from error
-        return Whitened(Whitening(mean, matrix, inverse, eps=float("nan")))
+        return WhiteningTransform(Whitening(mean, matrix, inverse, eps=float("nan")))
     std = tensors.get("std")
     if std is None or tuple(mean.shape) != (channels,) or tuple(std.shape) != (channels,) or not _is_positive(std):
-        raise _unfit(where, f"has not a mean, and a deviation above 0, for each of {channels} channels")
+        raise _unfit(where, f"lacks a finite mean, or a standard deviation above 0, for one of its {channels} channels")
     return Standardisation(tuple(mean.tolist()), tuple(std.tolist()))
 
 
@@ -126,5 +126,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _unfit(where: Path, problem: str) -> CorruptArtifactError:
-    remedy = "copy or download the released folder again, whole; if it is so, its maker released it wrongly"
+    remedy = (
+        "copy or download the whole released folder again; if that does not help, ask its author to release it again"
+    )
     return CorruptArtifactError(problem, where=str(where), remedy=remedy)

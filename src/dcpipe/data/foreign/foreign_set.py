@@ -57,7 +57,7 @@ class ForeignSet:
         return self.labels.float().clamp(min=smallest).log() if self.are_probabilities else self.labels.float()
 
     def images_a_class(self, classes: int) -> int:
-        """How many images a class it has; of an uneven set, the mean, rounded up."""
+        """How many images per class it has; of an uneven set, the mean, rounded up."""
         return -(-len(self.labels) // classes)
 
 
@@ -69,21 +69,21 @@ class ForeignFiles:
     files: Sequence[tuple[str, Path]]
 
 
-def refuse_unfit(found: ForeignSet, where: str, *, classes: int, channels: int, image_size: int) -> None:
+def refuse_unfit(foreign: ForeignSet, where: str, *, classes: int, channels: int, image_size: int) -> None:
     """Refuse a set that cannot be of a dataset. Raises: UserError saying what differs."""
-    shape, expected = tuple(found.images_NCHW.shape), (channels, image_size, image_size)
+    shape, expected = tuple(foreign.images_NCHW.shape), (channels, image_size, image_size)
     if len(shape) != 4 or shape[1:] != expected:
         text, wanted = ("x".join(map(str, sizes)) for sizes in (shape, ("N", *expected)))
         raise UserError(f"images are {text}, those of the dataset {wanted}", where=where, remedy="name its dataset")
-    if len(found.labels) != shape[0] or shape[0] == 0:
-        problem = f"there are {shape[0]} images and {len(found.labels)} labels"
+    if len(foreign.labels) != shape[0] or shape[0] == 0:
+        problem = f"there are {shape[0]} images and {len(foreign.labels)} labels"
         raise UserError(problem, where=where, remedy="pass files that belong together")
-    for name, tensor in (("images", found.images_NCHW), ("labels", found.labels)):
+    for name, tensor in (("images", foreign.images_NCHW), ("labels", foreign.labels)):
         if not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{name} hold values that are not finite", where=where, remedy="pass a set without them")
-    _refuse_labels(found.labels, where, classes)
-    if found.step_size is not None and not abs(found.step_size) < float("inf"):
-        raise UserError(f"the step size is {found.step_size}", where=where, remedy="state another step size")
+    _refuse_labels(foreign.labels, where, classes)
+    if foreign.step_size is not None and not abs(foreign.step_size) < float("inf"):
+        raise UserError(f"the step size is {foreign.step_size}", where=where, remedy="state another step size")
 
 
 def _refuse_labels(labels: Tensor, where: str, classes: int) -> None:

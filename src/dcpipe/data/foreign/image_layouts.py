@@ -1,4 +1,4 @@
-"""Layouts of image files: a folder of images a class, and the folders that Hugging Face's `datasets` reads and writes.
+"""Layouts of image files: a folder of images per class, and the folders of Hugging Face's `datasets`.
 
     folder         class/*.png: pixels; a class's label is its place in the order of the names
     huggingface    an imagefolder with metadata.csv or metadata.jsonl; data/*.parquet; or what `save_to_disk` writes
@@ -34,7 +34,7 @@ IMAGES = ("image", "img")
 
 
 def read_folder(path: Path) -> ForeignFiles:
-    """One folder of images a class. Raises: UserError naming what cannot be used."""
+    """One folder of images per class. Raises: UserError naming what cannot be used."""
     names = image_files.class_folders(path)
     problems = Problems()
     listed = image_files.listing([path / name for name in names], names, problems)
@@ -146,7 +146,7 @@ def _table(paths: Sequence[Path]) -> "pyarrow.Table":
 def _encoded(row: object, path: Path) -> tuple[bytes, str]:
     """An image as `datasets` keeps it: its encoded bytes, or the path of its file."""
     if not isinstance(row, Mapping):
-        raise UserError("an image is no encoded file", where=str(path), remedy="cast the column to datasets.Image")
+        raise UserError("an image is not an encoded file", where=str(path), remedy="cast the column to datasets.Image")
     name = str(row.get("path") or "an image")
     encoded = row.get("bytes")
     if isinstance(encoded, bytes):

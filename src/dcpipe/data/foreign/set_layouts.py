@@ -8,7 +8,7 @@ from dcpipe.errors import UserError
 
 RELEASE = "set.safetensors"  # in a released folder
 LAYOUTS = (
-    "images_best.pt with labels_best.pt (MTT, DATM), res_*.pt (DC), .npz, .safetensors, a folder of images a class, "
+    "images_best.pt with labels_best.pt (MTT, DATM), res_*.pt (DC), .npz, .safetensors, a folder of images per class, "
     "a Hugging Face folder, or a release of dcpipe"
 )
 

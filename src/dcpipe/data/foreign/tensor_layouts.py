@@ -64,13 +64,13 @@ def read_dc(path: Path) -> ForeignFiles:
     found = read_torch_file(path)
     pairs = found.get("data") if isinstance(found, Mapping) else None
     if not isinstance(pairs, list) or not pairs:
-        problem = 'is no result of DC, DSA or DM: it has no list "data"'
+        problem = 'is not a result of DC, DSA or DM: it has no list "data"'
         raise UserError(problem, where=str(path), remedy=REMEDY)
     claims, sets = _claimed(found), []
     for number, pair in enumerate(pairs):
         where = f"{path}: data[{number}]"
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise UserError("is no pair of images and labels", where=where, remedy=REMEDY)
+            raise UserError("is not a pair of images and labels", where=where, remedy=REMEDY)
         sets.append(ForeignSet("dc", _images(pair[0], where), _labels(pair[1], where), claims=claims))
     return ForeignFiles(sets, [(path.name, path)])
 
@@ -93,7 +93,7 @@ def read_safetensors(path: Path) -> ForeignFiles:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        problem = f"is no safetensors file ({error})"
+        problem = f"is not a safetensors file ({error})"
         raise UserError(problem, where=str(path), remedy="pass another file") from error
     return _named("safetensors", tensors, path)
 

@@ -18,23 +18,23 @@ from torch import Tensor
 NEAR, FAR = 2.0, 4.0  # standard deviations of single real images
 ENOUGH = 8  # real images that a cloud needs
 
-Kind = Literal["none", "zca"]
-Answer = Literal["agrees", "contradicts", "cannot be told"]
+WhiteningKind = Literal["none", "zca"]
+Verdict = Literal["agrees", "contradicts", "cannot be determined"]
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class WhiteningDistances:
     """How far the mean image of a set is from real images of each kind, in standard deviations of single images."""
 
     to_none: float
     to_zca: float
 
-    def answer(self, stated: Kind) -> Answer:
-        """What the distances say to a statement."""
-        own, other = (self.to_none, self.to_zca) if stated == "none" else (self.to_zca, self.to_none)
+    def verdict(self, stated_whitening: WhiteningKind) -> Verdict:
+        """Whether the distances agree with what somebody states."""
+        own, other = (self.to_none, self.to_zca) if stated_whitening == "none" else (self.to_zca, self.to_none)
         if own <= NEAR and other >= FAR:
             return "agrees"
-        return "contradicts" if other <= NEAR and own >= FAR else "cannot be told"
+        return "contradicts" if other <= NEAR and own >= FAR else "cannot be determined"
 
     @property
     def text(self) -> str:
@@ -42,8 +42,10 @@ class Likeness:
         return f"{self.to_none:.1f} from unwhitened and {self.to_zca:.1f} from whitened real images"
 
 
-def likeness(images_NCHW: Tensor, unwhitened_NCHW: Tensor, whitened_NCHW: Tensor) -> Likeness | None:
-    """How like real images of both kinds a set is; None where they are too few or too alike to say.
+def whitening_distances(
+    images_NCHW: Tensor, unwhitened_NCHW: Tensor, whitened_NCHW: Tensor
+) -> WhiteningDistances | None:
+    """How far a set is from real images of both kinds; None where they are too few or too alike to say.
 
     Shapes: all three N x C x H x W, of one C, H and W; the real ones standardised, and whitened, as networks see them.
     """
@@ -51,7 +53,7 @@ def likeness(images_NCHW: Tensor, unwhitened_NCHW: Tensor, whitened_NCHW: Tensor
         return None
     mean_F = features(images_NCHW).mean(dim=0)
     distances = [_distance(mean_F, features(real)) for real in (unwhitened_NCHW, whitened_NCHW)]
-    return Likeness(*distances) if all(map(_is_finite, distances)) else None
+    return WhiteningDistances(*distances) if all(map(_is_finite, distances)) else None
 
 
 def features(images_NCHW: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def running_mean(decay: float) -> Average:
     return lambda average_NCHW, images_NCHW: update(average_NCHW, images_NCHW, decay)
 
 
-def decay_of(config: "Ema", iterations: int) -> float:
+def scaled_decay(config: "Ema", iterations: int) -> float:
     """The decay that leaves the initial images the same weight after this many iterations as the published one.
 
     d with d^iterations = decay^of_iterations; the published decay itself for a run of the published length.

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.outer_axes import AveragingConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
@@ -47,9 +47,9 @@ class Ema(AveragingConfig):
     implementation = ("dcpipe.distillation.averaging.averages",)
 
     kind: Literal["ema"]
-    decay: Fraction = Field(description="decay a iteration in a run of the published length")
+    decay: Fraction = Field(description="decay per iteration in a run of the published length")
     of_iterations: Count = Field(description="the published length")
-    keep_unaveraged: Annotated[bool, AsBefore(False)] = Field(
+    keep_unaveraged: Annotated[bool, NeutralDefault(False)] = Field(
         description="true: the images before averaging are kept beside the average, for protocols that test both"
     )
 
@@ -62,7 +62,7 @@ class Ema(AveragingConfig):
         """The running mean."""
         from dcpipe.distillation.averaging import averages
 
-        return averages.running_mean(averages.decay_of(self, iterations))
+        return averages.running_mean(averages.scaled_decay(self, iterations))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

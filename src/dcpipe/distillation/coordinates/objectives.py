@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.problem import Objective
+    from dcpipe.distillation.hypergradient.hypergradient_problem import Objective
     from dcpipe.distillation.start_noise.student_starts import Distance
 
 

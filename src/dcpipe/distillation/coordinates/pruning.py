@@ -11,12 +11,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.problem import Objective
+from dcpipe.distillation.hypergradient.hypergradient_problem import Objective
 from dcpipe.distillation.start_noise.student_starts import Distance
 from dcpipe.errors import ExpertStalledError
 
 
-def is_near(theta_P: Tensor, target_P: Tensor, threshold: float) -> Tensor:
+def has_similar_magnitude(theta_P: Tensor, target_P: Tensor, threshold: float) -> Tensor:
     """True (P) where the smaller of the two magnitudes is at least `threshold` times the larger."""
     student_P, wanted_P = theta_P.detach().abs(), target_P.abs()
     return torch.minimum(student_P, wanted_P) >= threshold * torch.maximum(student_P, wanted_P)
@@ -30,7 +30,7 @@ def pruned(distance: Distance, target_P: Tensor, threshold: float) -> Objective:
     """
 
     def masked(theta_P: Tensor) -> Tensor:
-        counts_P = is_near(theta_P, target_P, threshold).to(theta_P.dtype)
+        counts_P = has_similar_magnitude(theta_P, target_P, threshold).to(theta_P.dtype)
         if not counts_P.any():
             raise ExpertStalledError(
                 f"no parameter of the student is within {threshold} of its target",

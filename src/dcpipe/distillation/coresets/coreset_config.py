@@ -9,19 +9,19 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.errors import UserError
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import MatchingConfig, MethodContext, SelectionConfig
+from dcpipe.params.method_axes import CoresetSelectionConfig, MatchingConfig, MethodContext
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.schema import STRICT, Index, Name, PositiveFloat
 from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
+    from dcpipe.distillation.distillation_result import Distiller
     from dcpipe.distillation.episodes import Matching
-    from dcpipe.distillation.result import Distiller
     from dcpipe.distillation.setting import Setting
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class RandomSelection(SelectionConfig):
+class RandomSelection(CoresetSelectionConfig):
     """Uniformly in each class, without replacement."""
 
     implementation = ("dcpipe.distillation.coresets.real_selection",)
@@ -43,7 +43,7 @@ class RandomSelection(SelectionConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Herding(SelectionConfig):
+class Herding(CoresetSelectionConfig):
     """Greedily, so that the mean feature of the chosen stays near the class's.
 
     Features are those before the last linear layer of one expert at its last kept epoch.
@@ -62,13 +62,13 @@ class Herding(SelectionConfig):
         """The experts file."""
         return self.experts
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Features of batch norms need statistics that were recorded."""
         network, experts = context.network, context.experts
         if network and experts and experts.origin.is_foreign and has_running_statistics(network):
             problem = f"published experts hold no running statistics, which the features of {network} need"
             remedy = "name experts that are trained here, or of a network without batch norm"
-            raise at.error("experts", problem, remedy)
+            raise location.error("experts", problem, remedy)
 
     def work(self, sizes: SetSizes) -> Work:
         """Features of every class, at most 1,024 images at a time."""
@@ -90,7 +90,7 @@ class Herding(SelectionConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Whole(SelectionConfig):
+class Whole(CoresetSelectionConfig):
     """Every training image, whatever the ipc: the ceiling."""
 
     implementation = ("dcpipe.distillation.coresets.real_selection",)
@@ -106,7 +106,7 @@ class Whole(SelectionConfig):
 
     def work(self, sizes: SetSizes) -> Work:
         """A copy of every image."""
-        return Work(held=4 * sizes.classes * sizes.train_a_class * sizes.numbers)
+        return Work(held_bytes=4 * sizes.classes * sizes.train_a_class * sizes.numbers)
 
     def build(self, step_size: float) -> "Distiller":
         """All images."""
@@ -127,7 +127,7 @@ class Coreset(MatchingConfig):
     implementation = ()  # the selection's
 
     kind: Literal["none"]
-    selection: SelectionConfig
+    selection: CoresetSelectionConfig
     step_size: PositiveFloat = Field(description="what evaluation trains with when it asks for the set's own")
 
     @property
@@ -154,13 +154,13 @@ class Coreset(MatchingConfig):
         """The selection's."""
         return self.selection.work(sizes)
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Nothing is computed but features."""
         compute = context.method.compute
         if compute.backend == "compiled":
-            raise at.error_at("compute.backend", "has no effect on a coreset", "write eager")
+            raise location.error_at("compute.backend", "has no effect on a coreset", "write eager")
         if compute.threads != 1:
-            raise at.error_at("compute.threads", "has no effect on a coreset", "write 1")
+            raise location.error_at("compute.threads", "has no effect on a coreset", "write 1")
 
     def build(self, _setting: "Setting") -> "Matching":
         """Raises: UserError, for there is nothing to match."""
@@ -174,4 +174,4 @@ class Coreset(MatchingConfig):
     def examples(cls) -> Mapping[str, Example]:
         """Random images."""
         tree = {"kind": "none", "selection": {"kind": "random"}, "step_size": 0.05}
-        return {"none": Example(tree, beside={"outer": None, "overrides": {}})}
+        return {"none": Example(tree, required_params={"outer": None, "overrides": {}})}

@@ -9,15 +9,15 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
 from dcpipe.params.dataset import Digest
-from dcpipe.params.method_axes import SelectionConfig
+from dcpipe.params.method_axes import CoresetSelectionConfig
 from dcpipe.params.schema import STRICT, Name
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.result import Distiller
+    from dcpipe.distillation.distillation_result import Distiller
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GivenSet(SelectionConfig):
+class GivenSet(CoresetSelectionConfig):
     """A set in a file, whoever made it; it has as many images as the file holds."""
 
     implementation = ("dcpipe.distillation.coresets.given_set",)

@@ -10,7 +10,7 @@ import torch
 
 from dcpipe.data import location
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.result import Result
+from dcpipe.distillation.distillation_result import DistillationResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import UserError
@@ -19,7 +19,7 @@ from dcpipe.provenance.artifact import sha256
 SUFFIX = ".safetensors"
 
 
-def given(setting: Setting, *, name: str, digest: str, step_size: float) -> Result:
+def given(setting: Setting, *, name: str, digest: str, step_size: float) -> DistillationResult:
     """The set in the file, with this step size.
 
     Raises: UserError if the file is missing, has another digest, or does not fit the dataset.
@@ -37,24 +37,26 @@ def given(setting: Setting, *, name: str, digest: str, step_size: float) -> Resu
     eta = torch.tensor(step_size, dtype=torch.float64)
     synthetic = SyntheticSet(read.images_NCHW.float(), read.labels, eta, read.made_for_N).to(setting.device)
     setting.facts["given"] = {"file": path.name, "digest": digest}
-    return Result(synthetic, [(0, synthetic)])
+    return DistillationResult(synthetic, [(0, synthetic)])
 
 
-def refuse_misfit(given: SyntheticSet, setting: Setting, where: str) -> None:
+def refuse_misfit(synthetic: SyntheticSet, setting: Setting, where: str) -> None:
     """Raises: UserError if images or labels are not such as the dataset has, or a value is not finite."""
-    shape, train = tuple(given.images_NCHW.shape[1:]), setting.train
+    shape, train = tuple(synthetic.images_NCHW.shape[1:]), setting.train
     expected = tuple(train.images_NCHW.shape[1:])
     if shape != expected:
         problem = f"its images are {_sizes(shape)}; the dataset's are {_sizes(expected)}"
         raise UserError(problem, where=where, remedy="name the dataset that the set was made of")
-    if not bool(torch.isfinite(given.images_NCHW).all()):
+    if not bool(torch.isfinite(synthetic.images_NCHW).all()):
         raise UserError("some pixels are not finite", where=where, remedy="check how the file was written")
-    if given.is_soft:
-        if given.labels.shape[1] != train.classes or not bool(torch.isfinite(given.labels).all()):
-            problem = f"its logits are {_sizes(tuple(given.labels.shape))}, for {train.classes} classes, or not finite"
+    if synthetic.is_soft:
+        if synthetic.labels.shape[1] != train.classes or not bool(torch.isfinite(synthetic.labels).all()):
+            problem = (
+                f"its logits are {_sizes(tuple(synthetic.labels.shape))}, for {train.classes} classes, or not finite"
+            )
             raise UserError(problem, where=where, remedy="store N x K finite logits")
-    elif int(given.labels.min()) < 0 or int(given.labels.max()) >= train.classes:
-        problem = f"its labels go from {int(given.labels.min())} to {int(given.labels.max())}"
+    elif int(synthetic.labels.min()) < 0 or int(synthetic.labels.max()) >= train.classes:
+        problem = f"its labels go from {int(synthetic.labels.min())} to {int(synthetic.labels.max())}"
         raise UserError(problem, where=where, remedy=f"use the labels 0 to {train.classes - 1}")
 
 

@@ -7,10 +7,10 @@ layer of an expert's last kept checkpoint, not normalised; batch norms use that 
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.coresets.real_selection import as_they_are
-from dcpipe.distillation.result import Result
+from dcpipe.distillation.coresets.real_selection import unchanged_result
+from dcpipe.distillation.distillation_result import DistillationResult
 from dcpipe.distillation.setting import Setting
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 
 BATCH = 1024
 
@@ -34,10 +34,10 @@ def choose_rows(features_NF: Tensor, count: int) -> list[int]:
 
 
 @torch.no_grad()
-def herd(setting: Setting, *, first_expert: int, step_size: float) -> Result:
+def herd(setting: Setting, *, first_expert: int, step_size: float) -> DistillationResult:
     """`ipc` images of each class. Every set of a cell takes the features of another expert."""
     train, model = setting.train, setting.model()
-    experts = Recorded(setting.trajectories, Layout.from_specs(setting.network, model.layout))
+    experts = RecordedTrajectories(setting.trajectories, ParameterLayout.from_specs(setting.network, model.layout))
     last = experts.last_epoch
     expert = (first_expert + setting.set_index) % experts.num_experts
     theta, statistics = experts.at(expert, last).to(setting.device), None
@@ -49,4 +49,4 @@ def herd(setting: Setting, *, first_expert: int, step_size: float) -> Result:
         features = [model.features(theta, train.images_NCHW[part], statistics) for part in torch.split(members, BATCH)]
         rows.append(members[choose_rows(torch.cat(features).cpu(), setting.ipc)])
     picked = torch.cat(rows)
-    return as_they_are(setting, train.images_NCHW[picked].clone(), train.labels_N[picked].clone(), step_size)
+    return unchanged_result(setting, train.images_NCHW[picked].clone(), train.labels_N[picked].clone(), step_size)

@@ -19,7 +19,7 @@ from dcpipe.data.foreign.set_layouts import read_sets
 from dcpipe.data.source import digest_of
 from dcpipe.data.store import Transform
 from dcpipe.distillation.coresets.imported_config import FOLDER
-from dcpipe.distillation.result import Result
+from dcpipe.distillation.distillation_result import DistillationResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import UserError
@@ -34,7 +34,7 @@ EPS = 0.1  # of that whitening: the papers' value
 log = logging.getLogger("dcpipe")
 
 
-def imported(setting: Setting, *, config: "ImportedSet", step_size: float) -> Result:
+def imported(setting: Setting, *, config: "ImportedSet", step_size: float) -> DistillationResult:
     """The set of this number in the files, with this step size.
 
     Raises: UserError if the files are missing, have another digest, do not fit the dataset, or are not prepared as the
@@ -60,7 +60,7 @@ def imported(setting: Setting, *, config: "ImportedSet", step_size: float) -> Re
         "claims_of_files": dict(found.claims),
         "not_known": ["the method and its params", "the training images", "the seed", "the machine"],
     }
-    return Result(synthetic, [(0, synthetic)])
+    return DistillationResult(synthetic, [(0, synthetic)])
 
 
 def _read(setting: Setting, config: "ImportedSet") -> tuple[ForeignSet, str]:
@@ -83,54 +83,54 @@ def _chosen(files: ForeignFiles, index: int, where: str) -> ForeignSet:
     return files.sets[index]
 
 
-def _refuse_other_size(found: ForeignSet, setting: Setting, where: str) -> None:
-    """A set must not be called another number of images a class than it has."""
-    a_class = found.images_a_class(setting.train.classes)
+def _refuse_other_size(foreign: ForeignSet, setting: Setting, where: str) -> None:
+    """A set must not be called another number of images per class than it has."""
+    a_class = foreign.images_a_class(setting.train.classes)
     if a_class != setting.ipc:
-        problem = f"holds {len(found.labels)} images, {a_class} a class; {setting.ipc} a class are asked for"
+        problem = f"holds {len(foreign.labels)} images, {a_class} a class; {setting.ipc} a class are asked for"
         raise UserError(problem, where=where, remedy=f"write ipc: [{a_class}]")
 
 
-def _prepared(found: ForeignSet, setting: Setting, config: "ImportedSet", where: str) -> Tensor:
+def _prepared(foreign: ForeignSet, setting: Setting, config: "ImportedSet", where: str) -> Tensor:
     """The images as networks here see them (N x C x H x W, float32)."""
     transform = _transform(setting)
-    if found.are_pixels:
+    if foreign.are_pixels:
         if config.whitening == "zca" or config.mean is not None:
             problem = "its images are pixels from 0 to 255, which nobody whitened or standardised"
             raise UserError(problem, where=where, remedy="write whitening: none, mean: null and std: null")
-        return transform.apply(found.images_NCHW)
+        return transform.apply(foreign.images_NCHW)
     if config.mean is not None and config.std is not None:
         mean, std = (torch.tensor(one, dtype=torch.float64)[:, None, None] for one in (config.mean, config.std))
-        return transform.apply(255.0 * (found.images_NCHW.double() * std + mean))
+        return transform.apply(255.0 * (foreign.images_NCHW.double() * std + mean))
     if config.whitening != _kind(transform):
         problem = "its numbers are not whitened, and those of this dataset are"
         remedy = "state by which mean and std they were standardised, or use the dataset's variant without whitening"
         raise UserError(problem, where=where, remedy=remedy)
-    return found.images_NCHW
+    return foreign.images_NCHW
 
 
 def _checked(images: Tensor, setting: Setting, config: "ImportedSet", where: str) -> str:
-    """What pixel statistics say to the statement. Raises: UserError if they contradict it."""
+    """Whether pixel statistics agree with the stated whitening. Raises: UserError if they contradict it."""
     transform = _transform(setting)
-    own, rows = _kind(transform), setting.train.images_NCHW[_some(len(setting.train.labels_N))].cpu()
+    own, rows = _kind(transform), setting.train.images_NCHW[_evenly_spaced_rows(len(setting.train.labels_N))].cpu()
     # numbers that were prepared anew are compared as they are now
     stated: Literal["none", "zca"] = own if config.mean is not None else config.whitening
     unwhitened, whitened = (
         (rows, _whitened(rows, transform)) if own == "none" else (_standardised(rows, transform), rows)
     )
-    found = whitened is not None and whitening_check.likeness(images.cpu(), unwhitened, whitened)
+    found = whitened is not None and whitening_check.whitening_distances(images.cpu(), unwhitened, whitened)
     if not found:
         return "cannot be checked: the images are too large, or too few or too much alike"
-    answer = found.answer(stated)
-    if answer == "contradicts":
+    verdict = found.verdict(stated)
+    if verdict == "contradicts":
         other = "zca" if stated == "none" else "none"
         problem = (
             f"whitening {stated} is stated, and the pixels contradict: in standard deviations they are {found.text}"
         )
         raise UserError(problem, where=where, remedy=f"state whitening {other}, or pass the set that was meant")
-    if answer == "cannot be told":
-        log.warning("%s: whether the images were whitened cannot be told (%s)", setting.name, found.text)
-    return f"{answer}: in standard deviations of single images, {found.text}"
+    if verdict == "cannot be determined":
+        log.warning("%s: whether the images were whitened cannot be determined (%s)", setting.name, found.text)
+    return f"{verdict}: in standard deviations of single images, {found.text}"
 
 
 def _transform(setting: Setting) -> Transform:
@@ -143,7 +143,7 @@ def _kind(transform: Transform) -> Literal["none", "zca"]:
     return "zca" if "matrix" in transform.tensors() else "none"
 
 
-def _some(count: int) -> Tensor:
+def _evenly_spaced_rows(count: int) -> Tensor:
     """Rows spread over a part of so many images."""
     return torch.arange(0, count, max(1, count // LOOKED_AT))[:LOOKED_AT]
 
@@ -164,7 +164,7 @@ def _standardised(rows_NCHW: Tensor, transform: Transform) -> Tensor:
     return (pixels - mean) / std.clamp(min=torch.finfo(std.dtype).eps)
 
 
-def _labels_phrase(found: ForeignSet) -> str:
-    if not found.is_soft:
+def _labels_phrase(foreign: ForeignSet) -> str:
+    if not foreign.is_soft:
         return "classes"
-    return "probabilities, kept as their logarithms" if found.are_probabilities else "logits"
+    return "probabilities, kept as their logarithms" if foreign.are_probabilities else "logits"

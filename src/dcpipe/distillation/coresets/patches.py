@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.result import Result
+from dcpipe.distillation.distillation_result import DistillationResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet, drawn_rows, rows_by_class
-from dcpipe.experts.trajectory import Layout, Recorded
+from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.flat import FlatModel, Statistics
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Teacher:
     def from_setting(cls, setting: Setting, first_expert: int) -> "Teacher":
         """The expert of this set, at its last kept epoch."""
         model = setting.model()
-        experts = Recorded(setting.trajectories, Layout.from_specs(setting.network, model.layout))
+        experts = RecordedTrajectories(setting.trajectories, ParameterLayout.from_specs(setting.network, model.layout))
         last, expert = experts.last_epoch, (first_expert + setting.set_index) % experts.num_experts
         statistics = None
         if model.has_running_statistics:
@@ -56,7 +56,7 @@ class Teacher:
         return torch.cat(parts)
 
 
-def confident_patches(setting: Setting, *, config: "ConfidentPatches", step_size: float) -> Result:
+def confident_patches(setting: Setting, *, config: "ConfidentPatches", step_size: float) -> DistillationResult:
     """`ipc` mosaics of each class, sorted by class."""
     train, teacher = setting.train, Teacher.from_setting(setting, config.expert)
     stream = setting.stream.child("patches")
@@ -64,7 +64,9 @@ def confident_patches(setting: Setting, *, config: "ConfidentPatches", step_size
     for label, rows in enumerate(rows_by_class(train.labels_N, train.classes)):
         candidates = drawn_rows(rows, label, config.candidates, stream.child("candidates"))
         draws = stream.child("crops", label).generator()
-        patches = surest_crops(train.images_NCHW[candidates.to(train.labels_N.device)], label, teacher, config, draws)
+        patches = most_confident_crops(
+            train.images_NCHW[candidates.to(train.labels_N.device)], label, teacher, config, draws
+        )
         mosaics.append(mosaic(patches[: setting.ipc * config.grid**2], config.grid))
     images = torch.cat(mosaics)
     classes = torch.arange(train.classes, device=images.device).repeat_interleave(setting.ipc)
@@ -73,10 +75,10 @@ def confident_patches(setting: Setting, *, config: "ConfidentPatches", step_size
     setting.facts["teacher_agrees_with_class"] = float(
         (teacher.logits(images).argmax(dim=1) == classes).double().mean()
     )
-    return Result(synthetic, [(0, synthetic)])
+    return DistillationResult(synthetic, [(0, synthetic)])
 
 
-def surest_crops(
+def most_confident_crops(
     images_NCHW: Tensor, label: int, teacher: Teacher, config: "ConfidentPatches", draws: torch.Generator
 ) -> Tensor:
     """The surest of each image's crops at full size, the surest first (N x C x H x W)."""

@@ -8,17 +8,17 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example, ValueLocation
-from dcpipe.params.method_axes import MethodContext, SelectionConfig
+from dcpipe.params.method_axes import CoresetSelectionConfig, MethodContext
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.schema import STRICT, Count, Index, Name
 from dcpipe.params.work import SetSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.result import Distiller
+    from dcpipe.distillation.distillation_result import Distiller
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ConfidentPatches(SelectionConfig):
+class ConfidentPatches(CoresetSelectionConfig):
     """Mosaics of the patches of real images that a teacher is surest of, with its soft labels (RDED-like).
 
     Nothing is optimised: a step up from random images that costs a few forward passes.
@@ -40,26 +40,28 @@ class ConfidentPatches(SelectionConfig):
         """The experts file."""
         return self.experts
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Patches must fill an image, and there must be as many candidates as patches."""
         size, wanted = context.facts.image_size, self.grid**2 * context.ipc
         if size % self.grid:
             problem = f"{self.grid} patches do not divide a side of {size} pixels"
-            raise at.error("grid", problem, "write a number that does")
+            raise location.error("grid", problem, "write a number that does")
         if self.candidates < wanted:
             problem = f"{self.candidates} candidates are fewer than the {wanted} patches of a class"
-            raise at.error("candidates", problem, f"write at least {wanted}")
+            raise location.error("candidates", problem, f"write at least {wanted}")
         left = context.dataset.train_images_a_class
         if left is not None and wanted > left:
             problem = f"{wanted} patches of a class are more than its {left} training images"
-            raise at.error("grid", problem, "lower it, or ask for fewer images a class")
+            raise location.error("grid", problem, "lower it, or ask for fewer images per class")
         if self.smallest_crop == 1 and self.crops > 1:
-            raise at.error("crops", "has no effect: every crop is the whole image", "write 1, or lower smallest_crop")
-        context.refuse_unknown_expert(at, "expert", self.expert)
+            raise location.error(
+                "crops", "has no effect: every crop is the whole image", "write 1, or lower smallest_crop"
+            )
+        context.refuse_unknown_expert(location, "expert", self.expert)
         network, experts = context.network, context.experts
         if network and experts and experts.origin.is_foreign and has_running_statistics(network):
             problem = f"published experts hold no running statistics, which {network} needs"
-            raise at.error("experts", problem, "name experts that are trained here, or without batch norm")
+            raise location.error("experts", problem, "name experts that are trained here, or without batch norm")
 
     def work(self, sizes: SetSizes) -> Work:
         """Every crop of every candidate goes through the teacher once, at most 1,024 at a time."""

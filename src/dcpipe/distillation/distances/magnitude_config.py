@@ -41,7 +41,7 @@ class Magnitude(MagnitudeConfig):
     implementation = ("dcpipe.distillation.distances.row_distances",)
 
     kind: Literal["euclidean", "squared", "mean-squared"]
-    weight: PositiveFloat = Field(description="weight beside the angle")
+    weight: PositiveFloat = Field(description="weight of this distance next to that of the angle")
 
     @property
     def row_weight(self) -> float:

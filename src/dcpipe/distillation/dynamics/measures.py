@@ -42,13 +42,13 @@ def exact(config: "ExactDynamics", setting: Setting, labels: LabelRule) -> Dynam
         for draw in range(config.draws):
             episode = matching.draw(draw, len(synthetic.images_NCHW))
             labelled = labels.with_labels(synthetic, episode)
-            answer = episode.evaluate(labelled)
-            h_NCHW = answer.gradients.images
+            result = episode.evaluate(labelled)
+            h_NCHW = result.gradients.images
             climbed_NCHW = labelled.images_NCHW + ascent(labelled.images_NCHW, h_NCHW, config.radius)
             climbed = episode.evaluate(replace(labelled, images_NCHW=climbed_NCHW))
-            losses.append(float(answer.loss))
+            losses.append(float(result.loss))
             norms.append(float(h_NCHW.norm()))
-            rises.append(float(climbed.loss - answer.loss))
+            rises.append(float(climbed.loss - result.loss))
         return {"exact_loss": fmean(losses), "exact_gradient_norm": fmean(norms), "exact_sharpness": fmean(rises)}
 
     return measure

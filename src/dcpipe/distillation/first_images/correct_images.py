@@ -30,7 +30,9 @@ def correct(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor]:
     for expert in range(teachers.path.num_experts):
         theta_P = teachers.last(expert).to(setting.device)
         for label in (label for label, rows in taken.items() if len(rows) < ipc):
-            right, waiting[label] = _sorted_out(setting, teachers, theta_P, waiting[label], ipc - len(taken[label]))
+            right, waiting[label] = _split_by_correctness(
+                setting, teachers, theta_P, waiting[label], ipc - len(taken[label])
+            )
             taken[label] = torch.cat([taken[label], right])
     for label, rows in taken.items():
         if len(rows) < ipc:
@@ -41,7 +43,7 @@ def correct(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor]:
     return train.images_NCHW[rows].clone(), train.labels_N[rows].clone()
 
 
-def _sorted_out(
+def _split_by_correctness(
     setting: Setting, teachers: Teachers, theta_P: Tensor, rows: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
     """The first `count` rows that are classified correctly, and those that are not; the rest is not looked at."""

@@ -64,9 +64,9 @@ class CorrectImages(FirstImagesConfig):
 
     kind: Literal["correct"]
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Experts look at the images one by one."""
-        context.refuse_batch_norm(at)
+        context.refuse_batch_norm(location)
 
     def for_rehearsal(self) -> FirstImagesConfig:
         """Real images: experts that are noise classify nothing correctly."""

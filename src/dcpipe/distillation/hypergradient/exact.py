@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.answers import Gradients, StudentAnswer, Trace
-from dcpipe.distillation.hypergradient.inner_step import Step
-from dcpipe.distillation.hypergradient.problem import Problem, objective_and_gradient
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, objective_and_gradient
+from dcpipe.distillation.hypergradient.inner_step import InnerStep
+from dcpipe.distillation.matching_results import Gradients, StudentResult, StudentTrace
 from dcpipe.distillation.student import run
 
 
-def evaluate(problem: Problem) -> StudentAnswer:
+def evaluate(problem: HypergradientProblem) -> StudentResult:
     """The derivatives of the objective through all T steps.
 
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
@@ -29,9 +29,14 @@ def evaluate(problem: Problem) -> StudentAnswer:
 
 
 def backwards(
-    problem: Problem, thetas: Sequence[Tensor], sum_P: Tensor, kept: list[Step], *, through_parameters: bool
-) -> StudentAnswer:
-    """The walk back through all steps: the last ones are `kept`, and used up; the others are taken again.
+    problem: HypergradientProblem,
+    thetas: Sequence[Tensor],
+    sum_P: Tensor,
+    kept_steps: list[InnerStep],
+    *,
+    through_parameters: bool,
+) -> StudentResult:
+    """The walk back through all steps: the last ones are `kept_steps`, and used up; the others are taken again.
 
     `thetas`: the parameters before every step and after the last. `sum_P`: the sum of the gradients.
     Without `through_parameters` v stays what it is at the last parameters: TESLA's kind.
@@ -41,7 +46,7 @@ def backwards(
     v_P, by_step_size = final_P, torch.zeros_like(eta)
     by_images, by_labels = torch.zeros_like(problem.images_NCHW), torch.zeros_like(problem.labels)
     for number in reversed(range(problem.draws.steps)):
-        step = kept.pop() if kept else Step.of(problem, number, thetas[number], keep=False)
+        step = kept_steps.pop() if kept_steps else InnerStep.of(problem, number, thetas[number], keep=False)
         pulled, rows = step.pullback(v_P, through_parameters=through_parameters), step.rows
         del step  # before the next one is made
         by_images.index_add_(0, rows, pulled.images)
@@ -52,4 +57,4 @@ def backwards(
             v_P = v_P - eta * pulled.theta
     learned_labels = -eta * by_labels if problem.labels_require_grad else None
     gradients = Gradients(-eta * by_images, by_step_size, learned_labels)
-    return StudentAnswer(loss, gradients, Trace(tuple(thetas), sum_P, final_P))
+    return StudentResult(loss, gradients, StudentTrace(tuple(thetas), sum_P, final_P))

@@ -11,31 +11,31 @@ from dcpipe.distillation.hypergradient.kept_graphs_config import NoGraphs
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.network_name import has_running_statistics
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count
 from dcpipe.params.shares import Share, steps_of
 from dcpipe.params.trajectory_axes import HypergradientConfig, KeptGraphsConfig
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
+    from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 
 KEPT_GRAPHS = "none, auto (2000 MB), all, or kind: budget with megabytes; faster, other rounding than none"
 MICRO_BATCH = "images that go through the network at once; null: the whole batch"
 
 
-class StepByStep(HypergradientConfig):
+class StepwiseHypergradient(HypergradientConfig):
     """What the kinds share that differentiate one inner step at a time."""
 
     micro_batch: int | None
     kept_graphs: KeptGraphsConfig
 
     @property
-    def images_at_once(self) -> int | None:
+    def micro_batch_size(self) -> int | None:
         """The micro-batch."""
         return self.micro_batch
 
-    def facts(self, problem: "Problem") -> Mapping[str, int]:
+    def facts(self, problem: "HypergradientProblem") -> Mapping[str, int]:
         """Those of the kept graphs."""
         return self.kept_graphs.facts(problem)
 
@@ -43,7 +43,7 @@ class StepByStep(HypergradientConfig):
         """With the graphs of steps that are differentiated."""
         return super().work(inner) + self.kept_graphs.work(replace(inner, steps=self.kept_steps(inner.steps)))
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """A micro-batch must cut something, and only networks whose images do not influence each other."""
         inner = context.method.matching.inner_loop
         if self.micro_batch is None or inner is None:
@@ -51,21 +51,21 @@ class StepByStep(HypergradientConfig):
         batch = inner.batch or context.images
         if self.micro_batch >= batch:
             problem = f"a micro-batch of {self.micro_batch} has no effect: an inner step's batch has {batch} images"
-            raise at.error("micro_batch", problem, "write null, or a smaller number")
+            raise location.error("micro_batch", problem, "write null, or a smaller number")
         if context.network and has_running_statistics(context.network):
-            influence = "the images of a batch influence each other and cannot be cut apart"
-            raise at.error("micro_batch", f"{context.network} has batch norm: {influence}", "write null")
+            influence = "the images of a batch influence each other, so a batch cannot be split"
+            raise location.error("micro_batch", f"{context.network} has batch norm: {influence}", "write null")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Exact(StepByStep):
+class Exact(StepwiseHypergradient):
     """The adjoint: the reference's gradient, in the memory of one step or of as many graphs as are kept."""
 
     implementation = ("dcpipe.distillation.hypergradient.exact",)
 
     kind: Literal["exact"]
     micro_batch: Count | None = Field(description=MICRO_BATCH)
-    kept_graphs: Annotated[KeptGraphsConfig, AsBefore(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
+    kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""
@@ -85,16 +85,16 @@ class Unrolled(HypergradientConfig):
 
     kind: Literal["unrolled"]
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """It is never compiled."""
         if context.method.compute.backend == "compiled":
             problem = "has no effect on the unrolled hypergradient"
-            raise at.error_at("compute.backend", problem, "write eager")
+            raise location.error_at("compute.backend", problem, "write eager")
 
     def work(self, inner: InnerSizes) -> Work:
         """The passes of all steps are there at once."""
         every = inner.network.pullback(inner.steps * inner.images)
-        return replace(every, held=2 * inner.steps * inner.network.bytes, calls=inner.steps * every.calls)
+        return replace(every, held_bytes=2 * inner.steps * inner.network.bytes, calls=inner.steps * every.calls)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""
@@ -109,7 +109,7 @@ class Unrolled(HypergradientConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Truncated(StepByStep):
+class Truncated(StepwiseHypergradient):
     """The adjoint through the last inner steps alone (SATM keeps a third)."""
 
     implementation = ("dcpipe.distillation.hypergradient.truncated",)
@@ -117,7 +117,7 @@ class Truncated(StepByStep):
     kind: Literal["truncated"]
     kept: Share = Field(description="share of the inner steps that is differentiated, rounded down")
     micro_batch: Count | None = Field(description=MICRO_BATCH)
-    kept_graphs: Annotated[KeptGraphsConfig, AsBefore(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
+    kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     @property
     def inner_shares(self) -> tuple[str, ...]:
@@ -128,20 +128,20 @@ class Truncated(StepByStep):
         """How many of so many inner steps are differentiated."""
         return steps_of(self.kept, inner_steps)
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """At least one step must be left, and as of every step-by-step kind."""
         inner = context.method.matching.inner_loop
         if inner is not None and self.kept_steps(inner.steps) == 0:
             problem = f"{self.kept} of {inner.steps} inner steps is less than one"
-            raise at.error("kept", problem, f"write at least 1/{inner.steps}")
-        super().check(at, context)
+            raise location.error("kept", problem, f"write at least 1/{inner.steps}")
+        super().check(location, context)
 
     def build(self, inner_steps: int) -> "Hypergradient":
         """Through the last steps."""
         from dcpipe.distillation.hypergradient import truncated
 
         through_all = self.kept_graphs.build(through_parameters=True)
-        return truncated.through_last(self.kept_steps(inner_steps), through_all)
+        return truncated.truncated_hypergradient(self.kept_steps(inner_steps), through_all)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -151,14 +151,14 @@ class Truncated(StepByStep):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PerStep(StepByStep):
+class PerStep(StepwiseHypergradient):
     """Each step's own derivative, without what it does to later ones (TESLA); right to first order in the step size."""
 
     implementation = ("dcpipe.distillation.hypergradient.per_step",)
 
     kind: Literal["per_step"]
     micro_batch: Count | None = Field(description=MICRO_BATCH)
-    kept_graphs: Annotated[KeptGraphsConfig, AsBefore(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
+    kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Step by step."""

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.problem import PartGradient, Problem, Pulled
+from dcpipe.distillation.hypergradient.hypergradient_problem import (
+    HypergradientProblem,
+    MicroBatchGradient,
+    PullbackResult,
+)
 from dcpipe.distillation.student import augmented, micro_batches
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InnerStep:
     """Rows of the set, their images before and after the augmentation, and micro-batches with their shares of it.
 
     The parts of a step that is not kept are made one after the other and can be gone through once.
@@ -23,10 +27,10 @@ class Step:
     rows: Tensor
     raw_BCHW: Tensor
     seen_BCHW: Tensor
-    parts: Iterable[tuple[float, PartGradient]]
+    parts: Iterable[tuple[float, MicroBatchGradient]]
 
     @classmethod
-    def of(cls, problem: Problem, number: int, theta_P: Tensor, *, keep: bool) -> "Step":
+    def of(cls, problem: HypergradientProblem, number: int, theta_P: Tensor, *, keep: bool) -> "InnerStep":
         """The step of this number (from 0), taken at these parameters."""
         inner, draws = problem.inner, problem.draws
         rows = draws.batches[number].to(problem.images_NCHW.device)
@@ -46,8 +50,8 @@ class Step:
             del part  # before the next one is made
         return total_P
 
-    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> Pulled:
-        """See `Pulled`; the derivative of the images is with respect to those before their augmentation."""
+    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> PullbackResult:
+        """See `PullbackResult`; the derivative of the images is with respect to those before their augmentation."""
         slope, curved_P = v_P.new_zeros(()), torch.zeros_like(v_P) if through_parameters else None
         images, logits = list[Tensor](), list[Tensor]()
         for share, part in self.parts:
@@ -62,4 +66,4 @@ class Step:
         images_BCHW = torch.cat(images)
         if self.seen_BCHW is not self.raw_BCHW:
             (images_BCHW,) = torch.autograd.grad(self.seen_BCHW, self.raw_BCHW, images_BCHW)
-        return Pulled(slope, curved_P, images_BCHW, torch.cat(logits) if logits else None)
+        return PullbackResult(slope, curved_P, images_BCHW, torch.cat(logits) if logits else None)

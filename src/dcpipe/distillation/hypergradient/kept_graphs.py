@@ -12,10 +12,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.answers import StudentAnswer
 from dcpipe.distillation.hypergradient.exact import backwards
-from dcpipe.distillation.hypergradient.inner_step import Step
-from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem, StepDerivatives
+from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem, StepDerivatives
+from dcpipe.distillation.hypergradient.inner_step import InnerStep
+from dcpipe.distillation.matching_results import StudentResult
 from dcpipe.distillation.student import step_gradient
 
 ALLOWANCE = 1.5  # what a process grows by for a step is 1.1 to 1.4 times what it holds: an allocator leaves gaps
@@ -28,17 +28,17 @@ def within(budget_bytes: int | None, *, through_parameters: bool = True) -> Hype
     Memory: T+1 parameter vectors, the kept steps, and one step more.
     """
 
-    def evaluate(problem: Problem) -> StudentAnswer:
+    def evaluate(problem: HypergradientProblem) -> StudentResult:
         steps = problem.draws.steps
         first_kept = steps - kept_steps(problem, budget_bytes)
         theta_P, eta = problem.start_P.detach(), problem.step_size.detach()
-        thetas, sum_P, kept = [theta_P], torch.zeros_like(theta_P), list[Step]()
+        thetas, sum_P, kept = [theta_P], torch.zeros_like(theta_P), list[InnerStep]()
         for number in range(steps):
             if number >= first_kept:
-                kept.append(Step.of(problem, number, theta_P, keep=True))
+                kept.append(InnerStep.of(problem, number, theta_P, keep=True))
                 gradient_P = kept[-1].gradient(theta_P)
             else:
-                gradient_P = _passing_gradient(problem, number, theta_P)
+                gradient_P = _gradient_without_graph(problem, number, theta_P)
             sum_P += gradient_P
             theta_P = theta_P - eta * gradient_P
             thetas.append(theta_P)
@@ -47,23 +47,23 @@ def within(budget_bytes: int | None, *, through_parameters: bool = True) -> Hype
     return evaluate
 
 
-def _passing_gradient(problem: Problem, number: int, theta_P: Tensor) -> Tensor:
+def _gradient_without_graph(problem: HypergradientProblem, number: int, theta_P: Tensor) -> Tensor:
     """The gradient of a step that is not kept, with the bits that it has where it is."""
     inner, draws = problem.inner, problem.draws
     if not inner.derivatives.same_bits:
-        return Step.of(problem, number, theta_P, keep=False).gradient(theta_P)
+        return InnerStep.of(problem, number, theta_P, keep=False).gradient(theta_P)
     rows = draws.batches[number].to(theta_P.device)
     images_BCHW, labels = problem.images_NCHW.detach()[rows], problem.labels.detach()[rows]
     return step_gradient(inner, theta_P, images_BCHW, labels, draws.augmentations[number])
 
 
-def kept_steps(problem: Problem, budget_bytes: int | None) -> int:
+def kept_steps(problem: HypergradientProblem, budget_bytes: int | None) -> int:
     """How many steps a budget holds: all T, where there is none."""
     steps = problem.draws.steps
     return steps if budget_bytes is None or not steps else min(steps, budget_bytes // step_bytes(problem))
 
 
-def step_bytes(problem: Problem) -> int:
+def step_bytes(problem: HypergradientProblem) -> int:
     """The bytes that a kept step of the largest batch takes at most: a matter of shapes alone.
 
     The step is traced on the meta device, which computes nothing; what it holds is added up, with an allowance.

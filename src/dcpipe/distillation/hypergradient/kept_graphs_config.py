@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.models.derived_networks import written_out
+from dcpipe.models.analytic_networks import find_analytic_convnet
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.schema import STRICT, Count
@@ -14,7 +14,7 @@ from dcpipe.params.trajectory_axes import KeptGraphsConfig
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
+    from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 
 MEGABYTE = 10**6
 AUTO_MEGABYTES = 2000
@@ -52,14 +52,14 @@ class LastStepGraphs(KeptGraphsConfig):
         """What the kept graphs may take together; None: all that there are."""
         return None
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """A compiled step keeps something where its derivatives are written out, and else nothing."""
         network = context.network
         if context.method.compute.backend != "compiled" or network is None:
             return
-        if written_out(network, context.facts.image_size) is None:
+        if find_analytic_convnet(network, context.facts.image_size) is None:
             problem = f"has no effect on compiled steps of {network}"
-            raise at.error("kind", problem, "write none, or compute.backend: eager")
+            raise location.error("kind", problem, "write none, or compute.backend: eager")
 
     def build(self, *, through_parameters: bool) -> "Hypergradient":
         """With kept graphs."""
@@ -72,9 +72,9 @@ class LastStepGraphs(KeptGraphsConfig):
         step = inner.network.graph_bytes(inner.images)
         kept = inner.steps if self.budget_bytes is None else min(inner.steps, int(self.budget_bytes // step))
         saved = inner.network.gradient(inner.images)
-        return Work(held=kept * step, operations=-kept * saved.operations, calls=-kept * saved.calls)
+        return Work(held_bytes=kept * step, operations=-kept * saved.operations, calls=-kept * saved.calls)
 
-    def facts(self, problem: "Problem") -> Mapping[str, int]:
+    def facts(self, problem: "HypergradientProblem") -> Mapping[str, int]:
         """How many graphs are kept, and what they take as their shapes have it."""
         from dcpipe.distillation.hypergradient import kept_graphs
 

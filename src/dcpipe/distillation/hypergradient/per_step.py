@@ -11,13 +11,13 @@ saves little of it: 5 % on one core, batch 10, for a ConvNet on 8x8 or 32x32. Bo
 Source: TESLA, arXiv:2211.10586.
 """
 
-from dcpipe.distillation.answers import StudentAnswer
 from dcpipe.distillation.hypergradient.exact import backwards
-from dcpipe.distillation.hypergradient.problem import Problem
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
+from dcpipe.distillation.matching_results import StudentResult
 from dcpipe.distillation.student import run
 
 
-def evaluate(problem: Problem) -> StudentAnswer:
+def evaluate(problem: HypergradientProblem) -> StudentResult:
     """The derivatives of the objective, each step by itself.
 
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.

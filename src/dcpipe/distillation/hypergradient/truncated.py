@@ -8,13 +8,13 @@ Legend: N images, C channels, H W pixels, K classes, P parameters, T inner steps
 
 from dataclasses import replace
 
-from dcpipe.distillation.answers import StudentAnswer
 from dcpipe.distillation.hypergradient import exact
-from dcpipe.distillation.hypergradient.problem import Hypergradient, Problem
+from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
+from dcpipe.distillation.matching_results import StudentResult
 from dcpipe.distillation.student import run
 
 
-def through_last(kept_steps: int, through_all: Hypergradient = exact.evaluate) -> Hypergradient:
+def truncated_hypergradient(kept_steps: int, through_all: Hypergradient = exact.evaluate) -> Hypergradient:
     """The kind that differentiates the last `kept_steps` steps (all, where there are fewer; with 0, none).
 
     `through_all` differentiates those.
@@ -25,12 +25,12 @@ def through_last(kept_steps: int, through_all: Hypergradient = exact.evaluate) -
     Source: SATM, truncated unrolling hypergradient, equation 8.
     """
 
-    def evaluate(problem: Problem) -> StudentAnswer:
+    def evaluate(problem: HypergradientProblem) -> StudentResult:
         draws = problem.draws
         cut = max(0, draws.steps - kept_steps)
         (at_cut_P,), sum_P = run(replace(problem, draws=draws.before(cut)), kept_from=cut)
-        answer = through_all(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
-        trace = replace(answer.trace, gradient_sum=sum_P + answer.trace.gradient_sum, first=cut)
-        return replace(answer, trace=trace)
+        result = through_all(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
+        trace = replace(result.trace, gradient_sum=sum_P + result.trace.gradient_sum, first=cut)
+        return replace(result, trace=trace)
 
     return evaluate

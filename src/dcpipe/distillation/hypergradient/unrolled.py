@@ -7,13 +7,13 @@ Legend: N images, C channels, H W pixels, K classes, P parameters, T inner steps
 
 import torch
 
-from dcpipe.distillation.answers import Gradients, StudentAnswer, Trace
-from dcpipe.distillation.hypergradient.problem import Problem
+from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
+from dcpipe.distillation.matching_results import Gradients, StudentResult, StudentTrace
 from dcpipe.distillation.student import augmented, cross_entropy
 from dcpipe.errors import UserError
 
 
-def evaluate(problem: Problem) -> StudentAnswer:
+def evaluate(problem: HypergradientProblem) -> StudentResult:
     """The derivatives of the objective through all T steps.
 
     Only `apply` and `augment` of the inner loop are used, always eagerly.
@@ -42,5 +42,5 @@ def evaluate(problem: Problem) -> StudentAnswer:
         loss = problem.objective(theta_P)
         learned = [images_NCHW, eta, theta_P, *([labels] if problem.labels_require_grad else [])]
         by_images, by_eta, final_P, *by_labels = torch.autograd.grad(loss, learned, materialize_grads=True)
-    trace = Trace(tuple(theta.detach() for theta in thetas), sum_P, final_P)
-    return StudentAnswer(loss.detach(), Gradients(by_images, by_eta, by_labels[0] if by_labels else None), trace)
+    trace = StudentTrace(tuple(theta.detach() for theta in thetas), sum_P, final_P)
+    return StudentResult(loss.detach(), Gradients(by_images, by_eta, by_labels[0] if by_labels else None), trace)

@@ -6,7 +6,7 @@ from dcpipe.distillation.episodes import Episode
 from dcpipe.distillation.synthetic_set import SyntheticSet
 
 
-class Hard:
+class HardLabelRule:
     """See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
     def initial(self, _images_NCHW: Tensor, classes_N: Tensor) -> Tensor:

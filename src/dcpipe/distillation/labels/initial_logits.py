@@ -17,7 +17,7 @@ from dcpipe.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class OfClasses:
+class OneHotLogits:
     """`logit` for the image's class and 0 for every other one."""
 
     classes: int
@@ -29,7 +29,7 @@ class OfClasses:
         return self.logit * one_hot_NK.to(images_NCHW.dtype)
 
 
-class OfOneExpert:
+class OneExpertLogits:
     """What one expert says at its last kept epoch."""
 
     def __init__(self, setting: Setting, expert: int) -> None:
@@ -37,10 +37,10 @@ class OfOneExpert:
 
     def __call__(self, images_NCHW: Tensor, _classes_N: Tensor) -> Tensor:
         """Logits (N, K)."""
-        return _answers(self._teachers, self._expert, images_NCHW)
+        return _expert_logits(self._teachers, self._expert, images_NCHW)
 
 
-class MeanOfCorrect:
+class CorrectExpertsMeanLogits:
     """The mean of what all experts say that classify the image correctly at their last kept epoch."""
 
     def __init__(self, setting: Setting) -> None:
@@ -50,9 +50,9 @@ class MeanOfCorrect:
         """Logits (N, K). Raises: UserError for an image that no expert classifies correctly."""
         total_NK, right_N = torch.zeros(1, device=images_NCHW.device), torch.zeros_like(classes_N)
         for expert in range(self._teachers.path.num_experts):
-            answers_NK = _answers(self._teachers, expert, images_NCHW)
-            agrees_N = answers_NK.argmax(dim=1) == classes_N
-            total_NK, right_N = total_NK + answers_NK * agrees_N[:, None], right_N + agrees_N
+            logits_NK = _expert_logits(self._teachers, expert, images_NCHW)
+            agrees_N = logits_NK.argmax(dim=1) == classes_N
+            total_NK, right_N = total_NK + logits_NK * agrees_N[:, None], right_N + agrees_N
         if not bool(right_N.all()):
             problem = f"no expert classifies image {int(right_N.argmin())} of the first ones correctly"
             remedy = "write outer.images.initial: correct, or outer.labels.initial.kind: one-expert"
@@ -60,5 +60,5 @@ class MeanOfCorrect:
         return total_NK / right_N[:, None]
 
 
-def _answers(teachers: Teachers, expert: int, images_NCHW: Tensor) -> Tensor:
+def _expert_logits(teachers: Teachers, expert: int, images_NCHW: Tensor) -> Tensor:
     return logits(teachers.model, teachers.last(expert).to(images_NCHW.device), images_NCHW)

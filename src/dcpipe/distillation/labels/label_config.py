@@ -29,9 +29,9 @@ class HardLabels(LabelsConfig):
 
     def build(self, _setting: "Setting") -> "LabelRule":
         """The classes."""
-        from dcpipe.distillation.labels.hard import Hard
+        from dcpipe.distillation.labels.hard import HardLabelRule
 
-        return Hard()
+        return HardLabelRule()
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -48,13 +48,13 @@ class CorrectExperts(InitialLogitsConfig):
 
     kind: Literal["correct-experts"]
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Every image must have a label, and experts look at images one by one."""
         outer = context.method.outer
         if outer and not outer.images.initial.all_classified:
             problem = "an image that no expert classifies correctly would have no label"
-            raise at.error("kind", problem, "write outer.images.initial: correct, or another kind here")
-        context.refuse_batch_norm(at)
+            raise location.error("kind", problem, "write outer.images.initial: correct, or another kind here")
+        context.refuse_batch_norm(location)
 
     def for_rehearsal(self) -> InitialLogitsConfig:
         """The class: experts that are noise classify nothing correctly."""
@@ -62,14 +62,16 @@ class CorrectExperts(InitialLogitsConfig):
 
     def build(self, setting: "Setting") -> "InitialLogits":
         """From the experts that are right."""
-        from dcpipe.distillation.labels.initial_logits import MeanOfCorrect
+        from dcpipe.distillation.labels.initial_logits import CorrectExpertsMeanLogits
 
-        return MeanOfCorrect(setting)
+        return CorrectExpertsMeanLogits(setting)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
         """With images that experts classify correctly."""
-        return {"correct-experts": Example({"kind": "correct-experts"}, beside={"outer.images.initial": "correct"})}
+        return {
+            "correct-experts": Example({"kind": "correct-experts"}, required_params={"outer.images.initial": "correct"})
+        }
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -82,16 +84,16 @@ class OneExpert(InitialLogitsConfig):
     kind: Literal["one-expert"]
     expert: Index = Field(description="its number, from 0")
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """The expert must be there, and it looks at images one by one."""
-        context.refuse_unknown_expert(at, "expert", self.expert)
-        context.refuse_batch_norm(at)
+        context.refuse_unknown_expert(location, "expert", self.expert)
+        context.refuse_batch_norm(location)
 
     def build(self, setting: "Setting") -> "InitialLogits":
         """From one expert."""
-        from dcpipe.distillation.labels.initial_logits import OfOneExpert
+        from dcpipe.distillation.labels.initial_logits import OneExpertLogits
 
-        return OfOneExpert(setting, self.expert)
+        return OneExpertLogits(setting, self.expert)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -108,19 +110,19 @@ class OneHot(InitialLogitsConfig):
     kind: Literal["one-hot"]
     logit: PositiveFloat = Field(description="logit of the image's class")
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """A hard label has no derivative."""
         learned = context.method.outer.labels.learned_by if context.method.outer else None
         if learned and self.logit >= HARD_LOGIT:
             problem = f"has no effect: a logit of {self.logit} is a hard label, which has no derivative"
-            remedy = f"lower {at.key}.logit, or write outer.labels.kind: hard"
-            raise at.error_at("outer.labels.optimiser.learning_rate", problem, remedy)
+            remedy = f"lower {location.key}.logit, or write outer.labels.kind: hard"
+            raise location.error_at("outer.labels.optimiser.learning_rate", problem, remedy)
 
     def build(self, setting: "Setting") -> "InitialLogits":
         """From the classes."""
-        from dcpipe.distillation.labels.initial_logits import OfClasses
+        from dcpipe.distillation.labels.initial_logits import OneHotLogits
 
-        return OfClasses(setting.train.classes, self.logit)
+        return OneHotLogits(setting.train.classes, self.logit)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -146,9 +148,9 @@ class LearnedLabels(LabelsConfig):
 
     def build(self, setting: "Setting") -> "LabelRule":
         """Logits."""
-        from dcpipe.distillation.labels.learned import Learned
+        from dcpipe.distillation.labels.learned import LearnedLabelRule
 
-        return Learned(self.initial.build(setting))
+        return LearnedLabelRule(self.initial.build(setting))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -170,9 +172,9 @@ class FixedLabels(LabelsConfig):
 
     def build(self, setting: "Setting") -> "LabelRule":
         """Logits, which no optimiser changes."""
-        from dcpipe.distillation.labels.learned import Learned
+        from dcpipe.distillation.labels.learned import LearnedLabelRule
 
-        return Learned(self.initial.build(setting))
+        return LearnedLabelRule(self.initial.build(setting))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -210,9 +212,9 @@ class NamedCheckpoint(TeacherConfig):
     expert: Index = Field(description="number of the expert, from 0")
     epoch: Index = Field(description="epoch of its checkpoint")
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """The checkpoint must be there."""
-        context.refuse_unknown_expert(at, "expert", self.expert)
+        context.refuse_unknown_expert(location, "expert", self.expert)
         experts = context.experts
         if experts is None:
             return
@@ -220,7 +222,7 @@ class NamedCheckpoint(TeacherConfig):
         kept = range(experts.epochs + 1) if convex else kept_epochs(experts.kept_epochs, experts.epochs)
         if self.epoch not in kept:
             problem = f"epoch {self.epoch} is needed but not in kept_epochs"
-            raise at.error("epoch", problem, f"name one of {', '.join(map(str, kept))}")
+            raise location.error("epoch", problem, f"name one of {', '.join(map(str, kept))}")
 
     def build(self, setting: "Setting") -> "LabelRule":
         """One checkpoint."""
@@ -244,9 +246,9 @@ class TeacherLabels(LabelsConfig):
     kind: Literal["teacher"]
     teacher: TeacherConfig
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Experts look at the images one by one."""
-        context.refuse_batch_norm(at)
+        context.refuse_batch_norm(location)
 
     def build(self, setting: "Setting") -> "LabelRule":
         """The teacher's."""

@@ -1,4 +1,4 @@
-"""What every kind of labels answers to the loop.
+"""What every kind of labels gives the outer loop.
 
 Legend: N images, C channels, H W pixels, K classes.
 """

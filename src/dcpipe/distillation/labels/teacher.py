@@ -34,8 +34,8 @@ class TargetTeacher:
         if episode.student is None:
             remedy = "choose another kind of labels"
             raise UserError("needs a matching with students", where="outer.labels.teacher", remedy=remedy)
-        answers = logits(self._model, episode.student.target_P, synthetic.images_NCHW)
-        return replace(synthetic, labels=answers)
+        logits_NK = logits(self._model, episode.student.target_P, synthetic.images_NCHW)
+        return replace(synthetic, labels=logits_NK)
 
 
 class CheckpointTeacher:

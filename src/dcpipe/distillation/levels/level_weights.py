@@ -11,6 +11,6 @@ def constant(intra: float, inter: float) -> Levels:
     return lambda iteration, update: (intra, inter)  # noqa: ARG005 (the same in every update)
 
 
-def in_turns(inter: float) -> Levels:
+def alternating(inter: float) -> Levels:
     """Each class in one update, all classes together in the next. Source: arXiv:2208.00311, table 1."""
     return lambda iteration, update: (1.0, 0.0) if (iteration + update) % 2 == 0 else (0.0, inter)

@@ -94,7 +94,7 @@ class Interleaved(LevelsConfig):
         """The two in turns."""
         from dcpipe.distillation.levels import level_weights
 
-        return level_weights.in_turns(weight_of(self.weight, classes))
+        return level_weights.alternating(weight_of(self.weight, classes))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

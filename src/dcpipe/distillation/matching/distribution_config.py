@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Distribution(NetworkMatchingConfig):
+class DistributionMatchingConfig(NetworkMatchingConfig):
     """Untrained networks shall see the same mean features of each class in both sets (DM, arXiv:2110.04181)."""
 
     implementation = ("dcpipe.distillation.loop", "dcpipe.distillation.matching.distribution_matching")
 
     kind: Literal["distribution"]
     network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
-    real_batch: Count = Field(description="real images a class in an update; --batch_real")
+    real_batch: Count = Field(description="real images per class in an update; --batch_real")
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
 
     def work(self, sizes: SetSizes) -> Work:
@@ -49,5 +49,5 @@ class Distribution(NetworkMatchingConfig):
     def examples(cls) -> Mapping[str, Example]:
         """DM on tiny."""
         tree = {"kind": "distribution", "network": "native", "real_batch": 4, "augmentation": "none"}
-        beside = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
-        return {"distribution": Example(tree, beside, {"augmentation": "crop", "network": "convnet2-w16"})}
+        required_params = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
+        return {"distribution": Example(tree, required_params, {"augmentation": "crop", "network": "convnet2-w16"})}

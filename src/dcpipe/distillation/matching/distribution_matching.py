@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import synthetic_rows
-from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
+from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, NetworkMatchingComponents
+from dcpipe.distillation.matching_results import Gradients, MatchingResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.distillation.updates.update_counts import after_so_many
+from dcpipe.distillation.updates.update_counts import after_fixed_count
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.matching.distribution_config import Distribution
+    from dcpipe.distillation.matching.distribution_config import DistributionMatchingConfig
 
 
 class DistributionMatching(NetworkMatching):
     """See `dcpipe.distillation.episodes.Matching`."""
 
-    def __init__(self, config: "Distribution", setting: Setting) -> None:
-        self._parts = MatchingParts.from_setting(setting, setting.model(), config.augmentation, None)
+    def __init__(self, config: "DistributionMatchingConfig", setting: Setting) -> None:
+        self._parts = NetworkMatchingComponents.from_setting(setting, setting.model(), config.augmentation, None)
         super().__init__(
             setting,
             self._parts.trainer,
             self._parts.batches,
             real_batch=config.real_batch,
-            is_last=partial(after_so_many, 1),
+            is_last=partial(after_fixed_count, 1),
             loss=self._loss,
         )
 
-    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> Answer:
+    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
         """The derivative of the sum over classes of |mean real features - mean synthetic features|^2.
 
         Class by class, so that one class's graph exists at a time. Batch norms use the batch at hand; it is then that
@@ -56,7 +56,7 @@ class DistributionMatching(NetworkMatching):
             for own, gradient in zip(rows, torch.autograd.grad(gap, leaves), strict=True):
                 by_images[own] = gradient
             loss = loss + gap.detach()
-        return Answer(loss, Gradients(by_images))
+        return MatchingResult(loss, Gradients(by_images))
 
     def _means(self, episode: NetworkEpisode, parts: list[Tensor]) -> list[Tensor]:
         """The mean features (F) of each part, all of them one batch."""

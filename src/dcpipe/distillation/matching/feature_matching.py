@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import synthetic_rows
-from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
+from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, NetworkMatchingComponents
+from dcpipe.distillation.matching_results import Gradients, MatchingResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.models.layers import LayeredModel
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.matching.features_config import Features
+    from dcpipe.distillation.matching.features_config import FeatureMatchingConfig
 
 
 def alignment(synthetic_means: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -45,14 +45,14 @@ def discrimination(real_NF: Tensor, labels_N: Tensor, centres_KF: Tensor) -> Ten
 class FeatureMatching(NetworkMatching):
     """See `dcpipe.distillation.episodes.Matching`."""
 
-    def __init__(self, config: "Features", setting: Setting) -> None:
+    def __init__(self, config: "FeatureMatchingConfig", setting: Setting) -> None:
         train = setting.train
         self._layered = LayeredModel(
             setting.network, channels=train.channels, image_size=train.size, classes=train.classes
         )
         self._config, self._parts = (
             config,
-            MatchingParts.from_setting(setting, self._layered, config.augmentation, config.training),
+            NetworkMatchingComponents.from_setting(setting, self._layered, config.augmentation, config.training),
         )
         super().__init__(
             setting,
@@ -63,7 +63,7 @@ class FeatureMatching(NetworkMatching):
             loss=self._loss,
         )
 
-    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> Answer:
+    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
         """The derivative of alignment plus weighted discrimination, class by class.
 
         Only one class's graph exists at a time: discrimination reaches a class's images through its centre alone.
@@ -77,7 +77,7 @@ class FeatureMatching(NetworkMatching):
             gap = alignment(synthetic_means, real, self._config.layer_weights)
             (by_images[own],) = torch.autograd.grad(gap + synthetic_means[-1] @ pull_F, leaf)
             loss = loss + gap.detach()
-        return Answer(loss, Gradients(by_images))
+        return MatchingResult(loss, Gradients(by_images))
 
     def _real_side(
         self, synthetic: SyntheticSet, episode: NetworkEpisode, rows: Sequence[Tensor]

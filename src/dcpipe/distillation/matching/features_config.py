@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Features(NetworkMatchingConfig):
+class FeatureMatchingConfig(NetworkMatchingConfig):
     """Networks shall see the same mean of every layer, and tell real images apart (CAFE, arXiv:2203.01531).
 
     A reconstruction.
@@ -31,7 +31,7 @@ class Features(NetworkMatchingConfig):
 
     kind: Literal["features"]
     network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
-    real_batch: Count = Field(description="real images a class in an update")
+    real_batch: Count = Field(description="real images per class in an update")
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
     layer_weights: Annotated[list[NonNegativeFloat], Field(min_length=2)] = Field(
         description="weight of each block, then of the last features"
@@ -40,24 +40,26 @@ class Features(NetworkMatchingConfig):
     updates: UpdatesConfig
     training: TrainingConfig
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """As of every matching with networks; one weight for each layer of a ConvNet without batch norm."""
-        super().check(at, context)
-        refuse_idle_training(at, self.updates, self.training)
+        super().check(location, context)
+        refuse_idle_training(location, self.updates, self.training)
         network = context.network or self.network
         layers = layers_of(network)
         if layers is None:
-            raise at.error(
+            raise location.error(
                 "network",
-                f"feature matching needs a network whose layers it knows, and {network} is none",
+                f"feature matching needs a network of blocks, and {network} is not one",
                 "choose a ConvNet, such as convnet3",
             )
         if has_running_statistics(network):
             remedy = "choose the same network with instance or group norm"
-            raise at.error("network", f"{network} has batch norm, and CAFE does not describe its features", remedy)
+            raise location.error(
+                "network", f"{network} has batch norm, and CAFE does not describe its features", remedy
+            )
         if len(self.layer_weights) != layers + 1:
             problem = f"{len(self.layer_weights)} weights for the {layers} blocks of {network} and its features"
-            raise at.error("layer_weights", problem, f"write {layers + 1}")
+            raise location.error("layer_weights", problem, f"write {layers + 1}")
 
     def work(self, sizes: SetSizes) -> Work:
         """Every layer of a class's real images, and of its synthetic ones to be differentiated."""
@@ -67,7 +69,7 @@ class Features(NetworkMatchingConfig):
         real = network.forward(min(self.real_batch, sizes.train_a_class))
         layers = Work(phases=(FLOAT * network.activations * min(self.real_batch, sizes.train_a_class),))
         update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
-        means = Work(held=FLOAT * sizes.classes * network.activations)
+        means = Work(held_bytes=FLOAT * sizes.classes * network.activations)
         return means + layers + update + trained_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":
@@ -89,6 +91,6 @@ class Features(NetworkMatchingConfig):
             "updates": {"kind": "fixed", "count": 1},
             "training": {"kind": "none"},
         }
-        beside = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
+        required_params = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
         changes = {"augmentation": "crop", "network": "convnet2-w16", "layer_weights": [0.1, 2.0, 1.0]}
-        return {"features": Example(tree, beside, changes)}
+        return {"features": Example(tree, required_params, changes)}

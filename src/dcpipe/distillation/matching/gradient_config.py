@@ -13,7 +13,7 @@ from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.network_axes import LevelsConfig, MagnitudeConfig, RowsConfig, TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
 from dcpipe.params.work import SetSizes, Work
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Distance:
     """Of two gradients, row by row: `angle` times 1 - cos, plus what `magnitude` says."""
 
-    rows: Annotated[RowsConfig, AsBefore(OutputRows(kind="outputs"))]
+    rows: Annotated[RowsConfig, NeutralDefault(OutputRows(kind="outputs"))]
     angle: NonNegativeFloat = Field(description="weight of 1 - cos of the angle between two rows")
     magnitude: MagnitudeConfig
 
@@ -39,7 +39,7 @@ class Distance:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Gradient(NetworkMatchingConfig):
+class GradientMatchingConfig(NetworkMatchingConfig):
     """Networks shall get the same gradients from the synthetic set as from real images (DC, arXiv:2006.05929)."""
 
     implementation = (
@@ -50,20 +50,20 @@ class Gradient(NetworkMatchingConfig):
 
     kind: Literal["gradient"]
     network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
-    real_batch: Count = Field(description="real images a class in an update; --batch_real")
+    real_batch: Count = Field(description="real images per class in an update; --batch_real")
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
     levels: LevelsConfig
     distance: Distance
     updates: UpdatesConfig
     training: TrainingConfig
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """As of every matching with networks; training must have a use and the distance a part."""
-        super().check(at, context)
-        refuse_idle_training(at, self.updates, self.training)
+        super().check(location, context)
+        refuse_idle_training(location, self.updates, self.training)
         if self.distance.angle == 0 and self.distance.magnitude.row_weight == 0:
             remedy = "give angle a weight, or choose a magnitude"
-            raise at.error("distance.angle", "angle and magnitude are both 0", remedy)
+            raise location.error("distance.angle", "angle and magnitude are both 0", remedy)
 
     def work(self, sizes: SetSizes) -> Work:
         """Both gradients of each class, every update; the real ones of all classes are kept."""
@@ -72,7 +72,7 @@ class Gradient(NetworkMatchingConfig):
             return Work()
         real = network.gradient(min(self.real_batch, sizes.train_a_class))
         update = (real + network.pullback(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
-        kept = Work(held=(sizes.classes + 4) * network.bytes)
+        kept = Work(held_bytes=(sizes.classes + 4) * network.bytes)
         return kept + update + trained_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":
@@ -94,6 +94,6 @@ class Gradient(NetworkMatchingConfig):
             "updates": {"kind": "fixed", "count": 1},
             "training": {"kind": "none"},
         }
-        beside = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
+        required_params = {"outer.step_size": {"kind": "fixed", "initial": 0.01}}
         changes = {"augmentation": "crop", "network": "convnet2-w16", "distance.angle": 1.5}
-        return {"gradient": Example(tree, beside, changes)}
+        return {"gradient": Example(tree, required_params, changes)}

@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.answers import Answer, Gradients
 from dcpipe.distillation.class_batches import ClassSample, synthetic_rows
-from dcpipe.distillation.hypergradient.problem import Apply
-from dcpipe.distillation.matching.network_matching import MatchingParts, NetworkEpisode, NetworkMatching
+from dcpipe.distillation.hypergradient.hypergradient_problem import Apply
+from dcpipe.distillation.matching.network_matching import NetworkEpisode, NetworkMatching, NetworkMatchingComponents
+from dcpipe.distillation.matching_results import Gradients, MatchingResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.student import cross_entropy, inner_gradient
 from dcpipe.distillation.synthetic_set import SyntheticSet
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.matching.gradient_config import Gradient
+    from dcpipe.distillation.matching.gradient_config import GradientMatchingConfig
 
 
 class GradientMatching(NetworkMatching):
     """See `dcpipe.distillation.episodes.Matching`."""
 
-    def __init__(self, config: "Gradient", setting: Setting) -> None:
-        self._parts = MatchingParts.from_setting(setting, setting.model(), config.augmentation, config.training)
+    def __init__(self, config: "GradientMatchingConfig", setting: Setting) -> None:
+        self._parts = NetworkMatchingComponents.from_setting(
+            setting, setting.model(), config.augmentation, config.training
+        )
         self._distance = config.distance.build()
         self._levels = config.levels.build(setting.train.classes)
         super().__init__(
@@ -38,7 +40,7 @@ class GradientMatching(NetworkMatching):
             loss=self._loss,
         )
 
-    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> Answer:
+    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
         """The derivative of the loss of equation 6 (of equation 4 for intra-class levels), class by class.
 
         Only one class's graph exists at a time. The distance D of all classes together reaches class c through
@@ -63,7 +65,7 @@ class GradientMatching(NetworkMatching):
             if pull_P is not None:
                 value = value + inter * share * (found_P @ pull_P)
             (by_images[rows],) = torch.autograd.grad(value, leaf)
-        return Answer(loss, Gradients(by_images))
+        return MatchingResult(loss, Gradients(by_images))
 
     def _together(
         self, synthetic: SyntheticSet, episode: NetworkEpisode, sides: list[Tensor]

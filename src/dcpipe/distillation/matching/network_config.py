@@ -21,24 +21,26 @@ class NetworkMatchingConfig(MatchingConfig):
 
     @property
     def real_images_a_class(self) -> int:
-        """Real images a class in an update."""
+        """Real images per class in an update."""
         return self.real_batch
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Nothing is compiled, no step size is learned, and the network must take the images."""
         method = context.method
         if method.compute.backend == "compiled":
             problem = f"has no effect on {self.kind} matching"
-            raise at.error_at("compute.backend", problem, "write eager")
+            raise location.error_at("compute.backend", problem, "write eager")
         if self.network != "native":
-            refuse_image_size(parse(self.network), context.facts.image_size, at.resolved.place(f"{at.key}.network"))
+            refuse_image_size(
+                parse(self.network), context.facts.image_size, location.resolved.place(f"{location.key}.network")
+            )
 
 
-def refuse_idle_training(at: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:
+def refuse_idle_training(location: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:
     """Training follows every update but the last. Raises: UserError where there is only one."""
     if updates.is_single_update and training.images_a_step is not None:
         problem = "has no effect with one update a network"
-        raise at.error("training.kind", problem, "write none, or raise updates.count")
+        raise location.error("training.kind", problem, "write none, or raise updates.count")
 
 
 def trained_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, training: TrainingConfig) -> Work:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dcpipe.distillation.answers import Answer
 from dcpipe.distillation.class_batches import ClassBatches, ClassSample
+from dcpipe.distillation.matching_results import MatchingResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.distillation.training.network_training import Network, NetworkTrainer
+from dcpipe.distillation.training.network_training import NetworkState, NetworkTrainer
 from dcpipe.distillation.updates.update_counts import UpdateRule
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.network_axes import TrainingConfig
@@ -25,7 +25,7 @@ class NetworkEpisode:
     matching: "NetworkMatching"
     iteration: int
     update: int
-    network: Network
+    network: NetworkState
     classes: tuple[ClassSample, ...]
     accuracies: tuple[float, ...] = ()
 
@@ -39,16 +39,16 @@ class NetworkEpisode:
         """None: the loss comes from no student."""
         return None
 
-    def evaluate(self, synthetic: SyntheticSet) -> Answer:
+    def evaluate(self, synthetic: SyntheticSet) -> MatchingResult:
         """The matching's loss and the derivative of the images."""
         return self.matching.loss(self, synthetic)
 
-    def following(self, synthetic: SyntheticSet) -> "NetworkEpisode | None":
+    def next_episode(self, synthetic: SyntheticSet) -> "NetworkEpisode | None":
         """The network trained on the set, and other draws; None after the last update (which trains nothing)."""
         return self.matching.after(self, synthetic)
 
 
-Loss = Callable[[NetworkEpisode, SyntheticSet], Answer]
+Loss = Callable[[NetworkEpisode, SyntheticSet], MatchingResult]
 """An episode's loss of a set, and the derivative of the images."""
 
 
@@ -97,7 +97,7 @@ class NetworkMatching:
 
 
 @dataclass(frozen=True, slots=True)
-class MatchingParts:
+class NetworkMatchingComponents:
     """What the loss of such a matching is made of: the network, draws of classes, and the training of networks."""
 
     model: FlatModel
@@ -107,7 +107,7 @@ class MatchingParts:
     @classmethod
     def from_setting(
         cls, setting: Setting, model: FlatModel, augmentation: str, training: TrainingConfig | None
-    ) -> "MatchingParts":
+    ) -> "NetworkMatchingComponents":
         """Of a job; `training` None: networks are never trained."""
         batches = ClassBatches(setting.train, augmentation)
         return cls(model, batches, NetworkTrainer(model, batches, training))

@@ -14,7 +14,7 @@ from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.method_axes import InnerLoop, MatchingConfig, MethodContext
-from dcpipe.params.neutral import AsBefore
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, Name, Steps
 from dcpipe.params.trajectory_axes import HypergradientConfig, PathConfig, SegmentConfig, StartNoiseConfig
 from dcpipe.params.waypoints import refuse_bad_waypoints
@@ -23,20 +23,20 @@ from dcpipe.params.work import FLOAT, InnerSizes, SetSizes, Work
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
     from dcpipe.distillation.setting import Setting
-    from dcpipe.experts.trajectory import ExpertPath, Layout
+    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
 
 AUGMENTED = 12  # copies of a batch that its augmentation keeps to be differentiated
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Trajectory(MatchingConfig):
+class TrajectoryMatchingConfig(MatchingConfig):
     """Students trained on the synthetic set shall end where the expert ends (MTT, arXiv:2203.11932)."""
 
     implementation = ("dcpipe.distillation.loop", "dcpipe.distillation.matching.trajectory_matching")
 
     kind: Literal["trajectory"]
     experts: Name = Field(description="the experts file that is imitated")
-    max_experts: Annotated[Count | None, AsBefore(None)] = Field(
+    max_experts: Annotated[Count | None, NeutralDefault(None)] = Field(
         description="only the first so many of the experts; null: all of them; --max_experts"
     )
     path: PathConfig
@@ -53,7 +53,7 @@ class Trajectory(MatchingConfig):
         return self.experts
 
     @property
-    def experts_read(self) -> int | None:
+    def num_experts_read(self) -> int | None:
         """The first ones, where it does not read all."""
         return self.max_experts
 
@@ -68,13 +68,13 @@ class Trajectory(MatchingConfig):
         kept = self.hypergradient.kept_steps(self.inner_steps)
         return InnerLoop(self.inner_steps, kept, self.inner_batch, self.augmentation)
 
-    def with_inner_steps(self, steps: int) -> "Trajectory":
+    def with_inner_steps(self, steps: int) -> "TrajectoryMatchingConfig":
         """The same with students of other length."""
         return replace(self, inner_steps=steps)
 
-    def with_exact_gradient(self) -> "Trajectory":
+    def with_exact_gradient(self) -> "TrajectoryMatchingConfig":
         """The same with the exact hypergradient."""
-        at_once = self.hypergradient.images_at_once
+        at_once = self.hypergradient.micro_batch_size
         return replace(self, hypergradient=Exact(kind="exact", micro_batch=at_once, kept_graphs=NoGraphs(kind="none")))
 
     @property
@@ -82,34 +82,34 @@ class Trajectory(MatchingConfig):
         """Everything."""
         return frozenset(Need)
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Batches must cut something; every epoch that a segment asks for must be reached and kept."""
         if self.inner_batch is not None and self.inner_batch >= context.images:
             problem = f"a batch size of the whole set ({context.images} images) has no effect"
-            raise at.error("inner_batch", problem, "write null, or a smaller number")
+            raise location.error("inner_batch", problem, "write null, or a smaller number")
         if self.max_experts is not None and context.experts and self.max_experts >= context.experts.count:
             problem = f"{self.max_experts} has no effect: there are {context.experts.count} experts"
-            raise at.error("max_experts", problem, "write null, or a smaller number")
-        self._check_segments(at, context)
+            raise location.error("max_experts", problem, "write null, or a smaller number")
+        self._check_segments(location, context)
 
-    def _check_segments(self, at: ValueLocation, context: MethodContext) -> None:
+    def _check_segments(self, location: ValueLocation, context: MethodContext) -> None:
         experts, resolved = context.experts, context.resolved_experts
         if experts is None or resolved is None:
             return
         if self.segment.last_epoch > experts.epochs:
             problem = f"segments end at epoch {self.segment.last_epoch}, but experts train for {experts.epochs} epochs"
             remedy = f"lower max_start_epoch or span_epochs, or raise epochs in {resolved.file}"
-            raise at.error("segment.max_start_epoch", problem, remedy)
+            raise location.error("segment.max_start_epoch", problem, remedy)
         if self.convex_path_name is not None:
             refuse_bad_waypoints(resolved, experts, self.convex_path_name)
             return
         if self.segment.between_epochs:
             problem = "segments that start between epochs need a convex path"
-            raise at.error("path.kind", problem, "write path.kind: convex, or segment.kind: fixed")
+            raise location.error("path.kind", problem, "write path.kind: convex, or segment.kind: fixed")
         missing = sorted(self.segment.epochs - set(kept_epochs(experts.kept_epochs, experts.epochs)))
         if missing:
             problem = f"epoch {missing[0]} is needed but not in kept_epochs"
-            raise at.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
+            raise location.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
 
     def work(self, sizes: SetSizes) -> Work:
         """A student by the hypergradient, between two checkpoints; a convex path is held whole."""
@@ -117,12 +117,14 @@ class Trajectory(MatchingConfig):
         if network is None:
             return Work()
         images = min(self.inner_batch or sizes.images, sizes.images)
-        answer = self.hypergradient.work(InnerSizes(network, self.inner_steps, images, sizes.numbers))
-        augmented = Work() if self.augmentation == "none" else Work(held=AUGMENTED * FLOAT * images * sizes.numbers)
+        work = self.hypergradient.work(InnerSizes(network, self.inner_steps, images, sizes.numbers))
+        augmented = (
+            Work() if self.augmentation == "none" else Work(held_bytes=AUGMENTED * FLOAT * images * sizes.numbers)
+        )
         checkpoints = 4 + sizes.experts * self.path.held_checkpoints
-        return Work(held=checkpoints * network.bytes) + augmented + answer
+        return Work(held_bytes=checkpoints * network.bytes) + augmented + work
 
-    def open_experts(self, paths: Sequence[Path], layout: "Layout") -> "ExpertPath":
+    def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
         """By the path; of all experts, or of the first ones."""
         path = self.path.build(paths, layout)
         if self.max_experts is None:

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from dcpipe.data import augment
-from dcpipe.distillation.answers import Start, StudentAnswer
 from dcpipe.distillation.coordinates.objectives import unrestricted
-from dcpipe.distillation.hypergradient.problem import AugmentDraw, InnerDraws, Objective, Problem
-from dcpipe.distillation.inner_loop import make_inner
+from dcpipe.distillation.hypergradient.hypergradient_problem import (
+    AugmentDraw,
+    HypergradientProblem,
+    InnerDraws,
+    Objective,
+)
+from dcpipe.distillation.inner_loop import make_inner_training
+from dcpipe.distillation.matching_results import StudentResult, StudentStart
 from dcpipe.distillation.segments.drawn_segments import Segment
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.student import draw_batches
@@ -26,7 +31,7 @@ from dcpipe.params.method import Outer
 from dcpipe.random import Stream
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.matching.trajectory_config import Trajectory
+    from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +59,36 @@ class TrajectoryEpisode:
         """Itself."""
         return self
 
-    def evaluate(self, synthetic: SyntheticSet, start: Start | None = None) -> StudentAnswer:
+    def evaluate(self, synthetic: SyntheticSet, start: StudentStart | None = None) -> StudentResult:
         """The distance to the target, in units of the way the expert went, and its gradients."""
-        return self.matching.answer(self, synthetic, start or Start(0, self.student_start_P))
+        return self.matching.evaluate_episode(self, synthetic, start or StudentStart(0, self.student_start_P))
 
-    def redrawn(self, num_images: int) -> "TrajectoryEpisode":
+    def with_new_draws(self, num_images: int) -> "TrajectoryEpisode":
         """The same segment and start, with other batches and augmentation."""
         again = self.stream.child("again")
         return replace(self, draws=self.matching.draws(num_images, again), stream=again)
 
-    def following(self, synthetic: SyntheticSet) -> None:
+    def next_episode(self, synthetic: SyntheticSet) -> None:
         """None: a segment is matched once."""
 
 
 class TrajectoryMatching:
     """See `dcpipe.distillation.episodes.Matching`."""
 
-    def __init__(self, config: "Trajectory", setting: Setting) -> None:
+    def __init__(self, config: "TrajectoryMatchingConfig", setting: Setting) -> None:
         experts, outer, train = Teachers.from_setting(setting), setting.method.outer, setting.train
         self._experts, self._config, self._device, self._stream = experts.path, config, setting.device, setting.stream
         self._learns_labels = learns_labels(outer)
         self._strategy, self._size = augment.parse_strategy(config.augmentation), train.size
         self._segments, self._starts = config.segment.build(), config.start_noise.build()
         self._restricted = outer.coordinates.build() if outer else unrestricted
-        self._inner = make_inner(
+        self._inner = make_inner_training(
             experts.model,
             derivatives=ConvNetDerivatives.of(
                 setting.network, channels=train.channels, image_size=train.size, classes=train.classes
             ),
             augment=augment.apply if self._strategy else None,
-            micro_batch=config.hypergradient.images_at_once,
+            micro_batch=config.hypergradient.micro_batch_size,
             backend=setting.method.compute.backend,
         )
         self._hypergradient = config.hypergradient.build(config.inner_steps)
@@ -123,9 +128,11 @@ class TrajectoryMatching:
             for rows in batches
         )
 
-    def answer(self, episode: TrajectoryEpisode, synthetic: SyntheticSet, start: Start) -> StudentAnswer:
-        """An episode's answer, its student going on from `start`."""
-        problem = Problem(
+    def evaluate_episode(
+        self, episode: TrajectoryEpisode, synthetic: SyntheticSet, start: StudentStart
+    ) -> StudentResult:
+        """The loss and gradients of an episode whose student goes on from `start`."""
+        problem = HypergradientProblem(
             self._inner,
             images_NCHW=synthetic.images_NCHW,
             labels=synthetic.labels,

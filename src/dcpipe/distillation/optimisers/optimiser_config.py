@@ -25,7 +25,7 @@ class Sgd(OptimiserConfig):
 
     kind: Literal["sgd"]
     learning_rate: NonNegativeFloat = Field(description="step size; --lr_img, --lr_lr or --lr_y of the MTT code")
-    momentum: Fraction = Field(description="share of the last step that is taken again")
+    momentum: Fraction = Field(description="momentum: share of the last step that is added to the next one")
 
     def build(self) -> "TensorOptimiser":
         """The optimiser of one tensor."""

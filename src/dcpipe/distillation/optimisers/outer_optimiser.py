@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation import finite_check
-from dcpipe.distillation.answers import Gradients
+from dcpipe.distillation.matching_results import Gradients
 from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.params.method import Outer

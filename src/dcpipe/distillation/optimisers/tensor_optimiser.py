@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class TensorOptimiser(Protocol):
-    """An optimiser of one tensor. A step leaves the tensor alone and answers a new one."""
+    """An optimiser of one tensor. A step leaves the tensor alone and returns a new one."""
 
     def step(self, tensor: Tensor, gradient: Tensor) -> Tensor:
-        """The tensor after one step; gradient and answer have its shape."""
+        """The tensor after one step; gradient and result have its shape."""
         ...
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -94,12 +94,12 @@ class GrowingRange(SegmentConfig):
         """Every start and its target."""
         return _start_and_end(range(self.min_start_epoch, self.max_start_epoch), self.span_epochs)
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """The range must reach its full length."""
         outer = context.method.outer
         if outer and self.growth_iterations > outer.iterations:
             problem = f"the range would still grow after the last of {outer.iterations} iterations"
-            raise at.error("growth_iterations", problem, f"write at most {outer.iterations}")
+            raise location.error("growth_iterations", problem, f"write at most {outer.iterations}")
 
     def build(self) -> "SegmentRule":
         """Uniform draws."""
@@ -146,5 +146,5 @@ class ContinuousTime(SegmentConfig):
     def examples(cls) -> Mapping[str, Example]:
         """Between epochs there is only a convex path."""
         tree = {"kind": "continuous", "max_start_epoch": 2, "span_epochs": 2}
-        beside = {"matching.path": {"kind": "convex", "waypoints": [2]}}
-        return {"continuous": Example(tree, beside, CHANGES)}
+        required_params = {"matching.path": {"kind": "convex", "waypoints": [2]}}
+        return {"continuous": Example(tree, required_params, CHANGES)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from dcpipe.distillation.episodes import Episode
-from dcpipe.distillation.sharpness.passes import OuterAnswer, two_passes
+from dcpipe.distillation.sharpness.passes import SharpnessResult, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.experts.sharpness import perturbation
 from dcpipe.random import Stream
@@ -24,7 +24,7 @@ def evaluate(
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
-) -> OuterAnswer:
+) -> SharpnessResult:
     """The gradient at S + radius T^2 h / |T h|, T = |S| + offset, elementwise."""
     magnitude_P = synthetic.images_NCHW.abs().flatten() + config.offset
 

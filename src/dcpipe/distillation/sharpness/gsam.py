@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from dcpipe.distillation.episodes import Episode
-from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
+from dcpipe.distillation.sharpness.passes import SharpnessResult, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.experts.sharpness import orthogonal_part
 from dcpipe.random import Stream
@@ -25,14 +25,14 @@ def evaluate(
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
-) -> OuterAnswer:
+) -> SharpnessResult:
     """SAM's gradient less alpha times the part of h at right angles to it; labels as in SAM."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
         return ascent(synthetic.images_NCHW, h_NCHW, config.radius, config.radius_unit)
 
-    answer = two_passes(synthetic, episode, config.second_pass, perturb)
-    climbed_NCHW = answer.gradients.images
-    across_P = orthogonal_part(answer.first_image_gradient.flatten(), climbed_NCHW.flatten())
+    result = two_passes(synthetic, episode, config.second_pass, perturb)
+    climbed_NCHW = result.gradients.images
+    across_P = orthogonal_part(result.first_image_gradient.flatten(), climbed_NCHW.flatten())
     images_NCHW = climbed_NCHW - config.alpha * across_P.view_as(climbed_NCHW)
-    return replace(answer, gradients=replace(answer.gradients, images=images_NCHW))
+    return replace(result, gradients=replace(result.gradients, images=images_NCHW))

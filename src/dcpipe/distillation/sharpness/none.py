@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from dcpipe.distillation.episodes import Episode
-from dcpipe.distillation.sharpness.passes import OuterAnswer, one_pass
+from dcpipe.distillation.sharpness.passes import SharpnessResult, one_pass
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.random import Stream
 
@@ -14,7 +14,7 @@ def evaluate(
     *,
     memory: Tensor | None,  # noqa: ARG001 (of every rule)
     stream: Stream,  # noqa: ARG001 (of every rule)
-) -> OuterAnswer:
-    """The matching's own answer."""
-    answer, trace = one_pass(episode, synthetic)
-    return OuterAnswer(answer.loss, answer.gradients, trace, answer.gradients.images)
+) -> SharpnessResult:
+    """The matching's own result."""
+    result, trace = one_pass(episode, synthetic)
+    return SharpnessResult(result.loss, result.gradients, trace, result.gradients.images)

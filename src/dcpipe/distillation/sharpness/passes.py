@@ -1,4 +1,4 @@
-"""What every kind of outer sharpness answers, and the two passes that all but `none` share.
+"""What every kind of outer sharpness returns, and the two passes that all but `none` share.
 
 A kind asks the episode for gradients at two sets, whatever the loss is, so it works for any matching; only one with
 students can go on from inside a pass, or draw its batches anew.
@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.answers import Answer, Gradients, Start, Trace
 from dcpipe.distillation.episodes import Episode, StudentEpisode
+from dcpipe.distillation.matching_results import Gradients, MatchingResult, StudentStart, StudentTrace
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import UserError
 from dcpipe.experts.sharpness import perturbation
@@ -24,7 +24,7 @@ from dcpipe.random import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class OuterAnswer:
+class SharpnessResult:
     """What an update of the set descends, and how it was found.
 
     `loss`: the first pass's. `gradients`: images and labels from the last pass, the step size from the first. `trace`:
@@ -34,7 +34,7 @@ class OuterAnswer:
 
     loss: Tensor
     gradients: Gradients
-    trace: Trace | None
+    trace: StudentTrace | None
     first_image_gradient: Tensor
     facts: dict[str, float] = field(default_factory=dict)
     memory: Tensor | None = None
@@ -45,16 +45,16 @@ class SharpnessRule(Protocol):
 
     def __call__(
         self, synthetic: SyntheticSet, episode: Episode, *, memory: Tensor | None, stream: Stream
-    ) -> OuterAnswer: ...
+    ) -> SharpnessResult: ...
 
 
-def one_pass(episode: Episode, synthetic: SyntheticSet) -> tuple[Answer, Trace | None]:
-    """The episode's answer, and the trace of its student, if it has one."""
+def one_pass(episode: Episode, synthetic: SyntheticSet) -> tuple[MatchingResult, StudentTrace | None]:
+    """The episode's result, and the trace of its student, if it has one."""
     student = episode.student
     if student is None:
         return episode.evaluate(synthetic), None
-    answer = student.evaluate(synthetic)
-    return answer, answer.trace
+    result = student.evaluate(synthetic)
+    return result, result.trace
 
 
 def ascent(images_NCHW: Tensor, direction_NCHW: Tensor, radius: float, unit: RadiusUnit = "absolute") -> Tensor:
@@ -79,7 +79,7 @@ def two_passes(
     *,
     noise_NCHW: Tensor | None = None,
     noise_is_kept: bool = False,
-) -> OuterAnswer:
+) -> SharpnessResult:
     """The gradient at S (or S + noise), and that at S + `perturb`(h) (and the noise, where it is kept).
 
     The second pass goes on from where the first pass's student was, if it takes only some of the inner steps.
@@ -98,7 +98,7 @@ def two_passes(
         second, _ = one_pass(episode, climbed)
     else:
         student = _student(episode)
-        again = student if second_pass.draws == "shared" else student.redrawn(len(images_NCHW))
+        again = student if second_pass.draws == "shared" else student.with_new_draws(len(images_NCHW))
         second = again.evaluate(climbed, start)
     last_NCHW = second.gradients.images
     facts = {
@@ -107,10 +107,10 @@ def two_passes(
         "rise": float(second.loss - first.loss),
     }
     gradients = replace(second.gradients, step_size=first.gradients.step_size)
-    return OuterAnswer(first.loss, gradients, trace, h_NCHW, facts)
+    return SharpnessResult(first.loss, gradients, trace, h_NCHW, facts)
 
 
-def _start(trace: Trace, second_pass: SecondPass) -> Start | None:
+def _start(trace: StudentTrace, second_pass: SecondPass) -> StudentStart | None:
     taken = steps_of(second_pass.steps, trace.steps)
     return None if taken == trace.steps else trace.at(trace.steps - taken)
 

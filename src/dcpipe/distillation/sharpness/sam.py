@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from dcpipe.distillation.episodes import Episode
-from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
+from dcpipe.distillation.sharpness.passes import SharpnessResult, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.random import Stream
 
@@ -23,7 +23,7 @@ def evaluate(
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
-) -> OuterAnswer:
+) -> SharpnessResult:
     """The gradient at S + radius h / |h|."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.episodes import Episode
-from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
+from dcpipe.distillation.sharpness.passes import SharpnessResult, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.random import Stream
 
@@ -42,7 +42,7 @@ def evaluate(
     *,
     memory: Tensor | None,  # noqa: ARG001
     stream: Stream,
-) -> OuterAnswer:
+) -> SharpnessResult:
     """The gradient at S + radius h / |h|, h the gradient at S + noise; the noise itself is added to it where kept."""
     images_NCHW = synthetic.images_NCHW
     drawn_NCHW = torch.randn(images_NCHW.shape, generator=stream.child("smoothing").generator()).to(images_NCHW)

@@ -60,29 +60,31 @@ class TwoPasses(SharpnessConfig):
         """The first, and the second's share."""
         return 1.0 + (steps_of(self.second_pass.steps, inner_steps) / inner_steps if inner_steps else 1.0)
 
-    def check(self, at: ValueLocation, context: MethodContext) -> None:
+    def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Passes must have steps to take and to go on from, and fresh draws something to draw."""
         second, inner = self.second_pass, context.method.matching.inner_loop
         if inner is None:
             if second.steps != ALL_STEPS:
-                raise at.error(
+                raise location.error(
                     "second_pass.steps", "has no effect: this matching trains no students", f"write {ALL_STEPS}"
                 )
             if second.draws == "fresh":
-                raise at.error("second_pass.draws", "has no effect: this matching trains no students", "write shared")
+                raise location.error(
+                    "second_pass.draws", "has no effect: this matching trains no students", "write shared"
+                )
             return
         taken, kept = steps_of(second.steps, inner.steps), inner.kept_steps
         if taken == 0:
             problem = f"{second.steps} of {inner.steps} inner steps is less than one"
-            raise at.error("second_pass.steps", problem, f"write at least 1/{inner.steps}")
+            raise location.error("second_pass.steps", problem, f"write at least 1/{inner.steps}")
         if kept < taken < inner.steps:
             problem = f"the second pass starts at step {inner.steps - taken}, but the first keeps only its last {kept}"
             remedy = f"write at most {kept} of the {inner.steps} inner steps, or {ALL_STEPS} for all"
-            raise at.error("second_pass.steps", f"{problem} steps", remedy)
+            raise location.error("second_pass.steps", f"{problem} steps", remedy)
         whole = inner.batch is None or inner.batch >= context.images
         if second.draws == "fresh" and inner.augmentation == "none" and whole:
             problem = "has no effect: with whole batches and no augmentation nothing is drawn"
-            raise at.error("second_pass.draws", problem, "write shared")
+            raise location.error("second_pass.draws", problem, "write shared")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

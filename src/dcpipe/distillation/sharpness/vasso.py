@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from dcpipe.distillation.episodes import Episode
-from dcpipe.distillation.sharpness.passes import OuterAnswer, ascent, two_passes
+from dcpipe.distillation.sharpness.passes import SharpnessResult, ascent, two_passes
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.random import Stream
 
@@ -30,7 +30,7 @@ def evaluate(
     *,
     memory: Tensor | None,
     stream: Stream,  # noqa: ARG001
-) -> OuterAnswer:
+) -> SharpnessResult:
     """The gradient at S + radius d / |d|; `memory` is d."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
@@ -38,5 +38,5 @@ def evaluate(
             synthetic.images_NCHW, mean_gradient(memory, h_NCHW, config.theta), config.radius, config.radius_unit
         )
 
-    answer = two_passes(synthetic, episode, config.second_pass, perturb)
-    return replace(answer, memory=mean_gradient(memory, answer.first_image_gradient, config.theta))
+    result = two_passes(synthetic, episode, config.second_pass, perturb)
+    return replace(result, memory=mean_gradient(memory, result.first_image_gradient, config.theta))

@@ -1,4 +1,4 @@
-"""An optimiser of the logarithm of a positive tensor: what it answers stays positive, whatever the gradient.
+"""An optimiser of the logarithm of a positive tensor: what it returns stays positive, whatever the gradient.
 
 By the chain rule the derivative by log x is x times the derivative by x, so a plain gradient step of rate r changes x
 by -r x^2 g in the first order, where a step on x itself changes it by -r g.

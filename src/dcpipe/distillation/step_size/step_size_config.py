@@ -39,7 +39,7 @@ class LearnedStepSize(StepSizeConfig):
         """The matching's own derivative."""
         from dcpipe.distillation.step_size import step_size_rules
 
-        return step_size_rules.as_answered
+        return step_size_rules.unchanged_gradients
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -84,7 +84,7 @@ class FirstOrderStepSize(StepSizeConfig):
         return {"first-order": Example(tree, changes={"largest_change": 1e-9})}
 
 
-class OptimiserOfLogarithm(OptimiserConfig):
+class LogarithmOptimiserConfig(OptimiserConfig):
     """Any optimiser, of the logarithm of a positive number."""
 
     def __init__(self, inner: OptimiserConfig) -> None:
@@ -114,13 +114,13 @@ class LogarithmStepSize(StepSizeConfig):
     @property
     def learned_by(self) -> OptimiserConfig | None:
         """Its optimiser, of the logarithm."""
-        return OptimiserOfLogarithm(self.optimiser)
+        return LogarithmOptimiserConfig(self.optimiser)
 
     def build(self) -> "StepSizeRule":
         """The matching's own derivative; the optimiser takes it to the logarithm."""
         from dcpipe.distillation.step_size import step_size_rules
 
-        return step_size_rules.as_answered
+        return step_size_rules.unchanged_gradients
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -142,9 +142,9 @@ class FixedStepSize(StepSizeConfig):
         """Nothing is learned, whatever is answered."""
         from dcpipe.distillation.step_size import step_size_rules
 
-        return step_size_rules.as_answered
+        return step_size_rules.unchanged_gradients
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
         """The usual value of digits, where overrides would state others."""
-        return {"fixed": Example({"kind": "fixed", "initial": 0.05}, beside={"overrides.digits": {}})}
+        return {"fixed": Example({"kind": "fixed", "initial": 0.05}, required_params={"overrides.digits": {}})}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from dcpipe.distillation.answers import Gradients, Trace
+from dcpipe.distillation.matching_results import Gradients, StudentTrace
 from dcpipe.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 class StepSizeRule(Protocol):
     """The gradients with the step size's derivative as the rule has it. `step_size` is 0-d."""
 
-    def __call__(self, gradients: Gradients, trace: Trace | None, step_size: Tensor, /) -> Gradients: ...
+    def __call__(self, gradients: Gradients, trace: StudentTrace | None, step_size: Tensor, /) -> Gradients: ...
 
 
-def as_answered(gradients: Gradients, _trace: Trace | None, _step_size: Tensor) -> Gradients:
+def unchanged_gradients(gradients: Gradients, _trace: StudentTrace | None, _step_size: Tensor) -> Gradients:
     """The derivative that the matching answered."""
     return gradients
 
 
 def first_order(
-    config: "FirstOrderStepSize", gradients: Gradients, trace: Trace | None, step_size: Tensor
+    config: "FirstOrderStepSize", gradients: Gradients, trace: StudentTrace | None, step_size: Tensor
 ) -> Gradients:
     """The derivative by the first-order rule. Raises: UserError where there is no student."""
     if trace is None:
@@ -33,7 +33,7 @@ def first_order(
     return replace(gradients, step_size=first_order_derivative(config, trace, step_size))
 
 
-def first_order_derivative(config: "FirstOrderStepSize", trace: Trace, step_size: Tensor) -> Tensor:
+def first_order_derivative(config: "FirstOrderStepSize", trace: StudentTrace, step_size: Tensor) -> Tensor:
     """-<v, sum of all T inner gradients>, v the loss's gradient at the student's end, in the rule's unit (0-d).
 
     What earlier steps do to later ones is left out, so no step is differentiated; with one step nothing is left out.

@@ -12,7 +12,7 @@ from dcpipe.params.network_axes import TrainingConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.training.training_ends import Ending
+    from dcpipe.distillation.training.stopping_rules import StoppingRule
 
 Window = Annotated[int, Field(ge=2)]
 BATCH = "synthetic images a step; --batch_train"
@@ -22,15 +22,15 @@ BATCH = "synthetic images a step; --batch_train"
 class NoTraining(TrainingConfig):
     """The network stays as it was drawn."""
 
-    implementation = ("dcpipe.distillation.training.training_ends",)
+    implementation = ("dcpipe.distillation.training.stopping_rules",)
 
     kind: Literal["none"]
 
-    def build(self) -> "Ending":
+    def build(self) -> "StoppingRule":
         """It ends before it begins."""
-        from dcpipe.distillation.training import training_ends
+        from dcpipe.distillation.training import stopping_rules
 
-        return partial(training_ends.after_epochs, 0)
+        return partial(stopping_rules.after_epochs, 0)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -53,7 +53,7 @@ class TrainingInBatches(TrainingConfig):
 class FixedEpochs(TrainingInBatches):
     """So many epochs over the synthetic set after every update of the images but the last."""
 
-    implementation = ("dcpipe.distillation.training.training_ends",)
+    implementation = ("dcpipe.distillation.training.stopping_rules",)
 
     kind: Literal["epochs"]
     count: Count = Field(description="epochs; Z, inner_loop in the DC code")
@@ -64,11 +64,11 @@ class FixedEpochs(TrainingInBatches):
         """Their number."""
         return self.count
 
-    def build(self) -> "Ending":
+    def build(self) -> "StoppingRule":
         """By their number."""
-        from dcpipe.distillation.training import training_ends
+        from dcpipe.distillation.training import stopping_rules
 
-        return partial(training_ends.after_epochs, self.count)
+        return partial(stopping_rules.after_epochs, self.count)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -80,7 +80,7 @@ class FixedEpochs(TrainingInBatches):
 class Schedule(TrainingInBatches):
     """As `epochs`, with a number of its own for each update; the last one serves all that follow."""
 
-    implementation = ("dcpipe.distillation.training.training_ends",)
+    implementation = ("dcpipe.distillation.training.stopping_rules",)
 
     kind: Literal["schedule"]
     counts: Annotated[list[Count], Field(min_length=1)] = Field(description="epochs after each update; zeta(t)")
@@ -91,11 +91,11 @@ class Schedule(TrainingInBatches):
         """The most after any update."""
         return max(self.counts)
 
-    def build(self) -> "Ending":
+    def build(self) -> "StoppingRule":
         """By their number."""
-        from dcpipe.distillation.training import training_ends
+        from dcpipe.distillation.training import stopping_rules
 
-        return partial(training_ends.by_schedule, tuple(self.counts))
+        return partial(stopping_rules.by_schedule, tuple(self.counts))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -108,10 +108,10 @@ class Schedule(TrainingInBatches):
 class UntilOverfit(TrainingInBatches):
     """Epochs until the loss on a fixed batch of real images is larger after one than before it."""
 
-    implementation = ("dcpipe.distillation.training.training_ends",)
+    implementation = ("dcpipe.distillation.training.stopping_rules",)
 
     kind: Literal["until-overfit"]
-    real_batch: Count = Field(description="real images a class that the loss is measured on")
+    real_batch: Count = Field(description="real images per class that the loss is measured on")
     at_most: Count = Field(description="epochs")
     batch: Count = Field(description=BATCH)
 
@@ -120,11 +120,11 @@ class UntilOverfit(TrainingInBatches):
         """The bound."""
         return self.at_most
 
-    def build(self) -> "Ending":
+    def build(self) -> "StoppingRule":
         """By loss."""
-        from dcpipe.distillation.training import training_ends
+        from dcpipe.distillation.training import stopping_rules
 
-        return partial(training_ends.when_overfit, self)
+        return partial(stopping_rules.when_overfit, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -137,12 +137,12 @@ class UntilOverfit(TrainingInBatches):
 class UntilMoved(TrainingInBatches):
     """Epochs until the network's accuracy on real images, measured after every one, has moved (CAFE)."""
 
-    implementation = ("dcpipe.distillation.training.training_ends",)
+    implementation = ("dcpipe.distillation.training.stopping_rules",)
 
     kind: Literal["until-moved"]
     window: Window = Field(description="measurements that are compared")
     range: Fraction = Field(description="they differ by more than this when it has moved; lambda_2")
-    real_batch: Count = Field(description="real images a class, drawn anew for each measurement")
+    real_batch: Count = Field(description="real images per class, drawn anew for each measurement")
     at_most: Count = Field(description="epochs")
     batch: Count = Field(description=BATCH)
 
@@ -151,11 +151,11 @@ class UntilMoved(TrainingInBatches):
         """The bound."""
         return self.at_most
 
-    def build(self) -> "Ending":
+    def build(self) -> "StoppingRule":
         """By accuracy."""
-        from dcpipe.distillation.training import training_ends
+        from dcpipe.distillation.training import stopping_rules
 
-        return partial(training_ends.when_moved, self)
+        return partial(stopping_rules.when_moved, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.updates.updates_config import UntilSettled
 
 Measure = Callable[[int], float]
-"""Real images a class -> the network's accuracy on them (a share)."""
+"""Real images per class -> the network's accuracy on them (a share)."""
 
 
 class UpdateRule(Protocol):
@@ -22,7 +22,7 @@ class UpdateRule(Protocol):
     ) -> tuple[bool, tuple[float, ...]]: ...
 
 
-def after_so_many(
+def after_fixed_count(
     count: int,
     done: int,
     accuracies: tuple[float, ...],
@@ -32,7 +32,7 @@ def after_so_many(
     return done == count, accuracies
 
 
-def after_settling(
+def after_accuracy_settles(
     config: "UntilSettled", done: int, accuracies: tuple[float, ...], measure: Measure
 ) -> tuple[bool, tuple[float, ...]]:
     """When the accuracy has settled. Source: CAFE (arXiv:2203.01531)."""

@@ -40,7 +40,7 @@ class FixedUpdates(UpdatesConfig):
         """By their number."""
         from dcpipe.distillation.updates import update_counts
 
-        return partial(update_counts.after_so_many, self.count)
+        return partial(update_counts.after_fixed_count, self.count)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -57,7 +57,7 @@ class UntilSettled(UpdatesConfig):
     kind: Literal["until-settled"]
     window: Window = Field(description="measurements that are compared")
     range: Fraction = Field(description="they differ by less than this when it has settled; lambda_1")
-    real_batch: Count = Field(description="real images a class that it is measured on")
+    real_batch: Count = Field(description="real images per class that it is measured on")
     at_most: Count = Field(description="updates")
 
     @property
@@ -69,7 +69,7 @@ class UntilSettled(UpdatesConfig):
         """By accuracy."""
         from dcpipe.distillation.updates import update_counts
 
-        return partial(update_counts.after_settling, self)
+        return partial(update_counts.after_accuracy_settles, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -5,7 +5,7 @@ import json
 from dcpipe import device
 from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
-from dcpipe.evaluation.applications.trials import Material, Trials
+from dcpipe.evaluation.applications.trials import ApplicationInputs, Trials
 from dcpipe.params.application import Application
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
@@ -17,7 +17,7 @@ def run(task: Task) -> None:
     application, evaluation = task.section("application", Application), task.section("evaluation", Evaluation)
     wildcards, target = task.job.wildcards, device.choose()
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
-    material = Material(
+    material = ApplicationInputs(
         synthetic=synthetic_set.load(task.input("synthetic")),
         test=store.load(task.input("test"), "test", target, whitened_by),
         native=task.section("network", str),

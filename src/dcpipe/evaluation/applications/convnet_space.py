@@ -11,7 +11,7 @@ from itertools import product
 from dcpipe.models.convnet_network import Activation, ConvNetName, Norm, Pooling
 
 
-def names_of(
+def convnet_names(
     depths: Iterable[int],
     widths: Iterable[int],
     activations: Iterable[Activation],
@@ -20,13 +20,13 @@ def names_of(
     *,
     image_size: int,
 ) -> list[str]:
-    """The names of those that take square images of so many pixels a side, in the order of the product."""
+    """The names of those that take square images of so many pixels per side, in the order of the product."""
     every = product(depths, widths, activations, norms, poolings)
     networks = (
         ConvNetName(depth=depth, width=width, norm=norm, activation=activation, pooling=pooling)
         for depth, width, activation, norm, pooling in every
     )
-    return [network.name for network in networks if network.misfit(image_size) is None]
+    return [network.name for network in networks if network.size_problem(image_size) is None]
 
 
 def mixed(names: Sequence[str]) -> list[str]:

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.evaluation.applications.trials import Material, Trials
+from dcpipe.evaluation.applications.trials import ApplicationInputs, Trials
 from dcpipe.random import Stream
 
 
-def measure_order(steps: int, network: str, trials: Trials, material: Material) -> dict[str, object]:
+def measure_order(steps: int, network: str, trials: Trials, material: ApplicationInputs) -> dict[str, object]:
     """The accuracies after each step of one order of the classes; the part is the order's number."""
     arriving = class_steps(material.test.classes, steps, material.stream.child(material.part))
     name = material.native if network == "native" else network
     results = []
     for step in range(steps):
         seen = torch.cat(arriving[: step + 1]).sort().values
-        memory, tested = memory_of(material.synthetic, seen), images_of(material.test, seen)
+        memory, tested = images_of_seen_classes(material.synthetic, seen), images_of(material.test, seen)
         found = trials.accuracies(f"step {step}", name, memory, tested)
         counts = {"images": len(memory.images_NCHW), "tested": len(tested.labels_N)}
         results.append({"classes": arriving[step].tolist(), **counts, "accuracies": list(found)})
@@ -34,7 +34,7 @@ def class_steps(classes: int, steps: int, stream: Stream) -> tuple[Tensor, ...]:
     return torch.randperm(classes, generator=stream.generator()).tensor_split(steps)
 
 
-def memory_of(synthetic: SyntheticSet, seen: Tensor) -> SyntheticSet:
+def images_of_seen_classes(synthetic: SyntheticSet, seen: Tensor) -> SyntheticSet:
     """The images that were made for the classes seen, in their order.
 
     Soft labels say nothing of other classes: their probability goes to those seen, in proportion.

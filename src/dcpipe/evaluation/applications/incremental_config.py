@@ -14,7 +14,7 @@ from dcpipe.params.network_name import parse as parse_network
 from dcpipe.params.schema import STRICT, Count, Jobs
 
 if TYPE_CHECKING:
-    from dcpipe.evaluation.applications.trials import Use
+    from dcpipe.evaluation.applications.trials import ApplicationFunction
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -28,14 +28,14 @@ class ClassIncremental(TaskConfig):
     orders: Jobs = Field(description="orders of the classes, each drawn anew; one job each")
     network: NetworkOrNative = Field(description="the network that learns; native: the dataset's own")
 
-    def check(self, at: ValueLocation, context: ApplicationContext) -> None:
+    def check(self, location: ValueLocation, context: ApplicationContext) -> None:
         """Every step brings a class."""
         classes = context.dataset.facts.classes
         if self.steps > classes:
             problem = f"{self.steps} steps are more than the {classes} classes"
-            raise at.error("steps", problem, f"write at most {classes}")
+            raise location.error("steps", problem, f"write at most {classes}")
         if self.network != "native":
-            where = context.resolved.place(f"{at.key}.network")
+            where = context.resolved.place(f"{location.key}.network")
             refuse_image_size(parse_network(self.network), context.dataset.facts.image_size, where)
 
     def parts(self, _dataset: Dataset) -> int:
@@ -47,7 +47,7 @@ class ClassIncremental(TaskConfig):
         name = dataset.network if self.network == "native" else self.network
         return (name,) * -(-(self.steps + 1) // 2)
 
-    def build(self) -> "Use":
+    def build(self) -> "ApplicationFunction":
         """One order of the classes."""
         from functools import partial
 

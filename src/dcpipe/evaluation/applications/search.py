@@ -7,14 +7,14 @@ report.
 from collections.abc import Callable, Sequence
 
 from dcpipe.errors import NonFiniteError
-from dcpipe.evaluation.applications.trials import Material, Trials
+from dcpipe.evaluation.applications.trials import ApplicationInputs, Trials
 from dcpipe.progress import track
 
 Candidates = Callable[[int, int], Sequence[str]]
 """(height and width of the images, part) -> the names of the networks that the part trains."""
 
 
-def measure_candidates(candidates: Candidates, trials: Trials, material: Material) -> dict[str, object]:
+def measure_candidates(candidates: Candidates, trials: Trials, material: ApplicationInputs) -> dict[str, object]:
     """The accuracies of a part's candidates; null where training diverged, which ranks below every number."""
     results = []
     for name in track(candidates(material.test.size, material.part), "candidates"):

@@ -13,7 +13,7 @@ from dcpipe.params.dataset import Dataset
 from dcpipe.params.schema import STRICT, Count, Name
 
 if TYPE_CHECKING:
-    from dcpipe.evaluation.applications.trials import Use
+    from dcpipe.evaluation.applications.trials import ApplicationFunction
 
 Counts = Annotated[list[Count], Field(min_length=1)]
 
@@ -55,21 +55,21 @@ class ArchitectureSearch(TaskConfig):
 
     def candidates(self, image_size: int) -> Sequence[str]:
         """The names of the ConvNets, in the order in which parts train them."""
-        names = convnet_space.names_of(
+        names = convnet_space.convnet_names(
             self.depths, self.widths, self.activations, self.norms, self.poolings, image_size=image_size
         )
         return convnet_space.mixed(names)[: self.sample]
 
-    def check(self, at: ValueLocation, context: ApplicationContext) -> None:
+    def check(self, location: ValueLocation, context: ApplicationContext) -> None:
         """There is something to rank."""
         size = context.dataset.facts.image_size
         found = len(self.candidates(size))
         if found < 2:
             problem = f"{found} of these ConvNets fit images of {size}x{size} pixels, and a ranking needs two"
-            raise at.error("depths", problem, "add smaller depths, or the pooling nopool")
+            raise location.error("depths", problem, "add smaller depths, or the pooling nopool")
         if self.sample is not None and self.sample > found:
             problem = f"{self.sample} are more than the {found} ConvNets of the space that fit these images"
-            raise at.error("sample", problem, f"write at most {found}, or null for all")
+            raise location.error("sample", problem, f"write at most {found}, or null for all")
 
     def parts(self, dataset: Dataset) -> int:
         """One for so many candidates."""
@@ -82,7 +82,7 @@ class ArchitectureSearch(TaskConfig):
         """The candidates of a part."""
         return tuple(self._of_part(dataset.facts.image_size, part))
 
-    def build(self) -> "Use":
+    def build(self) -> "ApplicationFunction":
         """The candidates of one part."""
         from functools import partial
 

@@ -61,7 +61,7 @@ class Trials:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class ApplicationInputs:
     """What one part of an application works on: the finished set, all test images, and the dataset's own network.
 
     `stream`: where the application's own draws begin, the same for every method: all are compared on equal terms.
@@ -74,5 +74,5 @@ class Material:
     part: int
 
 
-Use = Callable[[Trials, Material], dict[str, object]]
+ApplicationFunction = Callable[[Trials, ApplicationInputs], dict[str, object]]
 """Measures one part of an application: what its results file holds."""

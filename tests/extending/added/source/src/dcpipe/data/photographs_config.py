@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
 from dcpipe.params.dataset import SourceConfig, Split
-from dcpipe.params.facts import Facts
+from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:
@@ -23,24 +23,24 @@ class Photographs(SourceConfig):
     implementation = ("dcpipe.data.photographs",)
 
     kind: Literal["photographs"]
-    image_size: Annotated[int, Field(ge=4, le=128)] = Field(description="pixels a side of a square")
+    image_size: Annotated[int, Field(ge=4, le=128)] = Field(description="pixels per side of a square")
 
     @property
     def folder(self) -> str | None:
         """None: they come inside a package."""
         return None
 
-    def facts(self, split: Split) -> Facts:  # noqa: ARG002 (of every source)
+    def facts(self, split: Split) -> DatasetFacts:  # noqa: ARG002 (of every source)
         """Two classes, in colour."""
         squares = (427 // self.image_size) * (640 // self.image_size)
-        return Facts(classes=2, channels=3, image_size=self.image_size, smallest_class=squares, own_test=False)
+        return DatasetFacts(classes=2, channels=3, image_size=self.image_size, smallest_class=squares, own_test=False)
 
     @property
     def test_images(self) -> int | None:
         """None of its own."""
         return None
 
-    def open(self, facts: Facts, root: Path) -> "Source":  # noqa: ARG002 (of every source)
+    def open(self, facts: DatasetFacts, root: Path) -> "Source":  # noqa: ARG002 (of every source)
         """They are everywhere."""
         from dcpipe.data.photographs import Squares
 

@@ -21,7 +21,7 @@ class L1(MagnitudeConfig):
     implementation = ("dcpipe.distillation.distances.l1",)
 
     kind: Literal["l1"]
-    weight: PositiveFloat = Field(description="weight beside the angle")
+    weight: PositiveFloat = Field(description="weight of this distance next to that of the angle")
 
     @property
     def row_weight(self) -> float:

@@ -12,12 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.problem import Apply, PartGradient, Pulled
+from dcpipe.distillation.hypergradient.hypergradient_problem import Apply, MicroBatchGradient, PullbackResult
 from dcpipe.distillation.student import cross_entropy, inner_gradient
 
 
 @dataclass(frozen=True, slots=True)
-class GraphPart:
+class AutogradMicroBatch:
     """A gradient with its graph, and what it was computed from; `labels` (B, K) are None where they are classes."""
 
     theta_P: Tensor
@@ -26,7 +26,7 @@ class GraphPart:
     graph_P: Tensor
 
     @classmethod
-    def of(cls, apply: Apply, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> "GraphPart":
+    def of(cls, apply: Apply, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> "AutogradMicroBatch":
         """The gradient of the mean cross-entropy, to be differentiated once more."""
         with torch.enable_grad():
             leaf_P, x_BCHW = theta_P.detach().requires_grad_(), x_BCHW.detach().requires_grad_()
@@ -41,8 +41,8 @@ class GraphPart:
         """The gradient, detached."""
         return self.graph_P.detach()
 
-    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> Pulled:
-        """See `PartGradient`; the graph is used up."""
+    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> PullbackResult:
+        """See `MicroBatchGradient`; the graph is used up."""
         inputs = {"images": self.x_BCHW}
         if through_parameters:
             inputs["theta"] = self.theta_P
@@ -50,11 +50,11 @@ class GraphPart:
             inputs["labels"] = self.labels
         found = torch.autograd.grad(self.graph_P, list(inputs.values()), v_P, materialize_grads=True)
         pulled = dict(zip(inputs, found, strict=True))
-        return Pulled(self.gradient @ v_P, pulled.get("theta"), pulled["images"], pulled.get("labels"))
+        return PullbackResult(self.gradient @ v_P, pulled.get("theta"), pulled["images"], pulled.get("labels"))
 
 
 @dataclass(frozen=True, slots=True)
-class ByAutograd:
+class AutogradDerivatives:
     """See `StepDerivatives`.
 
     Autograd rather than torch.func: on one core, batch 10, a gradient and a pullback together take 0.75 of torch.func's
@@ -69,9 +69,9 @@ class ByAutograd:
         """Without a graph."""
         return inner_gradient(self.apply, theta_P, x_BCHW, labels)
 
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> PartGradient:
+    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """With its graph."""
-        return GraphPart.of(self.apply, theta_P, x_BCHW, labels)
+        return AutogradMicroBatch.of(self.apply, theta_P, x_BCHW, labels)
 
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
         """What the graph holds."""
@@ -83,6 +83,6 @@ class ByAutograd:
             return saved
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
-            graph = GraphPart.of(self.apply, theta_P, x_BCHW, labels)
+            graph = AutogradMicroBatch.of(self.apply, theta_P, x_BCHW, labels)
         held.pop(id(graph.theta_P.untyped_storage()), None)  # a parameter vector, which is there anyway
         return sum(storage.nbytes() for storage in held.values()) + graph.graph_P.nbytes

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 from dcpipe.random import Stream
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.training.network_training import Network, NetworkTrainer
+    from dcpipe.distillation.training.network_training import NetworkState, NetworkTrainer
     from dcpipe.distillation.training.training_config import UntilMoved, UntilOverfit
 
-Ended = Callable[["Network", int], bool]
+Ended = Callable[["NetworkState", int], bool]
 """Whether training ends with this network after this many epochs; asked before the first and after each."""
 
 
-class Ending(Protocol):
+class StoppingRule(Protocol):
     """Begins to watch a training that follows the update of this number (from 0)."""
 
     def __call__(self, trainer: "NetworkTrainer", update: int, stream: Stream) -> Ended: ...
@@ -34,7 +34,7 @@ def when_overfit(config: "UntilOverfit", trainer: "NetworkTrainer", _update: int
     images, labels = trainer.real_images(config.real_batch, stream.child("watched"))
     losses: list[float] = []
 
-    def ended(network: "Network", epoch: int) -> bool:
+    def ended(network: "NetworkState", epoch: int) -> bool:
         losses.append(trainer.loss(network, images, labels))
         return epoch == config.at_most or has_risen(losses)
 
@@ -45,7 +45,7 @@ def when_moved(config: "UntilMoved", trainer: "NetworkTrainer", _update: int, st
     """When the accuracy on real images moves."""
     accuracies: list[float] = []
 
-    def ended(network: "Network", epoch: int) -> bool:
+    def ended(network: "NetworkState", epoch: int) -> bool:
         if epoch:
             accuracies.append(trainer.accuracy(network, config.real_batch, stream.child("watched", epoch)))
         return epoch == config.at_most or has_moved(accuracies, config.window, config.range)

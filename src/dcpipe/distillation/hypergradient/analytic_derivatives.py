@@ -13,31 +13,32 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.problem import PartGradient, Pulled
-from dcpipe.models.convnet_derivatives import ConvNetDerivatives, GradientState, Pullback
+from dcpipe.distillation.hypergradient.hypergradient_problem import MicroBatchGradient, PullbackResult
+from dcpipe.models.convnet_derivative_state import GradientState, Pullback
+from dcpipe.models.convnet_derivatives import ConvNetDerivatives
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenPart:
+class AnalyticMicroBatch:
     """A gradient and its state; labels are logits where `soft`."""
 
-    way: "WrittenOut"
+    network: "AnalyticDerivatives"
     theta_P: Tensor
     state: GradientState
     gradient: Tensor
     soft: bool
 
     @torch.no_grad()
-    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> Pulled:
-        """See `PartGradient`."""
-        _, pullback = _functions(self.way.derivatives, compiled=self.way.compiled)
+    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> PullbackResult:
+        """See `MicroBatchGradient`."""
+        _, pullback = _functions(self.network.derivatives, compiled=self.network.compiled)
         found = pullback(self.theta_P, self.state, v_P, through_parameters=through_parameters)
         theta_P, images_BCHW, labels_BK = found
-        return Pulled(self.gradient @ v_P, theta_P, images_BCHW, labels_BK if self.soft else None)
+        return PullbackResult(self.gradient @ v_P, theta_P, images_BCHW, labels_BK if self.soft else None)
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenOut:
+class AnalyticDerivatives:
     """See `StepDerivatives`."""
 
     derivatives: ConvNetDerivatives
@@ -51,11 +52,11 @@ class WrittenOut:
         return gradient(theta_P, x_BCHW, labels)[0]
 
     @torch.no_grad()
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> PartGradient:
+    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """The gradient and its state."""
         gradient, _ = _functions(self.derivatives, compiled=self.compiled)
         gradient_P, state = gradient(theta_P, x_BCHW, labels)
-        return WrittenPart(self, theta_P, state, gradient_P, labels.is_floating_point())
+        return AnalyticMicroBatch(self, theta_P, state, gradient_P, labels.is_floating_point())
 
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
         """What the state holds, and the gradient."""
@@ -64,7 +65,7 @@ class WrittenOut:
         return sum(storage.nbytes() for storage in held.values())
 
 
-Gradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, GradientState]]
+GradientFunction = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, GradientState]]
 
 
 class PullbackFunction(Protocol):
@@ -74,7 +75,7 @@ class PullbackFunction(Protocol):
 
 
 @cache
-def _functions(derivatives: ConvNetDerivatives, *, compiled: bool) -> tuple[Gradient, PullbackFunction]:
+def _functions(derivatives: ConvNetDerivatives, *, compiled: bool) -> tuple[GradientFunction, PullbackFunction]:
     """One graph with static shapes, or an error: code that quietly fell back to eager would give other bits."""
     if not compiled:
         return derivatives.gradient, derivatives.pullback
@@ -86,4 +87,4 @@ def _functions(derivatives: ConvNetDerivatives, *, compiled: bool) -> tuple[Grad
 def _tensors(state: GradientState) -> Iterator[Tensor]:
     for block in (*state.forward, *state.backward):
         yield from block
-    yield from (state.features_BF, state.found_BK, state.wanted_BK)
+    yield from (state.features_BF, state.predicted_BK, state.target_BK)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.data.augment import DSADraw
-from dcpipe.distillation.answers import StudentAnswer
+from dcpipe.distillation.matching_results import StudentResult
 from dcpipe.errors import UserError
 
 Apply = Callable[[Tensor, Tensor], Tensor]
@@ -28,7 +28,7 @@ Objective = Callable[[Tensor], Tensor]
 """theta_P at the end of the inner loop -> matching loss (0-d)."""
 
 
-class Pulled(NamedTuple):
+class PullbackResult(NamedTuple):
     """One inner gradient g(theta, x, y) contracted with a vector v of P numbers, and its derivatives."""
 
     slope: Tensor  # 0-d: <g, v> itself
@@ -37,15 +37,15 @@ class Pulled(NamedTuple):
     labels: Tensor | None  # (B, K): d<g, v>/d label logits; None for hard labels
 
 
-class PartGradient(Protocol):
+class MicroBatchGradient(Protocol):
     """The gradient of a micro-batch's mean cross-entropy, with what its pullback needs."""
 
     @property
     def gradient(self) -> Tensor:
         """The gradient, detached."""
 
-    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> Pulled:
-        """See `Pulled`. Asked once: it may use up what it needs."""
+    def pullback(self, v_P: Tensor, *, through_parameters: bool) -> PullbackResult:
+        """See `PullbackResult`. Asked once: it may use up what it needs."""
 
 
 class StepDerivatives(Protocol):
@@ -64,7 +64,7 @@ class StepDerivatives(Protocol):
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient (P) of the mean cross-entropy, detached, in as little memory as it takes."""
 
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> PartGradient:
+    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """The gradient with what its pullback needs; the bits depend on the inputs alone."""
 
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, /) -> int:
@@ -72,8 +72,8 @@ class StepDerivatives(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Inner:
-    """How a student takes a step; `inner_loop.make_inner` builds one.
+class InnerTraining:
+    """How a student takes a step; `inner_loop.make_inner_training` builds one.
 
     `micro_batch` bounds how many images go through the network at once (None: the whole batch).
     """
@@ -114,7 +114,7 @@ class InnerDraws:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class HypergradientProblem:
     """An inner loop and an objective of its end, to be differentiated with respect to what the student learns from.
 
     Shapes: images_NCHW; labels (N,) int64 or (N, K) logits; step_size 0-d; start_P. `objective` is asked once, at the
@@ -122,7 +122,7 @@ class Problem:
     Raises: UserError where the derivative of hard labels is asked for: classes have none.
     """
 
-    inner: Inner
+    inner: InnerTraining
     images_NCHW: Tensor
     labels: Tensor
     step_size: Tensor
@@ -136,7 +136,7 @@ class Problem:
             raise UserError("hard labels cannot be learned", where="labels", remedy="choose soft labels")
 
 
-Hypergradient = Callable[[Problem], StudentAnswer]
+Hypergradient = Callable[[HypergradientProblem], StudentResult]
 """A kind of hypergradient: a problem -> the loss, its derivatives, and what the student left behind."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DatasetFacts:
     """Shape and classes; what a source turns out to hold is compared with them.
 
     `smallest_class` counts the rarest class of what the split cuts from: of all images or, where the source has a
@@ -14,7 +14,7 @@ class Facts:
 
     classes: int
     channels: int
-    image_size: int  # pixels a side; images are square
+    image_size: int  # pixels per side; images are square
     smallest_class: int | None
     own_test: bool  # whether the source comes with a test part
     minutes: int = 10  # how long preparing it may take

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class DistillationResult:
     """The finished set, the sets of the iterations that selection may choose from, and a row an iteration."""
 
     synthetic: SyntheticSet
@@ -19,5 +19,5 @@ class Result:
     history: list[dict[str, int | float]] = field(default_factory=list)
 
 
-Distiller = Callable[["Setting"], Result]
+Distiller = Callable[["Setting"], DistillationResult]
 """What makes a set."""

@@ -32,25 +32,25 @@ class JobSize:
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """Jobs of an experiment that take the same: one of them, how many there are, and their shape."""
+    """Jobs of an experiment that take the same: one of them, how many there are, and their size."""
 
     name: str
     job: Job
     jobs: int
-    shape: JobSize
+    size: JobSize
 
 
-def job_kinds(graph: Graph, experiment: str) -> list[JobKind]:
+def find_job_kinds(graph: Graph, experiment: str) -> list[JobKind]:
     """The kinds of jobs that take long, in the order in which an experiment comes to them.
 
     Sets of one size are evaluated and applied alike, whatever made them; so are the parts of an application.
     """
     members: dict[tuple[str, JobSize], list[Job]] = {}
     for job in graph.experiment_jobs(experiment):
-        shape = _shape(graph, job)
-        if shape:
-            members.setdefault((_name(graph, job), shape), []).append(job)
-    return [JobKind(name, jobs[0], len(jobs), shape) for (name, shape), jobs in members.items()]
+        size = _job_size(graph, job)
+        if size:
+            members.setdefault((_name(graph, job), size), []).append(job)
+    return [JobKind(name, jobs[0], len(jobs), size) for (name, size), jobs in members.items()]
 
 
 def _name(graph: Graph, job: Job) -> str:
@@ -77,7 +77,7 @@ def shorten_job(job: Job, steps: int) -> Mapping[str, object]:
     return {"evaluation": replace(config, networks=few, epochs=steps)}
 
 
-def _shape(graph: Graph, job: Job) -> JobSize | None:
+def _job_size(graph: Graph, job: Job) -> JobSize | None:
     """None: the job takes little time."""
     if "dataset" not in job.wildcards:
         return None
@@ -88,7 +88,11 @@ def _shape(graph: Graph, job: Job) -> JobSize | None:
             config = _experts(job)
             few = max(1, math.ceil(BATCHES * config.batch / classes))
             trained = not config.origin.is_foreign
-            return JobSize(config.shard_experts * config.epochs, few, _a_class(job, dataset) / few) if trained else None
+            return (
+                JobSize(config.shard_experts * config.epochs, few, _images_per_class(job, dataset) / few)
+                if trained
+                else None
+            )
         case "distill":
             method = method_of(job)
             real = min(method.matching.real_images_a_class, dataset.train_images_a_class or math.inf)
@@ -102,7 +106,7 @@ def _shape(graph: Graph, job: Job) -> JobSize | None:
 
 def _evaluated(job: Job, method: Method, dataset: Dataset) -> JobSize:
     config, classes = _evaluation(job), dataset.facts.classes
-    ipc = _a_class(job, dataset) if method.matching.takes_all_images else int(job.wildcards["ipc"])
+    ipc = _images_per_class(job, dataset) if method.matching.takes_all_images else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * config.batch / classes)))
     sets = 1
     if config.selection.reads_snapshots and method.outer:
@@ -118,7 +122,7 @@ def _maker(graph: Graph, job: Job) -> Method:
     return method_of(graph.job_that_makes(job.input("synthetic")))
 
 
-def _a_class(job: Job, dataset: Dataset) -> int:
+def _images_per_class(job: Job, dataset: Dataset) -> int:
     """Training images of the rarest class. Raises: UserError if only reading the files shows it."""
     known = dataset.train_images_a_class
     if known is None:

@@ -34,7 +34,7 @@ TestLike = ImagesAndLabels | str
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class EvaluationDataset:
     """A dataset with test images. `has_real`: its training images are real ones."""
 
     workspace: Workspace
@@ -46,13 +46,13 @@ class Bench:
         """The dataset's params."""
         return self.workspace.graph().library.dataset(self.dataset)[1]
 
-    def job(self, one: DistilledSet, evaluation: str, network: str) -> Job:
+    def job(self, distilled: DistilledSet, evaluation: str, network: str) -> Job:
         """The evaluation of a set under a protocol of the workspace."""
-        origin = one.origin
+        origin = distilled.origin
         if origin and (origin.workspace, origin.dataset) == (self.workspace, self.dataset):
             cell = {name: origin.job.wildcards[name] for name in ("method", "ipc", "set")}
         else:
-            cell = self._enter(one)
+            cell = self._enter(distilled)
         graph = self.workspace.graph()
         return graph.make_job("evaluate", dataset=self.dataset, **cell, evaluation=evaluation, network=network)
 
@@ -73,68 +73,68 @@ class Bench:
         paths = [artifact.verified_entries(self.workspace.root / job.outputs[next(iter(job.outputs))]) for job in jobs]
         return store.transform(paths[0], paths[1] if whitened else None)
 
-    def _enter(self, one: DistilledSet) -> dict[str, str]:
+    def _enter(self, distilled: DistilledSet) -> dict[str, str]:
         """The set as a preset of the workspace: its method, ipc and number."""
-        origin, facts, where = one.origin, self.config.facts, f"the set {one.label}"
-        found, fitting = one.images.shape[1:], (facts.channels, facts.image_size, facts.image_size)
+        origin, facts, where = distilled.origin, self.config.facts, f"the set {distilled.label}"
+        found, fitting = distilled.images.shape[1:], (facts.channels, facts.image_size, facts.image_size)
         if tuple(found) != fitting:
             remedy = "pass a set and test images of one size"
             raise UserError(
                 f"its images are {_sizes(found)}; the test images {_sizes(fitting)}", where=where, remedy=remedy
             )
-        if one.classes > facts.classes:
-            problem = f"it has {one.classes} classes; the test images have {facts.classes}"
+        if distilled.classes > facts.classes:
+            problem = f"it has {distilled.classes} classes; the test images have {facts.classes}"
             raise UserError(problem, where=where, remedy="pass test images of every class")
-        if one.synthetic.is_soft and one.classes < facts.classes:
-            problem = f"its logits are of {one.classes} classes; the test images have {facts.classes}"
+        if distilled.synthetic.is_soft and distilled.classes < facts.classes:
+            problem = f"its logits are of {distilled.classes} classes; the test images have {facts.classes}"
             raise UserError(problem, where=where, remedy="pass test images of these classes alone")
-        step_size = one.synthetic.step_size.double()
-        labels = {"logits" if one.synthetic.is_soft else "labels": one.labels}
-        tensors = {"images": prepared(one, self.transform()), **labels, "step_size": step_size}
+        step_size = distilled.synthetic.step_size.double()
+        labels = {"logits" if distilled.synthetic.is_soft else "labels": distilled.labels}
+        tensors = {"images": prepared(distilled, self.transform()), **labels, "step_size": step_size}
         name, digest = self.workspace.keep_tensors("given", tensors)
         tree: Tree = {
             "base": "random",
             "description": "A set that is given.",
-            "label": one.label if origin else "Given",
+            "label": distilled.label if origin else "Given",
             "matching": {
                 "selection": {"kind": "given", "name": name, "digest": digest},
                 "step_size": float(step_size),
             },
         }
         method = self.workspace.define("methods", tree, stem="given", name=name)
-        return {"method": method, "ipc": str(images_a_class(one)), "set": "0"}
+        return {"method": method, "ipc": str(images_a_class(distilled)), "set": "0"}
 
 
-def images_a_class(one: DistilledSet) -> int:
+def images_a_class(distilled: DistilledSet) -> int:
     """The images that every class of a set has at least, and 1 where one has none."""
-    counts = torch.bincount(one.synthetic.classes.long().cpu(), minlength=one.classes)
+    counts = torch.bincount(distilled.synthetic.classes.long().cpu(), minlength=distilled.classes)
     return max(1, int(counts.min()))
 
 
-def prepared(one: DistilledSet, transform: Transform) -> Tensor:
+def prepared(distilled: DistilledSet, transform: Transform) -> Tensor:
     """A set's images (N x C x H x W, float32) as networks see images that went through a transform.
 
     The same bits where the set's own transform is this one. Raises: UserError where one of two whitens.
     """
-    if same_transform(one.transform, transform):
-        return one.images
-    if not isinstance(transform, Standardisation) or not isinstance(one.transform, Standardisation):
-        problem = "its images are whitened, or those that it is tested on are, and not both in the same way"
+    if same_transform(distilled.transform, transform):
+        return distilled.images
+    if not isinstance(transform, Standardisation) or not isinstance(distilled.transform, Standardisation):
+        problem = "its images and the test images are not whitened in the same way"
         remedy = "test it on the dataset that it was made of"
-        raise UserError(problem, where=f"the set {one.label}", remedy=remedy)
-    pixels = 255.0 * one.transform.invert(one.images.double())
+        raise UserError(problem, where=f"the set {distilled.label}", remedy=remedy)
+    pixels = 255.0 * distilled.transform.invert(distilled.images.double())
     mean, std = (
         torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (transform.mean_C, transform.std_C)
     )
     return ((pixels / 255.0 - mean) / std).float()
 
 
-def bench_for(
+def evaluation_dataset_for(
     sets: Sequence[DistilledSet],
     test: TestLike | None,
     workspace: str | Path | None,
     train: ImagesAndLabels | None = None,
-) -> Bench:
+) -> EvaluationDataset:
     """Where these sets are scored on these test images.
 
     Args:
@@ -148,78 +148,80 @@ def bench_for(
     origin = next((one.origin for one in sets if one.origin), None)
     place = origin.workspace if workspace is None and origin else Workspace.of(workspace)
     if test is None:
-        return _own_bench(place, origin)
+        return _named_evaluation_dataset(place, origin)
     if isinstance(test, str):
         place.refuse_unknown("datasets", test, "dataset")
-        return Bench(place, test, has_real=True)
+        return EvaluationDataset(place, test, has_real=True)
     tested = given_images(test, "test images")
     if train is not None:
         real = given_images(train, "training images")
-        return _bench(place, tested, (real.pixels_NCHW, real.labels_N), {}, has_real=True)
+        return _new_evaluation_dataset(place, tested, (real.pixels_NCHW, real.labels_N), {}, has_real=True)
     if origin:
         pixels = store.load_pixels(origin.train, "train")
         tree = origin.workspace.graph().library.dataset(origin.dataset)[0].tree()
         kept = {key: tree[key] for key in ("standardise", "whitening", "network")}
         arrays = pixels.pixels_NCHW.numpy(), pixels.labels_N.numpy()
-        return _bench(place, tested, arrays, kept, has_real=True)
+        return _new_evaluation_dataset(place, tested, arrays, kept, has_real=True)
     transform = sets[0].transform
     if not isinstance(transform, Standardisation):
         problem = "its images are whitened, and the whitening of the test images is not known here"
         remedy = "test it on the dataset that it was made of"
         raise UserError(problem, where=f"the set {sets[0].label}", remedy=remedy)
     constants: Tree = {"kind": "constants", "mean": list(transform.mean_C), "std": list(transform.std_C)}
-    return _bench(place, tested, _as_pixels(sets[0]), {"standardise": constants}, has_real=False)
+    return _new_evaluation_dataset(place, tested, _as_pixels(sets[0]), {"standardise": constants}, has_real=False)
 
 
-def given_images(images: ImagesAndLabels, what: str) -> LabelledImages:
+def given_images(images: ImagesAndLabels, argument: str) -> LabelledImages:
     """Images that somebody gives, with their labels. Raises: UserError."""
     if not isinstance(images, tuple):
-        return labelled_images(images, None, what=what)
+        return labelled_images(images, None, argument=argument)
     if len(images) != 2:
-        raise UserError(f"are {len(images)} things", where=what, remedy="pass (images, labels)")
-    return labelled_images(*images, what=what)
+        raise UserError(f"are a tuple of {len(images)} items", where=argument, remedy="pass (images, labels)")
+    return labelled_images(*images, argument=argument)
 
 
-def _own_bench(place: Workspace, origin: Origin | None) -> Bench:
+def _named_evaluation_dataset(workspace: Workspace, origin: Origin | None) -> EvaluationDataset:
     """The named dataset that a set was made of."""
-    if origin is None or place.graph().library.dataset(origin.dataset)[1].split.test_per_class == 0:
+    if origin is None or workspace.graph().library.dataset(origin.dataset)[1].split.test_per_class == 0:
         remedy = "pass test=(images, labels), or the name of a dataset"
         raise UserError("there are none", where="test images", remedy=remedy)
-    return Bench(place, origin.dataset, has_real=True)
+    return EvaluationDataset(workspace, origin.dataset, has_real=True)
 
 
-def _as_pixels(one: DistilledSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _as_pixels(distilled: DistilledSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """A set's own images as bytes."""
-    pixels = (255 * one.pixels().clamp(0, 1)).round().to(torch.uint8)
-    return pixels.cpu().numpy(), one.synthetic.classes.long().cpu().numpy()
+    pixels = (255 * distilled.pixels().clamp(0, 1)).round().to(torch.uint8)
+    return pixels.cpu().numpy(), distilled.synthetic.classes.long().cpu().numpy()
 
 
-def _bench(
-    place: Workspace,
+def _new_evaluation_dataset(
+    workspace: Workspace,
     tested: LabelledImages,
     train: tuple[NDArray[np.uint8], NDArray[np.int64]],
     preparation: Tree,
     *,
     has_real: bool,
-) -> Bench:
+) -> EvaluationDataset:
     """A dataset of these images to train and to test on."""
     pixels, labels = train
     if pixels.shape[1:] != tested.pixels_NCHW.shape[1:]:
-        problem = f"are {_sizes(tested.pixels_NCHW.shape[1:])}; the others are {_sizes(pixels.shape[1:])}"
+        problem = f"are {_sizes(tested.pixels_NCHW.shape[1:])}; the images to train on are {_sizes(pixels.shape[1:])}"
         raise UserError(problem, where="test images", remedy="pass test images of the size that the set has")
     missing = np.setdiff1d(np.arange(tested.classes), labels)
     if len(missing) or int(labels.max()) >= tested.classes:
-        problem = f"have the labels 0 to {tested.classes - 1}; the others have {len(np.unique(labels))} classes"
+        problem = (
+            f"have the labels 0 to {tested.classes - 1}; the images to train on have {len(np.unique(labels))} classes"
+        )
         raise UserError(problem, where="test images", remedy="pass test images of the same classes")
     whole = LabelledImages(pixels, labels, tested.classes)
     source = f"scores-{whole.digest[:DIGITS]}-{tested.digest[:DIGITS]}"
     parts: dict[str, NDArray[np.generic]] = {"train_images": pixels, "train_labels": labels}
     parts |= {"test_images": tested.pixels_NCHW, "test_labels": tested.labels_N}
-    digest = place.keep_arrays(source, parts)
+    digest = workspace.keep_arrays(source, parts)
     tree = sizes.dataset_tree(whole, source, digest, sizes.networks_for(whole.image_size)[0], None)
     tree["description"] = f"{len(tested.labels_N):,} test images, given as tensors."
     tree["split"] = {"seed": 0, "test_per_class": None, "validation_per_class": 0, "train_per_class": None}
-    return Bench(place, place.define("datasets", {**tree, **preparation}, stem="scores"), has_real)
+    return EvaluationDataset(workspace, workspace.define("datasets", {**tree, **preparation}, stem="scores"), has_real)
 
 
 def _sizes(shape: Sequence[int]) -> str:

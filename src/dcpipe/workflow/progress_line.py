@@ -16,7 +16,7 @@ STEP = 1 / 20  # of the jobs: as much more is worth a line
 BAR = "|{bar:20}| {desc}"
 
 
-class RunLine:
+class ProgressLine:
     """The state of a run on a stream. What else is to be said during the run goes through `say`.
 
     Args:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.evaluation import RateConfig
+from dcpipe.params.evaluation import LearningRateConfig
 from dcpipe.params.schema import STRICT, PositiveFloat
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class OwnRate(RateConfig):
+class SetStepSizeRate(LearningRateConfig):
     """The step size that the set was distilled with (a coreset carries one of its preset)."""
 
     implementation = ("dcpipe.evaluation.protocol",)
@@ -42,7 +42,7 @@ class OwnRate(RateConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FixedRate(RateConfig):
+class FixedRate(LearningRateConfig):
     """One learning rate for every set."""
 
     implementation = ("dcpipe.evaluation.protocol",)
@@ -73,7 +73,7 @@ class FixedRate(RateConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SearchedRate(RateConfig):
+class SearchedRate(LearningRateConfig):
     """For every set the one of `values` that does best on the validation part; the smallest of several best ones."""
 
     implementation = ("dcpipe.evaluation.protocol",)
@@ -99,7 +99,7 @@ class SearchedRate(RateConfig):
         """As text for people."""
         return f"the rate of {', '.join(f'{value:g}' for value in self.values)} that does best on validation images"
 
-    def for_rehearsal(self) -> RateConfig:
+    def for_rehearsal(self) -> LearningRateConfig:
         """One of them: each takes the same."""
         return FixedRate(kind="fixed", value=self.values[0])
 

@@ -9,7 +9,7 @@ from dcpipe.models.convnet_network import ConvNetName
 from dcpipe.params.network_name import parse
 
 
-def written_out(name: str, image_size: int) -> ConvNetName | None:
+def find_analytic_convnet(name: str, image_size: int) -> ConvNetName | None:
     """The ConvNet of a name, if it has instance norms, ReLU and average pooling of sides that halve; else None."""
     network = parse(name)
     if not isinstance(network, ConvNetName):
@@ -19,9 +19,9 @@ def written_out(name: str, image_size: int) -> ConvNetName | None:
     return network if kind == ("instance", "relu", "avgpool") and halves else None
 
 
-def kept_numbers(name: str, *, channels: int, image_size: int, classes: int) -> int | None:
+def stored_numbers_per_image(name: str, *, channels: int, image_size: int, classes: int) -> int | None:
     """How many numbers a gradient of one image keeps beside parameters; None where autograd keeps a graph."""
-    network = written_out(name, image_size)
+    network = find_analytic_convnet(name, image_size)
     if network is None:
         return None
     sides, width = network.sides(image_size), network.width

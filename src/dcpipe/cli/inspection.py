@@ -93,11 +93,11 @@ def rehearse_(
     It needs neither the data nor any artifact. Example: dcpipe rehearse cifar10
     """
     from dcpipe.commands import plan as planning
-    from dcpipe.commands.rehearsal import rehearsal_table, rehearse, shapes
+    from dcpipe.commands.rehearsal import job_kinds, rehearsal_table, rehearse
 
     counts = rehearsal_table.parse_device_counts(devices)
     graph, name = load_graph(experiment)
-    kinds = shapes.job_kinds(graph, name)
+    kinds = job_kinds.find_job_kinds(graph, name)
     disk = planning.disk_bytes(graph, graph.experiment_jobs(name))
     results = []
     typer.echo(rehearsal_table.table_head(kinds), err=as_json)

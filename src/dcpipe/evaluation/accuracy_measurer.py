@@ -11,7 +11,7 @@ from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation.accuracy import accuracy
-from dcpipe.evaluation.protocol import Trained
+from dcpipe.evaluation.protocol import TrainedNetwork
 from dcpipe.evaluation.training_group import train_group
 from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.models.build import build
@@ -26,14 +26,14 @@ UNAVERAGED = "/unaveraged"  # end of a key
 
 
 @dataclass(frozen=True, slots=True)
-class RateSearch:
+class LearningRateSearch:
     """The rate that did best, and the mean validation accuracy of each (None: a network was not finite)."""
 
     rate: float
     means: Mapping[float, float | None]
 
 
-class Measurer:
+class AccuracyMeasurer:
     """Trains networks on a set and measures them on a part."""
 
     def __init__(self, task: Task, config: Evaluation, network: str, parts: Mapping[str, Images]) -> None:
@@ -46,10 +46,10 @@ class Measurer:
         saved = task.state.load("accuracies")
         logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
         self._known = {key: value.number() for key, value in logged.items()}
-        self.searches: dict[int, RateSearch] = {}  # by the iteration that the set is from
+        self.searches: dict[int, LearningRateSearch] = {}  # by the iteration that the set is from
         self.unaveraged: dict[int, list[float]] = {}  # likewise: test accuracies before networks went on to the average
 
-    def __call__(self, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
+    def __call__(self, part: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         """One accuracy a network, in percent.
 
         Raises: NonFiniteError if training diverged (values not finite), at every rate where there are several.
@@ -58,9 +58,9 @@ class Measurer:
         if len(rates) > 1 and iteration not in self.searches:
             self.searches[iteration] = self._search(iteration, synthetic, rates)
         rate = self.searches[iteration].rate if len(rates) > 1 else rates[0]
-        return self._at(rate, on, iteration, synthetic)
+        return self._at(rate, part, iteration, synthetic)
 
-    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> RateSearch:
+    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> LearningRateSearch:
         means: dict[float, float | None] = {}
         for rate in rates:
             try:
@@ -73,7 +73,9 @@ class Measurer:
             raise NonFiniteError(
                 "networks trained on this set diverge (values are not finite) at every rate", remedy=remedy
             )
-        return RateSearch(max(finite, key=lambda rate: finite[rate]), means)  # the smallest of several best ones
+        return LearningRateSearch(
+            max(finite, key=lambda rate: finite[rate]), means
+        )  # the smallest of several best ones
 
     def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
@@ -99,12 +101,12 @@ class Measurer:
             return synthetic
         return replace(synthetic, labels=synthetic.classes, made_for_N=None)
 
-    def _train(self, rate: float, rounds: Sequence[SyntheticSet], group: range) -> Iterator[Sequence[Trained]]:
+    def _train(self, rate: float, rounds: Sequence[SyntheticSet], group: range) -> Iterator[Sequence[TrainedNetwork]]:
         """The networks of a group after each round."""
         # the same networks for every iteration's set: sets are compared on equal terms, and the finished set scores
         # the same whether it was chosen or the last
         streams = [self._stream.child("network", index) for index in group]
-        networks: Sequence[Trained] | None = None
+        networks: Sequence[TrainedNetwork] | None = None
         for number, synthetic in enumerate(rounds):
             own = [stream.child("round", number) for stream in streams] if number else streams
             networks = train_group(self._model, synthetic, self._config, rate, own, networks)

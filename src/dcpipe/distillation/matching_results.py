@@ -1,4 +1,4 @@
-"""What a matching answers to the loop.
+"""What a matching gives the outer loop: the loss and its gradients, and what a student left behind.
 
 Legend: N images, C channels, H W pixels, K classes, P parameters of a student, T inner steps.
 """
@@ -22,7 +22,7 @@ class Gradients:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StudentStart:
     """A point inside an earlier run of the inner loop, to go on from: the parameters (P) after `step` steps."""
 
     step: int
@@ -30,7 +30,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class StudentTrace:
     """What a student's run of the inner loop leaves behind, detached from every graph.
 
     `thetas`: the parameter vectors (P) after steps `first`, `first` + 1, ... T, so all T+1 of them, the start
@@ -54,15 +54,15 @@ class Trace:
         """T, the number of inner steps that the student took."""
         return self.first + len(self.thetas) - 1
 
-    def at(self, step: int) -> Start:
+    def at(self, step: int) -> StudentStart:
         """Where the student was after so many steps. Errors: IndexError where its parameters were not kept."""
         if not self.first <= step <= self.steps:
             raise IndexError(f"kept from step {self.first} to {self.steps}, not {step}")
-        return Start(step, self.thetas[step - self.first])
+        return StudentStart(step, self.thetas[step - self.first])
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MatchingResult:
     """The matching loss (0-d, detached) and its gradients."""
 
     loss: Tensor
@@ -70,7 +70,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class StudentAnswer(Answer):
-    """The answer of a matching whose loss comes from a student, with what the student left behind."""
+class StudentResult(MatchingResult):
+    """The result of a matching whose loss comes from a student, with what the student left behind."""
 
-    trace: Trace
+    trace: StudentTrace
