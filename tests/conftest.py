@@ -1,5 +1,6 @@
 """What the tests of several rooms start from: a root with params, and one with the tiny experiment's artifacts."""
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,9 +12,19 @@ import repository
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
-for number in (signal.SIGINT, signal.SIGHUP):  # what `nohup` or a shell's background ignores, children would ignore too
+STOPS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # what is ignored here, as under nohup, is so in children
+for number in STOPS:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked long run on request alone."""
+    if not os.environ.get("DCPIPE_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="part of `make test LONG=1`"))
 
 
 @pytest.fixture(autouse=True, scope="session")

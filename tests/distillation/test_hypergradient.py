@@ -276,7 +276,9 @@ def test_draws_hold_one_augmentation_a_batch():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("soft", "micro_batch"), [(False, None), (True, 2)], ids=["hard", "soft"])
+@pytest.mark.parametrize(
+    ("soft", "micro_batch"), [(False, None), pytest.param(True, 2, marks=pytest.mark.long)], ids=["hard", "soft"]
+)
 @pytest.mark.parametrize("kind", [exact, per_step], ids=["exact", "per_step"])
 def test_compiled_steps_agree_with_eager_ones(kind, soft, micro_batch):
     task = problem(batch=4, augmented=True, soft=soft, dtype=torch.float32)

@@ -165,9 +165,9 @@ def peak_bytes(network: str, steps: int, micro_batch: int | None, budget: int | 
     [
         (WIDE, None, None),
         (WIDE_BY_AUTOGRAD, None, None),
-        pytest.param(WIDE, 10, None, marks=pytest.mark.slow),
+        pytest.param(WIDE, 10, None, marks=pytest.mark.long),
         (WIDE, None, 0),
-        pytest.param(WIDE_BY_AUTOGRAD, None, 0, marks=pytest.mark.slow),
+        pytest.param(WIDE_BY_AUTOGRAD, None, 0, marks=pytest.mark.long),
     ],
 )
 def test_a_process_grows_by_at_most_what_is_predicted(
@@ -251,6 +251,7 @@ def test_a_compiled_step_is_kept_where_it_is_written_out(tiny: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.long
 def test_compiled_and_written_out_every_budget_gives_the_same_bits() -> None:
     task, inner_of = student("convnet2-w8", torch.float32, batch=4, steps=3, augmented=True, soft=True)
     eager, compiled = (inner_of(augment=contrast_and_shift, backend=backend) for backend in ("eager", "compiled"))

@@ -1,7 +1,7 @@
 """Snakemake and DVC over one graph: the same bytes, the same reruns, and nothing wrong is ever recorded.
 
-Everything runs in real clones through the real command lines, on the tiny experiment. The short form is part of
-`make test`; `make engines` (DCPIPE_LONG=1) adds the slow rows and prints what it saw.
+Everything runs in real clones through the real command lines, on the tiny experiment. `make test` runs the short form;
+`make test LONG=1` and `make engines` add the tests marked long, and `make engines` prints what it saw.
 """
 
 import hashlib
@@ -21,7 +21,6 @@ from dcpipe.workflow.graph import Graph
 
 pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
 LONG = bool(os.environ.get("DCPIPE_LONG"))
-long_only = pytest.mark.skipif(not LONG, reason="part of `make engines`")
 
 MTT, EXACT = "params/methods/mtt.yaml", "src/dcpipe/distillation/hypergradient/exact.py"
 DISTILL = {f"distill_tiny_{method}_ipc{ipc}_set0" for method in ("random", "mtt") for ipc in (1, 2)}
@@ -49,19 +48,7 @@ CHANGES = {
         MTT_JOBS | METRICS,
     ),
 }
-SHORT = ("ipc override", "formula")
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone where Snakemake ran the experiment, and the run was recorded."""
-    clone = Clone.make(tmp_path_factory.mktemp("snakemake") / "clone")
-    assert not (clone.path / "experiments").exists()
-    done = clone.snakemake()
-    assert "wrote experiments/tiny/dvc.yaml" in done.stderr
-    assert "recorded 12 jobs" in done.stdout + done.stderr
-    clone.commit("recorded")
-    return clone
+SHORT = "ipc override"
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +92,7 @@ def test_after_dvc_and_adopt_snakemake_is_done_and_bytes_are_equal(recorded: Clo
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in SHORT else [long_only]) for name in CHANGES],
+    [pytest.param(name, marks=[] if name == SHORT else [pytest.mark.long]) for name in CHANGES],
 )
 def test_both_engines_rerun_the_same_jobs_and_no_more(
     name: str, recorded: Clone, reproduced: Clone, tmp_path: Path
@@ -125,7 +112,7 @@ def test_both_engines_rerun_the_same_jobs_and_no_more(
     assert ran == [expected, expected]
     assert clones[0].artifacts() == clones[1].artifacts() != recorded.artifacts()
     assert clones[0].lock() == clones[1].lock()
-    if name == "ipc override" or LONG:
+    if LONG:
         before = clones[0].finished()
         clones[0].edit(file, new, old)
         clones[0].repro()
@@ -143,6 +130,7 @@ def test_snakemake_names_the_value_that_changed_and_no_other(recorded: Clone, tm
     assert re.findall("'([^']*)'", reason) == [f"{key} = 50.0", f"{key} = 70.0"]
 
 
+@pytest.mark.long
 def test_a_process_of_one_job_leaves_code_identity_alone(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     identity = clone.path / "code_identity.yaml"
@@ -155,6 +143,7 @@ def test_a_process_of_one_job_leaves_code_identity_alone(recorded: Clone, tmp_pa
     assert clone.snakemake_is_done()
 
 
+@pytest.mark.long
 def test_after_rules_are_written_anew_what_is_finished_can_be_adopted(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     (clone.path / DVC_FILE).with_suffix(".lock").unlink()  # never recorded: cards alone say what the bytes were
@@ -227,6 +216,7 @@ def test_record_refuses_a_stale_dvc_yaml_that_is_in_git(recorded: Clone, tmp_pat
     clone.dcpipe("record", EXPERIMENT)  # which has no job in that file
 
 
+@pytest.mark.long
 def test_record_writes_another_experiments_dvc_yaml_and_still_refuses(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     file = clone.path / "experiments/tiny/dvc.yaml"
@@ -260,6 +250,7 @@ def test_a_partial_target_is_not_recorded_and_not_an_error(tmp_path: Path) -> No
     refused(clone, "still to run", "snakemake")
 
 
+@pytest.mark.long
 def test_record_refuses_what_is_lost_or_killed_and_the_next_run_is_right(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     shutil.rmtree(clone.path / "artifacts/experts/tiny/plain/shard0")  # what others need; `make engines` kills more
@@ -329,6 +320,8 @@ def test_a_flipped_bit_is_never_recorded_and_the_remedy_ends_it(recorded: Clone,
     (clone.path / DVC_FILE).with_suffix(".lock").unlink()
     remedy = f"make it again: `snakemake --config experiment=tiny --force -- {SHARD_CARD}`"
     refused(clone, f"{THETA}: was changed after it was written", remedy)
+    if not LONG:
+        return
     done = clone.snakemake(ok=False)
     assert "not recorded: " in done.stderr
     assert THETA in done.stderr
@@ -338,6 +331,7 @@ def test_a_flipped_bit_is_never_recorded_and_the_remedy_ends_it(recorded: Clone,
     assert clone.lock() == recorded.lock()
 
 
+@pytest.mark.long
 def test_a_bit_flipped_in_dvcs_cache_is_neither_adopted_nor_kept(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     md5 = hashlib.md5((clone.path / THETA).read_bytes(), usedforsecurity=False).hexdigest()
@@ -357,6 +351,7 @@ def test_a_bit_flipped_in_dvcs_cache_is_neither_adopted_nor_kept(recorded: Clone
     assert f"{md5[2:]} was damaged; DVC records it again" in done.stderr
 
 
+@pytest.mark.long
 def test_params_that_were_others_while_a_job_ran_make_it_run_again(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     shutil.rmtree(clone.path / "artifacts/synthetic/tiny/mtt/ipc1")
@@ -370,7 +365,7 @@ def test_params_that_were_others_while_a_job_ran_make_it_run_again(recorded: Clo
     assert clone.snakemake_is_done()
 
 
-@long_only
+@pytest.mark.long
 @pytest.mark.parametrize("moment", range(10))
 def test_kills_at_any_moment_are_never_recorded_and_end_in_the_same_bytes(
     moment: int, recorded: Clone, tmp_path: Path
@@ -390,7 +385,7 @@ def test_kills_at_any_moment_are_never_recorded_and_end_in_the_same_bytes(
 SAME_AGAIN = {"dcpipe run": ["dcpipe", "run", EXPERIMENT], "dcpipe repro": ["dcpipe", "repro", EXPERIMENT]}
 
 
-@long_only
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [8.0, 14.0, 20.0, 26.0])
 @pytest.mark.parametrize("name", SAME_AGAIN)
 def test_the_same_command_goes_on_after_a_kill(name: str, seconds: float, recorded: Clone, tmp_path: Path) -> None:
@@ -406,6 +401,7 @@ def test_the_same_command_goes_on_after_a_kill(name: str, seconds: float, record
     assert clone.dvc_is_clean()
 
 
+@pytest.mark.long
 def test_what_was_killed_around_the_record_is_recorded_by_the_next_run(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     (clone.path / DVC_FILE).with_suffix(".lock").unlink()
@@ -422,6 +418,7 @@ def test_what_was_killed_around_the_record_is_recorded_by_the_next_run(recorded:
     assert "recorded" not in clone.snakemake().stdout, "once is enough"
 
 
+@pytest.mark.long
 def test_a_record_on_another_disk_leaves_links_that_every_stage_reads(recorded: Clone, tmp_path: Path) -> None:
     clone, disk = copy(recorded, tmp_path / "clone"), tmp_path / "disk"
     (clone.path / DVC_FILE).with_suffix(".lock").unlink()
@@ -442,7 +439,7 @@ def test_a_record_on_another_disk_leaves_links_that_every_stage_reads(recorded: 
     assert names == {hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in objects}
 
 
-@long_only
+@pytest.mark.long
 def test_cores_do_not_reach_the_bytes(recorded: Clone, tmp_path: Path) -> None:
     clone = Clone.make(tmp_path / "one-core")
     clone.snakemake("--cores", "1")

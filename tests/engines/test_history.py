@@ -3,7 +3,6 @@
 In real clones, on the tiny experiment, by editing the clone's own sources and params.
 """
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -15,27 +14,16 @@ from dcpipe.commands.equivalent import equivalent
 from dcpipe.errors import UserError
 from repository import ROOT
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("history")]
-long_only = pytest.mark.skipif(not os.environ.get("DCPIPE_LONG"), reason="part of `make engines`")
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
 LOOP, OUTER = "src/dcpipe/distillation/loop.py", "src/dcpipe/distillation/optimisers/outer_optimiser.py"
 DISTILL = {f"distill_tiny_mtt_ipc{ipc}_set0" for ipc in (1, 2)}
 MTT_JOBS = DISTILL | {f"evaluate_tiny_mtt_ipc{ipc}_set0_digits_native" for ipc in (1, 2)}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone where Snakemake ran the experiment, and the run was recorded."""
-    clone = Clone.make(tmp_path_factory.mktemp("history") / "clone")
-    done = clone.snakemake()
-    assert "recorded 12 jobs" in done.stdout + done.stderr
-    clone.commit("recorded")
-    return clone
-
-
 @pytest.fixture
-def clone(finished: Clone, tmp_path: Path) -> Clone:
-    """The same with all its history, to change."""
-    shutil.copytree(finished.path, tmp_path / "clone", symlinks=True)
+def clone(recorded: Clone, tmp_path: Path) -> Clone:
+    """A clone where the experiment was recorded, with all its history, to change."""
+    shutil.copytree(recorded.path, tmp_path / "clone", symlinks=True)
     return Clone(tmp_path / "clone")
 
 
@@ -67,6 +55,7 @@ def test_a_commit_that_does_not_exist_is_refused_by_its_name() -> None:
         equivalent(ROOT, "nosuch", [])
 
 
+@pytest.mark.long
 def test_an_assert_added_to_the_loop_is_shown_to_be_equivalent(clone: Clone) -> None:
     assert stale(clone) == set()
     clone.edit(LOOP, *ASSERT)
@@ -95,7 +84,7 @@ def test_a_bug_is_refused_by_name_and_nothing_is_written(clone: Clone) -> None:
     assert clone.run("git", "status", "--porcelain").stdout.split() == ["M", OUTER]
 
 
-@long_only
+@pytest.mark.long
 def test_a_function_moved_to_a_new_module_leaves_no_job_stale(clone: Clone) -> None:
     source = (clone.path / OUTER).read_text()
     head, tail = source.split("@dataclass", 1)
@@ -109,7 +98,7 @@ def test_a_function_moved_to_a_new_module_leaves_no_job_stale(clone: Clone) -> N
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
 
 
-@long_only
+@pytest.mark.long
 def test_kinds_that_were_not_tried_stay_stale(clone: Clone) -> None:
     """The record of mtt says nothing of dm, which runs the same loop."""
     clone.edit("params/experiments/tiny.yaml", "methods: [random, mtt]", "methods: [random, mtt, dm]")
@@ -166,7 +155,7 @@ def test_a_knob_added_at_its_neutral_value_leaves_no_job_stale(clone: Clone) -> 
     assert stale(clone) == MTT_JOBS | {"metrics_tiny"}
 
 
-@long_only
+@pytest.mark.long
 def test_a_knob_that_no_file_states_has_its_neutral_value(clone: Clone) -> None:
     add_nesterov(clone)
     images_knob(clone, "")

@@ -41,7 +41,7 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
 
     Example: dcpipe repro digits
     """
-    from dcpipe.engines import dvc, dvc_yaml, guard, preflight, run_owner, takeover
+    from dcpipe.engines import dvc, dvc_yaml, fork_server, guard, preflight, run_owner, takeover
     from dcpipe.provenance import code_identity
     from dcpipe.workflow.graph import Graph
 
@@ -50,6 +50,7 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     takeover.take_over(ROOT, experiment, print_to_stderr)
     run_owner.register(ROOT, f"dcpipe repro {experiment}", experiment)
     dvc_yaml.export_dvc_yaml(ROOT, experiment)
+    fork_server.offer(experiment)
     dvc.dvc_repro(ROOT, experiment)
     typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
 
