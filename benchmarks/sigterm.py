@@ -5,7 +5,7 @@
 In a folder where the experiments are complete (a clone in which `snakemake` ran). A job is removed and run whole by
 its own command; it is removed again, SIGTERM comes at a random moment of the seconds it takes, the same command goes
 on, and payloads are compared with those of the whole run. JOB is a command without `dcpipe`, as in
-"experts digits plain --shard 0"; without any, those of `tiny`. Prints a row a stage.
+"experts digits plain --shard 0"; without any, those of `tiny`. Prints a row per stage.
 """
 
 import argparse

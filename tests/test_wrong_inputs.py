@@ -262,7 +262,7 @@ CASES: list[Case] = [
         DISTILL,
         value("experts/plain.yaml", overrides__tiny__batch=31),
         2,
-        r"shard0: was made with other params \(.*overrides.tiny.batch: 32, now 31\); make it again with `dcpipe experts",
+        r"shard0: was made with other params \(.*overrides.tiny.batch: 32, now 31\); make it again with `dcpipe",
         {},
     ),
     ("more ipc than images", "distill tiny mtt --ipc 17", nothing, 2, "17 images per class are more.*at most 16", {}),

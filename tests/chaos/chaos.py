@@ -6,8 +6,8 @@
     python tests/chaos/chaos.py --plant size             with a fault in the code, which must be found
     python tests/chaos/chaos.py --engines                Snakemake and DVC too, in clones (a minute a trial)
 
-Prints one line a kind: how many trials, and how many survived, lost something, or were wrong in silence. What was lost
-or silent is printed with its trial. Exit code 1 if anything was.
+Prints one line per kind: how many trials, and how many survived, lost something, or were wrong in silence. What was
+lost or silent is printed with its trial. Exit code 1 if anything was.
 """
 
 import argparse

@@ -60,7 +60,7 @@ def test_every_family_can_be_tried_without_data(root: Path, methods: str, monkey
     found = _run(_experiment(root, methods))
     assert [one.problem for one in found] == [None] * len(found)
     assert {one.stage for one in found} >= {"distill", "evaluate"}
-    assert all(one.peak_bytes > 0 and one.seconds_a_job > 0 for one in found)
+    assert all(one.peak_bytes > 0 and one.seconds_per_job > 0 for one in found)
     after = repository.bytes_below(root)
     assert after.keys() - before.keys() == {"params/experiments/one.yaml"}
 
@@ -70,12 +70,12 @@ def test_the_rate_of_a_linear_cost_is_found_and_its_constant_counts_once(
 ) -> None:
     once, a_step = 7.0, 0.25
     monkeypatch.setattr(rehearse, "_measured_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
-    monkeypatch.setattr(rehearse, "_seconds_an_image", lambda _job, _root: 0.0)
+    monkeypatch.setattr(rehearse, "_seconds_per_image", lambda _job, _root: 0.0)
     graph = _experiment(root, "mtt")
     for kind, one in zip(job_kinds.find_job_kinds(graph, "one"), _run(graph), strict=True):
-        assert one.seconds_a_step == pytest.approx(a_step * kind.size.share)
+        assert one.seconds_per_step == pytest.approx(a_step * kind.size.share)
         assert one.seconds_once == pytest.approx(once)
-        assert one.seconds_a_job == pytest.approx(once + a_step * kind.size.share * kind.size.steps)
+        assert one.seconds_per_job == pytest.approx(once + a_step * kind.size.share * kind.size.steps)
         assert one.peak_bytes == 110  # of the longer run: one step more took too short
 
 
@@ -100,7 +100,7 @@ def test_many_inner_steps_are_told_from_fewer(root: Path, monkeypatch: pytest.Mo
     graph = _experiment(root, "mtt")
     repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": inner})
     (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
-    assert found.seconds_a_step == pytest.approx(a_step + an_inner_step * inner)
+    assert found.seconds_per_step == pytest.approx(a_step + an_inner_step * inner)
     assert found.seconds_once == pytest.approx(once)
     assert found.peak_bytes == 100 + 3 * inner
     assert max(tried) == min(inner, 12)
@@ -118,7 +118,7 @@ def test_inner_steps_that_are_soon_done_are_all_tried(root: Path, monkeypatch: p
     graph = _experiment(root, "mtt")
     repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": 60})
     (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
-    assert found.seconds_a_step == pytest.approx(36.0)
+    assert found.seconds_per_step == pytest.approx(36.0)
     assert 60 in tried
     assert 12 not in tried
 
@@ -131,7 +131,7 @@ def test_noise_makes_no_cost_negative_and_no_peak_smaller(root: Path, monkeypatc
     graph = _experiment(root, "mtt")
     repository.set_params(root, "methods/mtt.yaml", {"overrides.tiny.matching.inner_steps": 60})
     (found,) = [one for one in _run(Graph(graph.root)) if one.stage == "distill"]
-    assert found.seconds_a_step == pytest.approx(30.0 - 12)  # that of the longer student, and not -30
+    assert found.seconds_per_step == pytest.approx(30.0 - 12)  # that of the longer student, and not -30
     assert found.peak_bytes == 1000 - 3 * 6
 
 

@@ -39,7 +39,7 @@ def draw(
 
 
 def matrix(drawn: DSADraw) -> Tensor:
-    """The 2x3 matrices that `affine_grid` takes, one an image."""
+    """The 2x3 matrices that `affine_grid` takes, one per image."""
     return torch.nn.functional.pad(drawn.values_NQ.view(-1, 2, 2), (0, 1))
 
 

@@ -124,7 +124,8 @@ def test_more_side_by_side_than_there_are_is_refused(root: Path) -> None:
     with pytest.raises(UserError) as caught:
         Graph(root).make_job("evaluate", **repository.CELL, evaluation="digits", network="native")
     assert str(caught.value) == (
-        "params/evaluations/digits.yaml: side_by_side: 3 side by side are more networks than there are; write at most 2"
+        "params/evaluations/digits.yaml: side_by_side: 3 networks side by side are more than the 2 that are trained; "
+        "write at most 2"
     )
 
 

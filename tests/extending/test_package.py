@@ -186,7 +186,7 @@ def test_without_the_package_one_line_names_what_is_unknown(lab: Lab) -> None:
     (lab.root / "labels.yaml").write_text(EXPERIMENT.replace("[native, linear]", "[native]"))
     for file, unknown in (
         ("labels.yaml", 'labels.yaml: presets.own-smoothed.outer.labels.kind: there is no "smoothed"; choose one of'),
-        ("own.yaml", "own.yaml: runs.0.networks: network: there is no network 'linear'; what exists: convnet"),
+        ("own.yaml", "own.yaml: runs.0.networks: network: there is no network 'linear'; known networks: convnet"),
     ):
         done = lab.dcpipe("plan", file, installed=False)
         assert done.returncode == 2

@@ -16,7 +16,12 @@ FOLDER = {"kind": "folder", "name": "birds", "classes": 3, "channels": 3, "image
 UNBOUNDED: dict[str, tuple[str, str, object, str]] = {
     "pixels": ("datasets/tiny.yaml", "source", {**FOLDER, "image_size": 100_000}, "at most 1024: images of the field"),
     "classes": ("datasets/tiny.yaml", "source", {**FOLDER, "classes": 10**12}, "at most 100000: the largest labelled"),
-    "images per class": ("datasets/tiny.yaml", "split.train_per_class", 10**30, "is above 1e+15, and at most 10000000"),
+    "images per class": (
+        "datasets/tiny.yaml",
+        "split.train_per_class",
+        10**30,
+        "is above 1e+15; it can be at most 10000000",
+    ),
     "threads": ("methods/mtt.yaml", "compute.threads", 1_000_000, "at most 1024: more threads than any machine has"),
     "inner steps": ("methods/mtt.yaml", "overrides.tiny.matching.inner_steps", 10**12, "at most 100000: published inn"),
     "iterations": ("methods/mtt.yaml", "overrides.tiny.outer.iterations", 10**12, "at most 10000000: no paper counts"),
@@ -41,14 +46,17 @@ def test_a_value_above_its_bound_is_refused_with_the_reason(name: str, root: Pat
     assert str(caught.value).startswith(f"params/{file}: {key}")
 
 
-@pytest.mark.parametrize(("sets", "told"), [(10**7, "runs.0.sets: is 10000000, and at most 1000"), (1000, None)])
+@pytest.mark.parametrize(("sets", "told"), [(10**7, "runs.0.sets: is 10000000; it can be at most 1000"), (1000, None)])
 def test_as_many_sets_as_nobody_plans_are_refused_before_they_are_counted(
     sets: int, told: str | None, root: Path
 ) -> None:
     run = {"datasets": ["tiny"], "methods": ["mtt", "random"], "ipc": [1, 2], "sets": sets, "evaluations": ["digits"]}
     runs = [{**run, "networks": ["native", *(f"convnet2-w{width}" for width in range(1, 6))]}]
     repository.set_params(root, "experiments/tiny.yaml", {"runs": runs})
-    told = told or "runs: ask for 24000 scores, and at most 20000: every one is a job of its own; split the experiment"
+    told = (
+        told
+        or "runs: ask for 24000 scores; the most allowed is 20000, because every score is a job; split the experiment"
+    )
     with pytest.raises(UserError, match=rf"^params/experiments/tiny\.yaml: {told}"):
         Graph(root).experiment_jobs("tiny")
 

@@ -25,7 +25,7 @@ CLASSES = ("ash", "beech", "elm", "fir", "larch", "oak")
 
 
 def _photographs(place: Path, classes: tuple[str, ...] = CLASSES, count: int = 30, side: int = 18) -> Path:
-    """Squares of the two photographs that come with scikit-learn, as JPEG files, a folder a class."""
+    """Squares of the two photographs that come with scikit-learn, as JPEG files, a folder per class."""
     draws = np.random.default_rng(0)
     pictures = load_sample_images().images
     for number, name in enumerate(classes):
@@ -223,8 +223,8 @@ def test_local_yaml_that_a_line_cannot_be_added_to_is_refused(before: str, root:
 def test_a_faster_machine_or_more_time_never_makes_a_smaller_experiment() -> None:
     seen = _seen(dict.fromkeys(CLASSES, 600))
 
-    def work(seconds_an_image: float, minutes: float) -> float:
-        speed = Speed(seconds_an_image, seconds_an_image)
+    def work(seconds_per_image: float, minutes: float) -> float:
+        speed = Speed(seconds_per_image, seconds_per_image)
         design = sizing.design_for(seen, 32, "convnet3", speed, Allowance(60 * minutes, 2))
         return sizing.predict(design, Speed(1.0, 1.0)).total_seconds
 

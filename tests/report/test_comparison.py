@@ -63,4 +63,4 @@ def test_noise_alone_is_called_a_tie_most_of_the_time() -> None:
     for _ in range(500):
         sides = draw.normal(90, 1, (2, 8, 1)) + draw.normal(0, 1, (2, 8, 5))
         ties += difference(*sides.tolist()).verdict == "tie"
-    assert 0.91 < ties / 500 < 0.97, "two standard errors of 8 sets a side are 93.5 % of Student's t"
+    assert 0.91 < ties / 500 < 0.97, "two standard errors of 8 sets per side are 93.5 % of Student's t"

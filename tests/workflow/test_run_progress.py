@@ -75,8 +75,8 @@ def test_durations_are_said_in_the_two_largest_units(seconds: float, words: str)
     assert duration(seconds) == words
 
 
-@pytest.mark.parametrize("seconds_a_job", [0.5, 7.0, 700.0])
-def test_a_file_gets_a_line_a_minute_at_most(seconds_a_job: float) -> None:
+@pytest.mark.parametrize("seconds_per_job", [0.5, 7.0, 700.0])
+def test_a_file_gets_a_line_a_minute_at_most(seconds_per_job: float) -> None:
     now, written = 0.0, list[float]()
 
     class Lines(io.StringIO):
@@ -89,10 +89,10 @@ def test_a_file_gets_a_line_a_minute_at_most(seconds_a_job: float) -> None:
     line = ProgressLine(progress, stream, seconds_between=3600.0, clock=lambda: now)
     for number in range(100):
         line.update(lambda one, at, name=f"distill_{number}": one.start(name, "distill", at))
-        now += seconds_a_job
+        now += seconds_per_job
         line.update(lambda one, at, name=f"distill_{number}": one.finish(name, at))
     line.close()
     said = stream.getvalue().splitlines()
     assert said[-1] == f"100 of 100 jobs done in {duration(now)}"
     assert all(after - before >= LEAST_SECONDS for before, after in pairwise(written[:-1]))
-    assert len(said) <= (30 if seconds_a_job < 60 else 101)
+    assert len(said) <= (30 if seconds_per_job < 60 else 101)

@@ -11,7 +11,7 @@ from dcpipe.api.evaluation_dataset import (
     ImagesAndLabels,
     TestLike,
     evaluation_dataset_for,
-    images_a_class,
+    images_per_class,
 )
 from dcpipe.api.running import run_jobs
 from dcpipe.api.scoring import Scores, SetLike, as_distilled_set, protocol_name, read_scores
@@ -149,7 +149,7 @@ def compare(
     }
     sizes = {name: len(several[0].labels) for name, several in named.items()}
     if target.has_real and RANDOM not in jobs:
-        ipc = images_a_class(next(iter(named.values()))[0])
+        ipc = images_per_class(next(iter(named.values()))[0])
         jobs = {RANDOM: target.random_jobs(ipc, evaluation, network or "native"), **jobs}
         sizes[RANDOM] = ipc * target.config.facts.classes
     run_jobs(target.workspace.graph(), [job for several in jobs.values() for job in several])

@@ -93,7 +93,7 @@ class DistilledSet(ReleasedSet):
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """A row an iteration: loss, step size, norms of gradients; empty for a set that was not made here."""
+        """A row per iteration: loss, step size, norms of gradients; empty for a set that was not made here."""
         if self.origin is None:
             return []
         path = self.origin.workspace.root / self.origin.job.outputs["history"]

@@ -102,10 +102,10 @@ class EvaluationDataset:
             },
         }
         method = self.workspace.define("methods", tree, stem="given", name=name)
-        return {"method": method, "ipc": str(images_a_class(distilled)), "set": "0"}
+        return {"method": method, "ipc": str(images_per_class(distilled)), "set": "0"}
 
 
-def images_a_class(distilled: DistilledSet) -> int:
+def images_per_class(distilled: DistilledSet) -> int:
     """The images that every class of a set has at least, and 1 where one has none."""
     counts = torch.bincount(distilled.synthetic.classes.long().cpu(), minlength=distilled.classes)
     return max(1, int(counts.min()))

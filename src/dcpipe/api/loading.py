@@ -123,7 +123,7 @@ def _imported(
     text = json.dumps([digest_of(files.files), dataset, asdict(said)], sort_keys=True)
     said = replace(said, name=f"imported-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}")
     name, bench = str(said.name), EvaluationDataset(workspace, dataset, has_real=True)
-    ipc = files.sets[0].images_a_class(bench.config.facts.classes)
+    ipc = files.sets[0].images_per_class(bench.config.facts.classes)
     bench.transform()  # makes the images that the set is compared with
     workspace.locate(FOLDER)
     cell: dict[str, str | int] = {"dataset": dataset, "method": name, "ipc": ipc, "set": number}

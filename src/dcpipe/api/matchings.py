@@ -27,8 +27,8 @@ from dcpipe.random import Stream
 class MatchingObjective:
     """A matching of the real images `train`, and `first`: a set of real images to begin with.
 
-    Images are standardised by the real ones' mean and deviation a channel. Every draw is named after the iteration, so
-    an iteration is the same whenever it is asked for.
+    Images are standardised by the real ones' mean and deviation per channel. Every draw is named after the iteration,
+    so an iteration is the same whenever it is asked for.
     """
 
     matching: Matching

@@ -29,7 +29,7 @@ SetLike = DistilledSet | tuple[ImagesLike, LabelsLike] | str | Path
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Test accuracies in percent, one a network, and what they were measured by."""
+    """Test accuracies in percent, one per network, and what they were measured by."""
 
     accuracies: tuple[float, ...]
     protocol: str

@@ -43,11 +43,11 @@ def usual_speed(network: str, images: LabelledImages) -> Speed:
     size = parse(network).size(channels=images.channels, image_size=images.image_size, classes=images.classes)
     machine = Machine()
 
-    def seconds_an_image(batch: int) -> float:
+    def seconds_per_image(batch: int) -> float:
         step = size.gradient(batch)
-        return (step.calls * machine.seconds_a_call + step.operations / machine.operations_a_second) / batch
+        return (step.calls * machine.seconds_per_call + step.operations / machine.operations_per_second) / batch
 
-    return Speed(seconds_an_image(sizing.SMALL_BATCH), seconds_an_image(sizing.LARGE_BATCH))
+    return Speed(seconds_per_image(sizing.SMALL_BATCH), seconds_per_image(sizing.LARGE_BATCH))
 
 
 def design_of(images: LabelledImages, minutes: float, network: str | None) -> Design:

@@ -13,7 +13,7 @@ PANEL = "This machine"
 
 @app.command(rich_help_panel=PANEL)
 def doctor(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
-    """Say, a line a check, whether this machine and folder are ready for a run and its record, or what to do.
+    """Say, a line per check, whether this machine and folder are ready for a run and its record, or what to do.
 
     Example: dcpipe doctor digits
     """

@@ -48,7 +48,7 @@ class ChangedKind:
     equivalent_codes: Sequence[Code]
 
     @property
-    def changed(self) -> dict[str, Change]:
+    def changes(self) -> dict[str, Change]:
         """The modules whose digest differs, or that only one of the codes runs."""
         return _changes(self.old_code, self.running_code)
 
@@ -97,7 +97,7 @@ def equivalent(
     """Try every kind of job whose code is not that of a commit, and record that all make the same bytes.
 
     Args: without `experiments`, the kinds are those of the artifacts that are here and were made by that commit's code;
-    `say` takes a line a kind, as it is known. Returns how many kinds were tried.
+    `say` takes a line per kind, as it is known. Returns how many kinds were tried.
     Raises: UserError if there is no such commit or experiment; RefusedError, with the first reason and nothing written,
     if a byte differs or a kind could not be tried.
     """
@@ -298,8 +298,8 @@ def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) 
         code = equivalences.code_digest(one.kind.running_code)
         before = records[code].evidence if code in records else []
         evidence = [*before, one.evidence] if one.evidence else before
-        records[code] = Record(code=code, changed=one.kind.changed, evidence=evidence)
-        for name, change in one.kind.changed.items():
+        records[code] = Record(code=code, changed=one.kind.changes, evidence=evidence)
+        for name, change in one.kind.changes.items():
             if change.old is not None:
                 modules[name] = ModuleChange(module=name, old=kept.get(name, change.old), new=change.new)
     more = Equivalences(format=equivalences.FORMAT, modules=list(modules.values()), kinds=list(records.values()))

@@ -69,7 +69,7 @@ def import_set(root: Path, path: Path, dataset: str, stated: UserStatements) -> 
     for one in found.sets:
         refuse_unfit(one, str(path), classes=facts.classes, channels=facts.channels, image_size=facts.image_size)
     first = found.sets[0]
-    ipc, step_size = first.images_a_class(facts.classes), stated_step_size(first, path, stated)
+    ipc, step_size = first.images_per_class(facts.classes), stated_step_size(first, path, stated)
     _refuse_whitening(config, dataset, stated)
     _refuse_unprepared(Graph(root), dataset)
     yield _summary(path, found, ipc)

@@ -54,7 +54,7 @@ title: Handwritten digits from image files
 description: The example of a folder of images. Copy this file, and put your own folder into it.
 datasets:
   {name}:
-    description: scikit-learn's digits as PNG files, a folder a class.
+    description: scikit-learn's digits as PNG files, a folder per class.
     # the folder's place on this machine stands in local.yaml
     source: {{kind: folder, name: {name}, classes: 10, channels: 1, image_size: 8, digest: null}}
     split: {{seed: 0, test_per_class: 40, validation_per_class: 0, train_per_class: null}}

@@ -30,7 +30,7 @@ class PlanRow:
 
 
 def plan_rows(graph: Graph, experiment: str) -> list[PlanRow]:
-    """One row a stage. A job is to run if `dcpipe status` does not call it done.
+    """One row per stage. A job is to run if `dcpipe status` does not call it done.
 
     Where no job of the same work was measured here, memory and seconds are estimates; the first plan on a machine
     measures its speed, in some seconds.

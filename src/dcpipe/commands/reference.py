@@ -39,7 +39,7 @@ def reference_path(experiment: str) -> Path:
 
 
 def reference_text(root: Path, experiment: str, note: str = "") -> str:
-    """The file's content, one line a job: from the artifact where it is there, otherwise from dvc.lock.
+    """The file's content, one line per job: from the artifact where it is there, otherwise from dvc.lock.
 
     Raises: RefusedError if an artifact does not match its card, params and code, or a job is in neither place.
     """

@@ -73,7 +73,7 @@ def is_running(job: Job, root: Path) -> bool:
 
 
 def status_lines(statuses: Sequence[Status], *, every_job: bool = False) -> list[str]:
-    """A table, a row a stage; with `every_job` also what is not done, job by job, and why."""
+    """A table, a row per stage; with `every_job` also what is not done, job by job, and why."""
     states: tuple[State, ...] = get_args(State)
     table = [f"{'stage':<10}{'jobs':>7}" + "".join(f"{state:>9}" for state in states)]
     for stage in [*dict.fromkeys(one.job.stage for one in statuses), None]:

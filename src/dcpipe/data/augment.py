@@ -7,7 +7,7 @@ passes of a two-pass optimiser, and any split of a batch. Every family is affine
 can be differentiated any number of times, by autograd and inside `torch.func` transforms.
 
 Whose operation it is, and why:
-  brightness  Kornia, with its clipping off: adds one number an image, as published.
+  brightness  Kornia, with its clipping off: adds one number per image, as published.
   saturation  ours: published around the plain mean of the channels, Kornia around their luma, and it clips.
   contrast    ours: published around the mean of a whole image, Kornia around its luma, and it clips.
   crop        ours: a shift by whole pixels is exact by indexing, Kornia interpolates it.
@@ -54,7 +54,7 @@ PUBLISHED = DSAParams()
 class DSADraw:
     """What one call does to its images: a family for all of them, a row of parameters for each.
 
-    Shapes: values_NQ, float64, one row an image, or a single row for all when siamese.
+    Shapes: values_NQ, float64, one row per image, or a single row for all when siamese.
     The family is None when the strategy is empty: the identity.
     """
 

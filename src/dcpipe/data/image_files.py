@@ -151,12 +151,12 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def listing(folders: Sequence[Path], classes: Sequence[str], problems: Problems) -> Listing:
-    """The images of one folder a class; a class's label is its place in the sequence."""
+    """The images of one folder per class; a class's label is its place in the sequence."""
     return listing_of_names(folders, classes, [images_below(folder, problems) for folder in folders])
 
 
 def listing_of_names(folders: Sequence[Path], classes: Sequence[str], names: Sequence[list[str]]) -> Listing:
-    """The same from file names that are known, a list a class."""
+    """The same from file names that are known, a list per class."""
     counts = [len(members) for members in names]
     labels_N = np.repeat(np.arange(len(names), dtype=np.int64), counts)
     return Listing(tuple(folders), tuple(classes), [name for members in names for name in members], labels_N)
@@ -251,7 +251,7 @@ class ImageFiles:
             self._problems.add(path, "has more than 8 bits a channel")
             return False
         if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
-            memory = image.width * image.height * 8 / 1e9  # decoded, and converted: 4 bytes a pixel each
+            memory = image.width * image.height * 8 / 1e9  # decoded, and converted: 4 bytes per pixel each
             log.info("%s: has %s pixels; reading it takes up to %.1f GB of memory", path, pixels, memory)
         return True
 

@@ -15,7 +15,7 @@ AT_ONCE = 1024  # images that are standardised, or that a network classifies, at
 def train_images(graph: "Graph", dataset: str) -> int:
     """Training images of a dataset, as far as planning knows."""
     config = graph.library.dataset(dataset)[1]
-    a_class = config.train_images_a_class
+    a_class = config.train_images_per_class
     return UNKNOWN_IMAGES if a_class is None else a_class * config.facts.classes
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainingStatistics(StandardiseConfig):
-    """Mean and standard deviation a channel, measured on the training images."""
+    """Mean and standard deviation per channel, measured on the training images."""
 
     implementation = ("dcpipe.data.store",)
 
@@ -55,7 +55,7 @@ class RawPixels(StandardiseConfig):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GivenConstants(StandardiseConfig):
-    """Published mean and standard deviation a channel, in units of [0, 1] pixels."""
+    """Published mean and standard deviation per channel, in units of [0, 1] pixels."""
 
     implementation = ("dcpipe.data.store",)
 
@@ -64,7 +64,7 @@ class GivenConstants(StandardiseConfig):
     std: list[PositiveFloat] = Field(description="standard deviation of each channel")
 
     def check(self, location: ValueLocation, context: DatasetContext) -> None:
-        """One number a channel."""
+        """One number per channel."""
         channels = context.facts.channels
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels:

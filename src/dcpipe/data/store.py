@@ -55,7 +55,7 @@ class Transform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standardisation:
-    """Mean and standard deviation a channel, of pixels in [0, 1]."""
+    """Mean and standard deviation per channel, of pixels in [0, 1]."""
 
     mean_C: tuple[float, ...]
     std_C: tuple[float, ...]
@@ -153,7 +153,7 @@ class Moments:
                 self.squares_C[channel] += often @ (values * values)
 
     def standardisation(self) -> Standardisation:
-        """Mean and standard deviation a channel, in float64; a channel that never varies has exactly 0."""
+        """Mean and standard deviation per channel, in float64; a channel that never varies has exactly 0."""
         mean = self.sums_C / self.count
         variance = self.squares_C / self.count - mean * mean
         exact = zip(self.squares_C.tolist(), self.sums_C.tolist(), strict=True)  # as integers of any length

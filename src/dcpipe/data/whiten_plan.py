@@ -54,7 +54,7 @@ class WhitenStage(Stage):
 
     def work(self, graph: "Graph", job: "Job") -> Work:
         """The images; then, in float64, a copy of those that are looked at and the matrices of the decomposition."""
-        facts, a_class = dataset_facts(graph, job), job.section("dataset", Dataset).train_images_a_class
+        facts, a_class = dataset_facts(graph, job), job.section("dataset", Dataset).train_images_per_class
         numbers, images = pixels(facts), UNKNOWN_IMAGES if a_class is None else a_class * facts.classes
         copies = 3 * 8 * numbers * (images if numbers <= SMALL_IMAGE else min(images, CHUNK_ROWS))
         return Work(

@@ -1,6 +1,6 @@
 """ZCA whitening: the symmetric map that takes the correlations out of images.
 
-N images, D numbers an image (channels, rows, columns, in that order).
+N images, D numbers per image (channels, rows, columns, in that order).
 
 With mean m and covariance U diag(s) U^T (divisor N - 1), an image x becomes (x - m) T where
 T = U diag((s + eps)^-1/2) U^T. The whitened covariance has the eigenvalues s / (s + eps): with the papers'
@@ -137,7 +137,7 @@ def _moments(chunks: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:
             continue
         total = count + here
         gap_D = mean_here_D - mean_D
-        # in place: at 12,288 numbers an image each of these matrices takes 1.2 GB
+        # in place: at 12,288 numbers per image each of these matrices takes 1.2 GB
         scatter_DD += scatter_here_DD
         scatter_DD.addr_(gap_D, gap_D, alpha=count * here / total)
         count, mean_D = total, mean_D + gap_D * (here / total)

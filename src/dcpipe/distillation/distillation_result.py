@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DistillationResult:
-    """The finished set, the sets of the iterations that selection may choose from, and a row an iteration."""
+    """The finished set, the sets of the iterations that selection may choose from, and a row per iteration."""
 
     synthetic: SyntheticSet
     snapshots: list[tuple[int, SyntheticSet]]

@@ -1,4 +1,4 @@
-"""A synthetic set as one picture: a row a class, clipped for the eye only."""
+"""A synthetic set as one picture: a row per class, clipped for the eye only."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-SCALE_TO = 48  # pixels an image on the picture, at least
+SCALE_TO = 48  # pixels per image on the picture, at least
 GAP = 2
 MAX_COLUMNS, MAX_ROWS = 20, 40
 
@@ -18,7 +18,7 @@ def save_preview(path: Path, pixels_NCHW: Tensor, labels_N: Tensor, classes: int
 
 
 def image_grid(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> Tensor:
-    """H x W x 3 uint8: a row a class, the first 20 images of each of at most 40 classes, enlarged without blur."""
+    """H x W x 3 uint8: a row per class, the first 20 images of each of at most 40 classes, enlarged without blur."""
     height, width = pixels_NCHW.shape[2:]
     factor = max(1, SCALE_TO // height)
     rows = [torch.nonzero(labels_N == label).flatten()[:MAX_COLUMNS] for label in range(min(classes, MAX_ROWS))]

@@ -50,7 +50,7 @@ class AccuracyMeasurer:
         self.unaveraged: dict[int, list[float]] = {}  # likewise: test accuracies before networks went on to the average
 
     def __call__(self, part: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
-        """One accuracy a network, in percent.
+        """One accuracy per network, in percent.
 
         Raises: NonFiniteError if training diverged (values not finite), at every rate where there are several.
         """

@@ -10,12 +10,12 @@ from dcpipe.distillation.synthetic_set import SyntheticSet, load, load_snapshots
 LAST = -1  # in place of an iteration: the finished set
 
 Measure = Callable[[str, int, SyntheticSet], list[float]]
-"""(what to measure on: val or test, iteration, set) -> one accuracy a network, in percent."""
+"""(what to measure on: val or test, iteration, set) -> one accuracy per network, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionResult:
-    """Test accuracies (percent, one a network) of the chosen set, and the iteration it is from (None: the last).
+    """Test accuracies (percent, one per network) of the chosen set, and the iteration it is from (None: the last).
 
     `curve`: iterations and test accuracies of every set along the way, where they were asked for.
     """

@@ -1,6 +1,6 @@
 """Convexified trajectories: a recorded expert as straight lines between a few of its checkpoints.
 
-E checkpoints (one an epoch, the first untrained), P parameters, J parameter tensors, A anchors.
+E checkpoints (one per epoch, the first untrained), P parameters, J parameter tensors, A anchors.
 layout: (offset, size) of each tensor in the flat vector, in order and without gaps.
 
 Between two neighbouring anchors every tensor moves on a straight line. How far it is at a given epoch is its

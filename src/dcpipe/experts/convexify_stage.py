@@ -86,7 +86,7 @@ def mean_checkpoint(checkpoints: Sequence[Tensor]) -> Tensor:
 
 
 def _accuracies(task: Task, last: int) -> str:
-    """A CSV with one row an epoch and expert: accuracy in percent on train, or on val where there is one, never test.
+    """A CSV with one row per epoch and expert: accuracy in percent on train, or on val where there is one, never test.
 
     Networks with batch norm use the batch's own statistics: points between checkpoints have no running ones.
     """

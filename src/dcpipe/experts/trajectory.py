@@ -1,6 +1,6 @@
 """Trajectories on disk: the parameters of experts after chosen epochs, in Zarr, two chunks read a segment.
 
-One store a shard of experts: `theta` (experts x kept epochs x P, float32; one shard file an expert, one chunk a
+One store a shard of experts: `theta` (experts x kept epochs x P, float32; one shard file per expert, one chunk a
 checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `losses` (experts x epochs),
 `accuracies` (experts x (epochs + 1), in percent, on train or val, never on test) and `lengths` (experts x epochs x
 tensors: how far each tensor moved, which is all that a convex path needs of an epoch that is not kept).
@@ -152,7 +152,9 @@ class RecordedTrajectories:
         layout.refuse_other(path)
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
-            raise UserError("has other epochs than the first shard", where=str(path), remedy="make the experts again")
+            raise UserError(
+                "its epochs differ from those of the first shard", where=str(path), remedy="make the experts again"
+            )
         self._row_of = rows
         count = int(arrays.read(path, "losses").shape[0])
         self._places += [(path, row) for row in range(count)]

@@ -144,7 +144,7 @@ class FlatModel:
     def observe(self, theta_P: Tensor, x_NCHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits in training mode, and the mean and unbiased variance that each batch norm saw: one forward pass.
 
-        Shapes: P, N C H W -> N K, and one value a channel under the keys of `initial_statistics`, without a graph.
+        Shapes: P, N C H W -> N K, and one value per channel under the keys of `initial_statistics`, without a graph.
         """
         seen: dict[str, Tensor] = {}
 

@@ -20,7 +20,7 @@ def dataset(resolved: ResolvedSection, config: Dataset) -> None:
     """A test part must come from somewhere, splits must leave training images, constants must fit the channels."""
     known, split = config.facts, config.split
     _refuse_test_part(resolved, config)
-    left = config.train_images_a_class
+    left = config.train_images_per_class
     if left is not None and left < (split.train_per_class or 1):
         taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
         problem = f"takes {taken} images of each class, but the rarest class has {known.smallest_class}"
@@ -91,7 +91,7 @@ def method(context: MethodContext) -> None:
             _refuse_need(at, value, need, context.method.matching.kind)
         if isinstance(value, MethodValue):
             value.check(at, context)
-    left = context.dataset.train_images_a_class
+    left = context.dataset.train_images_per_class
     if left is not None and context.ipc > left:
         problem = f"{context.ipc} images per class are more than the training part has"
         raise UserError(problem, where=context.resolved.file, remedy=f"ask for at most {left}")
@@ -125,7 +125,7 @@ def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, net
     if network != "native":
         _refuse_size(network, data.facts, resolved.file)
     if config.side_by_side > config.networks:
-        problem = f"{config.side_by_side} side by side are more networks than there are"
+        problem = f"{config.side_by_side} networks side by side are more than the {config.networks} that are trained"
         where = resolved.place("side_by_side")
         raise UserError(problem, where=where, remedy=f"write at most {config.networks}")
     context = EvaluationContext(resolved, config, data)

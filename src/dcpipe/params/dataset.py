@@ -75,7 +75,7 @@ class StandardiseConfig(DatasetValue, axis="standardisation"):
 
     @abstractmethod
     def build(self, train: "Moments") -> "Standardisation":
-        """Mean and deviation a channel, given those of the training images."""
+        """Mean and deviation per channel, given those of the training images."""
 
 
 class WhiteningConfig(DatasetValue, axis="whitening"):
@@ -132,7 +132,7 @@ class Dataset:
         return self.source.facts(self.split)
 
     @property
-    def train_images_a_class(self) -> int | None:
+    def train_images_per_class(self) -> int | None:
         """How many images of the rarest class are left to train on; None where only reading the source tells."""
         split, smallest = self.split, self.facts.smallest_class
         left = None if smallest is None else smallest - (split.test_per_class or 0) - split.validation_per_class

@@ -137,7 +137,7 @@ class Evaluation:
     networks: Count = Field(description="fresh networks trained on each set")
     side_by_side: Count = Field(description="of these at once; 1: one after the other")
     epochs: Index = Field(description="E of the published protocols: one pass fewer than are made")
-    batch: Count = Field(description="synthetic images a step")
+    batch: Count = Field(description="synthetic images per step")
     learning_rate: LearningRateConfig
     labels: Annotated[Literal["own", "hard"], NeutralDefault("own")] = Field(
         description="own: the set's, soft where they are soft; hard: the class that each image was made for"

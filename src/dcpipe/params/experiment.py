@@ -66,6 +66,6 @@ class Experiment:
     def _runs(cls, runs: list[Run]) -> list[Run]:
         scores = sum(run.scores for run in runs)
         if scores > MOST_SCORES:
-            problem = f"ask for {scores} scores, and at most {MOST_SCORES}: every one is a job of its own"
+            problem = f"ask for {scores} scores; the most allowed is {MOST_SCORES}, because every score is a job"
             raise ValueError(f"{problem}; split the experiment")
         return runs

@@ -63,7 +63,7 @@ class Store:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Experts:
-    """A params/experts file. `count` experts in shards of `shard_experts`, one job a shard."""
+    """A params/experts file. `count` experts in shards of `shard_experts`, one job per shard."""
 
     description: str = Field(description="what the experts are, for lists")
     origin: OriginConfig
@@ -75,7 +75,7 @@ class Experts:
     kept_epochs: Annotated[str, Field(pattern=r"^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$")] = Field(
         description="epochs whose parameters are kept, as in 0-6,10, or all; 0 is the start"
     )
-    batch: Count = Field(description="real images a step")
+    batch: Count = Field(description="real images per step")
     learning_rate: PositiveFloat = Field(description="step size of SGD")
     momentum: Fraction = Field(description="momentum: share of the last step that is added to the next one")
     weight_decay: NonNegativeFloat = Field(

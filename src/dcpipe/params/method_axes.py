@@ -124,7 +124,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return None
 
     @property
-    def real_images_a_class(self) -> int:
+    def real_images_per_class(self) -> int:
         """How many real images of a class one update looks at."""
         return 1
 

@@ -42,7 +42,7 @@ class MagnitudeConfig(MethodValue, axis="gradient magnitude"):
         """The distance of rows."""
 
 
-class UpdatesConfig(MethodValue, axis="updates a network"):
+class UpdatesConfig(MethodValue, axis="updates per network"):
     """How many updates of the images are made against one network."""
 
     @property
@@ -64,8 +64,8 @@ class TrainingConfig(MethodValue, axis="network training"):
     """How a network is trained on the synthetic set between updates of the images."""
 
     @property
-    def images_a_step(self) -> int | None:
-        """Synthetic images a step; None where the network is not trained."""
+    def images_per_step(self) -> int | None:
+        """Synthetic images per step; None where the network is not trained."""
         return None
 
     @property

@@ -175,7 +175,7 @@ def unknown(name: str) -> UserError:
     return UserError(
         f"there is no network {name!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else ""),
         where="network",
-        remedy=f"what exists: {exists}",
+        remedy=f"known networks: {exists}",
     )
 
 

@@ -25,7 +25,7 @@ def at_most(limit: int, why: str) -> AfterValidator:
 
     def bounded(value: int) -> int:
         if value > limit:
-            raise ValueError(f"is {_short(value)}, and at most {limit}: {why}")
+            raise ValueError(f"is {_short(value)}; it can be at most {limit}: {why}")
         return value
 
     return AfterValidator(bounded)

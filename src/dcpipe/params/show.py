@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def param_lines(graph: "Graph", experiment: str, *, describe: bool = False) -> Iterator[str]:
-    """One block a section as it is resolved for the experiment, one line a value, below it what the knob is."""
+    """One block a section as it is resolved for the experiment, one line per value, below it what the knob is."""
     library = graph.library
     yield from _block(f"experiment {experiment}", *library.experiment(experiment), describe)
     jobs = graph.experiment_jobs(experiment)

@@ -110,8 +110,8 @@ class SetSizes:
     classes: int
     ipc: int
     numbers: int
-    train_a_class: int
-    experts: int = 0
+    train_images_per_class: int
+    num_experts: int = 0
 
     @property
     def images(self) -> int:
@@ -126,7 +126,7 @@ class SetSizes:
 
 @dataclass(frozen=True, slots=True)
 class InnerSizes:
-    """A student's training: its network, its steps, images a step, and numbers of one image."""
+    """A student's training: its network, its steps, images per step, and numbers of one image."""
 
     network: NetworkSize
     steps: int

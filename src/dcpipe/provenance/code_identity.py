@@ -1,4 +1,4 @@
-"""Which code made a result: one digest a module, and the modules that a job's composition reaches.
+"""Which code made a result: one digest per module, and the modules that a job's composition reaches.
 
 A digest is taken over the module's syntax tree without comments, docstrings and formatting, so only a change
 that could alter a number alters it. A job names the modules that its resolved composition reaches: the closure
@@ -329,7 +329,7 @@ def update_file(root: Path) -> list[str]:
 
     changed = outdated_keys(root)
     if changed:
-        head = "# One digest a module, and pinned versions: written by `dcpipe graph export`, not by hand.\n"
+        head = "# One digest per module, and pinned versions: written by `dcpipe graph export`, not by hand.\n"
         text = yaml.safe_dump(identity_tree(root), sort_keys=True, default_flow_style=False)
         write_atomically(root / FILE, (head + text).encode())
     return changed

@@ -8,8 +8,8 @@ the job keeps the older code as its identity, and neither engine sees a change. 
   next record is made against the oldest identity again, so that records need no chains: one look-up answers.
 - A module that is new in the code (`old` is null) is not part of the identity while the record holds; one that is gone
   (`new` is null) remains part of it, with its last digest. So it is where a kind begins or ceases to run a module.
-- The identity file has one digest a module: the oldest (`modules`). A kind that was not tried runs the new digest, and
-  says so by a key of its own (`besides.<module>.<digest>`): its results are stale, as they should be.
+- The identity file has one digest per module: the oldest (`modules`). A kind that was not tried runs the new digest,
+  and says so by a key of its own (`besides.<module>.<digest>`): its results are stale, as they should be.
 
 Records are read from what this version of dcpipe was released with, then from the project.
 """

@@ -24,7 +24,7 @@ class BestOnTest:
 
     @property
     def places(self) -> str:
-        """The iterations as text, one a set."""
+        """The iterations as text, one per set."""
         return ", ".join(map(str, self.iterations))
 
     @property
@@ -45,7 +45,7 @@ def best_on_test(cell: Cell) -> BestOnTest | None:
 
 
 def selection_table(cells: Sequence[Cell]) -> Table | None:
-    """The finished sets beside the best on test, a row a cell whose snapshots were all tested; None where none was."""
+    """The finished sets and the best on test, a row per cell whose snapshots were all tested; None where none was."""
     found = [(cell, best) for cell in cells if (best := best_on_test(cell))]
     if not found:
         return None

@@ -118,7 +118,7 @@ def _columns(series: Sequence[Line]) -> int:
 
 
 def network_scores_chart(name: str, title: str, cells: Sequence[Cell], baseline: float | None) -> Chart:
-    """Every network of some cells as a dot, one row a cell; `baseline` is the mean of random images."""
+    """Every network of some cells as a dot, one row per cell; `baseline` is the mean of random images."""
     left = 20 + max([78.0, *(_width(shortened(cell.label)) for cell in cells)])
     sets = len({one.index for cell in cells for one in cell.sets})
     top = TOP + (LEGEND_ROW * math.ceil(sets / COLOURS) if sets > 1 else 0)

@@ -33,7 +33,7 @@ def read_curves(path: Path) -> dict[str, Points]:
 
 
 def history_charts(cell: Cell, histories: Mapping[int, Mapping[str, Points]]) -> tuple[Chart, ...]:
-    """A chart a quantity, one line a set; `histories` has the sets' numbers. A quantity that never moves has none."""
+    """A chart per quantity, a line per set; `histories` has the sets' numbers. A quantity that never moves has none."""
     drawn = []
     for name, title in QUANTITIES.items():
         series = [Line(f"set {index}", one[name], index) for index, one in histories.items() if name in one]

@@ -244,7 +244,7 @@ def _machine(card: Card) -> str:
 
 
 def _params(title: str, cell: Cell, cards: Sequence[Card]) -> list[tuple[str, tuple[tuple[str, str, str], ...]]]:
-    """Once if all sets have the same, else a table a set."""
+    """Once if all sets have the same, else a table per set."""
     kinds: dict[str, tuple[list[int], Card]] = {}
     for one, made in zip(cell.sets, cards, strict=True):
         key = json.dumps(made.get("params"), sort_keys=True)

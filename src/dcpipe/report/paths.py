@@ -15,7 +15,7 @@ from dcpipe.report.origins import Lineage, StageCost
 
 
 def path_charts(costs: Sequence[StageCost], sources: Lineage) -> list[Chart]:
-    """A chart a dataset and kind of experts whose artifacts are here: mean accuracy of all experts, in percent.
+    """A chart per dataset and kind of experts whose artifacts are here: mean accuracy of all experts, in percent.
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
     """

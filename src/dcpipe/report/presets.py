@@ -11,7 +11,7 @@ RECONSTRUCTION = "reconstruction"
 
 
 def preset_lines(root: Path) -> list[str]:
-    """A block of lines a preset.
+    """A block of lines per preset.
 
     Raises: UserError if a preset is not readable.
     """

@@ -21,7 +21,7 @@ History = Mapping[str, Sequence[float]]
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a history.csv, one value an update; a missing or unreadable value is NaN."""
+    """The columns of a history.csv, one value per update; a missing or unreadable value is NaN."""
     with path.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}

@@ -66,7 +66,7 @@ def _percent(part: int | None, whole: int | None) -> float | None:
 
 
 def preparation_table(costs: Sequence[StageCost]) -> Table:
-    """One row a dataset and stage: memory, time and disk."""
+    """One row per dataset and stage: memory, time and disk."""
     rows = [
         (one.jobs[0].wildcards["dataset"], one.stage, one.peak_bytes, one.seconds, one.bytes or "not here")
         for one in costs

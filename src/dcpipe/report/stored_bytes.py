@@ -44,7 +44,7 @@ def stored_bytes(cell: Cell, root: Path) -> int:
 
 
 def bytes_table(cells: Sequence[Cell], sizes: Sequence[int]) -> Table:
-    """One row a cell, smallest first, beside random real images of as many bytes, read off between their sizes."""
+    """One row per cell, smallest first, beside random real images of as many bytes, read off between their sizes."""
     random = {
         group: sorted((size, cell.mean) for cell, size in zip(cells, sizes, strict=True) if _is(cell, group, BASELINE))
         for group in map(_place, cells)

@@ -194,7 +194,7 @@ def _error(own: float | None, published_std: float | None) -> float | None:
 
 
 def summary_table(cells: Sequence[Cell]) -> Table:
-    """One row a cell, for programs."""
+    """One row per cell, for programs."""
     rows = [
         (
             *(cell.dataset, cell.method, cell.ipc, cell.network, cell.protocol, cell.selection),
@@ -207,7 +207,7 @@ def summary_table(cells: Sequence[Cell]) -> Table:
 
 
 def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
-    """One row a cell, for people; the papers' numbers have columns if they have any of these cells."""
+    """One row per cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, papers = differences(cells, reference), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
     averaged = any(cell.unaveraged is not None for cell in cells)

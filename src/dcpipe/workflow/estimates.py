@@ -43,7 +43,7 @@ def memory_bytes(machine: Machine, work: Work) -> int:
 
 def seconds(machine: Machine, work: Work) -> float:
     """The estimate of a job's seconds on one thread of this machine."""
-    return START_SECONDS + work.calls * machine.seconds_a_call + work.operations / machine.operations_a_second
+    return START_SECONDS + work.calls * machine.seconds_per_call + work.operations / machine.operations_per_second
 
 
 @dataclass(slots=True)

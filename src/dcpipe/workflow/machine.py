@@ -22,8 +22,8 @@ class Machine:
     The defaults are those of two cores of 2026 and of the largest build of torch 2.15.
     """
 
-    seconds_a_call: float = 1e-3
-    operations_a_second: float = 50e9
+    seconds_per_call: float = 1e-3
+    operations_per_second: float = 50e9
     process_bytes: float = 670e6
     is_measured: bool = False
 
@@ -61,7 +61,7 @@ def measured(root: Path) -> Machine:
     return known(root)
 
 
-_KEYS = ("seconds_a_call", "operations_a_second", "process_bytes")
+_KEYS = ("seconds_per_call", "operations_per_second", "process_bytes")
 
 
 def _file(root: Path) -> Path:

@@ -44,8 +44,8 @@ def measure() -> dict[str, float]:
         spent.append(_once(partial(inner_gradient, model, theta_P, x_NCHW, labels_N)))
         operations.append(size.gradient(images).operations)
     return {
-        "seconds_a_call": spent[1] / 3,
-        "operations_a_second": operations[0] / max(spent[0] - spent[1], 1e-6),
+        "seconds_per_call": spent[1] / 3,
+        "operations_per_second": operations[0] / max(spent[0] - spent[1], 1e-6),
         "process_bytes": float(device.peak_bytes()),
     }
 

@@ -159,7 +159,7 @@ class OutcomeSummary:
         return None
 
     def table(self) -> list[str]:
-        """What became of each stage's jobs, a line a stage."""
+        """What became of each stage's jobs, a line per stage."""
         kinds: tuple[State, ...] = ("made", "current", "failed", "blocked", "skipped", "stopped", "left")
         seen = [kind for kind in kinds if kind in {"made", "current"} or self._of({kind})]
         lines = [f"{'stage':<10}" + "".join(f"{kind:>9}" for kind in seen) + f"{'seconds':>10}"]

@@ -113,17 +113,17 @@ def measure(
     noise_NCHW = torch.randn((LARGE_BATCH, channels, image_size, image_size), generator=draws).to(device)
     labels_N = torch.arange(LARGE_BATCH, device=device) % classes
 
-    def seconds_an_image(batch: int) -> float:
+    def seconds_per_image(batch: int) -> float:
         def step() -> None:
             loss = torch.nn.functional.cross_entropy(model(theta_P, noise_NCHW[:batch]), labels_N[:batch])
             torch.autograd.grad(loss, theta_P)[0].sum().item()
 
-        return _seconds_a_call(step, device, seconds) / batch
+        return _seconds_per_call(step, device, seconds) / batch
 
-    return Speed(seconds_an_image(SMALL_BATCH), seconds_an_image(LARGE_BATCH))
+    return Speed(seconds_per_image(SMALL_BATCH), seconds_per_image(LARGE_BATCH))
 
 
-def _seconds_a_call(call: Callable[[], None], device: torch.device, seconds: float) -> float:
+def _seconds_per_call(call: Callable[[], None], device: torch.device, seconds: float) -> float:
     """The fastest of several calls; on a CPU in seconds of computing, which other work hardly alters."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     call()

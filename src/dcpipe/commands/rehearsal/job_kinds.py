@@ -95,7 +95,7 @@ def _job_size(graph: Graph, job: Job) -> JobSize | None:
             )
         case "distill":
             method = method_of(job)
-            real = min(method.matching.real_images_a_class, dataset.train_images_a_class or math.inf)
+            real = min(method.matching.real_images_per_class, dataset.train_images_per_class or math.inf)
             return JobSize(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
         case "evaluate":
             return _evaluated(job, _maker(graph, job), dataset)
@@ -124,7 +124,7 @@ def _maker(graph: Graph, job: Job) -> Method:
 
 def _images_per_class(job: Job, dataset: Dataset) -> int:
     """Training images of the rarest class. Raises: UserError if only reading the files shows it."""
-    known = dataset.train_images_a_class
+    known = dataset.train_images_per_class
     if known is None:
         where = f"params/datasets/{job.wildcards['dataset']}.yaml: split.train_per_class"
         remedy = "state it in the dataset, or in a variant of it"

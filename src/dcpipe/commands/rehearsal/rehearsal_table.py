@@ -26,20 +26,20 @@ def hours_on(results: Sequence[RehearsalResult], devices: int) -> float:
     total = 0.0
     for stage in dict.fromkeys(one.stage for one in results):
         rows = [one for one in results if one.stage == stage]
-        work = sum(one.jobs * one.seconds_a_job for one in rows)
-        total += max(work / devices, *(one.seconds_a_job for one in rows))
+        work = sum(one.jobs * one.seconds_per_job for one in rows)
+        total += max(work / devices, *(one.seconds_per_job for one in rows))
     return total / 3600
 
 
 def table_head(kinds: Sequence[JobKind]) -> str:
     """The titles of a table for a terminal."""
-    return f"{'kind':<{_width(kinds)}}{'jobs':>6}{'steps':>8}{'s a step':>11}{'hours':>10}{'peak MB':>9}"
+    return f"{'kind':<{_width(kinds)}}{'jobs':>6}{'steps':>8}{'s per step':>11}{'hours':>10}{'peak MB':>9}"
 
 
 def kind_line(result: RehearsalResult, kinds: Sequence[JobKind]) -> str:
     """What one of the kinds took."""
-    hours = result.jobs * result.seconds_a_job / 3600
-    known = f"{result.seconds_a_step:>11.4g}{hours:>10.4g}{result.peak_bytes / 1e6:>9.0f}"
+    hours = result.jobs * result.seconds_per_job / 3600
+    known = f"{result.seconds_per_step:>11.4g}{hours:>10.4g}{result.peak_bytes / 1e6:>9.0f}"
     outcome = f"  not tried: {result.problem}" if result.problem else known
     return f"{result.kind:<{_width(kinds)}}{result.jobs:>6}{result.steps:>8}{outcome}"
 

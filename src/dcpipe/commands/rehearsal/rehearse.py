@@ -47,7 +47,7 @@ TESTED = 500  # noise test images
 
 @dataclass(frozen=True, slots=True)
 class RehearsalResult:
-    """The cost of a kind of job: `seconds_a_step` for each of its `steps`, and `seconds_once` in addition.
+    """The cost of a kind of job: `seconds_per_step` for each of its `steps`, and `seconds_once` in addition.
 
     `wall_seconds` and `cpu_seconds` are what trying it took.
     """
@@ -56,7 +56,7 @@ class RehearsalResult:
     stage: str
     jobs: int
     steps: int
-    seconds_a_step: float = 0.0
+    seconds_per_step: float = 0.0
     seconds_once: float = 0.0
     peak_bytes: int = 0
     wall_seconds: float = 0.0
@@ -64,9 +64,9 @@ class RehearsalResult:
     problem: str | None = None  # why it could not be tried
 
     @property
-    def seconds_a_job(self) -> float:
+    def seconds_per_job(self) -> float:
         """One whole job."""
-        return self.seconds_once + self.steps * self.seconds_a_step
+        return self.seconds_once + self.steps * self.seconds_per_step
 
 
 LEAVING = 10.0  # seconds for a child that has answered
@@ -146,10 +146,10 @@ def _rehearse(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsa
     job = noise.provide(kind.job)
     wall, cpu = time.monotonic(), time.process_time()
     whole = _full_length_cost(job, noise.root, steps)
-    testing = size.tested * _seconds_an_image(job, noise.root) if size.tested else 0.0
+    testing = size.tested * _seconds_per_image(job, noise.root) if size.tested else 0.0
     return replace(
         _empty_result(kind),
-        seconds_a_step=whole.step * size.share,
+        seconds_per_step=whole.step * size.share,
         seconds_once=whole.once + testing,
         peak_bytes=int(whole.peak),
         wall_seconds=time.monotonic() - wall,
@@ -201,7 +201,7 @@ def _measured_cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
     return min(wall, cpu) if noted["device"] == "cpu" else wall, int(str(noted["peak_bytes"]))
 
 
-def _seconds_an_image(job: Job, root: Path) -> float:
+def _seconds_per_image(job: Job, root: Path) -> float:
     """Of a forward pass of a score's network: the second call's, for the first is slower."""
     images = store.load(root / job.input("test"), "test", device.choose())
     network = job.section("network", str)

@@ -2,7 +2,7 @@
 
     set.safetensors         images (N x C x H x W, float32, as networks see them), labels (N, int64; or logits, N x K)
                             and step_size
-    transform.safetensors   the transform of test images: mean and std a channel, or a whitening's mean and matrix
+    transform.safetensors   the transform of test images: mean and std per channel, or a whitening's mean and matrix
     images/class-<k>.png    the images of a class, clipped for display only
     card.json               protocol, expected accuracy, provenance
     train.py                plain PyTorch that trains on it (augment.py beside it, where the protocol augments)

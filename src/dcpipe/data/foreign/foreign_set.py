@@ -56,7 +56,7 @@ class ForeignSet:
         smallest = torch.finfo(torch.float32).tiny
         return self.labels.float().clamp(min=smallest).log() if self.are_probabilities else self.labels.float()
 
-    def images_a_class(self, classes: int) -> int:
+    def images_per_class(self, classes: int) -> int:
         """How many images per class it has; of an uneven set, the mean, rounded up."""
         return -(-len(self.labels) // classes)
 

@@ -74,8 +74,8 @@ class Herding(CoresetSelectionConfig):
         """Features of every class, at most 1,024 images at a time."""
         if sizes.network is None:
             return Work()
-        batch = min(1024, sizes.train_a_class)
-        return sizes.network.forward(batch).times(sizes.classes * sizes.train_a_class / batch)
+        batch = min(1024, sizes.train_images_per_class)
+        return sizes.network.forward(batch).times(sizes.classes * sizes.train_images_per_class / batch)
 
     def build(self, step_size: float) -> "Distiller":
         """By features."""
@@ -106,7 +106,7 @@ class Whole(CoresetSelectionConfig):
 
     def work(self, sizes: SetSizes) -> Work:
         """A copy of every image."""
-        return Work(held_bytes=4 * sizes.classes * sizes.train_a_class * sizes.numbers)
+        return Work(held_bytes=4 * sizes.classes * sizes.train_images_per_class * sizes.numbers)
 
     def build(self, step_size: float) -> "Distiller":
         """All images."""

@@ -36,7 +36,7 @@ class ImportedSet(CoresetSelectionConfig):
     )
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
-        """Whitened numbers need a dataset that is whitened in the same way; constants are two, one number a channel."""
+        """Whitened numbers need a dataset that is whitened in the same way; mean and std have a number per channel."""
         if self.whitening == "zca":
             if context.dataset.whitening.fit_threads is None:
                 problem = "this dataset is not whitened, so the numbers cannot be whitened in its way"

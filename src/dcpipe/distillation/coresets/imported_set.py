@@ -85,7 +85,7 @@ def _chosen(files: ForeignFiles, index: int, where: str) -> ForeignSet:
 
 def _refuse_other_size(foreign: ForeignSet, setting: Setting, where: str) -> None:
     """A set must not be called another number of images per class than it has."""
-    a_class = foreign.images_a_class(setting.train.classes)
+    a_class = foreign.images_per_class(setting.train.classes)
     if a_class != setting.ipc:
         problem = f"holds {len(foreign.labels)} images, {a_class} a class; {setting.ipc} a class are asked for"
         raise UserError(problem, where=where, remedy=f"write ipc: [{a_class}]")

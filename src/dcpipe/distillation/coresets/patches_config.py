@@ -49,7 +49,7 @@ class ConfidentPatches(CoresetSelectionConfig):
         if self.candidates < wanted:
             problem = f"{self.candidates} candidates are fewer than the {wanted} patches of a class"
             raise location.error("candidates", problem, f"write at least {wanted}")
-        left = context.dataset.train_images_a_class
+        left = context.dataset.train_images_per_class
         if left is not None and wanted > left:
             problem = f"{wanted} patches of a class are more than its {left} training images"
             raise location.error("grid", problem, "lower it, or ask for fewer images per class")
@@ -67,7 +67,7 @@ class ConfidentPatches(CoresetSelectionConfig):
         """Every crop of every candidate goes through the teacher once, at most 1,024 at a time."""
         if sizes.network is None:
             return Work()
-        looked_at = sizes.classes * min(self.candidates, sizes.train_a_class) * self.crops
+        looked_at = sizes.classes * min(self.candidates, sizes.train_images_per_class) * self.crops
         return sizes.network.forward(min(1024, looked_at)).times(max(1.0, looked_at / 1024))
 
     def build(self, step_size: float) -> "Distiller":

@@ -34,7 +34,7 @@ class DistributionMatchingConfig(NetworkMatchingConfig):
         network = sizes.network
         if network is None:
             return Work()
-        real, own = min(self.real_batch, sizes.train_a_class), sizes.ipc
+        real, own = min(self.real_batch, sizes.train_images_per_class), sizes.ipc
         if self.network != "native" and has_running_statistics(self.network):
             return network.forward(sizes.classes * real) + network.gradient(sizes.classes * own)
         return (network.forward(real) + network.gradient(own)).times(sizes.classes)

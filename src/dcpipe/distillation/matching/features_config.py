@@ -66,8 +66,8 @@ class FeatureMatchingConfig(NetworkMatchingConfig):
         network = sizes.network
         if network is None:
             return Work()
-        real = network.forward(min(self.real_batch, sizes.train_a_class))
-        layers = Work(phases=(FLOAT * network.activations * min(self.real_batch, sizes.train_a_class),))
+        real = network.forward(min(self.real_batch, sizes.train_images_per_class))
+        layers = Work(phases=(FLOAT * network.activations * min(self.real_batch, sizes.train_images_per_class),))
         update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
         means = Work(held_bytes=FLOAT * sizes.classes * network.activations)
         return means + layers + update + trained_work(sizes, network, self.updates, self.training)

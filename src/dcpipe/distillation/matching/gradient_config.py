@@ -70,7 +70,7 @@ class GradientMatchingConfig(NetworkMatchingConfig):
         network = sizes.network
         if network is None:
             return Work()
-        real = network.gradient(min(self.real_batch, sizes.train_a_class))
+        real = network.gradient(min(self.real_batch, sizes.train_images_per_class))
         update = (real + network.pullback(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
         kept = Work(held_bytes=(sizes.classes + 4) * network.bytes)
         return kept + update + trained_work(sizes, network, self.updates, self.training)

@@ -20,7 +20,7 @@ class NetworkMatchingConfig(MatchingConfig):
         return self.network
 
     @property
-    def real_images_a_class(self) -> int:
+    def real_images_per_class(self) -> int:
         """Real images per class in an update."""
         return self.real_batch
 
@@ -38,14 +38,14 @@ class NetworkMatchingConfig(MatchingConfig):
 
 def refuse_idle_training(location: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:
     """Training follows every update but the last. Raises: UserError where there is only one."""
-    if updates.is_single_update and training.images_a_step is not None:
+    if updates.is_single_update and training.images_per_step is not None:
         problem = "has no effect with one update a network"
         raise location.error("training.kind", problem, "write none, or raise updates.count")
 
 
 def trained_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, training: TrainingConfig) -> Work:
     """What the training of an iteration's network on the set holds and computes, at most."""
-    batch = training.images_a_step
+    batch = training.images_per_step
     if batch is None:
         return Work()
     batch = min(batch, sizes.images)

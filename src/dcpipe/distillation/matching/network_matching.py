@@ -18,7 +18,7 @@ from dcpipe.random import Stream
 class NetworkEpisode:
     """One update: its number in the iteration (from 0), the network it is made against and what is drawn of each class.
 
-    See `dcpipe.distillation.episodes.Episode`. `accuracies`: the network's on real images, one an update so far, where
+    See `dcpipe.distillation.episodes.Episode`. `accuracies`: the network's on real images, one per update so far, where
     they tell when to end.
     """
 

@@ -43,7 +43,7 @@ class TrajectoryMatchingConfig(MatchingConfig):
     segment: SegmentConfig
     start_noise: StartNoiseConfig
     inner_steps: Steps = Field(description="steps of a student; N, --syn_steps")
-    inner_batch: Count | None = Field(description="synthetic images a step; null: all of them; --batch_syn")
+    inner_batch: Count | None = Field(description="synthetic images per step; null: all of them; --batch_syn")
     augmentation: Augmentation = Field(description="DSA families of every inner step joined by _, or none")
     hypergradient: HypergradientConfig
 
@@ -121,7 +121,7 @@ class TrajectoryMatchingConfig(MatchingConfig):
         augmented = (
             Work() if self.augmentation == "none" else Work(held_bytes=AUGMENTED * FLOAT * images * sizes.numbers)
         )
-        checkpoints = 4 + sizes.experts * self.path.held_checkpoints
+        checkpoints = 4 + sizes.num_experts * self.path.held_checkpoints
         return Work(held_bytes=checkpoints * network.bytes) + augmented + work
 
     def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":

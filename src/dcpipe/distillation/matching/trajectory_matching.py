@@ -112,7 +112,7 @@ class TrajectoryMatching:
         return InnerDraws(tuple(moved[id(rows)] for rows in batches), self._augmentations(batches, stream))
 
     def _augmentations(self, batches: tuple[Tensor, ...], stream: Stream) -> tuple[AugmentDraw | None, ...]:
-        """One family a step, parameters an image (not siamese), as the MTT code draws them."""
+        """One family a step, parameters per image (not siamese), as the MTT code draws them."""
         if not self._strategy:
             return (None,) * len(batches)
         generator = stream.child("augmentation").generator()

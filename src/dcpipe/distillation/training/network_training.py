@@ -73,7 +73,7 @@ class NetworkTrainer:
 
     def train(self, network: NetworkState, synthetic: SyntheticSet, update: int, stream: Stream) -> NetworkState:
         """The network after its training that follows the update of this number (from 0)."""
-        batch = self._training.images_a_step if self._training else None
+        batch = self._training.images_per_step if self._training else None
         if self._training is None or batch is None:
             return network
         ended = self._training.build()(self, update, stream)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.training.stopping_rules import StoppingRule
 
 Window = Annotated[int, Field(ge=2)]
-BATCH = "synthetic images a step; --batch_train"
+BATCH = "synthetic images per step; --batch_train"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -44,7 +44,7 @@ class TrainingInBatches(TrainingConfig):
     batch: int
 
     @property
-    def images_a_step(self) -> int | None:
+    def images_per_step(self) -> int | None:
         """The batch."""
         return self.batch
 

@@ -24,7 +24,7 @@ class FixedUpdates(UpdatesConfig):
     implementation = ("dcpipe.distillation.updates.update_counts",)
 
     kind: Literal["fixed"]
-    count: Count = Field(description="updates a network; T, outer_loop in the DC code")
+    count: Count = Field(description="updates per network; T, outer_loop in the DC code")
 
     @property
     def max_updates(self) -> int:

@@ -31,7 +31,7 @@ class Trials:
         self._known = {key: tuple(value.numbers()) for key, value in known.items()}
 
     def accuracies(self, key: str, network: str, synthetic: SyntheticSet, test: Images) -> Sequence[float]:
-        """One accuracy a network, in percent. `key` names the result among those of this job.
+        """One accuracy per network, in percent. `key` names the result among those of this job.
 
         Raises: NonFiniteError if training diverged.
         """
