@@ -116,7 +116,7 @@ class Bench:
             os.dup2(handle, 1)
             os.dup2(handle, 2)
             os.chdir(root)
-            ResumeState.due = lambda _: True  # type: ignore[method-assign]
+            ResumeState.is_due = lambda _: True  # type: ignore[method-assign]
             before()
             sys.argv = ["dcpipe", *command]
             cli.main()

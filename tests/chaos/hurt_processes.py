@@ -69,7 +69,7 @@ def _signalled_at(step: int, number: int) -> None:
             os.kill(os.getpid(), number)
         return False  # what is saved is what the signal asks for
 
-    ResumeState.due = due  # type: ignore[method-assign]
+    ResumeState.is_due = due  # type: ignore[method-assign]
 
 
 def runs(bench: Bench) -> Trials:

@@ -8,7 +8,7 @@ import repository
 from dcpipe.commands import plan
 from dcpipe.errors import UserError
 from dcpipe.report import rows
-from dcpipe.report.rows import PlannedRow, Row
+from dcpipe.report.rows import PaperRow, PlannedRow
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.runner import ExperimentRunner
@@ -76,7 +76,7 @@ def test_a_table_leaves_out_what_no_source_covers_and_says_so() -> None:
 
 
 def test_a_row_runs_as_any_experiment_and_is_compared(tiny: Path) -> None:
-    row = Row("mtt", "tiny", 1, "convnet2-w32", "digits-curve")
+    row = PaperRow("mtt", "tiny", 1, "convnet2-w32", "digits-curve")
     with pytest.raises(UserError, match="no source states the values of mtt on tiny at 1 image per class"):
         rows.reproduction(tiny, row)
     repository.set_params(tiny, "methods/mtt.yaml", {"covers": {"tiny": [1]}})

@@ -26,7 +26,7 @@ def written(tmp_path: Path) -> Path:
 
 def measure(images: np.ndarray) -> store.Standardisation:
     """The standardisation of all pixels."""
-    moments = store.Moments.none(images.shape[1])
+    moments = store.Moments.zero(images.shape[1])
     moments.add(images)
     return moments.standardisation()
 

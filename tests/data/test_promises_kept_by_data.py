@@ -79,7 +79,7 @@ def test_published_constants_take_a_channel_that_never_varies(shop: Workshop) ->
 
 def test_the_deviation_of_equal_pixels_is_zero_to_the_last_bit() -> None:
     for value in range(256):
-        moments = Moments.none(2)
+        moments = Moments.zero(2)
         images = np.full((37, 2, 7, 3), value, dtype=np.uint8)
         moments.add(images)
         assert moments.standardisation().std_C == (0.0, 0.0)

@@ -37,7 +37,7 @@ def test_shards_hold_what_one_shard_holds(tmp_path: Path) -> None:
 
 def test_moments_are_those_of_all_pixels_whatever_the_blocks() -> None:
     pixels, _ = publishers.images(5, 10, 16, 3)
-    at_once, by_rows = Moments.none(3), Moments.none(3)
+    at_once, by_rows = Moments.zero(3), Moments.zero(3)
     at_once.add(pixels)
     for image in pixels:
         by_rows.add(image[None])

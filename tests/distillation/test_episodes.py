@@ -264,7 +264,7 @@ def test_a_run_that_is_killed_between_episodes_goes_on_to_the_same_bytes(
     execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     real, number = ResumeState.save, count(1)
     with monkeypatch.context() as patch:
-        patch.setattr(ResumeState, "due", lambda _: True)
+        patch.setattr(ResumeState, "is_due", lambda _: True)
         patch.setattr(ResumeState, "save", lambda self, *what: real(self, *what) if next(number) <= saves else None)
         patch.setattr(ResumeState, "clear", lambda _: None)
         execute_job(job, tiny, folder=tmp_path / "killed")

@@ -75,12 +75,12 @@ def test_any_other_bytes_count_as_no_state(tmp_path: Path) -> None:
 
 
 def test_a_state_is_due_when_so_many_seconds_have_passed_since_the_last(tmp_path: Path) -> None:
-    assert ResumeState(tmp_path, every_seconds=0.0).due()
-    assert not ResumeState(tmp_path, every_seconds=3600.0).due()
+    assert ResumeState(tmp_path, every_seconds=0.0).is_due()
+    assert not ResumeState(tmp_path, every_seconds=3600.0).is_due()
     state = ResumeState(tmp_path, every_seconds=3600.0, _last=-1e9)
-    assert state.due()
+    assert state.is_due()
     state.save("x", {})
-    assert not state.due()
+    assert not state.is_due()
 
 
 def test_a_job_that_goes_on_counts_the_seconds_of_the_runs_before(tmp_path: Path) -> None:

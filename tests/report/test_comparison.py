@@ -18,12 +18,12 @@ def test_the_standard_error_is_that_of_independent_set_means() -> None:
     ours, theirs = [62.0, 68.0, 62.0], [50.0, 52.0]
     assert found.points == pytest.approx(64.0 - 51.0)
     assert found.error == pytest.approx(math.sqrt(statistics.variance(ours) / 3 + statistics.variance(theirs) / 2))
-    assert (found.over, found.count, found.verdict) == ("sets", 2, "above")
+    assert (found.sample_kind, found.count, found.verdict) == ("sets", 2, "above")
 
 
 def test_both_sides_see_the_same_difference_with_the_other_sign() -> None:
     there, back = difference(OURS, THEIRS), difference(THEIRS, OURS)
-    assert (back.points, back.error, back.over) == (-there.points, there.error, there.over)
+    assert (back.points, back.error, back.sample_kind) == (-there.points, there.error, there.sample_kind)
     assert (there.verdict, back.verdict) == ("above", "below")
 
 

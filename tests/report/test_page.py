@@ -165,7 +165,7 @@ def test_a_set_mostly_beyond_the_screen_is_adjusted_image_by_image(tmp_path: Pat
         path = tmp_path / f"{scale}.safetensors"
         synthetic_set.save(path, SyntheticSet(images, torch.tensor([0, 1]), torch.tensor(0.01)))
         found = pictures.picture(path, Identity(), 2**10)
-        assert found.adjusted is adjusted
+        assert found.is_contrast_adjusted is adjusted
         drawn = [
             np.asarray(Image.open(io.BytesIO(base64.b64decode(strip.uri.split(",")[1])))) for strip in found.strips
         ]

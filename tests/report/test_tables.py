@@ -34,14 +34,14 @@ def test_with_sets_the_error_is_between_set_means_whatever_networks_do(found: li
     wider = of(found[2], (52.0, 72.0), (58.0, 78.0))
     gaps = [cells.differences([random, cell])[1] for cell in (ours, wider)]
     assert gaps[0] == gaps[1]
-    assert (gaps[0].over, gaps[0].count, gaps[0].points) == ("sets", 2, 14.0)
+    assert (gaps[0].sample_kind, gaps[0].count, gaps[0].points) == ("sets", 2, 14.0)
     assert gaps[0].error == pytest.approx(math.sqrt(2.0 / 2 + 18.0 / 2))
 
 
 def test_with_one_set_the_error_is_between_networks_and_says_so(found: list[Cell]) -> None:
     random, ours = of(found[0], (50.0, 52.0, 54.0)), of(found[2], (60.0, 61.0))
     gap = cells.differences([random, ours])[1]
-    assert (gap.over, gap.count) == ("networks", 2)
+    assert (gap.sample_kind, gap.count) == ("networks", 2)
     assert gap.error == pytest.approx(math.sqrt(statistics.variance([50, 52, 54]) / 3 + 0.5 / 2))
 
 

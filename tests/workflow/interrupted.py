@@ -29,7 +29,7 @@ def run(root: str, how: str, at: int, command: list[str]) -> None:
             os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
         return how == "KILL"
 
-    ResumeState.due = due
+    ResumeState.is_due = due
     os.chdir(root)
     with Path("interrupted.log").open("w") as log:
         os.dup2(log.fileno(), 2)

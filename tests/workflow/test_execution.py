@@ -116,7 +116,7 @@ def _stop_after(root: Path, job: Job, saves: int) -> Interrupted:
             real(self, *what)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ResumeState, "due", lambda _: True)
+        patch.setattr(ResumeState, "is_due", lambda _: True)
         patch.setattr(ResumeState, "save", save_at_first)
         patch.setattr(ResumeState, "clear", lambda _: None)
         execute_job(job, root)

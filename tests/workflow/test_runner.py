@@ -172,7 +172,7 @@ def test_a_run_stopped_within_a_job_goes_on_to_the_same_bytes(tiny: Path, monkey
             ask_to_stop()
         return is_third
 
-    monkeypatch.setattr(ResumeState, "due", due)
+    monkeypatch.setattr(ResumeState, "is_due", due)
     first = _run(tiny)
     assert first["stopped"] == {"distill_tiny_mtt_ipc1_set0"}
     assert first["left"] == MTT - first["stopped"] | {"metrics_tiny"}

@@ -25,7 +25,7 @@ from dcpipe.random import Stream
 
 @dataclass(frozen=True, slots=True)
 class MatchingObjective:
-    """A matching of the real images `train`, and `first`: a set of real images to begin with.
+    """A matching of the real images `train`, and `initial_set`: real images to begin with.
 
     Images are standardised by the real ones' mean and deviation per channel. Every draw is named after the iteration,
     so an iteration is the same whenever it is asked for.
@@ -33,12 +33,12 @@ class MatchingObjective:
 
     matching: Matching
     train: Images
-    first: SyntheticSet
+    initial_set: SyntheticSet
     model: FlatModel = field(repr=False)
 
     def draw(self, iteration: int) -> Episode:
         """What an iteration imitates: its networks, real images and augmentation."""
-        return self.matching.draw(iteration, len(self.first.labels))
+        return self.matching.draw(iteration, len(self.initial_set.labels))
 
     def __call__(self, synthetic: SyntheticSet, iteration: int = 0) -> MatchingResult:
         """The matching loss (0-d) of a set in an iteration, and its gradients: `.loss`, `.gradients.images`."""
@@ -87,7 +87,7 @@ def matching_objective(
             f"the preset {method} {problem}", where="method", remedy="choose dc, dsa, dm, cafe or a gm preset"
         )
     graph.make_job("distill", dataset=dataset, method=chosen, ipc=ipc, set=0)  # with every check of planning
-    moments = Moments.none(given.channels)
+    moments = Moments.zero(given.channels)
     moments.add(given.pixels_NCHW)
     standardised = moments.standardisation().apply(torch.from_numpy(given.pixels_NCHW))
     train = Images(standardised, torch.from_numpy(given.labels_N), given.classes)

@@ -54,7 +54,7 @@ def from_tensors(
 
 
 def _own_standardisation(pixels_NCHW: Tensor) -> Standardisation:
-    moments = Moments.none(pixels_NCHW.shape[1])
+    moments = Moments.zero(pixels_NCHW.shape[1])
     moments.add(pixels_NCHW.numpy())
     found = moments.standardisation()
     constant = [channel for channel, std in enumerate(found.std_C) if std == 0]

@@ -147,7 +147,7 @@ def _fitted(leaves: Mapping[str, Value], design: Design, ipc: int) -> dict[str, 
 
 def block_weights(weights: Value, network: str) -> Value:
     """Weights of a network's blocks and features: the last block's and the features' as they are, 0.1 before."""
-    blocks = parse(network).blocks
+    blocks = parse(network).num_blocks
     return [*([0.1] * (blocks - 1)), *weights[-2:]] if isinstance(weights, list) and blocks else weights
 
 

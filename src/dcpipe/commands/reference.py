@@ -58,7 +58,7 @@ def reference_text(root: Path, experiment: str, note: str = "") -> str:
             made_on = artifact.read_card(root / job.outputs["card"]).get("class")
             classes[json.dumps(made_on, sort_keys=True)] = made_on
         else:
-            md5s = _locked(list(paths.values()), locked)
+            md5s = _recorded_digests(list(paths.values()), locked)
         digests[str(job.folder)] = {Path(path).name: md5 for path, md5 in md5s.items()}
     head = {
         "format": FORMAT,
@@ -119,7 +119,7 @@ def compare_with_reference(graph: Graph, reference: Reference, where: str) -> li
     return [*findings, *(Finding(folder, None, "is not a job of this experiment any more") for folder in sorted(gone))]
 
 
-def _locked(paths: list[str], locked: Mapping[str, str]) -> dict[str, str]:
+def _recorded_digests(paths: list[str], locked: Mapping[str, str]) -> dict[str, str]:
     missing = [path for path in paths if path not in locked]
     if missing:
         remedy = "run the experiment to the end first"

@@ -31,7 +31,7 @@ def run(task: Task) -> None:
     source = config.source.open(facts, task.root)
     read = FileStamps.now(path for _, path in source.files() or ())
     task.facts |= _identify(task, config, source)
-    part = source.part("train" if facts.own_test else "all")
+    part = source.part("train" if facts.has_test_part else "all")
     rows = _cut(task, config, facts, part)
     _refuse_full_disk(task.draft.folder, facts, sum(map(len, rows.values())))
     standardisation = config.standardise.build(_write(task, facts, part, "train", rows["train"]))
@@ -39,7 +39,7 @@ def run(task: Task) -> None:
     task.facts["rarest_class"] = _rarest(part, facts, rows["train"])
     if len(rows["val"]):
         _write(task, facts, part, "val", rows["val"])
-    if facts.own_test:
+    if facts.has_test_part:
         del part  # the two parts of a source need not fit into memory side by side
         part = source.part("test")
         _refuse_labels(task, facts, part)

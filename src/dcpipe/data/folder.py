@@ -58,14 +58,14 @@ class FolderTree(ImageFiles):
 def _tree(dataset_folder: Path, facts: DatasetFacts) -> FolderTree:
     folders: dict[PartName, Path] = (
         {"train": dataset_folder / "train", "test": dataset_folder / "test"}
-        if facts.own_test
+        if facts.has_test_part
         else {"all": dataset_folder}
     )
     for folder in folders.values():
-        if facts.own_test and not folder.is_dir():
+        if facts.has_test_part and not folder.is_dir():
             remedy = "add it, or set split.test_per_class to a number of images per class"
             raise UserError("this folder does not exist", where=str(folder), remedy=remedy)
-    if facts.own_test and (dataset_folder / "val").is_dir():
+    if facts.has_test_part and (dataset_folder / "val").is_dir():
         log.warning("%s is not used: split.validation_per_class cuts from train/", dataset_folder / "val")
     names = _classes(dataset_folder, list(folders.values()), facts)
     problems = Problems()
@@ -82,7 +82,7 @@ def _tree(dataset_folder: Path, facts: DatasetFacts) -> FolderTree:
 def _classes(dataset_folder: Path, folders: list[Path], facts: DatasetFacts) -> tuple[str, ...]:
     """The classes of all parts. Raises: UserError naming those in one part alone, or all if their number is wrong."""
     found = [image_files.class_folders(folder) for folder in folders]
-    if not facts.own_test and set(found[0]) == {"train", "test"} and facts.classes != 2:
+    if not facts.has_test_part and set(found[0]) == {"train", "test"} and facts.classes != 2:
         problem = "has the folders train/ and test/, so the data has its own test part"
         raise UserError(problem, where=str(dataset_folder), remedy="set split.test_per_class to null")
     unmatched = sorted(set(found[0]) ^ set(found[-1]))
@@ -110,14 +110,14 @@ class Arrays:
 
     def __init__(self, path: Path, facts: DatasetFacts) -> None:
         self._path, self._facts, self._counts = path, facts, ConversionCounts()
-        prefixes: dict[PartName, str] = {"train": "train_", "test": "test_"} if facts.own_test else {"all": ""}
+        prefixes: dict[PartName, str] = {"train": "train_", "test": "test_"} if facts.has_test_part else {"all": ""}
         self._names = {part: (f"{prefix}images", f"{prefix}labels") for part, prefix in prefixes.items()}
         wanted = [name for pair in self._names.values() for name in pair]
         there = npz_names(path)
         missing = [name for name in wanted if name not in there]
         if missing:
             problem = f"has no array {missing[0]} (it has {', '.join(sorted(there)) or 'none'})"
-            other = "a number of images per class" if facts.own_test else "null"
+            other = "a number of images per class" if facts.has_test_part else "null"
             remedy = f"add it, or set split.test_per_class to {other}"
             raise UserError(problem, where=str(path), remedy=remedy)
         unused = sorted(there - set(wanted))

@@ -34,7 +34,7 @@ class Digits(SourceConfig):
 
     def facts(self, _split: Split) -> DatasetFacts:
         """Ten classes."""
-        return DatasetFacts(classes=10, channels=1, image_size=8, smallest_class=174, own_test=False)
+        return DatasetFacts(classes=10, channels=1, image_size=8, smallest_class=174, has_test_part=False)
 
     @property
     def test_images(self) -> int | None:
@@ -54,11 +54,11 @@ class Digits(SourceConfig):
 
 
 TORCHVISION = {
-    "mnist": DatasetFacts(classes=10, channels=1, image_size=28, smallest_class=5421, own_test=True),  # the fives
-    "fashion-mnist": DatasetFacts(classes=10, channels=1, image_size=28, smallest_class=6000, own_test=True),
-    "svhn": DatasetFacts(classes=10, channels=3, image_size=32, smallest_class=4659, own_test=True),  # the nines
-    "cifar10": DatasetFacts(classes=10, channels=3, image_size=32, smallest_class=5000, own_test=True),
-    "cifar100": DatasetFacts(classes=100, channels=3, image_size=32, smallest_class=500, own_test=True),
+    "mnist": DatasetFacts(classes=10, channels=1, image_size=28, smallest_class=5421, has_test_part=True),  # the fives
+    "fashion-mnist": DatasetFacts(classes=10, channels=1, image_size=28, smallest_class=6000, has_test_part=True),
+    "svhn": DatasetFacts(classes=10, channels=3, image_size=32, smallest_class=4659, has_test_part=True),  # the nines
+    "cifar10": DatasetFacts(classes=10, channels=3, image_size=32, smallest_class=5000, has_test_part=True),
+    "cifar100": DatasetFacts(classes=100, channels=3, image_size=32, smallest_class=500, has_test_part=True),
 }
 TEST_IMAGES = {"svhn": 26_032}  # the others have 10,000
 
@@ -96,7 +96,7 @@ class Torchvision(SourceConfig):
         from dcpipe.data import torchvision_sets
 
         names = torchvision_sets.published_sums(self.kind)
-        return torchvision_sets.stored_at(self.kind, folder, names) is not None
+        return torchvision_sets.find_stored_files(self.kind, folder, names) is not None
 
     def open(self, _facts: DatasetFacts, root: Path) -> "Source":
         """In the data root, or fetched."""
@@ -126,7 +126,7 @@ class TinyImageNet(SourceConfig):
 
     def facts(self, _split: Split) -> DatasetFacts:
         """As published."""
-        return DatasetFacts(classes=200, channels=3, image_size=64, smallest_class=500, own_test=True, minutes=60)
+        return DatasetFacts(classes=200, channels=3, image_size=64, smallest_class=500, has_test_part=True, minutes=60)
 
     @property
     def test_images(self) -> int | None:
@@ -190,7 +190,7 @@ class ImageNet(SourceConfig):
             channels=3,
             image_size=self.image_size,
             smallest_class=732 if every else 1300,
-            own_test=True,
+            has_test_part=True,
             minutes=1440 if every else 120,
         )
 
@@ -247,7 +247,7 @@ class Folder(SourceConfig):
             channels=self.channels,
             image_size=self.image_size,
             smallest_class=None,
-            own_test=split.test_per_class is None,
+            has_test_part=split.test_per_class is None,
             minutes=240,
         )
 

@@ -137,7 +137,7 @@ class Moments:
     squares_C: NDArray[np.int64]
 
     @classmethod
-    def none(cls, channels: int) -> "Moments":
+    def zero(cls, channels: int) -> "Moments":
         """Of no pixels."""
         return cls(0, np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64))
 
@@ -178,7 +178,7 @@ def write(
     array = arrays.create(
         path / part, "images", (count, *shape_CHW), "uint8", chunks=(chunk, *shape_CHW), shards=(shard, *shape_CHW)
     )
-    moments = Moments.none(shape_CHW[0])
+    moments = Moments.zero(shape_CHW[0])
     for start in track(range(0, count, shard), f"{part} images"):
         stop = min(start + shard, count)
         images = read(start, stop)

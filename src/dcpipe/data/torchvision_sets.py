@@ -103,7 +103,10 @@ class TorchvisionSet:
         self._unpacked = UNPACKED.get(kind, {}) if unpacked is None else unpacked
         self._class = with_sums(kind, sums)
         packed = hasattr(self._class, "resources")
-        self._home, self._paths = stored_at(kind, folder, sums) or (folder, {name: folder / name for name in sums})
+        self._home, self._paths = find_stored_files(kind, folder, sums) or (
+            folder,
+            {name: folder / name for name in sums},
+        )
         if not all(map(_stored, self._paths.values())):
             self._fetch()
         self._scratch = tempfile.TemporaryDirectory(prefix="dcpipe-") if packed else None
@@ -193,7 +196,7 @@ class TorchvisionSet:
         return UserError(problem, where=str(self._place), remedy="remove its files, and they are downloaded again")
 
 
-def stored_at(kind: str, dataset_folder: Path, names: Iterable[str]) -> tuple[Path, dict[str, Path]] | None:
+def find_stored_files(kind: str, dataset_folder: Path, names: Iterable[str]) -> tuple[Path, dict[str, Path]] | None:
     """Where all of a set's files are: the folder that torchvision calls root, and each file; None if nowhere.
 
     In its own place, beside it (a data root that is torchvision's), or, of files that reach torchvision unpacked, in

@@ -57,7 +57,7 @@ def fit(images_ND: Tensor, *, eps: float) -> Whitening:
     """
     from kornia.enhance import ZCAWhitening
 
-    _check(len(images_ND), eps)
+    _refuse_unfit(len(images_ND), eps)
     fitted = ZCAWhitening(eps=float(eps), unbiased=True, compute_inv=True).fit(images_ND.double())
     return Whitening(
         mean_D=fitted.mean_vector.reshape(-1),
@@ -77,7 +77,7 @@ def fit_by_eigh(chunks: Iterable[Tensor], *, eps: float) -> Whitening:
     Source: the chunks' moments are merged as in Chan, Golub and LeVeque (1979), in one pass.
     """
     count, mean_D, scatter_DD = _moments(chunks)
-    _check(count, eps)
+    _refuse_unfit(count, eps)
     spectrum_D, basis_DD = torch.linalg.eigh(scatter_DD / (count - 1))
     # rounding can leave a pixel that never changes with a variance just below zero
     root_D = (spectrum_D.clamp(min=0.0) + eps).sqrt()
@@ -144,7 +144,7 @@ def _moments(chunks: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:
     return count, mean_D, scatter_DD
 
 
-def _check(count: int, eps: float) -> None:
+def _refuse_unfit(count: int, eps: float) -> None:
     if not eps > 0:
         raise UserError(
             f"eps is {eps}; pixels with zero variance cannot be whitened",

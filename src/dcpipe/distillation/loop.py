@@ -103,7 +103,7 @@ def run(setting: Setting) -> DistillationResult:
         for row in progress.history[known:]:
             log_scalars(iteration, row)
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
-        if asked or state.due():
+        if asked or state.is_due():
             _save(state, progress)
         if asked:
             stop()

@@ -114,7 +114,7 @@ class AccuracyMeasurer:
 
     def _save_when_due(self) -> None:
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
-        if asked or self._task.state.due():
+        if asked or self._task.state.is_due():
             self._task.state.save("accuracies", {}, self._known)
         if asked:
             stop()

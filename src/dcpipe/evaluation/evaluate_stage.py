@@ -45,7 +45,7 @@ def run(task: Task) -> None:
 
 def _searched(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
     """The selected set's rate, chosen on validation images, and the accuracy at each rate; empty without a search."""
-    search = measure.searches.get(_chosen(outcome))
+    search = measure.searches.get(_selected_iteration(outcome))
     if search is None:
         return {}
     means = [{"learning_rate": rate, "validation_mean": mean} for rate, mean in search.means.items()]
@@ -54,10 +54,10 @@ def _searched(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, 
 
 def _unaveraged(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
     """Accuracies of the same networks on the images before averaging; empty where they were not trained on them."""
-    accuracies = measure.unaveraged.get(_chosen(outcome))
+    accuracies = measure.unaveraged.get(_selected_iteration(outcome))
     return {"unaveraged_accuracies": accuracies} if accuracies else {}
 
 
-def _chosen(outcome: SelectionResult) -> int:
+def _selected_iteration(outcome: SelectionResult) -> int:
     """The iteration of the set that counts, as the measurer knows it."""
     return selection.LAST if outcome.iteration is None else outcome.iteration

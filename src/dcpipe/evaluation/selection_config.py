@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Last(SnapshotSelectionConfig):
+class FinishedSet(SnapshotSelectionConfig):
     """The finished set."""
 
     implementation = ("dcpipe.evaluation.selection",)
@@ -36,7 +36,7 @@ class Last(SnapshotSelectionConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Curve(SnapshotSelectionConfig):
+class AccuracyCurve(SnapshotSelectionConfig):
     """The finished set, with the test accuracy of every snapshot beside it for the report; it selects nothing."""
 
     implementation = ("dcpipe.evaluation.selection",)
@@ -50,7 +50,7 @@ class Curve(SnapshotSelectionConfig):
 
     def for_rehearsal(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
-        return Last(kind="last")
+        return FinishedSet(kind="last")
 
     def build(self) -> "SnapshotSelection":
         """The last one, and all before it."""
@@ -75,7 +75,7 @@ class ValidationBest(SnapshotSelectionConfig):
 
     def for_rehearsal(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
-        return Last(kind="last")
+        return FinishedSet(kind="last")
 
     def build(self) -> "SnapshotSelection":
         """By validation images."""
@@ -99,7 +99,7 @@ class LegacyMax(SnapshotSelectionConfig):
 
     def for_rehearsal(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
-        return Last(kind="last")
+        return FinishedSet(kind="last")
 
     def build(self) -> "SnapshotSelection":
         """By test images."""

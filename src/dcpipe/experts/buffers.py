@@ -174,7 +174,10 @@ def _refuse_origin(resolved: ResolvedSection, config: Experts, digest: str) -> N
         remedy = f"write a variant with `origin: {{kind: imported, digest: {digest}}}`, and import that"
         raise UserError("is not `imported`", where=where, remedy=remedy)
     if pinned != digest:
-        problem, remedy = f"the files have the digest {digest}, not {pinned}", "use the other files, or change it"
+        problem, remedy = (
+            f"the files have the digest {digest}, not {pinned}",
+            "use the files with that digest, or change origin.digest",
+        )
         raise UserError(problem, where=_place(resolved, "origin.digest"), remedy=remedy)
 
 

@@ -36,7 +36,7 @@ class TrainedExperts(OriginConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Imported(OriginConfig):
+class ImportedExperts(OriginConfig):
     """Read from published files: buffers/<dataset>/<experts>/*.pt in the data root, or by `dcpipe import-buffers`.
 
     The other values say how the publishers trained them, which cannot be checked; network, count, epochs and

@@ -58,7 +58,7 @@ def _expert(task: Task, trainer: ExpertTrainer, name: str) -> Recording:
         log_scalars(progress.epoch, {f"{name}/loss": progress.losses[-1], f"{name}/accuracy": progress.accuracies[-1]})
         finished = progress.epoch == trainer.params.epochs
         asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
-        if asked or task.state.due() or finished:
+        if asked or task.state.is_due() or finished:
             _save(task, trainer.model, progress, name)
         if asked:
             stop()

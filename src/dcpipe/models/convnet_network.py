@@ -66,7 +66,7 @@ class ConvNetName(Network):
         return self.norm == "batch"
 
     @property
-    def blocks(self) -> int | None:
+    def num_blocks(self) -> int | None:
         """Its depth."""
         return self.depth
 
@@ -140,7 +140,7 @@ class ConvNetName(Network):
         )
 
     @classmethod
-    def near(cls, name: str) -> tuple[str, ...]:
+    def similar_names(cls, name: str) -> tuple[str, ...]:
         """The name with each word replaced by the nearest one that there is, or left out."""
         head, *modifiers = name.split("-")
         kept: dict[str | None, str] = {}

@@ -40,7 +40,7 @@ class TimmName(Network):
         return cls(spelled)
 
     @classmethod
-    def near(cls, name: str) -> tuple[str, ...]:
+    def similar_names(cls, name: str) -> tuple[str, ...]:
         """The nearest of them, if any is near."""
         return tuple(difflib.get_close_matches(name, _names(), n=1)) if name.startswith(cls.prefix) else ()
 

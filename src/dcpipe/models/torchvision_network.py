@@ -46,7 +46,7 @@ class TorchvisionName(Network):
         return cls(spelled)
 
     @classmethod
-    def near(cls, name: str) -> tuple[str, ...]:
+    def similar_names(cls, name: str) -> tuple[str, ...]:
         """The nearest of them, if any is near."""
         return tuple(difflib.get_close_matches(name, NAMES, n=1))
 

@@ -43,11 +43,11 @@ def _first_count(resolved: ResolvedSection, config: Dataset) -> str:
 
 def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
     test_per_class, where = config.split.test_per_class, resolved.place("split.test_per_class")
-    if config.facts.own_test and test_per_class is not None:
+    if config.facts.has_test_part and test_per_class is not None:
         raise UserError(
             "this source has a test part of its own, all of which is used", where=where, remedy="write null"
         )
-    if not config.facts.own_test and test_per_class is None:
+    if not config.facts.has_test_part and test_per_class is None:
         remedy = "write how many images of each class to test on"
         raise UserError("this source has no test part of its own", where=where, remedy=remedy)
 

@@ -16,5 +16,5 @@ class DatasetFacts:
     channels: int
     image_size: int  # pixels per side; images are square
     smallest_class: int | None
-    own_test: bool  # whether the source comes with a test part
+    has_test_part: bool  # whether the source comes with a test part
     minutes: int = 10  # how long preparing it may take

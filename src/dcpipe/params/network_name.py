@@ -60,7 +60,7 @@ class Network(ABC):
 
     @classmethod
     @abstractmethod
-    def near(cls, name: str) -> tuple[str, ...]:
+    def similar_names(cls, name: str) -> tuple[str, ...]:
         """Names of the family that a misspelt one may stand for."""
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Network(ABC):
         return False
 
     @property
-    def blocks(self) -> int | None:
+    def num_blocks(self) -> int | None:
         """How many blocks it has, if what it builds is a `dcpipe.models.layered.BlockNetwork`; None for any other."""
         return None
 
@@ -133,7 +133,7 @@ class FixedNetwork(Network, is_base=True):
         return cls(name) if name in cls.names else None
 
     @classmethod
-    def near(cls, name: str) -> tuple[str, ...]:
+    def similar_names(cls, name: str) -> tuple[str, ...]:
         """The nearest of them, if any is near."""
         return tuple(difflib.get_close_matches(name, cls.names, n=1))
 
@@ -169,7 +169,7 @@ def parse(name: str) -> Network:
 def unknown(name: str) -> UserError:
     """The refusal of a name that no family reads: what exists, and what was probably meant."""
     claimed = [family for family in families() if family.prefix and name.startswith(family.prefix)]
-    candidates = [near for family in claimed or families() for near in family.near(name)]
+    candidates = [near for family in claimed or families() for near in family.similar_names(name)]
     nearest = candidates if claimed else difflib.get_close_matches(name, candidates, n=1)
     exists = ", or ".join(", ".join(family.spellings) for family in families())
     return UserError(
@@ -197,9 +197,9 @@ def refuse_image_size(network: Network, image_size: int, where: str) -> None:
         raise UserError(error.problem, where=where, remedy=error.remedy) from error
 
 
-def layers_of(name: str) -> int | None:
+def num_blocks_of(name: str) -> int | None:
     """How many blocks a network has; None for one whose layers are not known."""
-    return parse(name).blocks
+    return parse(name).num_blocks
 
 
 def check_network(name: str) -> str:

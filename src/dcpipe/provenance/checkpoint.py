@@ -79,7 +79,7 @@ class ResumeState:
         meta = json.loads(tensors.pop(_META).numpy().tobytes())
         return tensors, meta
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the last save is long enough ago."""
         return time.monotonic() - self._last >= self.every_seconds
 

@@ -301,7 +301,7 @@ def _nested(leaves: Mapping[str, str]) -> Tree:
         for parent in parents:
             child = node.setdefault(parent, {})
             if not isinstance(child, dict):
-                problem = f"{place} has no place: a module of that name became a package"
+                problem = f"{place} cannot be written: a module of that name became a package"
                 raise RefusedError(
                     problem, where=FILE, remedy=f"give the package another name, or remove {equivalences.FILE}"
                 )

@@ -19,7 +19,7 @@ from dcpipe.errors import DcpipeError
 
 TEMPORARY = ".dcpipe-tmp-"
 FOREIGN = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
-FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT}
 _FULL_TEXT = re.compile(r"No space left on device|StorageFull|QuotaExceeded|Disk quota exceeded")
 _NAME = re.compile(rf"{re.escape(TEMPORARY)}(?:([0-9a-f]{{8}})-)?([0-9]+)-.*")
 
@@ -119,7 +119,7 @@ def is_full_disk(error: BaseException | None) -> bool:
     Libraries that write by themselves, as safetensors does, say it in their text alone.
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
             return True
         if _FULL_TEXT.search(str(error)):
             return True

@@ -35,7 +35,7 @@ class Difference:
 
     points: float
     error: float | None
-    over: Literal["sets", "networks"]
+    sample_kind: Literal["sets", "networks"]
     count: int  # the smaller number of sets, or of networks
 
     @property
@@ -80,12 +80,12 @@ def networks_difference(ours: Mapping[str, SetScores], theirs: Mapping[str, SetS
     points = _mean_of_all(sides[0]) - _mean_of_all(sides[1])
     if all(len(sets) > 1 for side in sides for sets in side):
         samples = [[_set_means(side)] for side in sides]
-        over: Literal["sets", "networks"] = "sets"
+        kind: Literal["sets", "networks"] = "sets"
     else:
         samples = [[[value for one in sets for value in one] for sets in side] for side in sides]
-        over = "networks"
+        kind = "networks"
     count = min(len(sample) for side in samples for sample in side)
-    return Difference(points, _error(samples) if count > 1 else None, over, count)
+    return Difference(points, _error(samples) if count > 1 else None, kind, count)
 
 
 def standard_error(scores: SetScores) -> float | None:

@@ -78,8 +78,8 @@ def _errors(gap: Difference) -> str:
     if gap.error is None:
         return "and with one network there is no standard error"
     if gap.standard_errors is None:
-        return f"and the {gap.count} {gap.over} do not spread at all"
-    return f"{gap.standard_errors:.1f} standard errors over {gap.count} {gap.over}"
+        return f"and the {gap.count} {gap.sample_kind} do not spread at all"
+    return f"{gap.standard_errors:.1f} standard errors over {gap.count} {gap.sample_kind}"
 
 
 def _against_papers(cell: Cell) -> str | None:

@@ -42,7 +42,7 @@ class Picture:
     """A synthetic set for display. `outside` is the share of pixel values that no screen can show.
 
     They are clipped; if many are far outside, little would be visible, so the contrast of each
-    image is `adjusted` first: 2.5 deviations below its mean become black and 2.5 above it white.
+    image is adjusted first: 2.5 deviations below its mean become black and 2.5 above it white.
     """
 
     strips: tuple[Strip, ...]
@@ -52,7 +52,7 @@ class Picture:
     low: float
     high: float
     outside: float
-    adjusted: bool
+    is_contrast_adjusted: bool
 
     @property
     def columns(self) -> int:
@@ -86,7 +86,7 @@ def picture(path: Path, transform: "Transform", budget: int, class_names: Sequen
         low=float(pixels_NCHW.min()),
         high=float(pixels_NCHW.max()),
         outside=_share_beyond(pixels_NCHW, 0.0),
-        adjusted=adjusted,
+        is_contrast_adjusted=adjusted,
     )
 
 

@@ -97,4 +97,4 @@ def _row(ours: Sequence[Cell], theirs: Sequence[Cell], network: str) -> tuple[Va
 
 
 def _difference(gap: Difference) -> tuple[Value, ...]:
-    return gap.points, gap.error, gap.standard_errors, f"{gap.count} {gap.over}", gap.verdict
+    return gap.points, gap.error, gap.standard_errors, f"{gap.count} {gap.sample_kind}", gap.verdict

@@ -25,7 +25,7 @@ from dcpipe.workflow.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PaperRow:
     """A number that a table prints: a method on a dataset, images per class (None: all), and how it is tested."""
 
     method: str
@@ -61,7 +61,7 @@ class Row:
 class PlannedRow:
     """A row as it is run: on a variant of its dataset, by a protocol, with so many synthetic sets."""
 
-    row: Row
+    row: PaperRow
     dataset: str
     protocol: str
     sets: int
@@ -94,7 +94,7 @@ class Reproduction:
 
     name: str
     rows: tuple[PlannedRow, ...]
-    left_out: tuple[Row, ...]
+    left_out: tuple[PaperRow, ...]
     extra: InlineSections
     command: str
     options: str
@@ -111,20 +111,20 @@ class Reproduction:
         return found
 
 
-def published_rows() -> dict[str, Row]:
+def published_rows() -> dict[str, PaperRow]:
     """Every row that a table prints, by name."""
     return {row.name: row for row in sorted(map(_row, printed.published_cells()), key=_order)}
 
 
-def tables() -> dict[str, tuple[Row, ...]]:
+def tables() -> dict[str, tuple[PaperRow, ...]]:
     """Every table, by its name in `dcpipe reproduce --table`: its rows, each once, in the table's order."""
-    found: dict[str, dict[Row, None]] = {}
+    found: dict[str, dict[PaperRow, None]] = {}
     for cell in printed.published_cells():
         found.setdefault(cell.table, {})[_row(cell)] = None
     return {name: tuple(members) for name, members in found.items()}
 
 
-def find_row(root: Path, name: str) -> Row:
+def find_row(root: Path, name: str) -> PaperRow:
     """The row of a name.
 
     Raises: UserError if no table prints it, or there is no preset of its method.
@@ -140,7 +140,7 @@ def find_row(root: Path, name: str) -> Row:
     return known[name]
 
 
-def find_table(name: str) -> tuple[Row, ...]:
+def find_table(name: str) -> tuple[PaperRow, ...]:
     """The rows of a table. Raises: UserError if there is no table of this name."""
     known = tables()
     if name not in known:
@@ -149,7 +149,7 @@ def find_table(name: str) -> tuple[Row, ...]:
     return known[name]
 
 
-def reproduction(root: Path, row: Row, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
+def reproduction(root: Path, row: PaperRow, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
     """The experiment of a row: as many synthetic sets as the literature makes, by its protocol, unless told otherwise.
 
     Raises: UserError if no source states the preset's values for the row.
@@ -162,7 +162,7 @@ def table_reproduction(root: Path, name: str, *, sets: int | None = None, protoc
 
     Raises: UserError if there is no such table, or none of its rows can be run.
     """
-    planned, refused = list[PlannedRow](), dict[Row, UserError]()
+    planned, refused = list[PlannedRow](), dict[PaperRow, UserError]()
     for row in [find_row(root, one.name) for one in find_table(name)]:
         try:
             planned.append(_planned(root, row, sets, protocol))
@@ -194,7 +194,7 @@ def comparison(graph: Graph, reproduction: Reproduction) -> list[str]:
     return [line for one in reproduction.rows for line in _compared(one, cells)]
 
 
-def variant(root: Path, row: Row) -> str:
+def variant(root: Path, row: PaperRow) -> str:
     """The row's dataset as its preset's source prepares it: the one of its variants whose cell that source covers.
 
     Raises: UserError if no source states the preset's values for the cell.
@@ -223,11 +223,11 @@ def refuse_absent_data(graph: Graph, dataset: str) -> None:
         raise UserError(f"the images of {name} are missing", where=str(place), remedy=remedy)
 
 
-def _row(cell: PublishedCell) -> Row:
-    return Row(cell.method, cell.dataset, cell.ipc, cell.network, cell.protocol)
+def _row(cell: PublishedCell) -> PaperRow:
+    return PaperRow(cell.method, cell.dataset, cell.ipc, cell.network, cell.protocol)
 
 
-def _order(row: Row) -> tuple[str, str, int, str, str]:
+def _order(row: PaperRow) -> tuple[str, str, int, str, str]:
     return row.dataset, row.method, row.ipc or 0, row.network, row.protocol
 
 
@@ -236,11 +236,11 @@ def _hint(name: str, known: Mapping[str, object], otherwise: str) -> str:
     return f"did you mean {near[0]}?" if near else otherwise
 
 
-def _network(row: Row) -> str:
+def _network(row: PaperRow) -> str:
     return "native" if row.network == printed.native_network(row.dataset) else row.network
 
 
-def _planned(root: Path, row: Row, sets: int | None, protocol: str | None) -> PlannedRow:
+def _planned(root: Path, row: PaperRow, sets: int | None, protocol: str | None) -> PlannedRow:
     made = 1 if row.method == WHOLE else sets or printed.sets_of(row.protocol)
     return PlannedRow(row, variant(root, row), protocol or row.protocol, made)
 
@@ -250,7 +250,7 @@ def _options(sets: int | None, protocol: str | None) -> str:
 
 
 def _experiment(
-    name: str, planned: list[PlannedRow], left_out: tuple[Row, ...], target: str, options: str
+    name: str, planned: list[PlannedRow], left_out: tuple[PaperRow, ...], target: str, options: str
 ) -> Reproduction:
     command = f"dcpipe reproduce {target}"
     described = planned[0].row.description if len(planned) == 1 else f"{len(planned)} rows that one table prints."
@@ -263,7 +263,7 @@ def _experiment(
     return Reproduction(name, tuple(planned), left_out, extra, command + options, options)
 
 
-def _obstacle(root: Path, row: Row) -> str:
+def _obstacle(root: Path, row: PaperRow) -> str:
     try:
         variant(root, find_row(root, row.name))
     except UserError as error:

@@ -245,7 +245,7 @@ def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
 
 
 def _difference(gap: Difference | None) -> tuple[Value, ...]:
-    return (gap.points, gap.standard_errors, f"{gap.count} {gap.over}", gap.verdict) if gap else (None,) * 4
+    return (gap.points, gap.standard_errors, f"{gap.count} {gap.sample_kind}", gap.verdict) if gap else (None,) * 4
 
 
 def _pixels(cell: Cell) -> str | None:

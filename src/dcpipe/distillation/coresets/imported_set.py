@@ -73,10 +73,10 @@ def _read(setting: Setting, config: "ImportedSet") -> tuple[ForeignSet, str]:
     if digest != config.digest:
         problem = f"the files have the digest {digest}; params state {config.digest}"
         raise UserError(problem, where=str(place), remedy="use the files with that digest, or import these anew")
-    return _chosen(files, setting.set_index, str(place)), str(place)
+    return _selected_iteration(files, setting.set_index, str(place)), str(place)
 
 
-def _chosen(files: ForeignFiles, index: int, where: str) -> ForeignSet:
+def _selected_iteration(files: ForeignFiles, index: int, where: str) -> ForeignSet:
     if index >= len(files.sets):
         problem = f"holds {len(files.sets)} set{'s' if len(files.sets) > 1 else ''}; set {index} is asked for"
         raise UserError(problem, where=where, remedy=f"write sets: {len(files.sets)} in the experiment")

@@ -43,7 +43,7 @@ class AnalyticDerivatives:
 
     derivatives: ConvNetDerivatives
     compiled: bool = False
-    same_bits: ClassVar[bool] = True
+    has_identical_bits: ClassVar[bool] = True
 
     @torch.no_grad()
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:

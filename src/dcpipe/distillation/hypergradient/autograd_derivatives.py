@@ -63,7 +63,7 @@ class AutogradDerivatives:
     """
 
     apply: Apply
-    same_bits: ClassVar[bool] = False
+    has_identical_bits: ClassVar[bool] = False
 
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """Without a graph."""

@@ -44,7 +44,7 @@ class CompiledDerivatives:
     shapes, or an error: code that quietly fell back to eager would give other bits.
     """
 
-    same_bits = True
+    has_identical_bits = True
 
     def __init__(self, apply: Apply) -> None:
         torch.use_deterministic_algorithms(True)  # tells the compiler too

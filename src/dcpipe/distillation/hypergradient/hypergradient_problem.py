@@ -55,7 +55,7 @@ class StepDerivatives(Protocol):
     """
 
     @property
-    def same_bits(self) -> bool:
+    def has_identical_bits(self) -> bool:
         """Whether `gradient` gives the bits that `part` does."""
 
     def __hash__(self) -> int:

@@ -50,7 +50,7 @@ def within(budget_bytes: int | None, *, through_parameters: bool = True) -> Hype
 def _gradient_without_graph(problem: HypergradientProblem, number: int, theta_P: Tensor) -> Tensor:
     """The gradient of a step that is not kept, with the bits that it has where it is."""
     inner, draws = problem.inner, problem.draws
-    if not inner.derivatives.same_bits:
+    if not inner.derivatives.has_identical_bits:
         return InnerStep.of(problem, number, theta_P, keep=False).gradient(theta_P)
     rows = draws.batches[number].to(theta_P.device)
     images_BCHW, labels = problem.images_NCHW.detach()[rows], problem.labels.detach()[rows]

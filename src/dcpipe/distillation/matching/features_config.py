@@ -11,7 +11,7 @@ from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.network_axes import TrainingConfig, UpdatesConfig
-from dcpipe.params.network_name import NetworkOrNative, has_running_statistics, layers_of
+from dcpipe.params.network_name import NetworkOrNative, has_running_statistics, num_blocks_of
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
 from dcpipe.params.work import FLOAT, SetSizes, Work
 
@@ -45,7 +45,7 @@ class FeatureMatchingConfig(NetworkMatchingConfig):
         super().check(location, context)
         refuse_idle_training(location, self.updates, self.training)
         network = context.network or self.network
-        layers = layers_of(network)
+        layers = num_blocks_of(network)
         if layers is None:
             raise location.error(
                 "network",

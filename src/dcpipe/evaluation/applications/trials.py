@@ -38,7 +38,7 @@ class Trials:
         if key not in self._known:
             self._known[key] = tuple(self._measure(network, synthetic, test))
             asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
-            if asked or self._task.state.due():
+            if asked or self._task.state.is_due():
                 self._task.state.save(SAVED, {}, self._known)
             if asked:
                 stop()

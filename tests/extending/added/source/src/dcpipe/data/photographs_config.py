@@ -33,7 +33,9 @@ class Photographs(SourceConfig):
     def facts(self, split: Split) -> DatasetFacts:  # noqa: ARG002 (of every source)
         """Two classes, in colour."""
         squares = (427 // self.image_size) * (640 // self.image_size)
-        return DatasetFacts(classes=2, channels=3, image_size=self.image_size, smallest_class=squares, own_test=False)
+        return DatasetFacts(
+            classes=2, channels=3, image_size=self.image_size, smallest_class=squares, has_test_part=False
+        )
 
     @property
     def test_images(self) -> int | None:
