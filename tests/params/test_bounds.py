@@ -24,14 +24,14 @@ UNBOUNDED: dict[str, tuple[str, str, object, str]] = {
     ),
     "threads": ("methods/mtt.yaml", "compute.threads", 1_000_000, "at most 1024: more threads than any machine has"),
     "inner steps": ("methods/mtt.yaml", "overrides.tiny.matching.inner_steps", 10**12, "at most 100000: published inn"),
-    "iterations": ("methods/mtt.yaml", "overrides.tiny.outer.iterations", 10**12, "at most 10000000: no paper counts"),
+    "iterations": ("methods/mtt.yaml", "overrides.tiny.outer.iterations", 10**12, "at most 10000000: no paper uses"),
     "experts": ("experts/plain.yaml", "overrides.tiny.count", 10**9, "at most 1000: each of them is a job"),
     "a seed": ("methods/mtt.yaml", "seed", 2**63, "at most 9223372036854775807: seeds and numbers have 64 bits"),
     "networks": (
         "evaluations/digits.yaml",
         "overrides.tiny.networks",
         10**9,
-        "at most 10000000: no paper counts so many",
+        "at most 10000000: no paper uses a count this",
     ),
 }
 

@@ -85,7 +85,7 @@ def test_the_page_says_it_beside_the_number_and_among_the_limits(hot: tuple[Path
 
 def test_a_report_of_ordinary_images_has_no_mark(made: Path) -> None:
     page = (made / "results/two/report.html").read_text()
-    assert "the range of any picture" not in page
+    assert "pixels far out of range" not in page
     assert "pixels" not in (made / "results/two/tables/cells.csv").read_text().splitlines()[0]
 
 

@@ -197,7 +197,7 @@ def test_what_is_no_set_of_the_dataset_is_refused(root: Path, tmp_path: Path, sp
 def test_missing_parts_are_asked_for(root: Path, tmp_path: Path) -> None:
     images, labels = some_images(root)
     path = save_mtt(tmp_path / "mtt", images, labels, step_size=None)
-    with pytest.raises(UserError, match=r"hold no step size .*; state it with --step-size"):
+    with pytest.raises(UserError, match=r"hold no step size .*; state --step-size"):
         imported(root, path, whitening="none")
     (tmp_path / "mtt/labels_best.pt").unlink()
     with pytest.raises(UserError, match=r"labels_best.pt is not beside it"):
