@@ -81,9 +81,9 @@ def students(kind=exact.evaluate):
     return matching, SyntheticSet(task.images, task.labels, task.step_size)
 
 
-def found(kind, what, matching, synthetic, memory=None, stream=STREAM):
+def found(kind, what, matching, synthetic, carried_state=None, stream=STREAM):
     config = () if kind is none else (what,)
-    return kind.evaluate(*config, synthetic, matching, memory=memory, stream=stream)
+    return kind.evaluate(*config, synthetic, matching, carried_state=carried_state, stream=stream)
 
 
 def quadratic_set():
@@ -121,8 +121,8 @@ def test_on_a_quadratic_every_kind_has_its_closed_form():
             RADIUS * d / d.norm(),
         ),
     }
-    for name, (kind, what, memory, e) in climbed.items():
-        remembered = None if memory is None else memory.view(3, 1, 2, 2)
+    for name, (kind, what, carried_state, e) in climbed.items():
+        remembered = None if carried_state is None else carried_state.view(3, 1, 2, 2)
         ours = found(kind, what, Quadratic(), synthetic, remembered)
         expected = HESSIAN @ (s + e) - LINEAR
         torch.testing.assert_close(ours.gradients.images.flatten(), expected, rtol=1e-10, atol=1e-12, msg=name)
@@ -168,19 +168,22 @@ def test_asam_on_constant_magnitudes_is_sam_with_the_radius_in_that_unit():
 def test_vasso_at_theta_one_is_sam_whatever_it_remembers():
     what = Vasso(kind="vasso", radius=RADIUS, theta=1.0, second_pass=ALL)
     theirs = found(sam, a_sam(), *students()).gradients
-    for memory in (None, digits(20)[0][10:]):
-        assert same(found(vasso, what, *students(), memory=memory).gradients, theirs)
+    for carried_state in (None, digits(20)[0][10:]):
+        assert same(found(vasso, what, *students(), carried_state=carried_state).gradients, theirs)
 
 
 def test_vassos_mean_begins_at_the_first_gradient_and_follows_the_others():
     what = Vasso(kind="vasso", radius=RADIUS, theta=0.25, second_pass=ALL)
     h = found(none, NONE, *students()).gradients.images
     first = found(vasso, what, *students())
-    assert torch.equal(first.memory, h)
+    assert torch.equal(first.carried_state, h)
     assert same(first.gradients, found(sam, a_sam(), *students()).gradients)
-    memory = digits(20)[0][10:]
-    assert torch.equal(found(vasso, what, *students(), memory=memory).memory, mean_gradient(memory, h, 0.25))
-    torch.testing.assert_close(mean_gradient(memory, h, 0.25), 0.75 * memory + 0.25 * h)
+    carried_state = digits(20)[0][10:]
+    assert torch.equal(
+        found(vasso, what, *students(), carried_state=carried_state).carried_state,
+        mean_gradient(carried_state, h, 0.25),
+    )
+    torch.testing.assert_close(mean_gradient(carried_state, h, 0.25), 0.75 * carried_state + 0.25 * h)
 
 
 def test_satm_without_radius_noise_cut_or_reuse_is_the_plain_gradient():

@@ -196,7 +196,7 @@ def _item(image: object, index: int, argument: str) -> Tensor:
     array = np.asarray(image)
     if array.dtype == object or array.ndim not in (2, 3):
         problem = f"item {index} is {_type_name(image)}"
-        raise UserError(problem, where=argument, remedy="make the Dataset give tensors, arrays or PIL images")
+        raise UserError(problem, where=argument, remedy="make the Dataset return tensors, arrays or PIL images")
     return torch.from_numpy(np.array(array if array.ndim == 2 else array.transpose(2, 0, 1)))
 
 

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.params.axis import Example
 from dcpipe.params.dataset import Digest, SourceConfig, Split
 from dcpipe.params.dataset_facts import DatasetFacts
-from dcpipe.params.schema import STRICT, Classes, Name, Side
+from dcpipe.params.schema import STRICT, ClassCount, ImageSide, Name
 
 if TYPE_CHECKING:
     from dcpipe.data.source import Source
@@ -159,7 +159,7 @@ class ImageNet(SourceConfig):
     classes: list[Annotated[int, Field(ge=0, lt=IMAGENET_CLASSES)]] | Literal["all"] = Field(
         description="places among the 1,000 sorted wnids, or all"
     )
-    image_size: Side = Field(description="pixels per side")
+    image_size: ImageSide = Field(description="pixels per side")
     digest: Digest | None = Field(description="digest of the files; null: 732 to 1,300 and 50 a class, as published")
 
     @field_validator("classes")
@@ -225,9 +225,9 @@ class Folder(SourceConfig):
 
     kind: Literal["folder"]
     name: Name = Field(description="the folder, or the .npz file without its ending, in the data root")
-    classes: Classes = Field(description="how many classes there are")
+    classes: ClassCount = Field(description="how many classes there are")
     channels: Literal[1, 3] = Field(description="1: grey, 3: colour")
-    image_size: Side = Field(description="pixels per side")
+    image_size: ImageSide = Field(description="pixels per side")
     digest: Digest | None = Field(description="digest of the files; null: any")
 
     @property

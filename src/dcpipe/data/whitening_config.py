@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.errors import UserError
 from dcpipe.params.axis import Example
 from dcpipe.params.dataset import WhiteningConfig
-from dcpipe.params.schema import STRICT, PositiveFloat, Threads
+from dcpipe.params.schema import STRICT, PositiveFloat, ThreadCount
 
 if TYPE_CHECKING:
     from dcpipe.data.whitening import Fit
@@ -42,7 +42,7 @@ class Zca(WhiteningConfig):
 
     kind: Literal["zca"]
     eps: PositiveFloat = Field(description="added to each variance s")
-    threads: Threads = Field(description="numeric threads of the fit; other numbers give other last bits")
+    threads: ThreadCount = Field(description="numeric threads of the fit; other numbers give other last bits")
 
     @property
     def fit_threads(self) -> int | None:

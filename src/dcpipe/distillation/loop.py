@@ -43,7 +43,7 @@ class DistillationProgress:
     optimiser: OuterOptimiser
     snapshots: list[tuple[int, SyntheticSet]] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
-    memory: Tensor | None = None  # what the outer sharpness carries from one iteration to the next, if anything
+    carried_state: Tensor | None = None  # what the outer sharpness carries from one iteration to the next, if anything
 
     def result(self, outer: Outer) -> SyntheticSet:
         """The set that would be handed over now."""
@@ -140,7 +140,7 @@ def _iterate(progress: DistillationProgress, components: MethodComponents) -> No
             return
         now.synthetic = components.labels.with_labels(now.synthetic, episode)
         own = stream.child("update", len(rows)) if rows else stream
-        result = components.sharpness(now.synthetic, episode, memory=now.memory, stream=own)
+        result = components.sharpness(now.synthetic, episode, carried_state=now.carried_state, stream=own)
         gradients = components.step_size(result.gradients, result.trace, now.synthetic.step_size)
         finite_check.refuse_non_finite(
             iteration,
@@ -154,11 +154,11 @@ def _iterate(progress: DistillationProgress, components: MethodComponents) -> No
             rows[0].update(measured)
         if not rows[-1].get("left_out"):
             now.synthetic = now.optimiser.update(iteration, now.synthetic, gradients)
-        now.memory, episode = result.memory, episode.next_episode(now.synthetic)
+        now.carried_state, episode = result.carried_state, episode.next_episode(now.synthetic)
     if iteration % outer.snapshot_every == 0:
         progress.snapshots.append((iteration, components.labels.with_labels(progress.result(outer), first)))
     progress.history += rows
-    progress.synthetic, progress.optimiser, progress.memory = now.synthetic, now.optimiser, now.memory
+    progress.synthetic, progress.optimiser, progress.carried_state = now.synthetic, now.optimiser, now.carried_state
     if not rows[-1].get("left_out"):
         progress.average_NCHW = components.average(progress.average_NCHW, progress.synthetic.images_NCHW)
     progress.iteration += 1
@@ -192,8 +192,8 @@ def _save(state: ResumeState, progress: DistillationProgress) -> None:
     tensors = _named("current", progress.synthetic) | progress.optimiser.tensors()
     if progress.average_NCHW is not progress.synthetic.images_NCHW:
         tensors["average"] = progress.average_NCHW
-    if progress.memory is not None:
-        tensors["memory"] = progress.memory
+    if progress.carried_state is not None:
+        tensors["memory"] = progress.carried_state
     for index, (_, synthetic) in enumerate(progress.snapshots):
         tensors |= _named(f"snapshot{index}", synthetic)
     meta = {
@@ -225,11 +225,11 @@ def _restore(state: ResumeState, outer: Outer, device: torch.device) -> Distilla
     optimiser = OuterOptimiser.from_config(outer)
     optimiser.restore(tensors, device)
     snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"].integers())]
-    current, memory = named("current"), tensors.get("memory")
+    current, carried_state = named("current"), tensors.get("memory")
     average = tensors["average"].to(device) if "average" in tensors else current.images_NCHW
-    memory = None if memory is None else memory.to(device)
+    carried_state = None if carried_state is None else carried_state.to(device)
     iteration, history = meta["iteration"].integer(), [_row_of(row) for row in meta["history"].items()]
-    return DistillationProgress(iteration, current, average, optimiser, snapshots, history, memory)
+    return DistillationProgress(iteration, current, average, optimiser, snapshots, history, carried_state)
 
 
 def _row_of(saved: JsonValue) -> Row:

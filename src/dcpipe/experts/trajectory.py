@@ -153,7 +153,7 @@ class RecordedTrajectories:
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
             raise UserError(
-                "its epochs differ from those of the first shard", where=str(path), remedy="make the experts again"
+                "its epochs differ from those of the first shard", where=str(path), remedy="train the experts again"
             )
         self._row_of = rows
         count = int(arrays.read(path, "losses").shape[0])

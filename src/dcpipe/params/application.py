@@ -54,6 +54,6 @@ class TaskConfig(AxisValue, axis="application task"):
 class Application:
     """A params/applications file. How networks are trained says the protocol that a run names beside it."""
 
-    description: str = Field(description="what the application is, for lists and the report")
+    description: str = Field(description="a line that describes the application, for lists and the report")
     seed: Index = Field(description="seed of its own random draws, such as the order of classes")
     task: TaskConfig

@@ -5,12 +5,12 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.params.schema import STRICT, Threads
+from dcpipe.params.schema import STRICT, ThreadCount
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Compute:
     """Numeric threads (never changed by the machine: fewer cores only oversubscribe), backend and precision."""
 
-    threads: Threads = Field(description="numeric threads; another number gives other bits")
+    threads: ThreadCount = Field(description="numeric threads; another number gives other bits")
     backend: Literal["eager", "compiled"] = Field(description="compiled: inner steps by torch.compile, other bits")

@@ -112,7 +112,7 @@ class Split:
 class Dataset:
     """A params/datasets file."""
 
-    description: str = Field(description="what the dataset is, for lists")
+    description: str = Field(description="a line that describes the dataset, for lists")
     source: SourceConfig
     split: Split
     standardise: StandardiseConfig

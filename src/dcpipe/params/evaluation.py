@@ -132,7 +132,7 @@ class Evaluation:
     `side_by_side` networks are trained at once, which alters sums by rounding.
     """
 
-    description: str = Field(description="what the protocol is, for lists")
+    description: str = Field(description="a line that describes the protocol, for lists")
     seed: Index = Field(description="seed of all its random draws")
     networks: Count = Field(description="fresh networks trained on each set")
     side_by_side: Count = Field(description="of these at once; 1: one after the other")

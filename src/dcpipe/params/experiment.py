@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.network_name import check_network
 from dcpipe.params.neutral import NeutralDefault
-from dcpipe.params.schema import STRICT, Count, Jobs, Name
+from dcpipe.params.schema import STRICT, Count, JobCount, Name
 
 MOST_SCORES = 20_000
 
@@ -19,7 +19,7 @@ class Run:
     datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
     methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
     ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images per class")
-    sets: Jobs = Field(description="synthetic sets of each kind, each from its own seed")
+    sets: JobCount = Field(description="synthetic sets of each kind, each from its own seed")
     evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/evaluations")
     networks: Annotated[list[str], Field(min_length=1)] = Field(
         description="networks that the sets are scored with; native: the dataset's own"
@@ -45,7 +45,7 @@ class ApplicationRun:
     datasets: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/datasets")
     methods: Annotated[list[Name], Field(min_length=1)] = Field(description="files of params/methods")
     ipc: Annotated[list[Count], Field(min_length=1)] = Field(description="images per class")
-    sets: Jobs = Field(description="synthetic sets of each kind")
+    sets: JobCount = Field(description="synthetic sets of each kind")
     evaluations: Annotated[list[Name], Field(min_length=1)] = Field(description="how networks are trained on them")
 
 
@@ -54,7 +54,7 @@ class Experiment:
     """A params/experiments file."""
 
     title: str = Field(description="title of the report")
-    description: str = Field(description="what the experiment asks, for the report and for lists")
+    description: str = Field(description="a line that says what the experiment asks, for the report and for lists")
     runs: Annotated[list[Run], Field(min_length=1)] = Field(description="what is run: every combination of each")
     reference: Annotated[Name, NeutralDefault("random")] = Field(description="the method that the report compares with")
     application_runs: Annotated[list[ApplicationRun] | None, NeutralDefault(None)] = Field(

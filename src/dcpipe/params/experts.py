@@ -14,7 +14,7 @@ from dcpipe.params.compute import Compute
 from dcpipe.params.flatness import FlatnessConfig
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.resolve import ResolvedSection
-from dcpipe.params.schema import STRICT, Count, Fraction, Index, Jobs, NonNegativeFloat, PositiveFloat
+from dcpipe.params.schema import STRICT, Count, Fraction, Index, JobCount, NonNegativeFloat, PositiveFloat
 
 if TYPE_CHECKING:
     from dcpipe.workflow.task import Task
@@ -65,11 +65,11 @@ class Store:
 class Experts:
     """A params/experts file. `count` experts in shards of `shard_experts`, one job per shard."""
 
-    description: str = Field(description="what the experts are, for lists")
+    description: str = Field(description="a line that describes the experts, for lists")
     origin: OriginConfig
     seed: Index = Field(description="seed of all their random draws")
     network: NetworkOrNative = Field(description="the network that is trained; native: the dataset's own")
-    count: Jobs = Field(description="experts, a multiple of shard_experts")
+    count: JobCount = Field(description="experts, a multiple of shard_experts")
     shard_experts: Count = Field(description="experts that one job makes")
     epochs: Count = Field(description="epochs of training")
     kept_epochs: Annotated[str, Field(pattern=r"^(all|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$")] = Field(

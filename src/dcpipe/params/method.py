@@ -52,7 +52,7 @@ class Outer:
 class Method:
     """A preset as resolved for one dataset and ipc. `outer` is null exactly when nothing is matched."""
 
-    description: str = Field(description="what the method is, for lists")
+    description: str = Field(description="a line that describes the method, for lists")
     label: str = Field(description="its name in tables and figures")
     seed: Index = Field(description="seed of all its random draws")
     matching: MatchingConfig

@@ -48,25 +48,25 @@ Count = Annotated[
 Index = Annotated[
     int, Field(ge=0, json_schema_extra=_maximum(_LARGEST)), at_most(_LARGEST, "seeds and numbers have 64 bits")
 ]
-Side = Annotated[
+ImageSide = Annotated[
     int,
     Field(ge=1, json_schema_extra=_maximum(1024)),
     at_most(1024, "images of the field have 16 to 256 pixels per side, and memory grows with the square"),
 ]
-Classes = Annotated[
+ClassCount = Annotated[
     int,
     Field(ge=2, json_schema_extra=_maximum(100_000)),
     at_most(100_000, "the largest labelled sets of images have 22,000"),
 ]
-Steps = Annotated[
+StepCount = Annotated[
     int,
     Field(ge=1, json_schema_extra=_maximum(100_000)),
     at_most(100_000, "published inner loops have at most 100 steps, and each keeps a copy of the network"),
 ]
-Threads = Annotated[
+ThreadCount = Annotated[
     int, Field(ge=1, json_schema_extra=_maximum(1024)), at_most(1024, "more threads than any machine has cores")
 ]
-Jobs = Annotated[
+JobCount = Annotated[
     int,
     Field(ge=1, json_schema_extra=_maximum(1000)),
     at_most(1000, "each of them is a job, or part of one, that is planned and recorded by itself"),

@@ -20,7 +20,7 @@ from dcpipe.errors import DcpipeError
 TEMPORARY = ".dcpipe-tmp-"
 FOREIGN = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
 DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT}
-_FULL_TEXT = re.compile(r"No space left on device|StorageFull|QuotaExceeded|Disk quota exceeded")
+_DISK_FULL_MESSAGE = re.compile(r"No space left on device|StorageFull|QuotaExceeded|Disk quota exceeded")
 _NAME = re.compile(rf"{re.escape(TEMPORARY)}(?:([0-9a-f]{{8}})-)?([0-9]+)-.*")
 
 
@@ -121,7 +121,7 @@ def is_full_disk(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
             return True
-        if _FULL_TEXT.search(str(error)):
+        if _DISK_FULL_MESSAGE.search(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False

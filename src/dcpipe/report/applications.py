@@ -170,7 +170,7 @@ def search_table(applied: Sequence[ApplicationResult]) -> Table | None:
     columns = (
         *(Column("application"), Column("dataset"), Column("images"), Column("method"), Column("protocol")),
         *(Column("candidates", "count"), Column("all", "number"), *tops),
-        *(Column("its choice"), Column("accuracy of the choice", "points"), Column("time", "seconds")),
+        *(Column("its choice"), Column("accuracy of its choice", "points"), Column("time", "seconds")),
     )
     caption = (
         "Architecture search: Spearman's rank correlation of the candidates' test accuracies with those of networks "

@@ -15,7 +15,7 @@ from dcpipe.params.axis import Example, Need, ValueLocation
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.method_axes import InnerLoop, MatchingConfig, MethodContext
 from dcpipe.params.neutral import NeutralDefault
-from dcpipe.params.schema import STRICT, Count, Name, Steps
+from dcpipe.params.schema import STRICT, Count, Name, StepCount
 from dcpipe.params.trajectory_axes import HypergradientConfig, PathConfig, SegmentConfig, StartNoiseConfig
 from dcpipe.params.waypoints import refuse_bad_waypoints
 from dcpipe.params.work import FLOAT, InnerSizes, SetSizes, Work
@@ -42,7 +42,7 @@ class TrajectoryMatchingConfig(MatchingConfig):
     path: PathConfig
     segment: SegmentConfig
     start_noise: StartNoiseConfig
-    inner_steps: Steps = Field(description="steps of a student; N, --syn_steps")
+    inner_steps: StepCount = Field(description="steps of a student; N, --syn_steps")
     inner_batch: Count | None = Field(description="synthetic images per step; null: all of them; --batch_syn")
     augmentation: Augmentation = Field(description="DSA families of every inner step joined by _, or none")
     hypergradient: HypergradientConfig

@@ -23,7 +23,7 @@ def evaluate(
     synthetic: SyntheticSet,
     episode: Episode,
     *,
-    memory: Tensor | None,  # noqa: ARG001
+    carried_state: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
 ) -> SharpnessResult:
     """SAM's gradient less alpha times the part of h at right angles to it; labels as in SAM."""

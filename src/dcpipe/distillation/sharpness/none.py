@@ -12,7 +12,7 @@ def evaluate(
     synthetic: SyntheticSet,
     episode: Episode,
     *,
-    memory: Tensor | None,  # noqa: ARG001 (of every rule)
+    carried_state: Tensor | None,  # noqa: ARG001 (of every rule)
     stream: Stream,  # noqa: ARG001 (of every rule)
 ) -> SharpnessResult:
     """The matching's own result."""

@@ -29,7 +29,7 @@ class SharpnessResult:
 
     `loss`: the first pass's. `gradients`: images and labels from the last pass, the step size from the first. `trace`:
     the first pass's, where there is a student. `first_image_gradient` (N, C, H, W): h. `facts`: for the history.
-    `memory`: what the next iteration needs to know, if anything.
+    `carried_state`: what the next iteration needs to know, if anything.
     """
 
     loss: Tensor
@@ -37,14 +37,14 @@ class SharpnessResult:
     trace: StudentTrace | None
     first_image_gradient: Tensor
     facts: dict[str, float] = field(default_factory=dict)
-    memory: Tensor | None = None
+    carried_state: Tensor | None = None
 
 
 class SharpnessRule(Protocol):
-    """One update's evaluations. `memory` is what the update before left, and `stream` this one's."""
+    """One update's evaluations. `carried_state` is what the update before left, and `stream` this one's."""
 
     def __call__(
-        self, synthetic: SyntheticSet, episode: Episode, *, memory: Tensor | None, stream: Stream
+        self, synthetic: SyntheticSet, episode: Episode, *, carried_state: Tensor | None, stream: Stream
     ) -> SharpnessResult: ...
 
 

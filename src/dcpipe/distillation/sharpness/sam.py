@@ -21,7 +21,7 @@ def evaluate(
     synthetic: SyntheticSet,
     episode: Episode,
     *,
-    memory: Tensor | None,  # noqa: ARG001
+    carried_state: Tensor | None,  # noqa: ARG001
     stream: Stream,  # noqa: ARG001
 ) -> SharpnessResult:
     """The gradient at S + radius h / |h|."""

@@ -40,7 +40,7 @@ def evaluate(
     synthetic: SyntheticSet,
     episode: Episode,
     *,
-    memory: Tensor | None,  # noqa: ARG001
+    carried_state: Tensor | None,  # noqa: ARG001
     stream: Stream,
 ) -> SharpnessResult:
     """The gradient at S + radius h / |h|, h the gradient at S + noise; the noise itself is added to it where kept."""

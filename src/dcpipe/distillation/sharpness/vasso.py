@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.sharpness_config import Vasso
 
 
-def mean_gradient(memory_NCHW: Tensor | None, h_NCHW: Tensor, theta: float) -> Tensor:
+def mean_gradient(mean_NCHW: Tensor | None, h_NCHW: Tensor, theta: float) -> Tensor:
     """d <- (1 - theta) d + theta h; the first h where there is no mean yet."""
-    return h_NCHW if memory_NCHW is None else (1.0 - theta) * memory_NCHW + theta * h_NCHW
+    return h_NCHW if mean_NCHW is None else (1.0 - theta) * mean_NCHW + theta * h_NCHW
 
 
 def evaluate(
@@ -28,15 +28,15 @@ def evaluate(
     synthetic: SyntheticSet,
     episode: Episode,
     *,
-    memory: Tensor | None,
+    carried_state: Tensor | None,
     stream: Stream,  # noqa: ARG001
 ) -> SharpnessResult:
-    """The gradient at S + radius d / |d|; `memory` is d."""
+    """The gradient at S + radius d / |d|; `carried_state` is d."""
 
     def perturb(h_NCHW: Tensor) -> Tensor:
         return ascent(
-            synthetic.images_NCHW, mean_gradient(memory, h_NCHW, config.theta), config.radius, config.radius_unit
+            synthetic.images_NCHW, mean_gradient(carried_state, h_NCHW, config.theta), config.radius, config.radius_unit
         )
 
     result = two_passes(synthetic, episode, config.second_pass, perturb)
-    return replace(result, memory=mean_gradient(memory, result.first_image_gradient, config.theta))
+    return replace(result, carried_state=mean_gradient(carried_state, result.first_image_gradient, config.theta))

@@ -11,7 +11,7 @@ from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.network_name import NetworkOrNative, refuse_image_size
 from dcpipe.params.network_name import parse as parse_network
-from dcpipe.params.schema import STRICT, Count, Jobs
+from dcpipe.params.schema import STRICT, Count, JobCount
 
 if TYPE_CHECKING:
     from dcpipe.evaluation.applications.trials import ApplicationFunction
@@ -25,7 +25,7 @@ class ClassIncremental(TaskConfig):
 
     kind: Literal["class-incremental"]
     steps: Count = Field(description="steps that the classes come in; as nearly the same number in each as possible")
-    orders: Jobs = Field(description="orders of the classes, each drawn anew; one job each")
+    orders: JobCount = Field(description="orders of the classes, each drawn anew; one job each")
     network: NetworkOrNative = Field(description="the network that learns; native: the dataset's own")
 
     def check(self, location: ValueLocation, context: ApplicationContext) -> None:
