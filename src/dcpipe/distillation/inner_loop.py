@@ -22,7 +22,7 @@ def make_inner_training(
 ) -> InnerTraining:
     """The inner loop of a network; make it once, since a compiled one is traced per shape of batch.
 
-    `derivatives`: the network's, where they are written out; None: by autograd.
+    `derivatives`: the network's analytic ones, where it has them; None: by autograd.
     A network whose images influence each other (batch normalisation) must not be cut into micro-batches.
     Errors: UserError for a micro-batch below 1.
     """

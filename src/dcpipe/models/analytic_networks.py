@@ -1,4 +1,4 @@
-"""Which networks have their derivatives written out (`dcpipe.models.convnet_derivatives`), and what they keep.
+"""Which networks have analytic derivatives (`dcpipe.models.convnet_derivatives`), and what they keep.
 
 Loads no torch.
 """

@@ -1,4 +1,4 @@
-"""Gradients and pullbacks of a network whose derivatives are written out; compiled, each is one function.
+"""Gradients and pullbacks of a network with analytic derivatives; compiled, each is one function.
 
 Compiled or not, what a gradient leaves for its pullback can be kept.
 

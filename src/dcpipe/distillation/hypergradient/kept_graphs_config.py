@@ -53,7 +53,7 @@ class LastStepGraphs(KeptGraphsConfig):
         return None
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
-        """A compiled step keeps something where its derivatives are written out, and else nothing."""
+        """A compiled step keeps something where the network has analytic derivatives, and else nothing."""
         network = context.network
         if context.method.compute.backend != "compiled" or network is None:
             return
