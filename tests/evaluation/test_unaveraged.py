@@ -111,7 +111,7 @@ def test_an_average_without_the_images_before_it_is_refused(root: Path) -> None:
         Graph(root).make_job("evaluate", **words)
     assert str(caught.value) == (
         "params/methods/ftd.yaml: outer.averaging.kind: keeps the average alone, and protocol digits-ftd-code trains "
-        "networks on the images before averaging too; write outer.averaging.keep_unaveraged: true in the preset, or "
-        "name a protocol whose start is fresh"
+        "networks on the images before averaging too; name a preset that keeps both "
+        "(outer.averaging.keep_unaveraged), or a protocol whose start is fresh"
     )
     assert Graph(root).make_job("evaluate", **{**words, "method": "ftd-both"})

@@ -115,7 +115,7 @@ def _refuse_lost_images(graph: "Graph", evaluation: Evaluation, wildcards: Mappi
     if averaging and averaging.is_average and not averaging.keeps_unaveraged:
         protocol = wildcards["evaluation"]
         problem = f"keeps the average alone, and protocol {protocol} trains networks on the images before averaging too"
-        remedy = "write outer.averaging.keep_unaveraged: true in the preset, or name a protocol whose start is fresh"
+        remedy = "name a preset that keeps both (outer.averaging.keep_unaveraged), or a protocol whose start is fresh"
         raise UserError(problem, where=resolved.place("outer.averaging.kind"), remedy=remedy)
 
 
