@@ -97,7 +97,8 @@ def main() -> None:
     found = measure(given.root, given.dataset, given.methods, given.last, given.span)
     if given.figure:
         draw(found, given.figure)
-    print(json.dumps({"dataset": given.dataset, "methods": found}, indent=1))
+    facts = {"dataset": given.dataset, "ipc": 1, "set": 0, "span_epochs": given.span}
+    print(json.dumps({**facts, "methods": found}, indent=1))
 
 
 if __name__ == "__main__":

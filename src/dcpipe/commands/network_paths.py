@@ -90,13 +90,13 @@ def expert_paths(graph: Graph, job: Job, root: Path, expert: int) -> Iterator[Ne
 def student_paths(
     setting: Setting, matching: TrajectoryMatching, synthetic: SyntheticSet, expert: int, count: int
 ) -> Iterator[NetworkPath]:
-    """Students of the last iterations that imitate the expert, latest first, on the set."""
+    """Students of the last iterations that imitate the expert, latest first, on the set; each from another time."""
     outer, model = setting.method.outer, setting.model()
-    last = outer.iterations if outer else 0
+    last, starts = outer.iterations if outer else 0, set[float]()
     for iteration in range(last - 1, -1, -1):
         episode = matching.draw(iteration, len(synthetic.images_NCHW))
-        if episode.segment.expert == expert and count > 0:
-            count -= 1
+        if len(starts) < count and episode.segment.expert == expert and episode.segment.start not in starts:
+            starts.add(episode.segment.start)
             points = torch.stack([*student_path(model, episode, synthetic)])
             segment = episode.segment
             span, steps = segment.target - segment.start, len(points) - 1

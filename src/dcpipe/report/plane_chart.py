@@ -10,7 +10,7 @@ from dcpipe.report.figures import Chart, Margins, chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIDE, LEFT, BOTTOM, TOP, RIGHT = 270.0, 64.0, 40.0, 28.0, 12.0  # points
+WIDE, HIGH, LEFT, BOTTOM, TOP, RIGHT = 284.0, 200.0, 64.0, 40.0, 28.0, 12.0  # points
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def plane_chart(name: str, title: str, paths: Sequence[PlanePath], explained: tu
         title,
         f"{counts}; {held}",
         lambda axes: draw_plane(axes, paths, explained),
-        size=(LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM),
+        size=(LEFT + WIDE + RIGHT, TOP + HIGH + BOTTOM),
         margins=Margins(LEFT, BOTTOM, TOP, RIGHT),
     )
 
