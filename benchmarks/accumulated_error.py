@@ -12,12 +12,12 @@ import argparse
 import json
 import statistics
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from dcpipe.distillation import synthetic_set
+from dcpipe.distillation.answers import Start
 from dcpipe.distillation.made_setting import made_setting
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -43,7 +43,7 @@ def along_expert(made_of: Setting, synthetic: SyntheticSet, expert: int, epochs:
     def train(theta_P: Tensor, segment: int) -> Tensor:
         student = matching.draw(segment, len(synthetic.images_NCHW)).student
         assert student is not None
-        return replace(student, student_start_P=theta_P).evaluate(synthetic).trace.final
+        return student.evaluate(synthetic, Start(0, theta_P)).trace.final
 
     for end, one in enumerate(segment_errors(train, checkpoints), start=1):
         way = float((checkpoints[end] - checkpoints[0]).norm())
