@@ -89,8 +89,8 @@ def speed(workload: Workload, steps: int, repeats: int) -> dict[str, Any]:
     ratios = {name: ratio(spent["peer"], spent[name]) for name in ("none", "auto", "all")}
     return {
         "inner_steps": {"of the workload": workload.steps, "timed": steps},
-        "milliseconds_per_step": {name: milliseconds(times, steps) for name, times in spent.items()},
-        "milliseconds_per_step_of_its_convolutions": floor_milliseconds(workload),
+        "milliseconds_a_step": {name: milliseconds(times, steps) for name, times in spent.items()},
+        "milliseconds_a_step_of_its_convolutions": floor_milliseconds(workload),
         "peer / ours": ratios,
         "goal": workload.goal,
         "steps that auto keeps": auto_steps(workload, asked),

@@ -64,7 +64,7 @@ def measure(
         "network": network,
         "ipc": ipc,
         "protocol": evaluation,
-        **{f"{name}_ms_per_pass": round(1000 * seconds / passes, 2) for name, seconds in spent.items()},
+        **{f"{name}_ms_a_pass": round(1000 * seconds / passes, 2) for name, seconds in spent.items()},
         "ratio": round(spent["sequential"] / spent["side_by_side"], 2),
         "largest_difference": max(float((one.theta_P - other.theta_P).abs().max()) for one, other in pairs),
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from dcpipe.workflow import device_pool
-from dcpipe.workflow.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_requested
 
 log = logging.getLogger("dcpipe")
 
@@ -73,7 +73,7 @@ def _choose() -> torch.device:
 
 
 def _give_up() -> None:
-    if stop_asked():
+    if stop_requested():
         stop()
 
 

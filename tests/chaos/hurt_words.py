@@ -219,7 +219,7 @@ def _huge_image(folder: Path, _mark: Path) -> Callable[[], object]:
 def _decode(folder: Path) -> object:
     source = image_files.ImageFiles({"all": image_files.listing([folder], ["a"], Problems())}, 3, 8, "-")
     source.part("all").read(np.array([0]))
-    return source.finish()
+    return source.card_facts()
 
 
 def _yaml_python(folder: Path, mark: Path) -> Callable[[], object]:

@@ -155,12 +155,12 @@ def test_only_formats_that_pillow_itself_decodes_are_opened(tmp_path: Path) -> N
         source = image_files.ImageFiles({"all": listing}, 3, 8, "remove it")
         pixels = source.part("all").read(np.array([0]))
         if kind in contents:
-            source.finish()
+            source.card_facts()
             assert pixels.shape == (1, 3, 8, 8)
             continue
         told = "has more than 178 million pixels" if kind == "huge" else "cannot be read as an image"
         with pytest.raises(UserError, match=told):
-            source.finish()
+            source.card_facts()
 
 
 def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.stopping import ask_to_stop
+from dcpipe.workflow.stopping import request_stop
 
 ZETA = [50, 40, 30, 20, 10, 10, 10, 10, 10, 10, 5]
 ONCE = FixedEpochs(kind="epochs", count=1, batch=256)
@@ -291,7 +291,7 @@ def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
 
     def train(self: NetworkTrainer, *what: Any) -> NetworkState:
         if next(number) == 4:  # two an episode: in the middle of the second
-            ask_to_stop()
+            request_stop()
         return real(self, *what)
 
     with monkeypatch.context() as patch:

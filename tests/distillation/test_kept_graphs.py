@@ -28,7 +28,7 @@ from dcpipe.random import Stream
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.stages import STAGES
-from dcpipe.workflow.stopping import ask_to_stop
+from dcpipe.workflow.stopping import request_stop
 
 NETWORKS = pytest.mark.parametrize(
     "network",
@@ -212,7 +212,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(tiny: Path, tmp_path: Path, mon
 
     def draw(self: TrajectoryMatching, iteration: int, num_images: int) -> Any:
         if iteration == 2:
-            ask_to_stop()
+            request_stop()
         return real(self, iteration, num_images)
 
     with monkeypatch.context() as patch:

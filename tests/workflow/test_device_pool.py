@@ -15,7 +15,7 @@ import repository
 from dcpipe import device
 from dcpipe.errors import Interrupted, UserError
 from dcpipe.workflow import device_pool
-from dcpipe.workflow.stopping import ask_to_stop, stopping_on_signals
+from dcpipe.workflow.stopping import request_stop, stopping_on_signals
 
 HOLDER = Path(__file__).with_name("device_holder.py")
 SNAKEFILE = """
@@ -130,7 +130,7 @@ def test_a_job_that_waits_for_a_device_leaves_when_it_is_asked_to(pool: dict[str
     for index in range(2):
         read(tmp_path / f"{index}.holds")
     with stopping_on_signals():
-        ask_to_stop()
+        request_stop()
         with pytest.raises(Interrupted):
             device.choose()
     assert not device_pool._held

@@ -26,7 +26,7 @@ from dcpipe.workflow import costs
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.runner import ExperimentRunner, JobOutcome, OutcomeSummary, parse_stage_names
-from dcpipe.workflow.stopping import ask_to_stop, stop_asked, stopping_on_signals
+from dcpipe.workflow.stopping import request_stop, stop_requested, stopping_on_signals
 
 pytestmark = pytest.mark.xdist_group("runner")  # one worker makes the module's fixture
 
@@ -169,7 +169,7 @@ def test_a_run_stopped_within_a_job_goes_on_to_the_same_bytes(tiny: Path, monkey
     def due(_: ResumeState) -> bool:  # looked at in every iteration: in the third, the time is up
         is_third = next(asked) == 3
         if is_third:
-            ask_to_stop()
+            request_stop()
         return is_third
 
     monkeypatch.setattr(ResumeState, "is_due", due)
@@ -178,7 +178,7 @@ def test_a_run_stopped_within_a_job_goes_on_to_the_same_bytes(tiny: Path, monkey
     assert first["left"] == MTT - first["stopped"] | {"metrics_tiny"}
     assert "made" not in first
     assert len(list((tiny / "state").glob("*/distill.state"))) == 1
-    assert not stop_asked()
+    assert not stop_requested()
     assert _run(tiny)["made"] == {name for name in MTT if name.startswith("distill")}, "the rest has its inputs' bytes"
     assert _artifacts(tiny, "artifacts/synthetic") == before
 
@@ -201,10 +201,10 @@ def test_at_the_end_of_the_budget_nothing_is_begun_and_the_code_is_75(
 def test_the_time_limit_stops_as_a_signal_does_and_outlasts_a_deaf_job() -> None:
     with stopping_on_signals(after_seconds=0.01):
         with stopping_on_signals():
-            while not stop_asked():
+            while not stop_requested():
                 pass
-        assert stop_asked()
-    assert not stop_asked()
+        assert stop_requested()
+    assert not stop_requested()
 
 
 def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dcpipe.errors import DcpipeError, UserError
 from dcpipe.provenance import artifact
-from dcpipe.provenance.artifact import Entry
+from dcpipe.provenance.artifact import FileEntry
 from dcpipe.provenance.card_fields import Card, inputs_of, wildcards_of
 from dcpipe.workflow.stages import STAGES
 
@@ -33,7 +33,7 @@ class ArtifactMatch:
         return inputs_of(self.card)
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[FileEntry]:
         """Its files."""
         return artifact.card_entries(self.card)
 

@@ -49,7 +49,7 @@ def run(task: Task) -> None:
     for output in ("train", "test"):
         store.describe(task.output(output), classes=facts.classes, standardisation=standardisation)
     read.refuse_changed()
-    task.facts |= source.finish() | {"images": {name: len(chosen) for name, chosen in rows.items()}}
+    task.facts |= source.card_facts() | {"images": {name: len(chosen) for name, chosen in rows.items()}}
 
 
 def _identify(task: Task, config: Dataset, source: Source) -> dict[str, object]:

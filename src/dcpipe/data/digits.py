@@ -41,6 +41,6 @@ class DigitsOfScikitLearn:
         images, labels = load_digits()
         return Part(labels, lambda rows: images[rows])
 
-    def finish(self) -> dict[str, object]:
+    def card_facts(self) -> dict[str, object]:
         """Nothing to add."""
         return {}

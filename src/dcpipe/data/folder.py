@@ -50,9 +50,9 @@ def find_folder(name: str, facts: DatasetFacts, root: Path) -> Source:
 class FolderTree(ImageFiles):
     """One folder per class; the card names the classes."""
 
-    def finish(self) -> dict[str, object]:
+    def card_facts(self) -> dict[str, object]:
         """The classes in the order of their labels, and how many images were converted, resized and so on."""
-        return {"classes": list(next(iter(self._parts.values())).classes), **super().finish()}
+        return {"classes": list(next(iter(self._parts.values())).classes), **super().card_facts()}
 
 
 def _tree(dataset_folder: Path, facts: DatasetFacts) -> FolderTree:
@@ -138,7 +138,7 @@ class Arrays:
         labels_N = self._labels(labels_name, len(pixels))
         return Part(labels_N, lambda rows: self._read(pixels, rows))
 
-    def finish(self) -> dict[str, object]:
+    def card_facts(self) -> dict[str, object]:
         """How many images were converted, resized and so on; arrays have nothing that is dropped."""
         return self._counts.facts()
 

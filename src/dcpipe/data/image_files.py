@@ -219,7 +219,7 @@ class ImageFiles:
         members = self._parts[name]
         return Part(members.labels_N, lambda rows: self._read(members, rows), members.classes)
 
-    def finish(self) -> dict[str, object]:
+    def card_facts(self) -> dict[str, object]:
         """How many images were converted, resized and so on. Raises: UserError if any could not be read."""
         self._problems.refuse(self._remedy)
         return self._counts.facts()

@@ -44,7 +44,7 @@ class Source(Protocol):
     def part(self, name: PartName) -> Part:
         """All images, or, where the source has a test part of its own, one of its parts. Raises: UserError."""
 
-    def finish(self) -> dict[str, object]:
+    def card_facts(self) -> dict[str, object]:
         """What the card states about the images that were read. Raises: UserError if something could not be."""
 
 

@@ -95,7 +95,7 @@ class Torchvision(SourceConfig):
             return True
         from dcpipe.data import torchvision_sets
 
-        names = torchvision_sets.published_sums(self.kind)
+        names = torchvision_sets.published_checksums(self.kind)
         return torchvision_sets.find_stored_files(self.kind, folder, names) is not None
 
     def open(self, _facts: DatasetFacts, root: Path) -> "Source":

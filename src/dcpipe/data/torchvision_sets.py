@@ -64,7 +64,7 @@ def dataset_class(kind: str) -> Any:
     return getattr(datasets, _CLASSES[kind])
 
 
-def published_sums(kind: str) -> Sums:
+def published_checksums(kind: str) -> Sums:
     """The sums that the publisher's files have, as torchvision states them."""
     cls = dataset_class(kind)
     if kind == "svhn":
@@ -75,7 +75,7 @@ def published_sums(kind: str) -> Sums:
     return {f"{cls.base_folder}/{name}": md5 for name, md5 in rows}
 
 
-def with_sums(kind: str, sums: Sums) -> Any:
+def with_checksums(kind: str, sums: Sums) -> Any:
     """Torchvision's class, checking these sums instead of the publisher's."""
     cls = dataset_class(kind)
     if kind == "svhn":
@@ -101,7 +101,7 @@ class TorchvisionSet:
     def __init__(self, kind: str, folder: Path, sums: Sums, unpacked: Sums | None = None) -> None:
         self._kind, self._place, self._sums = kind, folder, sums
         self._unpacked = UNPACKED.get(kind, {}) if unpacked is None else unpacked
-        self._class = with_sums(kind, sums)
+        self._class = with_checksums(kind, sums)
         packed = hasattr(self._class, "resources")
         self._home, self._paths = find_stored_files(kind, folder, sums) or (
             folder,
@@ -156,7 +156,7 @@ class TorchvisionSet:
         pixels_NCHW = np.concatenate([pixels for pixels, _ in read]).reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
         return Part(np.concatenate([labels for _, labels in read]), lambda rows: pixels_NCHW[rows])
 
-    def finish(self) -> dict[str, object]:
+    def card_facts(self) -> dict[str, object]:
         """Nothing to add."""
         return {}
 
@@ -223,7 +223,7 @@ def find_torchvision_set(source: "Torchvision", root: Path) -> TorchvisionSet:
 
     Raises: UserError if it is not there and cannot be fetched.
     """
-    sums = published_sums(source.kind)
+    sums = published_checksums(source.kind)
     if source.digest is not None:
         sums = dict.fromkeys(sums)
     return TorchvisionSet(source.kind, location.data_path(root, source.kind), sums)

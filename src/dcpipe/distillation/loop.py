@@ -28,7 +28,7 @@ from dcpipe.progress import track
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.workflow.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_requested
 
 Row = dict[str, int | float]
 
@@ -102,7 +102,7 @@ def run(setting: Setting) -> DistillationResult:
             raise
         for row in progress.history[known:]:
             log_scalars(iteration, row)
-        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        asked = stop_requested()  # once: a signal that comes between saving and leaving waits for the next turn
         if asked or state.is_due():
             _save(state, progress)
         if asked:
@@ -136,7 +136,7 @@ def _iterate(progress: DistillationProgress, components: MethodComponents) -> No
     first = components.matching.draw(iteration, len(now.synthetic.images_NCHW))
     episode: Episode | None = first
     while episode is not None:
-        if rows and stop_asked():
+        if rows and stop_requested():
             return
         now.synthetic = components.labels.with_labels(now.synthetic, episode)
         own = stream.child("update", len(rows)) if rows else stream

@@ -32,15 +32,15 @@ UNAVERAGED = "unaveraged_images"  # the tensor's name
 class SyntheticSet:
     """Images (N x C x H x W), labels and the step size that goes with them (0-d, float64).
 
-    Labels are hard (N, int64) or logits (N x K, floating), of K classes. `made_for_N` are the classes (N, int64) that
-    the images of a soft set were made for, where the set says so. `unaveraged_NCHW` are the images of the last
-    iteration where `images_NCHW` are an average and the method keeps both.
+    Labels are hard (N, int64) or logits (N x K, floating), of K classes. `intended_classes_N` are the classes (N,
+    int64) that the images of a soft set were made for, where the set says so. `unaveraged_NCHW` are the images of the
+    last iteration where `images_NCHW` are an average and the method keeps both.
     """
 
     images_NCHW: Tensor
     labels: Tensor
     step_size: Tensor
-    made_for_N: Tensor | None = None
+    intended_classes_N: Tensor | None = None
     unaveraged_NCHW: Tensor | None = None
 
     def to(self, device: torch.device) -> "SyntheticSet":
@@ -49,7 +49,7 @@ class SyntheticSet:
             self.images_NCHW.to(device),
             self.labels.to(device),
             self.step_size.to(device),
-            None if self.made_for_N is None else self.made_for_N.to(device),
+            None if self.intended_classes_N is None else self.intended_classes_N.to(device),
             None if self.unaveraged_NCHW is None else self.unaveraged_NCHW.to(device),
         )
 
@@ -72,8 +72,8 @@ class SyntheticSet:
         """
         if not self.is_soft:
             return self.labels
-        if self.made_for_N is not None:
-            return self.made_for_N
+        if self.intended_classes_N is not None:
+            return self.intended_classes_N
         count, classes = self.labels.shape
         if count % classes:
             return self.labels.argmax(dim=1)

@@ -19,7 +19,7 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.progress import track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.workflow.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_requested
 from dcpipe.workflow.task import Task
 
 UNAVERAGED = "/unaveraged"  # end of a key
@@ -99,7 +99,7 @@ class AccuracyMeasurer:
         """The set with the labels that the protocol trains on."""
         if self._config.labels == "own":
             return synthetic
-        return replace(synthetic, labels=synthetic.classes, made_for_N=None)
+        return replace(synthetic, labels=synthetic.classes, intended_classes_N=None)
 
     def _train(self, rate: float, rounds: Sequence[SyntheticSet], group: range) -> Iterator[Sequence[TrainedNetwork]]:
         """The networks of a group after each round."""
@@ -113,7 +113,7 @@ class AccuracyMeasurer:
             yield networks
 
     def _save_when_due(self) -> None:
-        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        asked = stop_requested()  # once: a signal that comes between saving and leaving waits for the next turn
         if asked or self._task.state.is_due():
             self._task.state.save("accuracies", {}, self._known)
         if asked:

@@ -34,11 +34,11 @@ from dcpipe.params.experts import Experts
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.progress import track
 from dcpipe.provenance import artifact, card, staleness
-from dcpipe.provenance.artifact import Entry
+from dcpipe.provenance.artifact import FileEntry
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_requested
 from dcpipe.workflow.task import Task
 
 FOLDER = "buffers"  # below the data root: buffers/<dataset>/<experts>/*.pt
@@ -132,11 +132,11 @@ def run(task: Task) -> None:
     _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries, read)
 
 
-def _entries(files: Iterable[Path]) -> list[Entry]:
-    return [Entry(path.name, path.stat().st_size, artifact.sha256(path)) for path in files]
+def _entries(files: Iterable[Path]) -> list[FileEntry]:
+    return [FileEntry(path.name, path.stat().st_size, artifact.sha256(path)) for path in files]
 
 
-def _digest(entries: list[Entry]) -> str:
+def _digest(entries: list[FileEntry]) -> str:
     return f"sha256:{artifact.digest_of(entries)}"
 
 
@@ -266,7 +266,7 @@ def _write(
     task: Task,
     expected: ExpectedTrajectories,
     experts: Iterable[tuple[ImportedExpert, Recording]],
-    entries: Sequence[Entry],
+    entries: Sequence[FileEntry],
     read: FileStamps,
 ) -> None:
     """One shard, in the place of the experts stage."""
@@ -274,7 +274,7 @@ def _write(
     for expert, recording in experts:
         sources.append({"file": expert.file, "expert": expert.index})
         recordings.append(recording)
-        if stop_asked():
+        if stop_requested():
             stop()
     if len(recordings) < expected.params.shard_experts:
         problem = f"the files contain {len(recordings)} of the {expected.params.shard_experts} experts of this shard"

@@ -15,7 +15,7 @@ from dcpipe.params.experts import Experts
 from dcpipe.progress import detail, track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.workflow.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_requested
 from dcpipe.workflow.task import Task
 
 
@@ -57,7 +57,7 @@ def _expert(task: Task, trainer: ExpertTrainer, name: str) -> Recording:
     def save_when_due(progress: ExpertProgress) -> None:
         log_scalars(progress.epoch, {f"{name}/loss": progress.losses[-1], f"{name}/accuracy": progress.accuracies[-1]})
         finished = progress.epoch == trainer.params.epochs
-        asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+        asked = stop_requested()  # once: a signal that comes between saving and leaving waits for the next turn
         if asked or task.state.is_due() or finished:
             _save(task, trainer.model, progress, name)
         if asked:
@@ -65,7 +65,7 @@ def _expert(task: Task, trainer: ExpertTrainer, name: str) -> Recording:
 
     def leave_when_asked(progress: ExpertProgress, done: int, batches: int) -> None:
         detail(f"{name}: epoch {progress.epoch + 1} of {trainer.params.epochs}, {done} of {batches} batches")
-        if stop_asked():
+        if stop_requested():
             _save(task, trainer.model, progress, name)
             stop()
 

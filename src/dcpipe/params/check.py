@@ -87,7 +87,7 @@ def method(context: MethodContext) -> None:
     _refuse_idle_optimisers(context)
     for key, value in axis_values_in(context.method):
         at = ValueLocation(context.resolved, key)
-        for need in sorted(value.needs - context.method.matching.offers, key=lambda need: need.value):
+        for need in sorted(value.needs - context.method.matching.provides, key=lambda need: need.value):
             _refuse_need(at, value, need, context.method.matching.kind)
         if isinstance(value, MethodValue):
             value.check(at, context)

@@ -99,7 +99,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return self
 
     @property
-    def offers(self) -> frozenset[Need]:
+    def provides(self) -> frozenset[Need]:
         """What other values of the method may ask of it."""
         return frozenset()
 

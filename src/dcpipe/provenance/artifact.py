@@ -23,7 +23,7 @@ SEAL = "card_sha256"  # the key of a card that holds the digest of all its other
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One file of a payload: its path relative to the job's folder, its size and its SHA-256."""
 
     path: str
@@ -82,11 +82,11 @@ def draft_artifact(folder: Path) -> Iterator[Draft]:
         durable.remove_leftovers(folder, everything=True)
 
 
-def _measure(path: Path, name: str) -> list[Entry]:
+def _measure(path: Path, name: str) -> list[FileEntry]:
     entries = []
     for file in durable.files_below(path):
         inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
-        entries.append(Entry(inner, file.stat().st_size, sha256(file)))
+        entries.append(FileEntry(inner, file.stat().st_size, sha256(file)))
     return entries
 
 
@@ -96,7 +96,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def digest_of(entries: list[Entry]) -> str:
+def digest_of(entries: list[FileEntry]) -> str:
     """One digest for a set of files: the SHA-256 over paths, sizes and digests in the order of the paths."""
     lines = (f"{entry.path}\0{entry.size}\0{entry.sha256}\n" for entry in sorted(entries, key=lambda e: e.path))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -108,7 +108,7 @@ def sealed(card: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _as_dict(entry: Entry) -> dict[str, object]:
+def _as_dict(entry: FileEntry) -> dict[str, object]:
     return {"path": entry.path, "size": entry.size, "sha256": entry.sha256}
 
 
@@ -142,12 +142,12 @@ def read_card(payload: Path) -> dict[str, object]:
     return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
-def card_entries(card: dict[str, object], name: str | None = None) -> list[Entry]:
+def card_entries(card: dict[str, object], name: str | None = None) -> list[FileEntry]:
     """The manifest's entries, all or those of one payload. Raises: TypeError, KeyError or ValueError for a bad one."""
     manifest = card["manifest"]
     if not isinstance(manifest, list):
         raise TypeError(f"a manifest should be a list, not {manifest!r:.80}")
-    entries = [Entry(str(row["path"]), int(row["size"]), str(row["sha256"])) for row in manifest]
+    entries = [FileEntry(str(row["path"]), int(row["size"]), str(row["sha256"])) for row in manifest]
     return [e for e in entries if name is None or e.path == name or e.path.startswith(f"{name}/")]
 
 

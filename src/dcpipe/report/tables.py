@@ -48,7 +48,7 @@ class PaperGap:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HeadlineEntry:
     """One cell in a headline table. `is_best`: no method of its column is clearly above it, and some are below."""
 
     cell: Cell
@@ -84,7 +84,7 @@ class Headline:
     network: str
     methods: tuple[tuple[str, str], ...]  # name and label
     columns: tuple[tuple[str, int | None], ...]  # dataset and ipc; None: all images
-    entries: dict[tuple[str, str, int | None], Entry]
+    entries: dict[tuple[str, str, int | None], HeadlineEntry]
     reference: str = BASELINE  # the method that the differences are to
 
     @property
@@ -119,7 +119,7 @@ class Headline:
         """The name of its files."""
         return f"headline-{self.protocol}-{self.selection}-{self.network}"
 
-    def column(self, dataset: str, ipc: int | None) -> list[Entry]:
+    def column(self, dataset: str, ipc: int | None) -> list[HeadlineEntry]:
         """The entries of a column from top to bottom."""
         places = [(method, dataset, ipc) for method, _ in self.methods]
         return [self.entries[place] for place in places if place in self.entries]
@@ -164,9 +164,9 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
     for cell, _ in rows:
         columns.setdefault((cell.dataset, cell.size), []).append(cell)
     leading = {place: best_methods(cells) for place, cells in columns.items()}
-    entries: dict[tuple[str, str, int | None], Entry] = {}
+    entries: dict[tuple[str, str, int | None], HeadlineEntry] = {}
     for cell, gap in rows:
-        entry = Entry(cell, gap, paper_gaps(cell), cell.method in leading[cell.dataset, cell.size])
+        entry = HeadlineEntry(cell, gap, paper_gaps(cell), cell.method in leading[cell.dataset, cell.size])
         # all images of several ipc are one column, which shows the first; the table of every cell has each
         entries.setdefault((cell.method, cell.dataset, cell.size), entry)
     methods = tuple(dict.fromkeys((cell.method, cell.label) for cell, _ in rows))
@@ -312,7 +312,7 @@ def _block(headline: Headline) -> str:
     return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
 
 
-def _gap(entry: Entry, reference: str) -> str:
+def _gap(entry: HeadlineEntry, reference: str) -> str:
     if entry.difference is None:
         if entry.cell.size is None:
             return "-"

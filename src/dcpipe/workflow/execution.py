@@ -18,7 +18,7 @@ from dcpipe.workflow import costs, engine_watch, environment
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, match_stage
 from dcpipe.workflow.state_folder import lock_file, state_root
-from dcpipe.workflow.stopping import ask_to_stop, stopping_on_signals
+from dcpipe.workflow.stopping import request_stop, stopping_on_signals
 from dcpipe.workflow.task import Task
 
 WAIT_SECONDS = 20.0
@@ -58,7 +58,7 @@ def execute_job(
         _removing_empty_folder(place),
         artifact.draft_artifact(place) as draft,
         stopping_on_signals(),
-        engine_watch.watching_engine(ask_to_stop),
+        engine_watch.watching_engine(request_stop),
     ):
         identity, hardware = card.identity(job, root), card.software(job)
         state_folder = state_root(root) / card.key(identity, hardware) if keep_state else place / ".state"

@@ -19,7 +19,7 @@ from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES
-from dcpipe.workflow.stopping import stop_asked, stopping_on_signals
+from dcpipe.workflow.stopping import stop_requested, stopping_on_signals
 
 log = logging.getLogger("dcpipe")
 
@@ -107,7 +107,7 @@ class ExperimentRunner:
             return JobOutcome(job, "current")
         if job.stage not in self.stages:
             return JobOutcome(job, "blocked")
-        if stop_asked():
+        if stop_requested():
             return JobOutcome(job, "left")
         return self._run(job)
 

@@ -28,12 +28,12 @@ _saved.set()
 _listening = threading.Lock()  # held by the outermost listener
 
 
-def ask_to_stop() -> None:
+def request_stop() -> None:
     """Ask the running stage to save and leave, as a signal does; nothing insists on it."""
     _stop.set()
 
 
-def stop_asked() -> bool:
+def stop_requested() -> bool:
     """Whether the stage is asked to stop."""
     return _stop.is_set()
 
@@ -63,7 +63,7 @@ def stopping_on_signals(*, after_seconds: float | None = None) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread() or not _listening.acquire(blocking=False):
         yield
         return
-    watch = _Watch()
+    watch = _SignalHandler()
     before = {}
     try:
         for number in SIGNALS:
@@ -79,7 +79,7 @@ def stopping_on_signals(*, after_seconds: float | None = None) -> Iterator[None]
         _listening.release()
 
 
-class _Watch:
+class _SignalHandler:
     """Hears signals, and insists from a thread of its own, which goes on while the main thread is in a long call."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Watch:
     def ask(self, signum: int, _frame: FrameType | None) -> None:
         """The signals' handler. Raises: Interrupted if it is not the first time."""
         again = self._asked.is_set() and signum == signal.SIGINT
-        ask_to_stop()
+        request_stop()
         self._asked.set()
         if self._forcing.is_set() or again:
             self._raised.set()
@@ -121,10 +121,10 @@ def _asking_after(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
     elif seconds <= 0:  # not even the first step of anything
-        ask_to_stop()
+        request_stop()
         yield
     else:
-        timer = threading.Timer(seconds, ask_to_stop)
+        timer = threading.Timer(seconds, request_stop)
         timer.daemon = True
         timer.start()
         try:

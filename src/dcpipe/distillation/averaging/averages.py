@@ -15,7 +15,7 @@ Average = Callable[[Tensor, Tensor], Tensor]
 """(average so far, images after an iteration), N x C x H x W each -> the average now."""
 
 
-def newest(_average_NCHW: Tensor, images_NCHW: Tensor) -> Tensor:
+def latest_images(_average_NCHW: Tensor, images_NCHW: Tensor) -> Tensor:
     """The images themselves."""
     return images_NCHW
 

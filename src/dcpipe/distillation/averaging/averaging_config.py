@@ -28,7 +28,7 @@ class NoAveraging(AveragingConfig):
         """The images as they are."""
         from dcpipe.distillation.averaging import averages
 
-        return averages.newest
+        return averages.latest_images
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

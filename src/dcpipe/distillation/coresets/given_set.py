@@ -35,7 +35,7 @@ def given(setting: Setting, *, name: str, digest: str, step_size: float) -> Dist
     read = synthetic_set.load(path)
     refuse_misfit(read, setting, str(path))
     eta = torch.tensor(step_size, dtype=torch.float64)
-    synthetic = SyntheticSet(read.images_NCHW.float(), read.labels, eta, read.made_for_N).to(setting.device)
+    synthetic = SyntheticSet(read.images_NCHW.float(), read.labels, eta, read.intended_classes_N).to(setting.device)
     setting.facts["given"] = {"file": path.name, "digest": digest}
     return DistillationResult(synthetic, [(0, synthetic)])
 

@@ -78,7 +78,7 @@ class TrajectoryMatchingConfig(MatchingConfig):
         return replace(self, hypergradient=Exact(kind="exact", micro_batch=at_once, kept_graphs=NoGraphs(kind="none")))
 
     @property
-    def offers(self) -> frozenset[Need]:
+    def provides(self) -> frozenset[Need]:
         """Everything."""
         return frozenset(Need)
 

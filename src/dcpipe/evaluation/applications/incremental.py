@@ -45,8 +45,8 @@ def images_of_seen_classes(synthetic: SyntheticSet, seen: Tensor) -> SyntheticSe
         unseen = torch.ones(labels.shape[1], dtype=torch.bool, device=labels.device)
         unseen[seen.to(labels.device)] = False
         labels = labels.masked_fill(unseen, float("-inf"))
-    made_for_N = None if synthetic.made_for_N is None else synthetic.made_for_N[rows]
-    return SyntheticSet(synthetic.images_NCHW[rows], labels, synthetic.step_size, made_for_N)
+    intended_classes_N = None if synthetic.intended_classes_N is None else synthetic.intended_classes_N[rows]
+    return SyntheticSet(synthetic.images_NCHW[rows], labels, synthetic.step_size, intended_classes_N)
 
 
 def images_of(images: Images, seen: Tensor) -> Images:

@@ -11,7 +11,7 @@ from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
-from dcpipe.workflow.stopping import stop, stop_asked
+from dcpipe.workflow.stopping import stop, stop_requested
 from dcpipe.workflow.task import Task
 
 SAVED = "accuracies"
@@ -37,7 +37,7 @@ class Trials:
         """
         if key not in self._known:
             self._known[key] = tuple(self._measure(network, synthetic, test))
-            asked = stop_asked()  # once: a signal that comes between saving and leaving waits for the next turn
+            asked = stop_requested()  # once: a signal that comes between saving and leaving waits for the next turn
             if asked or self._task.state.is_due():
                 self._task.state.save(SAVED, {}, self._known)
             if asked:
