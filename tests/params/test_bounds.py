@@ -94,4 +94,4 @@ def test_a_file_without_an_end_is_read_no_further_than_a_params_file_goes() -> N
         "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\nstrict_yaml.read_yaml(Path('/dev/zero'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
-    assert done.stderr.splitlines()[-1].startswith("dcpipe.errors.UserError: /dev/zero: has 4194305 letters; ")
+    assert done.stderr.splitlines()[-1].startswith("dcpipe.errors.UserError: /dev/zero: has 4194305 characters; ")
