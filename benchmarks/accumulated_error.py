@@ -17,8 +17,8 @@ from pathlib import Path
 from torch import Tensor
 
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.answers import Start
 from dcpipe.distillation.made_setting import made_setting
+from dcpipe.distillation.matching_results import StudentStart
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.teachers import Teachers
@@ -43,7 +43,7 @@ def along_expert(made_of: Setting, synthetic: SyntheticSet, expert: int, epochs:
     def train(theta_P: Tensor, segment: int) -> Tensor:
         student = matching.draw(segment, len(synthetic.images_NCHW)).student
         assert student is not None
-        return student.evaluate(synthetic, Start(0, theta_P)).trace.final
+        return student.evaluate(synthetic, StudentStart(0, theta_P)).trace.final
 
     for end, one in enumerate(segment_errors(train, checkpoints), start=1):
         way = float((checkpoints[end] - checkpoints[0]).norm())
