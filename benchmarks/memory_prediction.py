@@ -26,7 +26,7 @@ from dcpipe import device
 from dcpipe.commands.rehearsal import job_kinds
 from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
-from dcpipe.data.location import VARIABLE
+from dcpipe.data.location import ENVIRONMENT_VARIABLE
 from dcpipe.params import experiment_file
 from dcpipe.workflow import estimates, machine
 from dcpipe.workflow.execution import execute_job
@@ -106,7 +106,7 @@ def main(words: Sequence[str]) -> None:
         draws = np.random.default_rng(0)
         images = draws.integers(0, 256, (10 * A_CLASS, 32, 32, 3), dtype=np.uint8)
         np.savez(folder / "noise.npz", images=images, labels=np.arange(10 * A_CLASS) % 10)
-        os.environ[VARIABLE] = name
+        os.environ[ENVIRONMENT_VARIABLE] = name
         sys.stdout.write(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}\n\n")
         sys.stdout.write(HEAD)
         ratios = []

@@ -203,7 +203,7 @@ def permissions(bench: Bench) -> Trials:
         where.chmod(mode)
         if done.problem:
             yield Trial("lost", f"{name}, {spoilt} {where.relative_to(root)}: {done.problem}")
-        elif [path for path in root.rglob(f"{durable.TEMPORARY}*") if path != where]:
+        elif [path for path in root.rglob(f"{durable.TEMPORARY_PREFIX}*") if path != where]:
             yield Trial("lost", f"{name}, {spoilt} {where.relative_to(root)}: left temporary files")
         elif done.code not in {0, 1, 2}:
             yield Trial("lost", f"{name}, {spoilt}: exit {done.code}: {done.said[-300:]}")

@@ -151,7 +151,7 @@ def _after_cut(folder: Path, versions: dict[str, dict[str, bytes]], *, finished:
     except DcpipeError as error:
         return Trial("lost", f"published, and then: {error}") if finished else SURVIVED
     found = {name: content for name, content in repository.bytes_below(folder).items() if name != artifact.CARD}
-    there = {name: content for name, content in found.items() if not name.startswith(durable.TEMPORARY)}
+    there = {name: content for name, content in found.items() if not name.startswith(durable.TEMPORARY_PREFIX)}
     return SURVIVED if there == versions[version] else Trial("silent", f"verified as {version}, and is not")
 
 

@@ -197,7 +197,7 @@ def _npz_bomb(folder: Path, _mark: Path) -> Callable[[], object]:
 def _gzip_bomb(folder: Path, _mark: Path) -> Callable[[], object]:
     block, packed = bytes(2**20), io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as file:
-        for _ in range(bounded_files.LARGEST_UNPACKED // 2**20 + 1):
+        for _ in range(bounded_files.MAX_UNPACKED // 2**20 + 1):
             file.write(block)
     (folder / "x.gz").write_bytes(packed.getvalue())
     return lambda: bounded_files.unpack_gzip(folder / "x.gz", folder / "x", "-")

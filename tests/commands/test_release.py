@@ -69,7 +69,7 @@ def whitened(root: Path) -> str:
 def test_two_releases_are_the_same_bytes_and_leave_nothing_else(tiny: Path) -> None:
     first = repository.bytes_below(released(tiny, "a"))
     assert first == repository.bytes_below(released(tiny, "b"))
-    assert not list(tiny.glob(f"{durable.TEMPORARY}*"))
+    assert not list(tiny.glob(f"{durable.TEMPORARY_PREFIX}*"))
     sums = dict(reversed(line.split("  ")) for line in first["SHA256SUMS"].decode().splitlines())
     assert sums.keys() == first.keys() - {"SHA256SUMS"}
     assert {"train.py", "card.json", "set.safetensors", "transform.safetensors", "images/class-9.png"} <= sums.keys()
@@ -225,7 +225,7 @@ def test_the_scripts_network_is_ours_parameter_for_parameter(name: str, size: in
 
 def test_the_scripts_augmentation_is_ours(subtests: pytest.Subtests) -> None:
     defined: dict[str, object] = {}
-    exec(script.AUGMENT.format(families=augment.FAMILIES), defined)  # noqa: S102 (the text under test)
+    exec(script.AUGMENT_MODULE.format(families=augment.FAMILIES), defined)  # noqa: S102 (the text under test)
     for family, size in product(augment.FAMILIES, (8, 28, 32)):
         with subtests.test(family=family, size=size):
             generator = Stream.root(0, "test").generator()

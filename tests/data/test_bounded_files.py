@@ -80,7 +80,7 @@ def test_whole_arrays_come_back_and_too_many_or_double_names_do_not(tmp_path: Pa
     for name in bounded_files.npz_names(tmp_path / "x.npz"):
         np.testing.assert_array_equal(bounded_files.npz_array(tmp_path / "x.npz", name), whole[name])
     with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
-        for number in range(bounded_files.MOST_ARRAYS + 1):
+        for number in range(bounded_files.MAX_ARRAYS + 1):
             archive.writestr(f"{number}.npy", b"")
     with pytest.raises(UserError, match=r"y\.npz: has 1001 arrays"):
         bounded_files.npz_names(tmp_path / "y.npz")
@@ -91,8 +91,8 @@ def test_whole_arrays_come_back_and_too_many_or_double_names_do_not(tmp_path: Pa
 
 
 def test_gzip_and_texts_end_at_their_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_files, "LARGEST_UNPACKED", 3 * 2**20)
-    monkeypatch.setattr(bounded_files, "LARGEST_TEXT", 1000)
+    monkeypatch.setattr(bounded_files, "MAX_UNPACKED", 3 * 2**20)
+    monkeypatch.setattr(bounded_files, "MAX_TEXT", 1000)
     for size, fits in ((3 * 2**20, True), (3 * 2**20 + 1, False)):
         (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(size)))
         if fits:
@@ -114,7 +114,7 @@ def test_matlab_files_are_unpacked_no_further_than_their_bound(tmp_path: Path, m
     path = tmp_path / "x.mat"
     savemat(path, {"X": np.zeros((32, 32, 3, 500), dtype=np.uint8), "y": np.ones((500, 1))}, do_compression=True)
     bounded_files.refuse_matlab_bomb(path, "-")
-    monkeypatch.setattr(bounded_files, "LARGEST_MATLAB", 32 * 32 * 3 * 500)
+    monkeypatch.setattr(bounded_files, "MAX_MATLAB", 32 * 32 * 3 * 500)
     with pytest.raises(UserError, match=r"x\.mat: cannot be read \(it unpacks to more than 1536000 bytes\)"):
         bounded_files.refuse_matlab_bomb(path, "-")
     head = path.read_bytes()[:128]

@@ -40,7 +40,7 @@ def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 10, 200])
 def test_however_many_values_are_told_one_by_one_none_is_lost(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(snakemake, "MOST_VALUES", most)
+    monkeypatch.setattr(snakemake, "MAX_VALUES", most)
     job = Graph(repository.ROOT).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
     whole = given(SnakemakeRules(EXPERIMENT, repository.ROOT), job)
     assert given(SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False), job) == whole

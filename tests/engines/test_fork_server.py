@@ -53,7 +53,7 @@ class Run:
     def environment(self) -> dict[str, str]:
         key = engine_watch.key(os.uname().nodename, engine_watch.namespace(), self.first.pid)
         single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository.ROOT / "src")}
-        return {**os.environ, **single, engine_watch.VARIABLE: key, fork_client.FOLDER: str(self.folder)}
+        return {**os.environ, **single, engine_watch.ENVIRONMENT_VARIABLE: key, fork_client.FOLDER: str(self.folder)}
 
     def start(self, body: str, **changed: str) -> "subprocess.Popen[str]":
         """A job whose work is a few lines of Python."""
@@ -256,7 +256,7 @@ def test_forks_make_the_bytes_of_processes_and_their_mistakes(run: Run, made: Pa
 
 def _computed_by_forks(run: Run) -> float:
     """CPU seconds of the forks of the one server that has ended any."""
-    told = {engine_watch.VARIABLE: run.environment[engine_watch.VARIABLE]}.items()
+    told = {engine_watch.ENVIRONMENT_VARIABLE: run.environment[engine_watch.ENVIRONMENT_VARIABLE]}.items()
     servers = [one for one in psutil.process_iter() if one.pid != run.first.pid and told <= environment_of(one).items()]
     (server,) = servers
     return float(server.cpu_times().children_user)

@@ -269,7 +269,7 @@ def test_a_job_leaves_when_its_engine_is_gone(monkeypatch: pytest.MonkeyPatch) -
     engine, asked = subprocess.Popen(["sleep", "60"]), list[bool]()
     me = run_owner.this_process()
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.setenv(engine_watch.VARIABLE, engine_watch.key(me.host, me.namespace, engine.pid))
+    monkeypatch.setenv(engine_watch.ENVIRONMENT_VARIABLE, engine_watch.key(me.host, me.namespace, engine.pid))
     with engine_watch.watching_engine(lambda: asked.append(True)):
         assert asked == []
         engine.kill()  # not yet waited for: the process is a zombie
@@ -289,7 +289,9 @@ def test_a_job_leaves_when_its_engine_is_gone(monkeypatch: pytest.MonkeyPatch) -
 def test_a_job_of_no_engine_of_this_machine_goes_on(other: str, ended: int, monkeypatch: pytest.MonkeyPatch) -> None:
     me, asked = run_owner.this_process(), list[bool]()
     gone = engine_watch.key(me.host, me.namespace, ended)
-    monkeypatch.setenv(engine_watch.VARIABLE, {"this process": me.key, "a scheduler's job": gone}.get(other, other))
+    monkeypatch.setenv(
+        engine_watch.ENVIRONMENT_VARIABLE, {"this process": me.key, "a scheduler's job": gone}.get(other, other)
+    )
     if other == "a scheduler's job":
         monkeypatch.setenv("SLURM_JOB_ID", "17")
     with engine_watch.watching_engine(lambda: asked.append(True)):

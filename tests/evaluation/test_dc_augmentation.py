@@ -29,7 +29,7 @@ def test_a_crop_shifts_whole_pixels_and_fills_the_mean_colour(digits: Tensor) ->
     image, mean = digits[0], digits.mean(dim=(0, 2, 3))[:, None, None]
     for top in range(8):
         moved = dc.crop(image, mean, (top / 8, 0.5), NO_NOISE)  # 0.5 is no shift to the side
-        by = top - dc.CROP
+        by = top - dc.CROP_PIXELS
         inside = moved[:, max(0, -by) : 8 - max(0, by)]
         assert torch.equal(inside, image[:, max(0, by) : 8 + min(0, by)])
         outside = torch.cat([moved[:, : max(0, -by)], moved[:, 8 - max(0, by) :]], dim=1)
@@ -57,9 +57,9 @@ def test_a_rotation_turns_about_the_middle_and_fills_the_mean(digits: Tensor) ->
 
 def test_each_image_has_an_operation_of_its_own(digits: Tensor) -> None:
     noisy = dc.one_of(digits, ("noise",), _draws())
-    assert 0.5 * dc.NOISE < (noisy - digits).std() < 2 * dc.NOISE
+    assert 0.5 * dc.NOISE_STD < (noisy - digits).std() < 2 * dc.NOISE_STD
     changed = dc.one_of(digits, ("crop", "noise"), _draws())
-    is_noise = ((changed - digits).abs().amax(dim=(1, 2, 3)) < 10 * dc.NOISE).tolist()
+    is_noise = ((changed - digits).abs().amax(dim=(1, 2, 3)) < 10 * dc.NOISE_STD).tolist()
     assert 8 < sum(is_noise) < 32
     assert torch.equal(changed, dc.one_of(digits, ("crop", "noise"), _draws()))
     assert not torch.equal(changed, dc.one_of(digits, ("crop", "noise"), _draws(1)))

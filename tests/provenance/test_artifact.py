@@ -27,7 +27,7 @@ def _version_there(folder: Path) -> str | None:
         return None
     found = {name: content for name, content in repository.bytes_below(folder).items() if name != "card.json"}
     version = str(artifact.read_card(folder / "s.json")["version"])
-    there = {name: content for name, content in found.items() if not name.startswith(durable.TEMPORARY)}
+    there = {name: content for name, content in found.items() if not name.startswith(durable.TEMPORARY_PREFIX)}
     assert there == killed_writer.VERSIONS[version], "verified as what it is not"
     return version
 

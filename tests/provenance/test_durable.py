@@ -27,12 +27,12 @@ def test_what_a_dead_process_left_goes_and_what_others_write_stays(tmp_path: Pat
     ended.wait()
     own = durable.temporary_path(tmp_path / "x").name
     prefix, pid = own.rsplit("-", 2)[0], str(ended.pid)
-    dead = [f"{prefix}-{pid}-x", f"{durable.TEMPORARY}{pid}-as-older-versions-wrote-it"]
+    dead = [f"{prefix}-{pid}-x", f"{durable.TEMPORARY_PREFIX}{pid}-as-older-versions-wrote-it"]
     kept = [
         own,
         f"{prefix}-1-of-a-living-process",
-        f"{durable.TEMPORARY}00000000-{pid}-of-another-machine",
-        f"{durable.TEMPORARY}tried",
+        f"{durable.TEMPORARY_PREFIX}00000000-{pid}-of-another-machine",
+        f"{durable.TEMPORARY_PREFIX}tried",
         "mine",
     ]
     for name in (*dead, *kept):
@@ -68,13 +68,13 @@ def test_a_full_disk_is_told_as_one_whoever_writes(name: str, tmp_path: Path) ->
         told = f"{tmp_path}/disk: the disk is full; nothing was published; free some space, then"
         with (
             pytest.raises(DcpipeError, match=told),
-            durable.full_disk_named([tmp_path, tmp_path / "disk/deeper"], "nothing was published"),
+            durable.explaining_full_disk([tmp_path, tmp_path / "disk/deeper"], "nothing was published"),
         ):
             WRITERS[name](tmp_path / "disk")
 
 
 def test_another_error_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), durable.full_disk_named([tmp_path], ""):
+    with pytest.raises(FileNotFoundError), durable.explaining_full_disk([tmp_path], ""):
         (tmp_path / "nowhere/x").write_bytes(b"")
 
 

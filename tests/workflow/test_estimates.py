@@ -6,7 +6,7 @@ import pytest
 
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact, Unrolled
 from dcpipe.engines.snakemake import SnakemakeRules
-from dcpipe.params.work import FLOAT, InnerSizes, NetworkSize, Work
+from dcpipe.params.work import FLOAT_BYTES, InnerSizes, NetworkSize, Work
 from dcpipe.workflow import costs
 from dcpipe.workflow.estimates import REQUEST_FACTOR, Estimates, ResourceEstimate, memory_bytes, requested_mb, seconds
 from dcpipe.workflow.graph import Graph
@@ -28,7 +28,7 @@ def test_work_adds_up_and_phases_do_not_lie_on_top_of_each_other() -> None:
 def test_each_inner_step_adds_a_vector_and_its_time() -> None:
     exact = Exact(kind="exact", micro_batch=None)
     work = [exact.work(InnerSizes(NETWORK, steps, images=10, numbers=64)) for steps in (10, 20)]
-    assert work[1].held_bytes - work[0].held_bytes == 10 * FLOAT * NETWORK.parameters
+    assert work[1].held_bytes - work[0].held_bytes == 10 * FLOAT_BYTES * NETWORK.parameters
     assert max(work[1].phases) == max(work[0].phases)
     assert work[1].operations == 2 * work[0].operations
     cut = Exact(kind="exact", micro_batch=5).work(InnerSizes(NETWORK, 10, images=10, numbers=64))

@@ -59,7 +59,7 @@ def history(root: Path, job_outputs: Mapping[str, str]) -> list[dict[str, str]]:
 def test_a_logger_is_told_the_history_and_alters_no_byte(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tiny / "artifacts/synthetic/tiny/mtt/ipc1/set0"
     before = repository.bytes_below(place)
-    monkeypatch.setenv(run_logger.VARIABLE, "lines")
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, "lines")
     job = repository.make(tiny, "distill", **CELL)
     assert repository.bytes_below(place) == before
     told = [line.split() for line in (tiny / f"{job.name}.txt").read_text().splitlines()]
@@ -69,7 +69,7 @@ def test_a_logger_is_told_the_history_and_alters_no_byte(tiny: Path, monkeypatch
 
 @pytest.mark.usefixtures("installed")
 def test_epochs_of_experts_and_networks_that_are_tested_are_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(run_logger.VARIABLE, "lines")
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, "lines")
     experts = repository.make(tiny, "experts", dataset="tiny", experts="plain", shard=1)
     told = [line.split() for line in (tiny / f"{experts.name}.txt").read_text().splitlines()]
     assert [int(step) for step, name, _ in told if name == "expert1/loss"] == [1, 2, 3, 4]
@@ -80,7 +80,7 @@ def test_epochs_of_experts_and_networks_that_are_tested_are_told(tiny: Path, mon
 
 @pytest.mark.usefixtures("installed")
 def test_a_logger_that_fails_is_left_out_and_the_job_goes_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(run_logger.VARIABLE, "failing,lines")
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, "failing,lines")
     job = repository.make(tiny, "distill", **CELL)
     steps = [int(line.split()[0]) for line in (tiny / f"{job.name}.txt").read_text().splitlines()]
     iterations = len(history(tiny, job.outputs))
@@ -89,7 +89,7 @@ def test_a_logger_that_fails_is_left_out_and_the_job_goes_on(tiny: Path, monkeyp
 
 
 def test_a_logger_that_is_not_there_is_refused_before_the_job(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(run_logger.VARIABLE, "tensorbord")
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, "tensorbord")
     with pytest.raises(UserError, match="DCPIPE_LOGGERS: there is no logger 'tensorbord'; did you mean tensorboard"):
         repository.make(tiny, "distill", **CELL)
 
@@ -98,14 +98,14 @@ def test_a_logger_that_is_not_there_is_refused_before_the_job(tiny: Path, monkey
 def test_a_package_that_is_not_installed_is_named(name: str, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec(name):
         pytest.skip(f"{name} is installed")
-    monkeypatch.setenv(run_logger.VARIABLE, name)
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, name)
     with pytest.raises(UserError, match=f"DCPIPE_LOGGERS={name}: {name} is not installed; pip install {name}"):
         repository.make(tiny, "distill", **CELL)
 
 
 def test_tensorboard_reads_the_history_from_its_event_file(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    monkeypatch.setenv(run_logger.VARIABLE, "tensorboard")
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, "tensorboard")
     job = repository.make(tiny, "distill", **CELL)
     read = reading.EventAccumulator(str(tiny / "logs/tensorboard" / job.name)).Reload()
     losses = {event.step: event.value for event in read.Scalars("loss")}
@@ -116,7 +116,7 @@ def test_tensorboard_reads_the_history_from_its_event_file(tiny: Path, monkeypat
 def test_mlflow_has_the_history_as_metrics(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracking = pytest.importorskip("mlflow.tracking")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tiny / 'mlflow.db'}")
-    monkeypatch.setenv(run_logger.VARIABLE, "mlflow")
+    monkeypatch.setenv(run_logger.ENVIRONMENT_VARIABLE, "mlflow")
     job = repository.make(tiny, "distill", **CELL)
     client = tracking.MlflowClient()
     (run,) = client.search_runs([client.get_experiment_by_name("dcpipe").experiment_id])

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from dcpipe.workflow.progress_line import LEAST_SECONDS, ProgressLine
+from dcpipe.workflow.progress_line import MIN_SECONDS, ProgressLine
 from dcpipe.workflow.run_progress import ExpectedJob, RunProgress, duration
 
 KNOWN = {f"evaluate_{number}": ExpectedJob("evaluate", 10.0) for number in range(4)} | {
@@ -94,5 +94,5 @@ def test_a_file_gets_a_line_a_minute_at_most(seconds_per_job: float) -> None:
     line.close()
     said = stream.getvalue().splitlines()
     assert said[-1] == f"100 of 100 jobs done in {duration(now)}"
-    assert all(after - before >= LEAST_SECONDS for before, after in pairwise(written[:-1]))
+    assert all(after - before >= MIN_SECONDS for before, after in pairwise(written[:-1]))
     assert len(said) <= (30 if seconds_per_job < 60 else 101)

@@ -16,12 +16,12 @@ from dcpipe.api.evaluation_dataset import (
 from dcpipe.api.running import run_jobs
 from dcpipe.api.scoring import Scores, SetLike, as_distilled_set, protocol_name, read_scores
 from dcpipe.errors import UserError
-from dcpipe.report.comparison import ENOUGH, Difference, difference
+from dcpipe.report.comparison import TIE_STANDARD_ERRORS, Difference, difference
 from dcpipe.report.table import Column, Table
 from dcpipe.workflow.job import Job
 
 RANDOM = "random real images"
-WORDS = {"above": "better", "below": "worse", "tie": "tie", "unknown": "not known"}
+VERDICT_WORDS = {"above": "better", "below": "worse", "tie": "tie", "unknown": "not known"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Row:
     @property
     def verdict(self) -> str:
         """Better, worse or a tie, which is a difference within two standard errors."""
-        return WORDS[self.difference.verdict] if self.difference else ""
+        return VERDICT_WORDS[self.difference.verdict] if self.difference else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Comparison:
         """What was measured, in one line."""
         one = self.rows[0].scores[0]
         measured = f"protocol {one.protocol}, {one.network}, {one.test_images:,} test images"
-        tie = f"; a tie is a difference within {ENOUGH:g} standard errors" if self.reference else ""
+        tie = f"; a tie is a difference within {TIE_STANDARD_ERRORS:g} standard errors" if self.reference else ""
         return f"Accuracy in % ± standard deviation over n networks; {measured}{tie}"
 
     @property

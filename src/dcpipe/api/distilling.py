@@ -8,7 +8,7 @@ from dcpipe.api import sizes
 from dcpipe.api.distilled_set import DistilledSet, set_of_job
 from dcpipe.api.labelled_images import ImagesLike, LabelledImages, LabelsLike, labelled_images
 from dcpipe.api.running import run_jobs
-from dcpipe.api.workspace import DIGITS, Workspace
+from dcpipe.api.workspace import DIGEST_DIGITS, Workspace
 from dcpipe.commands.new.sizing import Design
 from dcpipe.errors import UserError
 
@@ -75,7 +75,7 @@ def _sized(workspace: Workspace, labelled: LabelledImages, design: Design, minut
     trained = design.trained if design.trained < rarest else None
     if trained is not None:
         log.warning("%s of %s images per class are trained on, to keep to %g minutes", trained, rarest, minutes)
-    source = f"images-{labelled.digest[:DIGITS]}"
+    source = f"images-{labelled.digest[:DIGEST_DIGITS]}"
     digest = workspace.keep_arrays(source, {"images": labelled.pixels_NCHW, "labels": labelled.labels_N})
     tree = sizes.dataset_tree(labelled, source, digest, design.network, trained)
     return workspace.define("datasets", tree, stem="images")

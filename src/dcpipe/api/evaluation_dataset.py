@@ -18,7 +18,7 @@ from dcpipe.api import sizes
 from dcpipe.api.distilled_set import DistilledSet, Origin, same_transform
 from dcpipe.api.labelled_images import ImagesLike, LabelledImages, LabelsLike, labelled_images
 from dcpipe.api.running import run_jobs
-from dcpipe.api.workspace import DIGITS, Workspace
+from dcpipe.api.workspace import DIGEST_DIGITS, Workspace
 from dcpipe.data import store
 from dcpipe.data.store import Standardisation, Transform
 from dcpipe.errors import UserError
@@ -214,7 +214,7 @@ def _new_evaluation_dataset(
         )
         raise UserError(problem, where="test images", remedy="pass test images of the same classes")
     whole = LabelledImages(pixels, labels, tested.classes)
-    source = f"scores-{whole.digest[:DIGITS]}-{tested.digest[:DIGITS]}"
+    source = f"scores-{whole.digest[:DIGEST_DIGITS]}-{tested.digest[:DIGEST_DIGITS]}"
     parts: dict[str, NDArray[np.generic]] = {"train_images": pixels, "train_labels": labels}
     parts |= {"test_images": tested.pixels_NCHW, "test_labels": tested.labels_N}
     digest = workspace.keep_arrays(source, parts)

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from dcpipe.errors import UserError
 from dcpipe.progress import track
 
-LEAST_SIDE = 4  # pixels
+MIN_SIDE = 4  # pixels
 ROUNDING = 1e-3  # of a grey level: floats that are nearer to a whole one lose nothing as bytes
 
 log = logging.getLogger("dcpipe")
@@ -116,9 +116,9 @@ def _channels_first(array: NDArray[np.generic], argument: str) -> NDArray[np.gen
     height, width = shaped.shape[2:]
     if height != width:
         raise UserError(f"are {height} x {width} pixels", where=argument, remedy="crop or pad them to squares")
-    if height < LEAST_SIDE:
+    if height < MIN_SIDE:
         problem = f"are {height} x {width} pixels"
-        raise UserError(problem, where=argument, remedy=f"pass images of {LEAST_SIDE} x {LEAST_SIDE} pixels or more")
+        raise UserError(problem, where=argument, remedy=f"pass images of {MIN_SIDE} x {MIN_SIDE} pixels or more")
     return shaped
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dcpipe.api.distilled_set import DistilledSet, set_of_job
 from dcpipe.api.evaluation_dataset import EvaluationDataset
 from dcpipe.api.reading import from_tensors
-from dcpipe.api.workspace import DIGITS, Workspace
+from dcpipe.api.workspace import DIGEST_DIGITS, Workspace
 from dcpipe.commands import import_set
 from dcpipe.commands.import_set import UserStatements, Whitening
 from dcpipe.commands.release import read_release
@@ -121,7 +121,7 @@ def _imported(
     """A set of a dataset of the workspace, which every call with these files and statements finds again."""
     workspace.refuse_unknown("datasets", dataset, "dataset")
     text = json.dumps([digest_of(files.files), dataset, asdict(said)], sort_keys=True)
-    said = replace(said, name=f"imported-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}")
+    said = replace(said, name=f"imported-{hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]}")
     name, bench = str(said.name), EvaluationDataset(workspace, dataset, has_real=True)
     ipc = files.sets[0].images_per_class(bench.config.facts.classes)
     bench.transform()  # makes the images that the set is compared with

@@ -53,7 +53,7 @@ def usual_speed(network: str, images: LabelledImages) -> Speed:
 def design_of(images: LabelledImages, minutes: float, network: str | None) -> Design:
     """The largest design that a usual machine makes in so many minutes; the smallest if none."""
     counts = {str(label): count for label, count in enumerate(images.counts)}
-    tested = {"0": min(sizing.MOST_TESTED, *images.counts)}
+    tested = {"0": min(sizing.MAX_TESTED, *images.counts)}
     found = Survey(Path(), counts, tested, images.channels, (images.image_size,), Problems())
     allowance = Allowance(60 * minutes, CORES)
     for name in (network,) if network else networks_for(images.image_size):

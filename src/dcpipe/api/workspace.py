@@ -34,8 +34,8 @@ from dcpipe.provenance.artifact import sha256
 from dcpipe.provenance.durable import write_atomically
 from dcpipe.workflow.graph import Graph
 
-DATA = "data"  # the folder of the workspace that holds what calls were given
-DIGITS = 8  # of a digest in a name
+DATA_FOLDER = "data"  # the folder of the workspace that holds what calls were given
+DIGEST_DIGITS = 8  # of a digest in a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class Workspace:
 
         It is made of `stem` and a digest of what the file says; or it is `name`, which then says all that matters.
         """
-        chosen = name or f"{stem}-{hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:DIGITS]}"
+        chosen = (
+            name or f"{stem}-{hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]}"
+        )
         file = params_files.section_file_path(section, chosen)
         path = self.root / file
         if path.is_file() and (name or read_yaml(path) == parse_yaml(as_text(tree), file)):
@@ -87,7 +89,7 @@ class Workspace:
 
     def keep_arrays(self, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> str:
         """Keep arrays as a source of the kind `folder`. Returns the digest that pins them."""
-        path = self.root / DATA / f"{name}.npz"
+        path = self.root / DATA_FOLDER / f"{name}.npz"
         if not path.is_file():
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
@@ -98,8 +100,8 @@ class Workspace:
     def keep_tensors(self, stem: str, tensors: Mapping[str, Tensor]) -> tuple[str, str]:
         """Keep tensors as a set that is given. Returns its name and the digest that pins it."""
         content = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
-        name = f"{stem}-{hashlib.sha256(content).hexdigest()[:DIGITS]}"
-        path = self.root / DATA / f"{name}.safetensors"
+        name = f"{stem}-{hashlib.sha256(content).hexdigest()[:DIGEST_DIGITS]}"
+        path = self.root / DATA_FOLDER / f"{name}.safetensors"
         if not path.is_file():
             write_atomically(path, content)
         self.locate(name)
@@ -109,7 +111,7 @@ class Workspace:
         """Say in local.yaml where the data of a name is: in the workspace."""
         (self.root / ".dcpipe").mkdir(exist_ok=True)
         with FileLock(self.root / ".dcpipe" / "local.lock"):
-            text = local_text(self.root, name, self.root / DATA / name)
+            text = local_text(self.root, name, self.root / DATA_FOLDER / name)
             if text is not None:
                 write_atomically(self.root / location.FILE, text.encode())
 

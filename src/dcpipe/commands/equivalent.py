@@ -30,9 +30,9 @@ from dcpipe.provenance.equivalences import EquivalentKind as Record
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-STEPS = 3
-SOURCES = ("src", "params", "constraints.txt", code_identity.FILE, equivalences.FILE)
-NAMES = {"description", "label", "title", "seed"}  # of a section; they choose nothing
+TRIAL_STEPS = 3
+ARCHIVED_PATHS = ("src", "params", "constraints.txt", code_identity.FILE, equivalences.FILE)
+DESCRIPTIVE_KEYS = {"description", "label", "title", "seed"}  # of a section; they choose nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def _git(root: Path, *arguments: str) -> bytes:
 def _unpack(root: Path, commit: str, to: Path) -> None:
     """The sources and params of a commit."""
     listed = _git(root, "ls-tree", "--name-only", commit).decode().splitlines()
-    packed = _git(root, "archive", commit, *(name for name in SOURCES if name in listed))
+    packed = _git(root, "archive", commit, *(name for name in ARCHIVED_PATHS if name in listed))
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(to, filter="data")
     if not (to / "src" / "dcpipe").is_dir():
@@ -217,11 +217,11 @@ def _made_by(job: Job, root: Path, code: object) -> bool:
 def _composition(value: object) -> object:
     """What typed sections choose by name: texts, switches and what is null, without numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _composition(inner) for key, inner in value.items() if key not in NAMES}
+        return {str(key): _composition(inner) for key, inner in value.items() if key not in DESCRIPTIVE_KEYS}
     if isinstance(value, Job):
         return value.stage
     if is_dataclass(value) and not isinstance(value, type):
-        names = (field.name for field in fields(value) if field.name not in NAMES)
+        names = (field.name for field in fields(value) if field.name not in DESCRIPTIVE_KEYS)
         return {name: _composition(getattr(value, name)) for name in names}
     if isinstance(value, list | tuple):
         return sorted({json.dumps(_composition(inner), sort_keys=True) for inner in value})
@@ -254,7 +254,7 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
     if noise_inputs and whole:
         return ComparedKind(kind, None, "its inputs are not here, so it cannot be run whole: leave out --whole")
     (place / "inputs").mkdir(parents=True)
-    inputs, steps = str(place / "inputs" if noise_inputs else root.resolve()), None if whole else STEPS
+    inputs, steps = str(place / "inputs" if noise_inputs else root.resolve()), None if whole else TRIAL_STEPS
     outcomes = []
     for name, side in (("new", root.resolve()), ("old", old)):
         request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, noise_inputs)
@@ -269,7 +269,7 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
     evidence = Evidence(
         tried=job.name,
         commit=commit,
-        length="whole" if outcomes[0].whole else f"{STEPS} steps",
+        length="whole" if outcomes[0].whole else f"{TRIAL_STEPS} steps",
         inputs="noise" if noise_inputs else "artifacts",
         files=len(made),
         bytes=sum(size for size, _ in made.values()),

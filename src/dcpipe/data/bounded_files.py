@@ -18,10 +18,10 @@ from PIL import Image
 
 from dcpipe.errors import UserError
 
-LARGEST_TEXT = 2**26  # bytes of a list of names
-LARGEST_UNPACKED = 2**27  # bytes of a gzip file of MNIST; the largest has 47 million
-LARGEST_MATLAB = 2**31  # bytes of all arrays in a .mat file of SVHN; the largest has 1.6 billion
-MOST_ARRAYS = 1000  # in an .npz file
+MAX_TEXT = 2**26  # bytes of a list of names
+MAX_UNPACKED = 2**27  # bytes of a gzip file of MNIST; the largest has 47 million
+MAX_MATLAB = 2**31  # bytes of all arrays in a .mat file of SVHN; the largest has 1.6 billion
+MAX_ARRAYS = 1000  # in an .npz file
 _IMAGES = ("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF")
 
 _BLOCK = 2**20
@@ -38,9 +38,9 @@ def bounded_text(path: Path, remedy: str) -> str:
     """The text in a file. Raises: UserError if it cannot be read, is no UTF-8, or is too long for a list."""
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_TEXT + 1)
-        if len(content) > LARGEST_TEXT:
-            raise UserError(f"has more than {LARGEST_TEXT} bytes", where=str(path), remedy=remedy)
+            content = file.read(MAX_TEXT + 1)
+        if len(content) > MAX_TEXT:
+            raise UserError(f"has more than {MAX_TEXT} bytes", where=str(path), remedy=remedy)
         return content.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
@@ -54,8 +54,8 @@ def unpack_gzip(packed: Path, target: Path, remedy: str) -> None:
         with gzip.open(packed, "rb") as source, target.open("wb") as to:
             while block := source.read(_BLOCK):
                 total += len(block)
-                if total > LARGEST_UNPACKED:
-                    problem = f"unpacks to more than {LARGEST_UNPACKED} bytes"
+                if total > MAX_UNPACKED:
+                    problem = f"unpacks to more than {MAX_UNPACKED} bytes"
                     raise UserError(problem, where=str(packed), remedy=remedy)
                 to.write(block)
     except (OSError, EOFError, zlib.error) as error:
@@ -70,7 +70,7 @@ def npz_names(path: Path) -> set[str]:
             names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
     except (OSError, ValueError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
         raise UserError("is not an .npz file", where=str(path), remedy=remedy) from error
-    if len(names) > MOST_ARRAYS or len(set(names)) < len(names):
+    if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
         problem = f"has {len(names)} arrays, but {len(set(names))} different names"
         raise UserError(problem, where=str(path), remedy=remedy)
     return set(names)
@@ -139,8 +139,8 @@ def refuse_matlab_bomb(path: Path, remedy: str) -> None:
                     while rest and not unpacker.eof:
                         total += len(unpacker.decompress(rest, _BLOCK))
                         rest = unpacker.unconsumed_tail
-                        if total > LARGEST_MATLAB:
-                            raise ValueError(f"it unpacks to more than {LARGEST_MATLAB} bytes")
+                        if total > MAX_MATLAB:
+                            raise ValueError(f"it unpacks to more than {MAX_MATLAB} bytes")
                 file.seek(end)
     except (OSError, ValueError, zlib.error) as error:
         raise UserError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dcpipe.data.data_plan import UNKNOWN_IMAGES, pixels
 from dcpipe.params.network_name import parse
-from dcpipe.params.work import FLOAT, NetworkSize, Work
+from dcpipe.params.work import FLOAT_BYTES, NetworkSize, Work
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -32,7 +32,7 @@ def loading(graph: "Graph", dataset: str, *counts: int) -> Work:
     numbers, largest = pixels(config.facts), max(counts, default=0)
     block = min(largest, AT_ONCE) * numbers
     whitened = config.whitening.fit_threads is not None
-    held_bytes = FLOAT * numbers * sum(counts) + (3 * 8 * numbers**2 if whitened else 0)
+    held_bytes = FLOAT_BYTES * numbers * sum(counts) + (3 * 8 * numbers**2 if whitened else 0)
     return Work(held_bytes=held_bytes, phases=(numbers * largest + block * (32 if whitened else 12),))
 
 

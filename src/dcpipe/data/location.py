@@ -14,7 +14,7 @@ from pathlib import Path
 from dcpipe.errors import UserError
 from dcpipe.params.strict_yaml import Tree, Value, read_yaml
 
-VARIABLE = "DCPIPE_DATA"
+ENVIRONMENT_VARIABLE = "DCPIPE_DATA"
 FILE = "local.yaml"
 
 
@@ -26,12 +26,12 @@ def data_path(root: Path, name: str) -> Path:
     local = _local(root)
     if name in local.roots:
         return _absolute(root, local.roots[name])
-    variable = os.environ.get(VARIABLE)
+    variable = os.environ.get(ENVIRONMENT_VARIABLE)
     if variable:
         return Path(variable).expanduser() / name
     if local.has_data_root:
         return _absolute(root, local.data_root) / name
-    remedy = f"set {VARIABLE} to the folder that holds {name}/, or write `data_root: FOLDER` into {FILE}"
+    remedy = f"set {ENVIRONMENT_VARIABLE} to the folder that holds {name}/, or write `data_root: FOLDER` into {FILE}"
     raise UserError("the data folder of this machine is not set", where=name, remedy=remedy)
 
 

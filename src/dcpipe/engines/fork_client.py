@@ -48,7 +48,11 @@ def _is_offered() -> bool:
     """Whether the run that started this process is of this machine, and has a folder for servers."""
     folder = os.environ.get(FOLDER)
     here = engine_watch.key(os.uname().nodename, engine_watch.namespace(), 0).removesuffix("0")
-    return bool(folder) and os.environ.get(engine_watch.VARIABLE, "").startswith(here) and Path(str(folder)).is_dir()
+    return (
+        bool(folder)
+        and os.environ.get(engine_watch.ENVIRONMENT_VARIABLE, "").startswith(here)
+        and Path(str(folder)).is_dir()
+    )
 
 
 def _surroundings() -> str:

@@ -85,7 +85,7 @@ def register(root: Path, command: str, experiment: str) -> RunOwner:
     """Record, until this process ends, that it runs an experiment; an environment variable shows it to its children."""
     owner = this_process(command, experiment)
     write_json(root / owner.file, asdict(owner))
-    os.environ[engine_watch.VARIABLE] = owner.key
+    os.environ[engine_watch.ENVIRONMENT_VARIABLE] = owner.key
     atexit.register(unregister, root.resolve(), owner)
     return owner
 
@@ -105,7 +105,7 @@ def survivors(owner: RunOwner) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            told = process.environ().get(engine_watch.VARIABLE)
+            told = process.environ().get(engine_watch.ENVIRONMENT_VARIABLE)
             if told == owner.key and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:

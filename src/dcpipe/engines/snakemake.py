@@ -21,7 +21,7 @@ from dcpipe.workflow.stages import DEFAULT_EXPERIMENT, STAGES, Stage
 
 Wildcards = Mapping[str, str]
 NO_RECORD = "DCPIPE_NO_RECORD"
-MOST_VALUES = 200  # of a job that Snakemake is told one by one
+MAX_VALUES = 200  # of a job that Snakemake is told one by one
 
 
 class SnakemakeRules:
@@ -125,15 +125,15 @@ class SnakemakeRules:
 
     def _most_values(self, stage: str) -> int:
         if self._jobs is None:
-            return MOST_VALUES
+            return MAX_VALUES
         return max((len(self._texts(job)) for job in self._jobs.values() if job.stage == stage), default=0)
 
     def _texts(self, job: Job) -> tuple[str, ...]:
         if job.name not in self._values:
             values = [(f"{file}: {key}", value) for file, values in job.params.items() for key, value in values.items()]
             texts = [f"{key} = {json.dumps(value)}" for key, value in values]
-            rest = ["; ".join(texts[MOST_VALUES - 1 :])] if len(texts) >= MOST_VALUES else []
-            self._values[job.name] = (*texts[: MOST_VALUES - 1], *rest)
+            rest = ["; ".join(texts[MAX_VALUES - 1 :])] if len(texts) >= MAX_VALUES else []
+            self._values[job.name] = (*texts[: MAX_VALUES - 1], *rest)
         return self._values[job.name]
 
     def log(self, stage: str) -> str:

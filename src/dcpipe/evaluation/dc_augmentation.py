@@ -17,10 +17,10 @@ from torch import Tensor
 
 from dcpipe.evaluation.batch_augmentation import Batch
 
-CROP = 4  # pixels of border: the shift is -4 .. 3
-SCALE = 0.2  # each side by a factor between 0.8 and 1.2
-ROTATE = 45  # whole degrees, -45 .. 44
-NOISE = 0.001  # standard deviation
+CROP_PIXELS = 4  # pixels of border: the shift is -4 .. 3
+SCALE_RANGE = 0.2  # each side by a factor between 0.8 and 1.2
+ROTATE_DEGREES = 45  # whole degrees, -45 .. 44
+NOISE_STD = 0.001  # standard deviation
 
 
 def by_dc(images_BCHW: Tensor, labels_B: Tensor, draws: torch.Generator, *, operations: Sequence[str]) -> Batch:
@@ -48,15 +48,15 @@ def one_of(images_NCHW: Tensor, operations: Sequence[str], draws: torch.Generato
 def crop(image_CHW: Tensor, mean_C11: Tensor, uniform: tuple[float, ...], _noise: Tensor) -> Tensor:
     """A shift by whole pixels; the border has the batch's mean colour."""
     channels, height, width = image_CHW.shape
-    canvas = mean_C11.expand(channels, height + 2 * CROP, width + 2 * CROP).clone()
-    canvas[:, CROP : CROP + height, CROP : CROP + width] = image_CHW
-    top, left = (math.floor(value * 2 * CROP) for value in uniform)
+    canvas = mean_C11.expand(channels, height + 2 * CROP_PIXELS, width + 2 * CROP_PIXELS).clone()
+    canvas[:, CROP_PIXELS : CROP_PIXELS + height, CROP_PIXELS : CROP_PIXELS + width] = image_CHW
+    top, left = (math.floor(value * 2 * CROP_PIXELS) for value in uniform)
     return canvas[:, top : top + height, left : left + width]
 
 
 def scale(image_CHW: Tensor, _mean: Tensor, uniform: tuple[float, ...], _noise: Tensor) -> Tensor:
     """Each side by a factor of its own, nearest pixels, centred; zeros around a smaller image."""
-    side, factors = image_CHW.shape[1], [1 - SCALE + 2 * SCALE * value for value in uniform]
+    side, factors = image_CHW.shape[1], [1 - SCALE_RANGE + 2 * SCALE_RANGE * value for value in uniform]
     height, width = (int(factor * side) for factor in factors)
     sized = torch.nn.functional.interpolate(image_CHW[None], (height, width))[0]
     room = max(height, width, *image_CHW.shape[1:])
@@ -70,14 +70,14 @@ def rotate(image_CHW: Tensor, mean_C11: Tensor, uniform: tuple[float, ...], _noi
     """By whole degrees, cubic splines; the corners have the mean of the batch's colours."""
     from scipy import ndimage
 
-    angle = math.floor(uniform[0] * 2 * ROTATE) - ROTATE
+    angle = math.floor(uniform[0] * 2 * ROTATE_DEGREES) - ROTATE_DEGREES
     turned = ndimage.rotate(image_CHW.numpy(), angle=angle, axes=(-2, -1), cval=float(mean_C11.mean()))
     return _centre(torch.from_numpy(turned), image_CHW)
 
 
 def noise(image_CHW: Tensor, _mean: Tensor, _uniform: tuple[float, ...], noise_CHW: Tensor) -> Tensor:
     """Plus normal noise."""
-    return image_CHW + NOISE * noise_CHW
+    return image_CHW + NOISE_STD * noise_CHW
 
 
 def _centre(canvas_CHW: Tensor, image_CHW: Tensor) -> Tensor:

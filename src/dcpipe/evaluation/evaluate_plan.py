@@ -19,7 +19,7 @@ from dcpipe.params.axis import implementation_modules
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.params.values import tracked_values, without_idle_network
-from dcpipe.params.work import FLOAT, Work
+from dcpipe.params.work import FLOAT_BYTES, Work
 from dcpipe.workflow.stages import (
     DATASET,
     EVALUATION,
@@ -99,7 +99,7 @@ class EvaluateStage(Stage):
         averaged = outer is not None and outer.averaging.is_average
         trained = sets * config.learning_rate.candidates * config.networks * (config.start.rounds if averaged else 1)
         steps = step.times(trained / together * config.sharpness.passes * (config.epochs + 1) * images / batch)
-        held = Work(held_bytes=FLOAT * (sets + 2) * images * pixels(dataset_facts(graph, job)))
+        held = Work(held_bytes=FLOAT_BYTES * (sets + 2) * images * pixels(dataset_facts(graph, job)))
         classified = classifying(network, tested).times(trained)
         validated = (validation_images(graph, dataset),) if config.selection.needs_validation else ()
         return loading(graph, dataset, tested, *validated) + held + steps + classified

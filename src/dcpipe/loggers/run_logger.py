@@ -24,7 +24,7 @@ from typing import Protocol
 
 from dcpipe.errors import UserError
 
-VARIABLE = "DCPIPE_LOGGERS"
+ENVIRONMENT_VARIABLE = "DCPIPE_LOGGERS"
 GROUP = "dcpipe.loggers"
 SHIPPED = {
     "tensorboard": "dcpipe.loggers.tensorboard_logger",
@@ -79,7 +79,7 @@ def logging_run(run: Run) -> Iterator[None]:
 
 def openers() -> list[Opener]:
     """What opens the loggers that the environment names. Raises: UserError as `logging_run`."""
-    named = [name for part in os.environ.get(VARIABLE, "").split(",") if (name := part.strip())]
+    named = [name for part in os.environ.get(ENVIRONMENT_VARIABLE, "").split(",") if (name := part.strip())]
     return [_opener(name) for name in dict.fromkeys(named)]
 
 
@@ -102,10 +102,12 @@ def _opener(name: str) -> Opener:
         names = sorted({*found, *SHIPPED})
         near = get_close_matches(name, names, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
-        raise UserError(f"there is no logger {name!r}", where=VARIABLE, remedy=remedy)
+        raise UserError(f"there is no logger {name!r}", where=ENVIRONMENT_VARIABLE, remedy=remedy)
     try:
         shipped: Opener = import_module(SHIPPED[name]).open_logger
     except ModuleNotFoundError as error:
         remedy = f"pip install {name}, or leave it out"
-        raise UserError(f"{error.name} is not installed", where=f"{VARIABLE}={name}", remedy=remedy) from error
+        raise UserError(
+            f"{error.name} is not installed", where=f"{ENVIRONMENT_VARIABLE}={name}", remedy=remedy
+        ) from error
     return shipped

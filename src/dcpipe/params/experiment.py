@@ -9,7 +9,7 @@ from dcpipe.params.network_name import check_network
 from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, JobCount, Name
 
-MOST_SCORES = 20_000
+MAX_SCORES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -65,7 +65,7 @@ class Experiment:
     @classmethod
     def _runs(cls, runs: list[Run]) -> list[Run]:
         scores = sum(run.scores for run in runs)
-        if scores > MOST_SCORES:
-            problem = f"ask for {scores} scores; the most allowed is {MOST_SCORES}, because every score is a job"
+        if scores > MAX_SCORES:
+            problem = f"ask for {scores} scores; the most allowed is {MAX_SCORES}, because every score is a job"
             raise ValueError(f"{problem}; split the experiment")
         return runs

@@ -20,7 +20,7 @@ Value = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
 Tree = dict[str, Value]
 
 
-MOST_PARTS = 100_000  # values of a file; the longest here has a few hundred
+MAX_PARTS = 100_000  # values of a file; the longest here has a few hundred
 LARGEST = 2**22  # letters of a file; the longest here has 2**15
 
 
@@ -87,7 +87,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def _loaded(text: str) -> object:
     """Parse each text once: PyYAML takes 50 ms for a long preset, and many presets have the same bases."""
     loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
-    if _parts(loaded, MOST_PARTS) > MOST_PARTS:
+    if _parts(loaded, MAX_PARTS) > MAX_PARTS:
         raise yaml.MarkedYAMLError(problem="its aliases stand for more than a params file holds")
     return loaded
 

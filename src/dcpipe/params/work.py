@@ -7,17 +7,17 @@ Legend: P parameters.
 
 from dataclasses import dataclass
 
-FLOAT = 4  # bytes of a float32
-REUSED = 0.6  # share of a phase's memory that a later, larger one finds free and in one piece
+FLOAT_BYTES = 4  # bytes of a float32
+REUSED_SHARE = 0.6  # share of a phase's memory that a later, larger one finds free and in one piece
 
 # What a pass keeps, in multiples of a network's activations and of its widest layer; from measurements of ConvNets and
 # ResNet18 on a CPU. The passes' operations, in multiples of the forward pass's, count convolutions and linear layers.
-FORWARD = (0.0, 1.5, 1)
-GRADIENT = (1.0, 1.5, 3)
-PULLBACK = (3.0, 2.8, 9)
-KEPT = 2.1  # and of a gradient's own graph, with a third for what an allocator leaves between
-MAPPED = (3.4, 0.0, 3)  # a gradient under vmap, for each of the networks
-MAPPING_BYTES = 1.3e8  # of the parts of torch that vmap loads
+FORWARD_COST = (0.0, 1.5, 1)
+GRADIENT_COST = (1.0, 1.5, 3)
+PULLBACK_COST = (3.0, 2.8, 9)
+KEPT_GRAPH_FACTOR = 2.1  # and of a gradient's own graph, with a third for what an allocator leaves between
+VMAP_COST = (3.4, 0.0, 3)  # a gradient under vmap, for each of the networks
+VMAP_BYTES = 1.3e8  # of the parts of torch that vmap loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Work:
     def peak_bytes(self) -> float:
         """The most that is there at once: freed memory lies in pieces, of which the next largest phase leaves some."""
         largest = sorted(self.phases, reverse=True)[:2]
-        return self.held_bytes + sum(largest[:1]) + (1 - REUSED) * sum(largest[1:])
+        return self.held_bytes + sum(largest[:1]) + (1 - REUSED_SHARE) * sum(largest[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +71,34 @@ class NetworkSize:
     @property
     def bytes(self) -> int:
         """Of one parameter vector."""
-        return FLOAT * self.parameters
+        return FLOAT_BYTES * self.parameters
 
     def forward(self, images: float) -> Work:
         """One pass without a graph."""
-        return self._pass(images, FORWARD, vectors=2)
+        return self._pass(images, FORWARD_COST, vectors=2)
 
     def gradient(self, images: float) -> Work:
         """The gradient of a loss by the parameters."""
-        return self._pass(images, GRADIENT, vectors=4)
+        return self._pass(images, GRADIENT_COST, vectors=4)
 
     def pullback(self, images: float) -> Work:
         """The gradient's product with a vector, and the derivatives of that by images and parameters."""
-        return self._pass(images, PULLBACK, vectors=8)
+        return self._pass(images, PULLBACK_COST, vectors=8)
 
     def graph_bytes(self, images: float) -> float:
         """What a gradient takes that is kept to be pulled back, with what an allocator leaves between."""
         if self.kept is not None:
-            return FLOAT * 1.5 * (images * self.kept + self.parameters)
-        return FLOAT * (KEPT * images * self.activations + 1.5 * self.parameters)
+            return FLOAT_BYTES * 1.5 * (images * self.kept + self.parameters)
+        return FLOAT_BYTES * (KEPT_GRAPH_FACTOR * images * self.activations + 1.5 * self.parameters)
 
     def vmapped_gradient(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""
-        return Work(held_bytes=MAPPING_BYTES) + self._pass(images * networks, MAPPED, vectors=4 * networks)
+        return Work(held_bytes=VMAP_BYTES) + self._pass(images * networks, VMAP_COST, vectors=4 * networks)
 
     def _pass(self, images: float, kind: tuple[float, float, int], *, vectors: int) -> Work:
         activations, widest, operations = kind
         numbers = images * (activations * self.activations + widest * self.widest) + vectors * self.parameters
-        return Work(phases=(FLOAT * numbers,), operations=operations * images * self.operations, calls=operations)
+        return Work(phases=(FLOAT_BYTES * numbers,), operations=operations * images * self.operations, calls=operations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class SetSizes:
     @property
     def bytes(self) -> int:
         """Of the synthetic set."""
-        return FLOAT * self.images * self.numbers
+        return FLOAT_BYTES * self.images * self.numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from dcpipe.errors import DcpipeError
 
-TEMPORARY = ".dcpipe-tmp-"
-FOREIGN = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
+TEMPORARY_PREFIX = ".dcpipe-tmp-"
+ENGINE_FILES = {".snakemake_timestamp"}  # Snakemake drops this file into every folder it calls an output
 DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT}
 _DISK_FULL_MESSAGE = re.compile(r"No space left on device|StorageFull|QuotaExceeded|Disk quota exceeded")
-_NAME = re.compile(rf"{re.escape(TEMPORARY)}(?:([0-9a-f]{{8}})-)?([0-9]+)-.*")
+_NAME = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?:([0-9a-f]{{8}})-)?([0-9]+)-.*")
 
 
 def temporary_path(path: Path) -> Path:
     """A name beside a place, for what this process will put there."""
-    return path.with_name(f"{TEMPORARY}{_host()}-{os.getpid()}-{path.name}")
+    return path.with_name(f"{TEMPORARY_PREFIX}{_host()}-{os.getpid()}-{path.name}")
 
 
 def _host() -> str:
@@ -86,7 +86,7 @@ def files_below(path: Path) -> list[Path]:
     """A file itself, or all files below a folder in the order of their names; foreign marks left out."""
     if path.is_file():
         return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in FOREIGN)
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in ENGINE_FILES)
 
 
 def remove_leftovers(folder: Path, *, everything: bool = False) -> None:
@@ -94,7 +94,7 @@ def remove_leftovers(folder: Path, *, everything: bool = False) -> None:
 
     Only whoever holds a lock on the folder may ask for everything. What another machine began is left to it.
     """
-    for left in [*folder.glob(f"{TEMPORARY}*")]:
+    for left in [*folder.glob(f"{TEMPORARY_PREFIX}*")]:
         if everything or _is_dead(left.name):
             with suppress(FileNotFoundError):  # another process removed it at this moment
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
@@ -128,7 +128,7 @@ def is_full_disk(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def full_disk_named(places: Iterable[Path], left: str) -> Iterator[None]:
+def explaining_full_disk(places: Iterable[Path], left: str) -> Iterator[None]:
     """Raises: DcpipeError naming the fullest of these places, if what is done inside fails for a full disk.
 
     `left` says what there is now, such as "nothing was published".

@@ -16,7 +16,7 @@ from typing import Literal
 
 from dcpipe.errors import UserError
 
-ENOUGH = 2.0  # standard errors from which a difference counts as one
+TIE_STANDARD_ERRORS = 2.0  # standard errors from which a difference counts as one
 
 SetScores = Sequence[Sequence[float]]
 """For each synthetic set the accuracies, in percent, of the networks trained on it."""
@@ -53,7 +53,7 @@ class Difference:
         """A tie is a difference below two standard errors, in either direction; unknown is one without a spread."""
         if self.standard_errors is None:
             return "unknown"
-        if abs(self.standard_errors) < ENOUGH:
+        if abs(self.standard_errors) < TIE_STANDARD_ERRORS:
             return "tie"
         return "above" if self.points > 0 else "below"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dcpipe.distillation.pixel_range import phrase
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.cells import Cell, differences
-from dcpipe.report.comparison import ENOUGH, Difference
+from dcpipe.report.comparison import TIE_STANDARD_ERRORS, Difference
 from dcpipe.report.origins import Lineage, StageCost, abbreviated
 from dcpipe.report.published import WHOLE
 from dcpipe.report.tables import LEGACY, paper_gaps
@@ -84,7 +84,7 @@ def _errors(gap: Difference) -> str:
 
 def _against_papers(cell: Cell) -> str | None:
     gaps = paper_gaps(cell)
-    if any(gap.standard_errors is None or abs(gap.standard_errors) < ENOUGH for gap in gaps) or not gaps:
+    if any(gap.standard_errors is None or abs(gap.standard_errors) < TIE_STANDARD_ERRORS for gap in gaps) or not gaps:
         return None
     printed = " / ".join(f"{gap.number.text} in {gap.number.source} ({gap.text})" for gap in gaps)
     return f"{_full(cell)}: {cell.mean:.1f} ± {cell.std:.1f} here, {printed}."

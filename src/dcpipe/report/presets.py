@@ -25,7 +25,7 @@ def preset_lines(root: Path) -> list[str]:
             f"{name}: {description.strip()}{mark}",
             f"    matching {resolved.leaves['matching.kind'].value}; {_axes(resolved)}{base}",
             f"    from {_source(resolved)}",
-            f"    printed for {_printed(name)}",
+            f"    papers print results for {_printed(name)}",
         ]
     return blocks
 

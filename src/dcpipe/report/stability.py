@@ -14,7 +14,7 @@ from dcpipe.report.cells import Cell
 from dcpipe.report.origins import Lineage
 from dcpipe.report.table import Column, Table, Value
 
-SPIKE = 5.0  # standard deviations above the mean
+SPIKE_DEVIATIONS = 5.0  # standard deviations above the mean
 ENDS = 0.1  # share of the updates that is the beginning, and the end
 
 History = Mapping[str, Sequence[float]]
@@ -40,8 +40,8 @@ def stability_table(cells: Sequence[Cell], sources: Lineage) -> Table | None:
     )
     caption = (
         "Gradients of the images, all sets of a kind: mean norm over the updates, its standard deviation over its mean "
-        f"and the updates that lie more than {SPIKE:g} deviations above the mean, each within a set. Of methods with "
-        "two passes: the first pass's gradient, its cosine with the second's, and how far the loss rose to the "
+        f"and the updates that lie more than {SPIKE_DEVIATIONS:g} deviations above the mean, each within a set. "
+        "Of methods with two passes: the first pass's gradient, its cosine with the second's, and how far the loss rose to the "
         "perturbed set (its sharpness)."
     )
     return Table("gradients", caption, columns, tuple(rows))
@@ -70,7 +70,7 @@ def spread(values: Sequence[float]) -> float:
 
 def spikes(values: Sequence[float]) -> int:
     """How many lie more than five standard deviations above the mean."""
-    limit = fmean(values) + SPIKE * pstdev(values)
+    limit = fmean(values) + SPIKE_DEVIATIONS * pstdev(values)
     return sum(value > limit for value in values)
 
 

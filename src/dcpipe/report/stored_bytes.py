@@ -18,7 +18,7 @@ from dcpipe.report.figures import Chart, file_name
 from dcpipe.report.published import WHOLE
 from dcpipe.report.table import Column, Table
 
-FLOAT = 4
+FLOAT_BYTES = 4
 SMALL = 256  # classes that a byte counts
 WHOLE_PIXELS = 0.05  # how far from a whole number, of 255, a pixel of a real image may lie by rounding
 
@@ -37,9 +37,9 @@ def stored_bytes(cell: Cell, root: Path) -> int:
     transform = store.transform(artifact.verified_entries(root / made.input("train")), whitened_by)
     pixels = transform.invert(synthetic.images_NCHW) * 255.0
     is_real = bool(((pixels - pixels.round()).abs() < WHOLE_PIXELS).all())
-    images = synthetic.images_NCHW.numel() * (1 if is_real else FLOAT)
+    images = synthetic.images_NCHW.numel() * (1 if is_real else FLOAT_BYTES)
     if synthetic.is_soft:
-        return images + synthetic.labels.numel() * FLOAT
+        return images + synthetic.labels.numel() * FLOAT_BYTES
     return images + len(synthetic.labels) * (1 if int(synthetic.labels.max()) < SMALL else 2)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VARIABLE = "DCPIPE_RUN"
+ENVIRONMENT_VARIABLE = "DCPIPE_RUN"
 EVERY_SECONDS = 1.0
 
 
@@ -54,7 +54,7 @@ def watching_engine(stop: Callable[[], None]) -> Iterator[None]:
 
 def engine_pid() -> int | None:
     """The number of the run's first process, if it is of this host and namespace."""
-    here, _, number = os.environ.get(VARIABLE, "").rpartition("/")
+    here, _, number = os.environ.get(ENVIRONMENT_VARIABLE, "").rpartition("/")
     if not number.isdecimal():
         return None
     return int(number) if key(platform.node(), namespace(), int(number)) == f"{here}/{number}" else None

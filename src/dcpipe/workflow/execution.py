@@ -53,7 +53,7 @@ def execute_job(
         device.prepare(job.resources.threads)
         device.forget_peak()
     with (
-        durable.full_disk_named((place, state_root(root)), "nothing was published"),
+        durable.explaining_full_disk((place, state_root(root)), "nothing was published"),
         _job_lock(job, root),
         _removing_empty_folder(place),
         artifact.draft_artifact(place) as draft,

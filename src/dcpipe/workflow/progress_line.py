@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from dcpipe.workflow.run_progress import RunProgress, duration
 
-LEAST_SECONDS = 60.0  # between two lines in a file or a pipe
-MOST_SECONDS = 600.0
+MIN_SECONDS = 60.0  # between two lines in a file or a pipe
+MAX_SECONDS = 600.0
 STEP = 1 / 20  # of the jobs: as much more is worth a line
 BAR = "|{bar:20}| {desc}"
 
@@ -104,7 +104,7 @@ class ProgressLine:
 
     def _is_due(self, now: float) -> bool:
         since = now - self._said_at
-        return since >= MOST_SECONDS or (since >= LEAST_SECONDS and self._part() - self._said_part >= STEP)
+        return since >= MAX_SECONDS or (since >= MIN_SECONDS and self._part() - self._said_part >= STEP)
 
     def _write(self, text: str) -> None:
         self._stream.write(f"{text}\n")

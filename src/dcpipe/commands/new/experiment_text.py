@@ -1,7 +1,7 @@
 """The file that `dcpipe new` writes: an experiment in YAML, with the reason of each choice as a comment."""
 
 from dcpipe.commands.new.sizing import (
-    LEAST_TRAINED,
+    MIN_TRAINED,
     NETWORKS,
     TEST_SHARE,
     TOO_SMALL_SHARE,
@@ -13,7 +13,7 @@ from dcpipe.commands.new.sizing import (
 from dcpipe.commands.new.survey import Survey
 from dcpipe.params import file_schema
 
-TEXT = """# yaml-language-server: $schema={schema}
+EXPERIMENT_TEMPLATE = """# yaml-language-server: $schema={schema}
 # Written by `dcpipe new`, and yours from now on: change anything, then look at it with `dcpipe plan {file}`.
 #
 # {seen}
@@ -89,7 +89,7 @@ runs:
   # random real images are what a distilled set must beat
 {runs}
 """
-RUN = """  - datasets: [{name}]
+RUN_TEMPLATE = """  - datasets: [{name}]
     methods: [random, {methods}]
     ipc: [{ipc}]
     sets: {sets}
@@ -102,9 +102,9 @@ def experiment_text(name: str, survey: Survey, design: Design, prediction: Predi
     _, count = survey.rarest
     _, tested = split_sizes(survey)
     more = [ipc for ipc in design.ipc if ipc > 1]
-    runs = [RUN.format(name=name, methods=f"{name}-dm, {name}-mtt", ipc=1, sets=design.sets)]
-    runs += [RUN.format(name=name, methods=f"{name}-dm", ipc=ipc, sets=design.sets) for ipc in more]
-    return TEXT.format(
+    runs = [RUN_TEMPLATE.format(name=name, methods=f"{name}-dm, {name}-mtt", ipc=1, sets=design.sets)]
+    runs += [RUN_TEMPLATE.format(name=name, methods=f"{name}-dm", ipc=ipc, sets=design.sets) for ipc in more]
+    return EXPERIMENT_TEMPLATE.format(
         schema=f"{file_schema.FOLDER}/experiments.json",
         file=f"{name}.yaml",
         seen=summary(survey),
@@ -204,6 +204,6 @@ def _trained_reason(survey: Survey, design: Design, allowance: Allowance) -> str
     rarest, _ = survey.rarest
     if design.trained == left:
         return f"all that are left of the rarest class, {rarest}, and as many of each other class"
-    if design.trained > LEAST_TRAINED:
+    if design.trained > MIN_TRAINED:
         return f"of {left}; more would keep this machine longer than {minutes(allowance.seconds)}"
     return f"of {left}; with fewer nothing can be learned"

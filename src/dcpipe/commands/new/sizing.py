@@ -27,9 +27,9 @@ FORWARD, HYPERGRADIENT = 1 / 3, 4.0  # in training steps
 SMALL_BATCH, LARGE_BATCH = 8, 64
 
 TEST_SHARE = 0.2  # of the rarest class, where the folder has no test part
-MOST_TESTED = 200  # test images of each class
+MAX_TESTED = 200  # test images of each class
 TOO_SMALL_SHARE = 0.05  # of the images may have a shorter side than the size that is chosen
-LEAST_TRAINED = 16  # training images of each class
+MIN_TRAINED = 16  # training images of each class
 STEPS_OF_AN_EXPERT = 240
 NETWORKS = {  # the depth that papers take for a size; half of their width where that takes too long
     64: ("convnet4", "convnet4-w64"),
@@ -173,7 +173,7 @@ def split_sizes(survey: Survey) -> tuple[int, int | None]:
     _, count = survey.rarest
     if survey.test_counts:
         return count, None
-    tested = min(MOST_TESTED, max(1, int(count * TEST_SHARE)))
+    tested = min(MAX_TESTED, max(1, int(count * TEST_SHARE)))
     return count - tested, tested
 
 
@@ -183,7 +183,7 @@ def design_for(survey: Survey, size: int, network: str, speed: Speed, allowance:
     classes = len(survey.counts)
     seconds = SHARE_OF_EXPERTS * allowance.seconds * allowance.cores
     affordable = seconds / (Design.experts * speed.large * AUGMENTED * classes)
-    epochs_of = {count: _epochs(count * classes) for count in range(min(trained, LEAST_TRAINED), trained + 1)}
+    epochs_of = {count: _epochs(count * classes) for count in range(min(trained, MIN_TRAINED), trained + 1)}
     kept = max((count for count, epochs in epochs_of.items() if count * epochs <= affordable), default=min(epochs_of))
     smallest = Design(
         classes=classes,

@@ -15,11 +15,11 @@ from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
 
 GREY_MODES = ("1", "L", "LA")  # Pillow's names of images without colour
-LEAST_PER_CLASS = 20  # images of the rarest class, test images included
+MIN_PER_CLASS = 20  # images of the rarest class, test images included
 DECODED = 5_000  # files that are decoded whole; of others only the first bytes are read
 DRAFT = (64, 64)  # JPEG files are decoded at about this size, which is several times as fast
 DEEP_MODES = ("I", "F")  # Pillow's names of images of more than 8 bits a channel
-LEAST_SIDE = 8  # pixels: half of the smallest size that is chosen
+MIN_SIDE = 8  # pixels: half of the smallest size that is chosen
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError)
 
 
@@ -145,8 +145,8 @@ def _look(path: Path, problems: Problems, *, whole: bool) -> tuple[int, str] | N
             if mode.startswith(DEEP_MODES):
                 problems.add(path, "has more than 8 bits a channel")
                 return None
-            if side < LEAST_SIDE:
-                problems.add(path, f"has a side below {LEAST_SIDE} pixels")
+            if side < MIN_SIDE:
+                problems.add(path, f"has a side below {MIN_SIDE} pixels")
                 return None
             if whole:
                 image.draft(mode, DRAFT)
@@ -159,7 +159,7 @@ def _look(path: Path, problems: Problems, *, whole: bool) -> tuple[int, str] | N
 
 def _refuse_too_few(survey: Survey) -> None:
     name, count = survey.rarest
-    least = LEAST_PER_CLASS if not survey.test_counts else LEAST_PER_CLASS // 2
+    least = MIN_PER_CLASS if not survey.test_counts else MIN_PER_CLASS // 2
     if count < least:
         part = "train/" if survey.test_counts else ""
         problem = f"the class {name} has {count} images; each class needs {least} or more"

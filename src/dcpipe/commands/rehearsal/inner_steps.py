@@ -8,7 +8,7 @@ from dcpipe.params.axis import axis_values_in
 from dcpipe.params.method import Method
 from dcpipe.workflow.job import Job
 
-FEW = 6  # inner steps of a short student, or a few more
+FEW_STEPS = 6  # inner steps of a short student, or a few more
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def inner_step_counts(job: Job) -> InnerStepCounts:
         return InnerStepCounts(1, 1, 1)
     shares = [share for _, value in axis_values_in(method) for share in value.inner_shares]
     unit = math.lcm(1, *(Fraction(share).denominator for share in shares))
-    few, steps = unit * math.ceil(FEW / unit), inner.steps
+    few, steps = unit * math.ceil(FEW_STEPS / unit), inner.steps
     return InnerStepCounts(few, 2 * few, steps) if steps > 2 * few else InnerStepCounts(steps, steps, steps)
 
 

@@ -8,7 +8,7 @@ from dcpipe.commands.rehearsal.job_kinds import JobKind
 from dcpipe.commands.rehearsal.rehearse import RehearsalResult
 from dcpipe.errors import UserError
 
-LOADED = 1.3  # wall time by CPU time from which a machine counts as loaded
+LOADED_RATIO = 1.3  # wall time by CPU time from which a machine counts as loaded
 
 
 def parse_device_counts(text: str) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ def total_line(results: Sequence[RehearsalResult], disk_bytes: int, devices: Seq
 def load_warning(results: Sequence[RehearsalResult]) -> list[str]:
     """One line if the machine did other work meanwhile; none if it did not."""
     wall, cpu = sum(one.wall_seconds for one in results), sum(one.cpu_seconds for one in results)
-    if cpu == 0 or wall < LOADED * cpu:
+    if cpu == 0 or wall < LOADED_RATIO * cpu:
         return []
     spent = f"{wall:.1f} s of wall time for {cpu:.1f} s of CPU time"
     return [f"the machine is loaded: {spent}; on a CPU the hours are from CPU time, as on a machine of your own"]

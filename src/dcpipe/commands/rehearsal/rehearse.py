@@ -39,7 +39,7 @@ from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
 
-FEW = 1  # steps of the shorter run
+FEW_STEPS = 1  # steps of the shorter run
 SHORT_SECONDS = 0.5  # differences below this are taken over ten times as many steps
 SOON_SECONDS = 2.0  # an iteration that takes less is tried with all its inner steps
 TESTED = 500  # noise test images
@@ -69,7 +69,7 @@ class RehearsalResult:
         return self.seconds_once + self.steps * self.seconds_per_step
 
 
-LEAVING = 10.0  # seconds for a child that has answered
+EXIT_SECONDS = 10.0  # seconds for a child that has answered
 
 Attempt = Callable[[Graph, JobKind, int, Path], RehearsalResult]
 
@@ -96,7 +96,7 @@ def _rehearse_in_child(graph: Graph, kind: JobKind, steps: int, folder: Path) ->
     sender.close()
     try:
         answer: RehearsalResult | Exception = receiver.recv()
-        child.join(LEAVING)  # it exits by itself and releases its resources
+        child.join(EXIT_SECONDS)  # it exits by itself and releases its resources
     except EOFError:
         return replace(_empty_result(kind), problem="the system killed its process; there may be too little memory")
     finally:
@@ -167,14 +167,14 @@ class _LinearCost:
 
 
 def _linear_cost(job: Job, root: Path, steps: int) -> _LinearCost:
-    _measured_cost(job, root, FEW)  # what a process does once: imports, compilation, the device's first call
-    least, _ = _measured_cost(job, root, FEW)
+    _measured_cost(job, root, FEW_STEPS)  # what a process does once: imports, compilation, the device's first call
+    least, _ = _measured_cost(job, root, FEW_STEPS)
     for more in (steps, 10 * steps):
-        seconds, peak = _measured_cost(job, root, FEW + more)
+        seconds, peak = _measured_cost(job, root, FEW_STEPS + more)
         if seconds - least >= SHORT_SECONDS:
             break
     step = max(0.0, seconds - least) / more
-    return _LinearCost(max(0.0, least - FEW * step), step, peak)
+    return _LinearCost(max(0.0, least - FEW_STEPS * step), step, peak)
 
 
 def _full_length_cost(job: Job, root: Path, steps: int) -> _LinearCost:

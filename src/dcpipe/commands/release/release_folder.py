@@ -15,7 +15,7 @@ from dcpipe.provenance.artifact import sha256
 SUMS = "SHA256SUMS"
 FORMAT = 2  # of released folders
 ALWAYS = ("README.md", "train.py")  # files that every release has, beside those that are read
-LARGEST_LIST = 2**20  # bytes; one of 10,000 classes has half as many
+MAX_LIST = 2**20  # bytes; one of 10,000 classes has half as many
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9._/-]*)")
 _FIRST = "dcpipe release 1"  # how the first format said its number; it is the same in all else
 
@@ -88,7 +88,7 @@ def read_files(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
 def _listed(folder: Path) -> dict[str, str]:
     """What SHA256SUMS says: the digest of each file by its path in the folder."""
     try:
-        if (folder / SUMS).stat().st_size > LARGEST_LIST:
+        if (folder / SUMS).stat().st_size > MAX_LIST:
             raise _corrupt(folder / SUMS, "is too long for a list of SHA-256 sums")
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:

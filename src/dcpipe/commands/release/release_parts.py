@@ -18,7 +18,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import CorruptArtifactError
 from dcpipe.provenance.json_value import JsonValue
 
-LARGEST_CARD = 2**26  # bytes; a card holds the cards of three artifacts
+MAX_CARD = 2**26  # bytes; a card holds the cards of three artifacts
 
 
 def read_card(content: bytes, where: Path) -> JsonValue:
@@ -27,7 +27,7 @@ def read_card(content: bytes, where: Path) -> JsonValue:
     Raises: CorruptArtifactError if it is not the card of a release; UserError if a newer dcpipe wrote it.
     """
     try:
-        if len(content) > LARGEST_CARD:
+        if len(content) > MAX_CARD:
             raise ValueError("is too long")
         card = JsonValue(json.loads(content), str(where))
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from dcpipe.params.network_name import parse
 ACTIVATIONS = {"sigmoid": "nn.Sigmoid()", "relu": "nn.ReLU()", "leakyrelu": "nn.LeakyReLU(0.01)", "swish": "nn.SiLU()"}
 POOLS = {"nopool": None, "maxpool": "nn.MaxPool2d(2)", "avgpool": "nn.AvgPool2d(2)"}
 
-HEAD = '''"""Train fresh networks on this set and test them, in plain PyTorch:
+SCRIPT_HEAD = '''"""Train fresh networks on this set and test them, in plain PyTorch:
 
     python train.py TEST.npz [NETWORKS]
 
@@ -36,7 +36,7 @@ def network():
 
 
 '''
-BODY = """device = "cuda" if torch.cuda.is_available() else "cpu"
+SCRIPT_BODY = """device = "cuda" if torch.cuda.is_available() else "cpu"
 torch.set_default_device(device)
 here, test = Path(__file__).parent, numpy.load(sys.argv[1])
 made = load_file(here / "set.safetensors", device=device)
@@ -64,12 +64,12 @@ for seed in range(int(sys.argv[2]) if len(sys.argv) > 2 else {networks}):
 print(f"{{numpy.mean(scores):.2f}} +- {{numpy.std(scores):.2f}} % over {{len(scores)}} networks; expected:")
 print("{expected}")
 """
-STANDARDISED = (
+STANDARDISED_TRANSFORM = (
     'mean, std = (fitted[name].float()[:, None, None] for name in ("mean", "std"))\nseen = (pixels - mean) / std'
 )
-WHITENED = """whitened = (pixels.flatten(1).double() - fitted["mean"]) @ fitted["matrix"]
+WHITENED_TRANSFORM = """whitened = (pixels.flatten(1).double() - fitted["mean"]) @ fitted["matrix"]
 seen = whitened.view(pixels.shape).float()"""
-AUGMENT = '''"""The augmentation of DSA (arXiv:2102.08259): a family a batch, every image its own parameters."""
+AUGMENT_MODULE = '''"""The augmentation of DSA (arXiv:2102.08259): a family a batch, every image its own parameters."""
 
 import math
 
@@ -180,9 +180,11 @@ def script_files(
     """The script, and the augmentation if the protocol has one, by file name. `rate` None: the set's own step size."""
     families = config.augmentation.dsa_families
     imports = "\nfrom augment import augmented\n" if families else ""
-    head = HEAD.format(test_shape=test_shape, test=test, expected=expected, imports=imports, network=network_body)
-    body = BODY.format(
-        transform=WHITENED if whitened else STANDARDISED,
+    head = SCRIPT_HEAD.format(
+        test_shape=test_shape, test=test, expected=expected, imports=imports, network=network_body
+    )
+    body = SCRIPT_BODY.format(
+        transform=WHITENED_TRANSFORM if whitened else STANDARDISED_TRANSFORM,
         labels='made["labels"].softmax(1)' if soft else 'made["labels"]',
         rate='float(made["step_size"])' if rate is None else rate,
         networks=config.networks,
@@ -196,4 +198,4 @@ def script_files(
         expected=expected,
     )
     script = {"train.py": head + body}
-    return {**script, "augment.py": AUGMENT.format(families=families)} if families else script
+    return {**script, "augment.py": AUGMENT_MODULE.format(families=families)} if families else script

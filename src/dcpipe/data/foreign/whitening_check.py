@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 NEAR, FAR = 2.0, 4.0  # standard deviations of single real images
-ENOUGH = 8  # real images that a cloud needs
+MIN_IMAGES = 8  # real images that a cloud needs
 
 WhiteningKind = Literal["none", "zca"]
 Verdict = Literal["agrees", "contradicts", "cannot be determined"]
@@ -49,7 +49,7 @@ def whitening_distances(
 
     Shapes: all three N x C x H x W, of one C, H and W; the real ones standardised, and whitened, as networks see them.
     """
-    if min(len(unwhitened_NCHW), len(whitened_NCHW)) < ENOUGH or images_NCHW.shape[-1] < 2:
+    if min(len(unwhitened_NCHW), len(whitened_NCHW)) < MIN_IMAGES or images_NCHW.shape[-1] < 2:
         return None
     mean_F = features(images_NCHW).mean(dim=0)
     distances = [_distance(mean_F, features(real)) for real in (unwhitened_NCHW, whitened_NCHW)]
@@ -69,7 +69,7 @@ def features(images_NCHW: Tensor) -> Tensor:
 
 
 def _distance(point_F: Tensor, cloud_NF: Tensor) -> float:
-    if len(cloud_NF) < ENOUGH:
+    if len(cloud_NF) < MIN_IMAGES:
         return float("nan")
     gap_F = point_F - cloud_NF.mean(dim=0)
     covariance_FF = torch.cov(cloud_NF.T)

@@ -13,7 +13,7 @@ from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.network_axes import TrainingConfig, UpdatesConfig
 from dcpipe.params.network_name import NetworkOrNative, has_running_statistics, num_blocks_of
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
-from dcpipe.params.work import FLOAT, SetSizes, Work
+from dcpipe.params.work import FLOAT_BYTES, SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
@@ -67,9 +67,9 @@ class FeatureMatchingConfig(NetworkMatchingConfig):
         if network is None:
             return Work()
         real = network.forward(min(self.real_batch, sizes.train_images_per_class))
-        layers = Work(phases=(FLOAT * network.activations * min(self.real_batch, sizes.train_images_per_class),))
+        layers = Work(phases=(FLOAT_BYTES * network.activations * min(self.real_batch, sizes.train_images_per_class),))
         update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
-        means = Work(held_bytes=FLOAT * sizes.classes * network.activations)
+        means = Work(held_bytes=FLOAT_BYTES * sizes.classes * network.activations)
         return means + layers + update + trained_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":

@@ -18,7 +18,7 @@ from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, Name, StepCount
 from dcpipe.params.trajectory_axes import HypergradientConfig, PathConfig, SegmentConfig, StartNoiseConfig
 from dcpipe.params.waypoints import refuse_bad_waypoints
-from dcpipe.params.work import FLOAT, InnerSizes, SetSizes, Work
+from dcpipe.params.work import FLOAT_BYTES, InnerSizes, SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
@@ -119,7 +119,7 @@ class TrajectoryMatchingConfig(MatchingConfig):
         images = min(self.inner_batch or sizes.images, sizes.images)
         work = self.hypergradient.work(InnerSizes(network, self.inner_steps, images, sizes.numbers))
         augmented = (
-            Work() if self.augmentation == "none" else Work(held_bytes=AUGMENTED * FLOAT * images * sizes.numbers)
+            Work() if self.augmentation == "none" else Work(held_bytes=AUGMENTED * FLOAT_BYTES * images * sizes.numbers)
         )
         checkpoints = 4 + sizes.num_experts * self.path.held_checkpoints
         return Work(held_bytes=checkpoints * network.bytes) + augmented + work

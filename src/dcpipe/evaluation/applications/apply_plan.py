@@ -15,7 +15,7 @@ from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.values import tracked_values
-from dcpipe.params.work import FLOAT, Work
+from dcpipe.params.work import FLOAT_BYTES, Work
 from dcpipe.workflow.stages import (
     DATASET,
     EVALUATION,
@@ -101,7 +101,7 @@ class ApplyStage(Stage):
         method, ipc = job.section("method", Method), int(job.wildcards["ipc"])
         images = train_images(graph, dataset) if method.matching.takes_all_images else facts.classes * ipc
         batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
-        found = loading(graph, dataset, tested) + Work(held_bytes=2 * FLOAT * images * pixels(facts))
+        found = loading(graph, dataset, tested) + Work(held_bytes=2 * FLOAT_BYTES * images * pixels(facts))
         for name in task.trained_networks(data, int(job.wildcards["part"])):
             network = network_size(graph, dataset, name)
             step = network.vmapped_gradient(batch, together) if together > 1 else network.gradient(batch)
