@@ -41,7 +41,8 @@ def stability_table(cells: Sequence[Cell], sources: Lineage) -> Table | None:
     caption = (
         "Gradients of the images, all sets of a kind: mean norm over the updates, its standard deviation over its mean "
         f"and the updates that lie more than {SPIKE_DEVIATIONS:g} deviations above the mean, each within a set. "
-        "Of methods with two passes: the first pass's gradient, its cosine with the second's, and how far the loss rose to the "
+        "Of methods with two passes: the first pass's gradient, its cosine with the second's, and how far the loss "
+        "rose to the "
         "perturbed set (its sharpness)."
     )
     return Table("gradients", caption, columns, tuple(rows))
