@@ -30,7 +30,7 @@ def test_the_figures_of_paths_mark_waypoints_and_say_what_they_hold(spent: tuple
     found = re.findall(r'id="path-\d-([^"]+)"', plane.svg.decode())
     assert found == ["recorded", "convex, waypoints none", "convex, waypoints 1-2"]
     (held,) = re.findall(r"the plane holds ([\d.]+) % of the variance", plane.description)
-    axes = re.findall(r"component \(([\d.]+) % of the variance\)", plane.svg.decode())
+    axes = re.findall(r"component, ([\d.]+) %", plane.svg.decode())
     assert sum(map(float, axes)) == pytest.approx(float(held), abs=0.1)
 
 

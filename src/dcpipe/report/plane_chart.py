@@ -52,6 +52,6 @@ def draw_plane(axes: "Axes", paths: Sequence[PlanePath], explained: tuple[float,
     for axis, place, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), explained, strict=True):
         axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
-        axis.set_label_text(f"{place} component ({100 * share:.1f} % of the variance)")
+        axis.set_label_text(f"{place} component, {100 * share:.1f} %")
     axes.grid(visible=True, axis="both")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3).set_gid("legend")
