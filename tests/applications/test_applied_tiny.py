@@ -121,7 +121,7 @@ def test_a_part_stopped_midway_goes_on_to_the_same_bytes(applied: Path, monkeypa
     job = Graph(applied).make_job("apply", application="four", part=1, **SET)
     before = (applied / job.outputs["results"]).read_bytes()
     asked = iter([True])
-    monkeypatch.setattr(trials, "stop_asked", lambda: next(asked, False))
+    monkeypatch.setattr(trials, "stop_requested", lambda: next(asked, False))
     with pytest.raises(stopping.Interrupted):
         execute_job(job, applied)
     trained = []
