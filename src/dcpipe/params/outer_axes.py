@@ -7,7 +7,7 @@ from dcpipe.params.method_axes import MethodValue
 
 if TYPE_CHECKING:
     from dcpipe.distillation.averaging.averages import Average
-    from dcpipe.distillation.coordinates.objectives import Restriction
+    from dcpipe.distillation.coordinates.objectives import CoordinateRule
     from dcpipe.distillation.dynamics.measures import Dynamics
     from dcpipe.distillation.first_images.initial_images import InitialImages
     from dcpipe.distillation.labels.label_rules import InitialLogits, LabelRule
@@ -117,7 +117,7 @@ class CoordinatesConfig(MethodValue, axis="coordinates"):
     """Which of the student's parameters count."""
 
     @abstractmethod
-    def build(self) -> "Restriction":
+    def build(self) -> "CoordinateRule":
         """What restricts an objective to them."""
 
 

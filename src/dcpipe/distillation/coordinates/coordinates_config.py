@@ -12,7 +12,7 @@ from dcpipe.params.outer_axes import CoordinatesConfig
 from dcpipe.params.schema import STRICT, Fraction
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.coordinates.objectives import Restriction
+    from dcpipe.distillation.coordinates.objectives import CoordinateRule
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -23,7 +23,7 @@ class AllCoordinates(CoordinatesConfig):
 
     kind: Literal["all"]
 
-    def build(self) -> "Restriction":
+    def build(self) -> "CoordinateRule":
         """No restriction."""
         from dcpipe.distillation.coordinates import objectives
 
@@ -45,7 +45,7 @@ class PrunedCoordinates(CoordinatesConfig):
     kind: Literal["pruned"]
     threshold: Fraction = Field(description="the smaller magnitude must be at least this share of the larger")
 
-    def build(self) -> "Restriction":
+    def build(self) -> "CoordinateRule":
         """Restricted to what the student got near."""
         from dcpipe.distillation.coordinates import pruning
 

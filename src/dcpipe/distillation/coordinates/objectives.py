@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.start_noise.student_starts import Distance
 
 
-class Restriction(Protocol):
+class CoordinateRule(Protocol):
     """A distance, and the target (P) that it measures to -> the objective over the coordinates that count."""
 
     def __call__(self, distance: "Distance", target_P: Tensor, /) -> "Objective": ...
