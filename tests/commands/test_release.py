@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import re
+import runpy
 import statistics
 import subprocess
 import sys
@@ -177,6 +179,11 @@ def test_a_release_is_refused_before_anything_is_written(tiny: Path) -> None:
         (graph.make_job("evaluate", **SCORED), "there", "exists already"),
         (graph.make_job("evaluate", **{**SCORED, "network": "mlp"}), "new", "cannot build mlp"),
         (
+            graph.make_job("evaluate", **{**SCORED, "evaluation": "mixup"}),
+            "new",
+            "cannot augment by mixup",
+        ),
+        (
             graph.make_job("evaluate", **{**SCORED, "evaluation": "digits-flat-minimum"}),
             "new",
             "trains by SGD without a sharpness rule",
@@ -234,6 +241,19 @@ def test_the_scripts_augmentation_is_ours(subtests: pytest.Subtests) -> None:
             values = augment._values(family, uniform, (size, size), augment.PUBLISHED)
             ours = augment.apply(x, DSADraw(family, values, size, size, False))
             assert torch.allclose(defined["apply"](x, family, uniform), ours, atol=1e-9)
+
+
+def test_the_script_for_a_network_of_ones_own_trains(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, page = released(tiny), (repository.ROOT / "docs/sets.md").read_text()
+    count = test_images.export_test_images(Graph(tiny), "tiny", tiny / "test.npz")
+    _, _, begun = page.partition('```python\n"""Train a torchvision ResNet-18')
+    (tiny / "resnet18.py").write_text('"""Train' + begun.partition("```")[0])
+    monkeypatch.setattr(sys, "argv", ["resnet18.py", str(folder), str(tiny / "test.npz"), "1"])
+    with torch.random.fork_rng():
+        runpy.run_path(str(tiny / "resnet18.py"))
+    assert re.fullmatch(rf"\d+\.\d % of {count} test images after 1 epochs\n", capsys.readouterr().out)
 
 
 def test_a_searched_rate_is_the_scripts_rate(tiny: Path) -> None:

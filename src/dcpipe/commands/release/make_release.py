@@ -226,4 +226,8 @@ python train.py test.npz           # plain PyTorch; needs torch, safetensors, nu
 The images in `{SET}` are {parts.transform.phrase}: test images must go through `{TRANSFORM}`, as in `train.py`.
 With dcpipe: `released = dcpipe.load("FOLDER")` is a torch Dataset, and `released.test_transform` what test images need.
 `{CARD}` holds the protocol, every single accuracy and where each byte comes from.
+
+Another network than that of `train.py` needs a learning rate of its own. It learns most from so few images if they are
+shifted, turned and scaled a little at every step, if its first layers do not shrink small images (a ResNet: a first
+convolution of 3x3 without a stride, and no pooling after it), and if the learning rate falls to zero.
 """
