@@ -157,7 +157,9 @@ class SnakemakeRules:
         """Tell the progress line which jobs there are, and how long each is expected to take."""
         if self._jobs is not None:
             known = run_progress.expected_jobs(self._graph, list(self._jobs.values()))
-            logging.getLogger(run_progress.EXPECTED_JOBS).info("known jobs", extra={"jobs": known})
+            listeners = logging.getLogger(run_progress.EXPECTED_JOBS)
+            listeners.propagate = False  # it is no text for a terminal
+            listeners.info("known jobs", extra={"jobs": known})
 
     def rerun_reason(self, label: str) -> str | None:
         """Why the artifact of a job is not what params and code say now, as its card tells; None if it is."""
