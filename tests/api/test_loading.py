@@ -147,7 +147,7 @@ def test_what_is_missing_or_impossible_is_said(tmp_path: Path) -> None:
         dcpipe.load(folder, whitening="zca")
     with pytest.raises(UserError, match="theirs: mean: has 2 values; images have 1 channel"):
         dcpipe.load(folder, mean=[0.5, 0.5], std=[0.5], step_size=0.01)
-    with pytest.raises(UserError, match="theirs: std: stands alone; pass mean and std, or neither"):
+    with pytest.raises(UserError, match="theirs: std: is given without the other; pass mean and std, or neither"):
         dcpipe.load(folder, std=[0.5], step_size=0.01)
     without = save_mtt(tmp_path / "without", step_size=None)
     with pytest.raises(UserError, match=r"no lr_best.pt beside the images\); state step_size=...; its authors' log"):

@@ -10,7 +10,7 @@ import pytest
 
 import repository
 
-LISTENING = "from dcpipe.workflow.stopping import stopping_on_signals, stop_asked, stop, saving\nimport time\n"
+LISTENING = "from dcpipe.workflow.stopping import stopping_on_signals, stop_requested, stop, saving\nimport time\n"
 BUSY = """
 try:
     with stopping_on_signals():
@@ -19,7 +19,7 @@ try:
 except BaseException as left:
     raise SystemExit(getattr(left, 'exit_code', 3))
 """
-POLLING = "while not stop_asked(): time.sleep(0.01)\n        print('saved', flush=True); stop()"
+POLLING = "while not stop_requested(): time.sleep(0.01)\n        print('saved', flush=True); stop()"
 DEAF = "while True: sum(range(1000))"
 ASLEEP = "time.sleep(60)"
 IN_A_LIBRARY = "import numpy; a = numpy.ones((4000, 4000)); numpy.linalg.svd(a @ a)"
@@ -45,7 +45,7 @@ def test_a_state_that_is_being_saved_is_waited_for() -> None:
 
 def test_an_ignored_signal_stays_ignored() -> None:
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    body = "time.sleep(1)\n        print(stop_asked(), flush=True)"
+    body = "time.sleep(1)\n        print(stop_requested(), flush=True)"
     code, said = _stopped(body, signal.SIGHUP, before=ignore)
     assert (code, said) == (0, "False")
 
