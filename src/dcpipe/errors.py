@@ -4,9 +4,11 @@
 Only `cli` turns them into a line on standard error and an exit code.
 """
 
+UNPRINTABLE = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}  # as escapes
+
 
 class DcpipeError(Exception):
-    """A failure that can be explained in one line.
+    """A failure that can be explained in one line: line breaks and other controls in what it quotes become escapes.
 
     Args:
         problem: what is wrong.
@@ -21,7 +23,7 @@ class DcpipeError(Exception):
         parts = [f"{where}: {problem}" if where else problem]
         if remedy:
             parts.append(remedy)
-        super().__init__("; ".join(parts))
+        super().__init__("; ".join(parts).translate(UNPRINTABLE))
 
 
 class UserError(DcpipeError):
