@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN ?= $(VENV)/bin
 EXPERIMENT ?= digits
+EXTRAS = digits,images,report,engines,dev
 MINUTES ?= 30
 SNAKEMAKE = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
 
-.PHONY: help run test bench engines chaos cluster share repro repro-only lint format clean setup
+.PHONY: help run test bench engines chaos cluster share repro repro-only lint format clean setup hashes audit sbom
 
 help:  ## What can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -61,5 +62,23 @@ setup: $(VENV)/.done
 $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("dcpipe needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[digits,images,report,engines,dev]"
+ifdef SECURE
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-hashed.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+endif
 	@touch $@
+
+hashes: setup  ## Write requirements-hashed.txt anew: what is installed here, each with its file's SHA-256 (SECURE=1 installs by it).
+	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --constraint constraints.txt --report hashes.json ".[$(EXTRAS)]"
+	$(BIN)/python -c "import json; found = [(each['metadata'], each['download_info'].get('archive_info')) for each in json.load(open('hashes.json'))['install']]; open('requirements-hashed.txt', 'w').writelines(sorted(f'{about[\"name\"]}=={about[\"version\"]} --hash=sha256:{file[\"hashes\"][\"sha256\"]}\n' for about, file in found if about['name'] != 'dcpipe'))"
+	@rm hashes.json
+
+audit:  ## Known vulnerabilities in the pinned versions, by the advisories of PyPI (asks the network).
+	$(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.tools/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements-hashed.txt
+
+sbom:  ## The software bill of materials of the pinned versions, as CycloneDX: sbom.json.
+	$(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom
+	.tools/bin/cyclonedx-py requirements requirements-hashed.txt --output-reproducible --output-file sbom.json
