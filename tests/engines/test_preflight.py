@@ -295,9 +295,8 @@ def test_a_job_of_no_engine_of_this_machine_goes_on(other: str, ended: int, monk
     if other == "a scheduler's job":
         monkeypatch.setenv("SLURM_JOB_ID", "17")
     with engine_watch.watching_engine(lambda: asked.append(True)):
-        time.sleep(0.01)
+        pass  # one that watches asks before this ends, since it waits for its thread
     assert asked == []
-    assert engine_watch.engine_pid() is None
 
 
 def test_a_lock_file_holds_a_job_by_command_and_card_alone(made: Path, tmp_path: Path) -> None:
