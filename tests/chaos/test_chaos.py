@@ -1,5 +1,6 @@
 """The short form of `make chaos`: every kind once or a few times, and the faults that it must find."""
 
+import signal
 from pathlib import Path
 
 import hurt_files
@@ -44,6 +45,11 @@ def test_a_planted_fault_is_found(fault: str, bench: Bench, monkeypatch: pytest.
     chaos.plant(fault, monkeypatch)
     kind, most = FAULTS[fault]
     assert any(trial.state != "survived" for trial, _ in zip(kind(bench), range(most), strict=False))
+
+
+def test_what_a_planted_fault_ignored_is_heard_again() -> None:
+    """It comes after them."""
+    assert signal.SIG_IGN not in {signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
 
 def test_hostile_files_are_of_more_than_twelve_kinds() -> None:

@@ -59,5 +59,5 @@ def _stopped(body: str, number: int, before: str = "") -> tuple[int, str]:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.2)
         process.send_signal(number)
-        rest = process.stdout.read().strip()
-    return process.returncode, rest
+        rest, _ = process.communicate(timeout=60)
+    return process.returncode, rest.strip()
