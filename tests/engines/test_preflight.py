@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -295,7 +296,7 @@ def test_a_job_of_no_engine_of_this_machine_goes_on(other: str, ended: int, monk
     if other == "a scheduler's job":
         monkeypatch.setenv("SLURM_JOB_ID", "17")
     with engine_watch.watching_engine(lambda: asked.append(True)):
-        pass  # one that watches asks before this ends, since it waits for its thread
+        assert "engine-watch" not in {thread.name for thread in threading.enumerate()}
     assert asked == []
 
 
