@@ -46,15 +46,15 @@ def measure(
     """Both ways at one size."""
     dataset, network, ipc, evaluation, passes = one
     channels, side = SHAPES[dataset]
-    what = replace(ParamsLibrary(ROOT).evaluation(evaluation, dataset, ipc)[1], epochs=passes - 1)
+    evaluation_config = replace(ParamsLibrary(ROOT).evaluation(evaluation, dataset, ipc)[1], epochs=passes - 1)
     model = build(network, channels=channels, image_size=side, classes=10)
     images = torch.randn(10 * ipc, channels, side, side, generator=Stream.root(0, "images").generator())
     labels = torch.arange(10).repeat_interleave(ipc)
     synthetic = SyntheticSet(images, labels, torch.tensor(RATE, dtype=torch.float64)).to(device)
     streams = [Stream.root(0, "network", index) for index in range(networks)]
     ways: dict[str, Callable[[], Sequence[TrainedNetwork]]] = {
-        "sequential": lambda: [protocol.train(model, synthetic, what, RATE, stream) for stream in streams],
-        "side_by_side": lambda: side_by_side.train(model, synthetic, what, RATE, streams),
+        "sequential": lambda: [protocol.train(model, synthetic, evaluation_config, RATE, stream) for stream in streams],
+        "side_by_side": lambda: side_by_side.train(model, synthetic, evaluation_config, RATE, streams),
     }
     found = {name: way() for name, way in ways.items()}  # warm, too
     spent = {name: min(times) for name, times in _times(ways, device, repeats).items()}

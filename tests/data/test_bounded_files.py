@@ -167,7 +167,7 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text("1")
     paths = [tmp_path / "a", tmp_path / "b"]
-    read = FileStamps.now(paths)
+    read = FileStamps.read(paths)
     read.refuse_changed()
     (tmp_path / "b").write_text("2")  # as long as before
     with pytest.raises(DcpipeError, match=r"/b: was changed while it was read; nothing was published; wait"):

@@ -69,8 +69,8 @@ class Workshop:
 
     def digest(self, dataset: str) -> str:
         """The digest of a dataset's source as it is now; its params must give some digest."""
-        what = Graph(self.root).library.dataset(dataset)[1]
-        return digest_of(what.source.open(what.facts, self.root).files())
+        config = Graph(self.root).library.dataset(dataset)[1]
+        return digest_of(config.source.open(config.facts, self.root).files())
 
     def pinned(self, name: str, source: dict[str, object], **changes: object) -> None:
         """Write a dataset whose params give the digest of what is there."""

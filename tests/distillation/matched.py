@@ -70,7 +70,7 @@ def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **chang
     return Matched(matching, train, SyntheticSet(images, labels, torch.tensor(0.01, dtype=torch.float64)))
 
 
-def slope(what: Matched, episode: Any, way_NCHW: Tensor, *, step: float = 1e-5) -> float:
+def slope(case: Matched, episode: Any, way_NCHW: Tensor, *, step: float = 1e-5) -> float:
     """The central difference of the loss along a way through the images."""
-    images = what.synthetic.images_NCHW
-    return (what.loss(images + step * way_NCHW, episode) - what.loss(images - step * way_NCHW, episode)) / (2 * step)
+    images = case.synthetic.images_NCHW
+    return (case.loss(images + step * way_NCHW, episode) - case.loss(images - step * way_NCHW, episode)) / (2 * step)

@@ -48,12 +48,12 @@ def test_an_average_without_memory_is_the_last_of_full_memory_the_first(tiny: Pa
 
 
 def test_a_shorter_run_keeps_the_published_weight_on_the_first_images() -> None:
-    what = Ema(kind="ema", decay=0.9995, of_iterations=5000, keep_unaveraged=False)
-    assert averaging.scaled_decay(what, 5000) == 0.9995
+    ema = Ema(kind="ema", decay=0.9995, of_iterations=5000, keep_unaveraged=False)
+    assert averaging.scaled_decay(ema, 5000) == 0.9995
     for iterations in (100, 1234):
         mean, rest = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
         for _ in range(iterations):
-            mean = averaging.update(mean, rest, averaging.scaled_decay(what, iterations))
+            mean = averaging.update(mean, rest, averaging.scaled_decay(ema, iterations))
         assert float(mean) == pytest.approx(0.9995**5000, rel=1e-9)
 
 

@@ -39,9 +39,12 @@ def _epochs(method: str, ipc: int) -> int:
     matching = ParamsLibrary(repository.ROOT).method(method, "cifar10", ipc)[1].matching
     assert isinstance(matching, GradientMatchingConfig)
     assert isinstance(matching.updates, FixedUpdates)
-    what, updates = matching.training, range(matching.updates.count - 1)
-    assert isinstance(what, FixedEpochs | Schedule)
-    return sum(what.count if isinstance(what, FixedEpochs) else scheduled(what.counts, update) for update in updates)
+    training, updates = matching.training, range(matching.updates.count - 1)
+    assert isinstance(training, FixedEpochs | Schedule)
+    return sum(
+        training.count if isinstance(training, FixedEpochs) else scheduled(training.counts, update)
+        for update in updates
+    )
 
 
 @pytest.mark.parametrize(("ipc", "fixed", "adaptive"), [(10, 450, 190), (50, 490, 395)])
@@ -51,39 +54,39 @@ def test_the_schedule_adds_up_to_what_equation_12_says(ipc: int, fixed: int, ada
     assert [scheduled(ZETA, t) for t in (0, 1, 2, 3, 4, 9, 10, 48)] == [50, 40, 30, 20, 10, 10, 5, 5]
 
 
-def _trainer(what: Matched) -> NetworkTrainer:
-    trainer = what.matching._trainer
+def _trainer(case: Matched) -> NetworkTrainer:
+    trainer = case.matching._trainer
     assert isinstance(trainer, NetworkTrainer)
     return trainer
 
 
-def _loss(what: Matched, theta_P: Tensor, images: Tensor, labels: Tensor) -> float:
-    return float(functional.cross_entropy(what.matching._parts.model(theta_P, images), labels))
+def _loss(case: Matched, theta_P: Tensor, images: Tensor, labels: Tensor) -> float:
+    return float(functional.cross_entropy(case.matching._parts.model(theta_P, images), labels))
 
 
 def test_a_network_is_trained_by_plain_steps_at_the_sets_step_size(made: Path) -> None:
-    what = matched(made, "dc", training=FixedEpochs(kind="epochs", count=3, batch=256))
-    episode = what.begin()
+    case = matched(made, "dc", training=FixedEpochs(kind="epochs", count=3, batch=256))
+    episode = case.begin()
     theta_P = episode.network.theta_P
-    found = _trainer(what).train(episode.network, what.synthetic, 0, Stream.root(0, "training"))
+    found = _trainer(case).train(episode.network, case.synthetic, 0, Stream.root(0, "training"))
     for _ in range(3):
         gradient_P = inner_gradient(
-            what.matching._parts.model, theta_P, what.synthetic.images_NCHW, what.synthetic.labels
+            case.matching._parts.model, theta_P, case.synthetic.images_NCHW, case.synthetic.labels
         )
-        theta_P = theta_P - what.synthetic.step_size * gradient_P
+        theta_P = theta_P - case.synthetic.step_size * gradient_P
     torch.testing.assert_close(found.theta_P, theta_P, rtol=1e-12, atol=1e-15)
 
 
 def test_an_epoch_takes_every_image_once_the_last_partial_batch_too(made: Path) -> None:
     """With a step size so small that gradients add up, an epoch's batches make the whole set's gradient."""
     for batch in (20, 10, 7, 1):
-        what = matched(made, "dc", training=FixedEpochs(kind="epochs", count=1, batch=batch))
-        episode = what.begin()
-        tiny = replace(what.synthetic, step_size=torch.tensor(1e-7, dtype=torch.float64))
-        found = _trainer(what).train(episode.network, tiny, 0, Stream.root(0, "training"))
+        case = matched(made, "dc", training=FixedEpochs(kind="epochs", count=1, batch=batch))
+        episode = case.begin()
+        tiny = replace(case.synthetic, step_size=torch.tensor(1e-7, dtype=torch.float64))
+        found = _trainer(case).train(episode.network, tiny, 0, Stream.root(0, "training"))
         steps = -(-20 // batch)
         if 20 % batch == 0:
-            args = (what.matching._parts.model, episode.network.theta_P, tiny.images_NCHW, tiny.labels)
+            args = (case.matching._parts.model, episode.network.theta_P, tiny.images_NCHW, tiny.labels)
             moved = (episode.network.theta_P - found.theta_P) / (1e-7 * steps)
             torch.testing.assert_close(moved, inner_gradient(*args), rtol=1e-4, atol=1e-6)
         else:
@@ -95,18 +98,18 @@ def test_an_epoch_takes_every_image_once_the_last_partial_batch_too(made: Path) 
 def test_training_ends_with_the_first_epoch_that_raises_the_real_loss(at_most: int, made: Path) -> None:
     """Overfitting: the network after the rise is the one that goes on; at the limit it goes on as it is."""
     rule = UntilOverfit(kind="until-overfit", real_batch=5, at_most=at_most, batch=256)
-    what = matched(made, "gm-mdo", training=rule)
-    synthetic = replace(what.synthetic, step_size=torch.tensor(0.2, dtype=torch.float64))
-    episode, stream = what.begin(), Stream.root(0, "training")
-    found = _trainer(what).train(episode.network, synthetic, 0, stream)
-    images, labels = what.matching._parts.batches.balanced(5, stream.child("watched"))
+    case = matched(made, "gm-mdo", training=rule)
+    synthetic = replace(case.synthetic, step_size=torch.tensor(0.2, dtype=torch.float64))
+    episode, stream = case.begin(), Stream.root(0, "training")
+    found = _trainer(case).train(episode.network, synthetic, 0, stream)
+    images, labels = case.matching._parts.batches.balanced(5, stream.child("watched"))
     assert labels.tolist() == [label for label in range(10) for _ in range(5)]
     theta_P = episode.network.theta_P
-    losses = [_loss(what, theta_P, images, labels)]
+    losses = [_loss(case, theta_P, images, labels)]
     while len(losses) <= at_most and not (len(losses) > 1 and losses[-1] > losses[-2]):
-        gradient_P = inner_gradient(what.matching._parts.model, theta_P, synthetic.images_NCHW, synthetic.labels)
+        gradient_P = inner_gradient(case.matching._parts.model, theta_P, synthetic.images_NCHW, synthetic.labels)
         theta_P = theta_P - synthetic.step_size * gradient_P
-        losses.append(_loss(what, theta_P, images, labels))
+        losses.append(_loss(case, theta_P, images, labels))
     torch.testing.assert_close(found.theta_P, theta_P, rtol=1e-9, atol=1e-12)
     assert (losses[-1] > losses[-2]) == (at_most == 40), "the longest is ended by a rise, the others by the limit"
 
@@ -128,31 +131,31 @@ def test_a_network_whose_accuracy_has_moved_is_trained_no_further(made: Path) ->
     seen = {}
     for largest in (0.0, 0.02, 1.0):
         rule = UntilMoved(kind="until-moved", window=3, range=largest, real_batch=8, at_most=12, batch=256)
-        what = matched(made, "cafe", training=rule)
-        synthetic = replace(what.synthetic, step_size=torch.tensor(0.05, dtype=torch.float64))
-        episode, stream = what.begin(), Stream.root(0, "training")
-        found = _trainer(what).train(episode.network, synthetic, 0, stream)
+        case = matched(made, "cafe", training=rule)
+        synthetic = replace(case.synthetic, step_size=torch.tensor(0.05, dtype=torch.float64))
+        episode, stream = case.begin(), Stream.root(0, "training")
+        found = _trainer(case).train(episode.network, synthetic, 0, stream)
         network, accuracies, epochs = episode.network, [], 0
         while epochs < 12 and not has_moved(accuracies, 3, largest):
-            network = _trainer(what)._epoch(network, synthetic, 256, stream.child("epoch", epochs))
+            network = _trainer(case)._epoch(network, synthetic, 256, stream.child("epoch", epochs))
             epochs += 1
-            accuracies.append(_trainer(what).accuracy(network, 8, stream.child("watched", epochs)))
+            accuracies.append(_trainer(case).accuracy(network, 8, stream.child("watched", epochs)))
         assert torch.equal(found.theta_P, network.theta_P)
         seen[largest] = epochs
     assert 3 <= seen[0.0] <= seen[0.02] < seen[1.0] == 12
 
 
-def _updates(what: Matched, iteration: int = 0) -> list[Any]:
+def _updates(case: Matched, iteration: int = 0) -> list[Any]:
     """All episodes of an iteration, the set left as it is."""
-    found = [what.begin(iteration)]
-    while (following := found[-1].next_episode(what.synthetic)) is not None:
+    found = [case.begin(iteration)]
+    while (following := found[-1].next_episode(case.synthetic)) is not None:
         found.append(following)
     return found
 
 
 def test_an_iteration_has_the_presets_updates_each_with_its_own_draws(made: Path) -> None:
-    what = matched(made, "dsa", updates=FixedUpdates(kind="fixed", count=4), training=ONCE)
-    episodes = _updates(what)
+    case = matched(made, "dsa", updates=FixedUpdates(kind="fixed", count=4), training=ONCE)
+    episodes = _updates(case)
     assert [episode.facts for episode in episodes] == [{"update": update} for update in range(4)]
     rows = [[tuple(draw.real_rows.tolist()) for draw in episode.classes] for episode in episodes]
     assert len({tuple(of_update) for of_update in rows}) == 4
@@ -179,9 +182,9 @@ def test_draws_depend_on_iteration_and_update_not_on_what_ran_before(made: Path)
 def test_real_images_are_drawn_without_repeats_all_where_no_more_exist(made: Path) -> None:
     draws = matched(made, "dc", real_batch=6).begin().classes
     assert all(len(set(draw.real_rows.tolist())) == 6 for draw in draws)
-    what = matched(made, "dc", real_batch=1000)
-    for draw in what.begin().classes:
-        assert sorted(draw.real_rows.tolist()) == torch.nonzero(what.train.labels_N == draw.label).flatten().tolist()
+    case = matched(made, "dc", real_batch=1000)
+    for draw in case.begin().classes:
+        assert sorted(draw.real_rows.tolist()) == torch.nonzero(case.train.labels_N == draw.label).flatten().tolist()
 
 
 def test_an_episode_ends_when_accuracy_has_settled_and_at_the_limit(made: Path) -> None:
@@ -211,25 +214,25 @@ def _running(network: ConvNet) -> dict[str, Tensor]:
 
 
 def test_running_statistics_are_pytorchs_over_real_images_and_training(made: Path) -> None:
-    what = matched(made, "dc", network="convnet2-w8-batch", training=FixedEpochs(kind="epochs", count=2, batch=256))
-    trainer, model, stream = _trainer(what), what.matching._parts.model, Stream.root(0, "some")
+    case = matched(made, "dc", network="convnet2-w8-batch", training=FixedEpochs(kind="epochs", count=2, batch=256))
+    trainer, model, stream = _trainer(case), case.matching._parts.model, Stream.root(0, "some")
     network = trainer.fresh(stream)
     reference = _published(dict(model.unflatten(network.theta_P)))
     network = trainer.with_real_statistics(network, stream.child("real"))
-    images, _ = what.matching._parts.batches.balanced(16, stream.child("real"))
+    images, _ = case.matching._parts.batches.balanced(16, stream.child("real"))
     assert len(images) == 160
     reference.train()(images)
     for name, value in _running(reference).items():
         torch.testing.assert_close(network.statistics[name], value, rtol=1e-12, atol=1e-15)
-    probe = what.train.images_NCHW[:5]
+    probe = case.train.images_NCHW[:5]
     torch.testing.assert_close(
         trainer.logits(network, network.theta_P, probe), reference.eval()(probe), rtol=1e-10, atol=1e-12
     )
-    trained = trainer.train(network, what.synthetic, 0, stream.child("training"))
-    optimiser = torch.optim.SGD(reference.parameters(), lr=float(what.synthetic.step_size))
+    trained = trainer.train(network, case.synthetic, 0, stream.child("training"))
+    optimiser = torch.optim.SGD(reference.parameters(), lr=float(case.synthetic.step_size))
     for _ in range(2):
         optimiser.zero_grad()
-        functional.cross_entropy(reference.train()(what.synthetic.images_NCHW), what.synthetic.labels).backward()
+        functional.cross_entropy(reference.train()(case.synthetic.images_NCHW), case.synthetic.labels).backward()
         optimiser.step()
     torch.testing.assert_close(
         trainer.logits(trained, trained.theta_P, probe), reference.eval()(probe), rtol=1e-9, atol=1e-12
@@ -238,10 +241,10 @@ def test_running_statistics_are_pytorchs_over_real_images_and_training(made: Pat
 
 def test_matched_gradients_take_the_statistics_as_they_stand(made: Path) -> None:
     """No image of a batch has a say in how another is normalised; in training it has."""
-    what = matched(made, "dc", network="convnet2-w8-batch")
-    network, model = what.begin().network, what.matching._parts.model
-    images = what.train.images_NCHW[:6]
-    frozen = what.matching._apply(what.begin())
+    case = matched(made, "dc", network="convnet2-w8-batch")
+    network, model = case.begin().network, case.matching._parts.model
+    images = case.train.images_NCHW[:6]
+    frozen = case.matching._apply(case.begin())
     alone = torch.cat([frozen(network.theta_P, image[None]) for image in images])
     torch.testing.assert_close(frozen(network.theta_P, images), alone, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(model(network.theta_P, images), alone, rtol=0.01)
@@ -265,7 +268,7 @@ def test_a_run_that_is_killed_between_episodes_goes_on_to_the_same_bytes(
     real, number = ResumeState.save, count(1)
     with monkeypatch.context() as patch:
         patch.setattr(ResumeState, "is_due", lambda _: True)
-        patch.setattr(ResumeState, "save", lambda self, *what: real(self, *what) if next(number) <= saves else None)
+        patch.setattr(ResumeState, "save", lambda self, *case: real(self, *case) if next(number) <= saves else None)
         patch.setattr(ResumeState, "clear", lambda _: None)
         execute_job(job, tiny, folder=tmp_path / "killed")
     assert _reached(tiny) == saves
@@ -289,10 +292,10 @@ def test_a_run_stopped_in_an_episode_resumes_to_the_same_bytes(
     execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
     real, number = NetworkTrainer.train, count(1)
 
-    def train(self: NetworkTrainer, *what: Any) -> NetworkState:
+    def train(self: NetworkTrainer, *case: Any) -> NetworkState:
         if next(number) == 4:  # two an episode: in the middle of the second
             request_stop()
-        return real(self, *what)
+        return real(self, *case)
 
     with monkeypatch.context() as patch:
         patch.setattr(NetworkTrainer, "train", train)

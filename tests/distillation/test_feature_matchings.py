@@ -21,8 +21,8 @@ ALL_FAMILIES = "color_crop_cutout_flip_scale_rotate"
 PRESETS = ("dm", "cafe")
 
 
-def _answer(what: Matched, episode: Any) -> tuple[Tensor, Tensor]:
-    answer = replace(episode, matching=what.matching).evaluate(what.synthetic)
+def _answer(case: Matched, episode: Any) -> tuple[Tensor, Tensor]:
+    answer = replace(episode, matching=case.matching).evaluate(case.synthetic)
     return answer.gradients.images, answer.loss
 
 
@@ -30,55 +30,55 @@ def _random(name: str, *shape: int) -> Tensor:
     return torch.randn(shape, generator=Stream.root(0, name).generator(), dtype=torch.float64)
 
 
-def _same_as_real(what: Matched, episode: Any) -> Matched:
+def _same_as_real(case: Matched, episode: Any) -> Matched:
     """The set of the very images that an episode compares it with."""
     rows = torch.cat([draw.real_rows for draw in episode.classes])
-    same = replace(what.synthetic, images_NCHW=what.train.images_NCHW[rows], labels=what.train.labels_N[rows])
-    return replace(what, synthetic=same)
+    same = replace(case.synthetic, images_NCHW=case.train.images_NCHW[rows], labels=case.train.labels_N[rows])
+    return replace(case, synthetic=same)
 
 
 @pytest.mark.parametrize("augmentation", ["none", ALL_FAMILIES])
 @pytest.mark.parametrize("method", PRESETS)
 def test_the_derivative_is_that_of_central_differences(method: str, augmentation: str, made: Path) -> None:
-    what = matched(made, method, network=SMOOTH, augmentation=augmentation)
-    episode = what.begin()
-    found, _ = _answer(what, episode)
+    case = matched(made, method, network=SMOOTH, augmentation=augmentation)
+    episode = case.begin()
+    found, _ = _answer(case, episode)
     for name in ("one way", "another"):
         way = _random(name, *found.shape)
-        assert float((found * way).sum()) == pytest.approx(slope(what, episode, way), rel=1e-5)
+        assert float((found * way).sum()) == pytest.approx(slope(case, episode, way), rel=1e-5)
 
 
 def test_dm_is_the_squared_gap_of_mean_features_summed_over_classes(made: Path) -> None:
-    what = matched(made, "dm", augmentation="none")
-    episode = what.begin()
-    features = lambda x: what.matching._parts.model.features(episode.network.theta_P, x)  # noqa: E731
+    case = matched(made, "dm", augmentation="none")
+    episode = case.begin()
+    features = lambda x: case.matching._parts.model.features(episode.network.theta_P, x)  # noqa: E731
     wanted = 0.0
     for draw in episode.classes:
         real, own = (
-            what.train.images_NCHW[draw.real_rows],
-            what.synthetic.images_NCHW[what.synthetic.labels == draw.label],
+            case.train.images_NCHW[draw.real_rows],
+            case.synthetic.images_NCHW[case.synthetic.labels == draw.label],
         )
         wanted += float((features(real).mean(0) - features(own).mean(0)).square().sum())
-    assert float(_answer(what, episode)[1]) == pytest.approx(wanted, rel=1e-12)
+    assert float(_answer(case, episode)[1]) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("network", ["native", "convnet2-w8-batch"])
 def test_dm_of_the_very_images_it_is_compared_with_is_0_with_derivative_0(network: str, made: Path) -> None:
-    what = matched(made, "dm", network=network, augmentation=ALL_FAMILIES)
-    episode = what.begin()
-    images, loss = _answer(_same_as_real(what, episode), episode)
+    case = matched(made, "dm", network=network, augmentation=ALL_FAMILIES)
+    episode = case.begin()
+    images, loss = _answer(_same_as_real(case, episode), episode)
     assert float(loss) == 0.0
     assert not images.any()
-    assert float(_answer(what, episode)[1]) > 0.1
+    assert float(_answer(case, episode)[1]) > 0.1
 
 
 @pytest.mark.parametrize("network", ["convnet2-w8", "convnet2-w8-batch"])
 def test_dm_is_blind_to_the_order_of_a_classs_images(network: str, made: Path) -> None:
-    what = matched(made, "dm", network=network)
-    episode = what.begin()
+    case = matched(made, "dm", network=network)
+    episode = case.begin()
     order = torch.arange(20).view(10, 2).flip(1).flatten()
-    turned = replace(what.synthetic, images_NCHW=what.synthetic.images_NCHW[order])
-    (found, loss), (again, same) = _answer(what, episode), _answer(replace(what, synthetic=turned), episode)
+    turned = replace(case.synthetic, images_NCHW=case.synthetic.images_NCHW[order])
+    (found, loss), (again, same) = _answer(case, episode), _answer(replace(case, synthetic=turned), episode)
     torch.testing.assert_close(again, found[order], rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(same, loss, rtol=1e-12, atol=0)
 
@@ -93,13 +93,13 @@ def test_an_images_share_of_dms_derivative_is_one_over_its_class_size(made: Path
 
 
 def test_with_batch_norm_dm_normalises_all_classes_together(made: Path) -> None:
-    what = matched(made, "dm", network="convnet2-w8-batch", augmentation="none")
-    episode, model = what.begin(), what.matching._parts.model
+    case = matched(made, "dm", network="convnet2-w8-batch", augmentation="none")
+    episode, model = case.begin(), case.matching._parts.model
     theta_P = episode.network.theta_P
     rows = torch.cat([draw.real_rows for draw in episode.classes])
-    real = model.features(theta_P, what.train.images_NCHW[rows]).unflatten(0, (10, -1)).mean(1)
-    own = model.features(theta_P, what.synthetic.images_NCHW).unflatten(0, (10, -1)).mean(1)
-    assert float(_answer(what, episode)[1]) == pytest.approx(float((real - own).square().sum()), rel=1e-10)
+    real = model.features(theta_P, case.train.images_NCHW[rows]).unflatten(0, (10, -1)).mean(1)
+    own = model.features(theta_P, case.synthetic.images_NCHW).unflatten(0, (10, -1)).mean(1)
+    assert float(_answer(case, episode)[1]) == pytest.approx(float((real - own).square().sum()), rel=1e-10)
 
 
 def test_the_layers_of_a_convnet_are_its_blocks_and_the_heads_input() -> None:
@@ -144,12 +144,12 @@ def test_discrimination_is_cross_entropy_of_products_with_the_centres() -> None:
 
 def test_cafe_of_the_compared_images_themselves_is_discrimination_alone(made: Path) -> None:
     for weight in (0.0, 0.01):
-        what = matched(made, "cafe-dsa", discrimination_weight=weight, augmentation=ALL_FAMILIES)
-        episode = what.begin()
-        images, loss = _answer(_same_as_real(what, episode), episode)
+        case = matched(made, "cafe-dsa", discrimination_weight=weight, augmentation=ALL_FAMILIES)
+        episode = case.begin()
+        images, loss = _answer(_same_as_real(case, episode), episode)
         features = [
-            what.matching._parts.model.features(
-                episode.network.theta_P, draw.augmented(what.train.images_NCHW[draw.real_rows])
+            case.matching._parts.model.features(
+                episode.network.theta_P, draw.augmented(case.train.images_NCHW[draw.real_rows])
             )
             for draw in episode.classes
         ]
@@ -169,26 +169,26 @@ def test_cafe_without_discrimination_and_with_one_layer_is_dm(made: Path) -> Non
 
 
 def test_cafe_is_one_graphs_derivative_taken_class_by_class(made: Path) -> None:
-    what = matched(made, "cafe", layer_weights=[0.1, 1.0, 2.0], discrimination_weight=0.05)
-    episode = what.begin()
-    theta_P, layers = episode.network.theta_P, what.matching._layered.layers
-    leaf = what.synthetic.images_NCHW.clone().requires_grad_()
+    case = matched(made, "cafe", layer_weights=[0.1, 1.0, 2.0], discrimination_weight=0.05)
+    episode = case.begin()
+    theta_P, layers = episode.network.theta_P, case.matching._layered.layers
+    leaf = case.synthetic.images_NCHW.clone().requires_grad_()
     own, total, features = [], torch.zeros((), dtype=torch.float64), []
     for draw in episode.classes:
-        real = layers(theta_P, what.train.images_NCHW[draw.real_rows])
-        own.append([x.mean(0) for x in layers(theta_P, leaf[what.synthetic.labels == draw.label])])
+        real = layers(theta_P, case.train.images_NCHW[draw.real_rows])
+        own.append([x.mean(0) for x in layers(theta_P, leaf[case.synthetic.labels == draw.label])])
         features.append(real[-1])
         total = total + alignment(own[-1], [x.mean(0) for x in real], [0.1, 1.0, 2.0])
     centres, labels = torch.stack([means[-1] for means in own]), torch.arange(10).repeat_interleave(6)
     total = total + 0.05 * discrimination(torch.cat(features), labels, centres)
     (joint,) = torch.autograd.grad(total, leaf)
-    images, loss = _answer(what, episode)
+    images, loss = _answer(case, episode)
     torch.testing.assert_close(loss, total.detach(), rtol=1e-10, atol=0)
     torch.testing.assert_close(images, joint, rtol=1e-9, atol=1e-12)
 
 
 def test_dm_takes_a_fresh_network_for_every_update(made: Path) -> None:
-    what = matched(made, "dm")
-    first, second = what.begin(0), what.begin(1)
-    assert first.next_episode(what.synthetic) is None
+    case = matched(made, "dm")
+    first, second = case.begin(0), case.begin(1)
+    assert first.next_episode(case.synthetic) is None
     assert not torch.equal(first.network.theta_P, second.network.theta_P)

@@ -30,8 +30,8 @@ TABLE_2 = {
 }
 
 
-def gradient_distance(a_P: Tensor, b_P: Tensor, layout: Sequence[TensorSpec], what: Distance) -> Tensor:
-    return what.build()(a_P, b_P, layout)
+def gradient_distance(a_P: Tensor, b_P: Tensor, layout: Sequence[TensorSpec], distance: Distance) -> Tensor:
+    return distance.build()(a_P, b_P, layout)
 
 
 def _matrix(name: str, shape: tuple[int, int] = (5, 7)) -> Tensor:
@@ -93,7 +93,7 @@ def test_rows_of_zeros_and_equal_rows_have_a_derivative(distance) -> None:  # ty
 @pytest.mark.parametrize("name", TABLE_2)
 def test_a_distance_is_the_sum_over_layers_and_outputs(name: str) -> None:
     """Convolutions and norms of layers count by output; biases and other single rows of numbers count nothing."""
-    model, what = _model(), TABLE_2[name]
+    model, distance = _model(), TABLE_2[name]
     a, b = _vector("a", model), _vector("b", model)
     wanted = torch.zeros((), dtype=torch.float64)
     for spec in model.layout:
@@ -102,15 +102,15 @@ def test_a_distance_is_the_sum_over_layers_and_outputs(name: str) -> None:
         x, y = model.unflatten(a)[spec.name], model.unflatten(b)[spec.name]
         for row in range(spec.shape[0]):
             u, v = x[row].flatten(), y[row].flatten()
-            wanted += what.angle * (1 - (u @ v) / (u.norm() * v.norm() + EPSILON))
-            if isinstance(what.magnitude, Magnitude):
+            wanted += distance.angle * (1 - (u @ v) / (u.norm() * v.norm() + EPSILON))
+            if isinstance(distance.magnitude, Magnitude):
                 gap = {
                     "euclidean": (u - v).norm(),
                     "squared": ((u - v) ** 2).sum(),
                     "mean-squared": ((u - v) ** 2).mean(),
                 }
-                wanted += what.magnitude.weight * gap[what.magnitude.kind]
-    torch.testing.assert_close(gradient_distance(a, b, model.layout, what), wanted, rtol=1e-12, atol=0)
+                wanted += distance.magnitude.weight * gap[distance.magnitude.kind]
+    torch.testing.assert_close(gradient_distance(a, b, model.layout, distance), wanted, rtol=1e-12, atol=0)
 
 
 def test_what_has_one_dimension_counts_nothing() -> None:
@@ -119,9 +119,9 @@ def test_what_has_one_dimension_counts_nothing() -> None:
     parts = model.unflatten(a)
     changed = model.flatten({name: 9.0 * part if part.ndim == 1 else part for name, part in parts.items()})
     assert not torch.equal(a, changed)
-    for what in TABLE_2.values():
+    for distance in TABLE_2.values():
         assert torch.equal(
-            gradient_distance(a, b, model.layout, what), gradient_distance(changed, b, model.layout, what)
+            gradient_distance(a, b, model.layout, distance), gradient_distance(changed, b, model.layout, distance)
         )
     shapes = [tuple(row.shape) for row in rows(a, model.layout)]
     assert shapes == [(4, 9), (4, 36), (3, 16)]
@@ -139,17 +139,17 @@ def test_a_magnitude_of_no_weight_is_the_distance_of_dc() -> None:
     dc = gradient_distance(a, b, model.layout, DC)
     euclid = sum(euclidean(x, y).sum() for x, y in zip(rows(a, model.layout), rows(b, model.layout), strict=True))
     for weight in (1.0, 0.1, 1e-300):
-        what = Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=weight))
+        distance = Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=weight))
         torch.testing.assert_close(
-            gradient_distance(a, b, model.layout, what) - dc, weight * euclid, rtol=1e-9, atol=1e-12
+            gradient_distance(a, b, model.layout, distance) - dc, weight * euclid, rtol=1e-9, atol=1e-12
         )
-    assert torch.equal(gradient_distance(a, b, model.layout, what), dc)
+    assert torch.equal(gradient_distance(a, b, model.layout, distance), dc)
 
 
 @pytest.mark.parametrize("name", TABLE_2)
 def test_whole_rows_are_single_vectors_of_all_tensors(name: str) -> None:
     """`cos` and `mse` of DC's public code, and the others alike: biases, scales and shifts count."""
-    model, what = _model("convnet2-w4"), replace(TABLE_2[name], rows=WholeRow(kind="whole"))
+    model, distance = _model("convnet2-w4"), replace(TABLE_2[name], rows=WholeRow(kind="whole"))
     a, b = _vector("a", model), _vector("b", model)
     cosine = 1 - (a @ b) / (a.norm() * b.norm() + EPSILON)
     gap = {
@@ -158,10 +158,12 @@ def test_whole_rows_are_single_vectors_of_all_tensors(name: str) -> None:
         "squared": ((a - b) ** 2).sum(),
         "mean-squared": ((a - b) ** 2).mean(),
     }
-    wanted = what.angle * cosine + what.magnitude.row_weight * gap[what.magnitude.kind]
-    torch.testing.assert_close(gradient_distance(a, b, model.layout, what), wanted, rtol=1e-12, atol=0)
+    wanted = distance.angle * cosine + distance.magnitude.row_weight * gap[distance.magnitude.kind]
+    torch.testing.assert_close(gradient_distance(a, b, model.layout, distance), wanted, rtol=1e-12, atol=0)
     ones = model.flatten({key: 2.0 * part if part.ndim == 1 else part for key, part in model.unflatten(a).items()})
-    assert not torch.equal(gradient_distance(a, b, model.layout, what), gradient_distance(ones, b, model.layout, what))
+    assert not torch.equal(
+        gradient_distance(a, b, model.layout, distance), gradient_distance(ones, b, model.layout, distance)
+    )
 
 
 def test_squared_errors_of_both_rows_differ_by_what_has_one_dimension() -> None:

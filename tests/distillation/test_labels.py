@@ -163,8 +163,8 @@ def test_datm_with_frozen_one_hot_labels_and_a_fixed_range_is_mtt(again: Path) -
 def test_networks_trained_on_one_class_logits_are_those_of_hard_labels(taught: Path) -> None:
     hard = Run(taught, "mtt", 1).synthetic
     soft = SyntheticSet(hard.images_NCHW, 200.0 * functional.one_hot(hard.labels, 10).float(), hard.step_size)
-    what, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
-    thetas = [protocol.train(MODEL, one, what, float(hard.step_size), stream).theta_P for one in (hard, soft)]
+    evaluation, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
+    thetas = [protocol.train(MODEL, one, evaluation, float(hard.step_size), stream).theta_P for one in (hard, soft)]
     torch.testing.assert_close(thetas[1], thetas[0], rtol=1e-4, atol=1e-5)
 
 
@@ -172,8 +172,8 @@ def test_soft_labels_are_scored_and_selected_as_they_are(taught: Path) -> None:
     """Networks trained on the soft set differ from those of its classes, and snapshots are scored too."""
     soft = Run(taught, "datm", 1).synthetic
     hard = SyntheticSet(soft.images_NCHW, soft.classes, soft.step_size)
-    what, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
-    thetas = [protocol.train(MODEL, one, what, float(soft.step_size), stream).theta_P for one in (hard, soft)]
+    evaluation, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
+    thetas = [protocol.train(MODEL, one, evaluation, float(soft.step_size), stream).theta_P for one in (hard, soft)]
     assert not torch.allclose(thetas[0], thetas[1], rtol=1e-2, atol=1e-3)
     words = {"dataset": "tiny", "method": "datm", "ipc": 1, "set": 0, "network": "native"}
     for evaluation in ("digits", "digits-val-best"):

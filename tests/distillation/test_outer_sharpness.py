@@ -81,8 +81,8 @@ def students(kind=exact.evaluate):
     return matching, SyntheticSet(task.images, task.labels, task.step_size)
 
 
-def found(kind, what, matching, synthetic, carried_state=None, stream=STREAM):
-    config = () if kind is none else (what,)
+def found(kind, rule, matching, synthetic, carried_state=None, stream=STREAM):
+    config = () if kind is none else (rule,)
     return kind.evaluate(*config, synthetic, matching, carried_state=carried_state, stream=stream)
 
 
@@ -121,9 +121,9 @@ def test_on_a_quadratic_every_kind_has_its_closed_form():
             RADIUS * d / d.norm(),
         ),
     }
-    for name, (kind, what, carried_state, e) in climbed.items():
+    for name, (kind, rule, carried_state, e) in climbed.items():
         remembered = None if carried_state is None else carried_state.view(3, 1, 2, 2)
-        ours = found(kind, what, Quadratic(), synthetic, remembered)
+        ours = found(kind, rule, Quadratic(), synthetic, remembered)
         expected = HESSIAN @ (s + e) - LINEAR
         torch.testing.assert_close(ours.gradients.images.flatten(), expected, rtol=1e-10, atol=1e-12, msg=name)
         cosine = float(h @ expected / (h.norm() * expected.norm()))
@@ -138,17 +138,17 @@ def test_on_a_quadratic_every_kind_has_its_closed_form():
 @pytest.mark.parametrize("second_pass", [ALL, THIRD], ids=["whole", "reused"])
 @pytest.mark.parametrize("kind", [exact.evaluate, truncated_hypergradient(2)], ids=["exact", "truncated"])
 def test_gsam_at_alpha_zero_is_sam(kind, second_pass):
-    what = Gsam(kind="gsam", radius=RADIUS, alpha=0.0, second_pass=second_pass)
-    ours = found(gsam, what, *students(kind)).gradients
+    rule = Gsam(kind="gsam", radius=RADIUS, alpha=0.0, second_pass=second_pass)
+    ours = found(gsam, rule, *students(kind)).gradients
     theirs = found(sam, a_sam(second_pass=second_pass), *students(kind)).gradients
     assert same(ours, theirs)
-    assert not same(found(gsam, replace(what, alpha=0.5), *students(kind)).gradients, theirs)
+    assert not same(found(gsam, replace(rule, alpha=0.5), *students(kind)).gradients, theirs)
 
 
 def test_what_gsam_takes_away_is_at_right_angles_to_sams_gradient():
-    what = Gsam(kind="gsam", radius=RADIUS, alpha=0.5, second_pass=ALL)
+    rule = Gsam(kind="gsam", radius=RADIUS, alpha=0.5, second_pass=ALL)
     climbed = found(sam, a_sam(), *students()).gradients.images.flatten()
-    taken = climbed - found(gsam, what, *students()).gradients.images.flatten()
+    taken = climbed - found(gsam, rule, *students()).gradients.images.flatten()
     assert taken.norm() > 0.01 * climbed.norm()
     assert abs(taken @ climbed) < 1e-12 * taken.norm() * climbed.norm()
 
@@ -157,30 +157,30 @@ def test_asam_on_constant_magnitudes_is_sam_with_the_radius_in_that_unit():
     matching, synthetic = students()
     signs = torch.where(synthetic.images_NCHW > 0.5, 1.0, -1.0).double()
     synthetic = replace(synthetic, images_NCHW=0.4 * signs)
-    what = Asam(kind="asam", radius=RADIUS, offset=0.0, second_pass=ALL)
-    ours = found(asam, what, matching, synthetic).gradients.images
+    rule = Asam(kind="asam", radius=RADIUS, offset=0.0, second_pass=ALL)
+    ours = found(asam, rule, matching, synthetic).gradients.images
     theirs = found(sam, a_sam(0.4 * RADIUS), matching, synthetic).gradients.images
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-15)
-    offset = found(asam, replace(what, offset=0.6), matching, synthetic).gradients.images
+    offset = found(asam, replace(rule, offset=0.6), matching, synthetic).gradients.images
     torch.testing.assert_close(offset, found(sam, a_sam(RADIUS), matching, synthetic).gradients.images)
 
 
 def test_vasso_at_theta_one_is_sam_whatever_it_remembers():
-    what = Vasso(kind="vasso", radius=RADIUS, theta=1.0, second_pass=ALL)
+    rule = Vasso(kind="vasso", radius=RADIUS, theta=1.0, second_pass=ALL)
     theirs = found(sam, a_sam(), *students()).gradients
     for carried_state in (None, digits(20)[0][10:]):
-        assert same(found(vasso, what, *students(), carried_state=carried_state).gradients, theirs)
+        assert same(found(vasso, rule, *students(), carried_state=carried_state).gradients, theirs)
 
 
 def test_vassos_mean_begins_at_the_first_gradient_and_follows_the_others():
-    what = Vasso(kind="vasso", radius=RADIUS, theta=0.25, second_pass=ALL)
+    rule = Vasso(kind="vasso", radius=RADIUS, theta=0.25, second_pass=ALL)
     h = found(none, NONE, *students()).gradients.images
-    first = found(vasso, what, *students())
+    first = found(vasso, rule, *students())
     assert torch.equal(first.carried_state, h)
     assert same(first.gradients, found(sam, a_sam(), *students()).gradients)
     carried_state = digits(20)[0][10:]
     assert torch.equal(
-        found(vasso, what, *students(), carried_state=carried_state).carried_state,
+        found(vasso, rule, *students(), carried_state=carried_state).carried_state,
         mean_gradient(carried_state, h, 0.25),
     )
     torch.testing.assert_close(mean_gradient(carried_state, h, 0.25), 0.75 * carried_state + 0.25 * h)
@@ -342,5 +342,5 @@ def test_every_kind_with_a_ball_takes_its_radius_in_the_unit(unit):
         satm: Satm(kind="satm", noise=quiet, **at),
     }
     climbed = Quadratic().evaluate(replace(synthetic, images_NCHW=images + ascent(images, h, RADIUS, unit)))
-    for kind, what in kinds.items():
-        torch.testing.assert_close(found(kind, what, Quadratic(), synthetic).gradients.images, climbed.gradients.images)
+    for kind, rule in kinds.items():
+        torch.testing.assert_close(found(kind, rule, Quadratic(), synthetic).gradients.images, climbed.gradients.images)

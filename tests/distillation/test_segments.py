@@ -20,8 +20,8 @@ def fixed(end: int) -> FixedRange:
     return FixedRange(kind="fixed", min_start_epoch=3, max_start_epoch=end, span_epochs=2)
 
 
-def drawn(what: FixedRange | GrowingRange, iteration: int, seed: int) -> drawn_segments.Segment:
-    return what.build()(4, iteration, torch.Generator().manual_seed(seed))
+def drawn(segment: FixedRange | GrowingRange, iteration: int, seed: int) -> drawn_segments.Segment:
+    return segment.build()(4, iteration, torch.Generator().manual_seed(seed))
 
 
 def test_a_growing_range_hits_both_ends_and_never_leaves_them() -> None:

@@ -54,28 +54,28 @@ def _plain_module() -> nn.Sequential:
     return nn.Sequential(*block(1), *block(32), nn.Flatten(), nn.Linear(32 * 4, 10))
 
 
-def _train(synthetic: SyntheticSet, what: Evaluation) -> Tensor:
-    (rate,) = what.learning_rate.build()(synthetic)
-    return protocol.train(_model(), synthetic, what, rate, STREAM).theta_P
+def _train(synthetic: SyntheticSet, evaluation: Evaluation) -> Tensor:
+    (rate,) = evaluation.learning_rate.build()(synthetic)
+    return protocol.train(_model(), synthetic, evaluation, rate, STREAM).theta_P
 
 
 def _train_plainly(
-    synthetic: SyntheticSet, what: Evaluation, before_cut: int, passes: int, *, anew: bool = True
+    synthetic: SyntheticSet, evaluation: Evaluation, before_cut: int, passes: int, *, anew: bool = True
 ) -> nn.Module:
     """The published protocol anew: nn.Module, torch.optim.SGD, a second optimiser after the cut. The same draws."""
     module, order_of = _plain_module(), STREAM.child("order").generator()
     nn.utils.vector_to_parameters(_model().initial(STREAM.child("initial").generator()), module.parameters())
     rate = float(synthetic.step_size)
-    keywords = {"momentum": what.momentum, "weight_decay": what.weight_decay}
+    keywords = {"momentum": evaluation.momentum, "weight_decay": evaluation.weight_decay}
     optimiser = torch.optim.SGD(module.parameters(), lr=rate, **keywords)
     for number in range(1, passes + 1):
-        for rows in torch.randperm(len(synthetic.labels), generator=order_of).split(what.batch):
+        for rows in torch.randperm(len(synthetic.labels), generator=order_of).split(evaluation.batch):
             optimiser.zero_grad()
             functional.cross_entropy(module(synthetic.images_NCHW[rows]), synthetic.labels[rows]).backward()
             optimiser.step()
         if number == before_cut:
             state = optimiser.state
-            optimiser = torch.optim.SGD(module.parameters(), lr=rate * what.decay, **keywords)
+            optimiser = torch.optim.SGD(module.parameters(), lr=rate * evaluation.decay, **keywords)
             optimiser.state = optimiser.state if anew else state
     return module
 
@@ -86,9 +86,9 @@ def test_training_is_that_of_torch_optim_with_a_cut_after_half_the_passes(
     epochs: int, before_cut: int, batch: int, distilled: SyntheticSet, tested: Images
 ) -> None:
     """E + 1 passes, the cut after the one with index E // 2 + 1; 20 images in batches of 8 leave a rest of 4."""
-    what = _protocol(epochs=epochs, batch=batch)
-    ours_P = _train(distilled, what)
-    module = _train_plainly(distilled, what, before_cut, epochs + 1)
+    evaluation = _protocol(epochs=epochs, batch=batch)
+    ours_P = _train(distilled, evaluation)
+    module = _train_plainly(distilled, evaluation, before_cut, epochs + 1)
     theirs_P = nn.utils.parameters_to_vector(module.parameters()).detach()
     torch.testing.assert_close(ours_P, theirs_P, rtol=1e-4, atol=1e-6)
     logits = module(tested.images_NCHW).detach()
@@ -98,12 +98,12 @@ def test_training_is_that_of_torch_optim_with_a_cut_after_half_the_passes(
 
 def test_momentum_starts_anew_when_the_rate_is_cut(distilled: SyntheticSet) -> None:
     """A velocity kept over the cut gives another network; at a rate of zero nothing moves any more."""
-    what = _protocol(epochs=10)
-    ours_P = _train(distilled, what)
-    kept = _train_plainly(distilled, what, 7, 11, anew=False)
+    evaluation = _protocol(epochs=10)
+    ours_P = _train(distilled, evaluation)
+    kept = _train_plainly(distilled, evaluation, 7, 11, anew=False)
     assert not torch.allclose(ours_P, nn.utils.parameters_to_vector(kept.parameters()).detach(), rtol=1e-2, atol=1e-4)
     stopped = _train(distilled, _protocol(epochs=10, decay=0.0))
-    at_cut = _train_plainly(distilled, what, 99, 7)
+    at_cut = _train_plainly(distilled, evaluation, 99, 7)
     torch.testing.assert_close(
         stopped, nn.utils.parameters_to_vector(at_cut.parameters()).detach(), rtol=1e-4, atol=1e-6
     )
@@ -111,9 +111,9 @@ def test_momentum_starts_anew_when_the_rate_is_cut(distilled: SyntheticSet) -> N
 
 def test_a_set_trains_the_same_network_after_write_and_read(distilled: SyntheticSet, tmp_path: Path) -> None:
     synthetic_set.save(tmp_path / "x", distilled)
-    what = _protocol(epochs=5)
-    before = _train(distilled, what)
-    assert torch.equal(before, _train(synthetic_set.load(tmp_path / "x"), what))
+    evaluation = _protocol(epochs=5)
+    before = _train(distilled, evaluation)
+    assert torch.equal(before, _train(synthetic_set.load(tmp_path / "x"), evaluation))
 
 
 def test_the_rate_is_the_sets_own_or_the_protocols(distilled: SyntheticSet) -> None:

@@ -49,7 +49,7 @@ def _model(name: str) -> FlatModel:
     return _InDouble(build(name, channels=1, image_size=8, classes=10)._module)
 
 
-def _what(**values: object) -> Evaluation:
+def _evaluation(**values: object) -> Evaluation:
     return replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], **values)
 
 
@@ -70,9 +70,9 @@ def test_each_of_several_is_the_network_it_would_have_been_alone(
     name: str, values: dict[str, object], distilled: SyntheticSet
 ) -> None:
     """Parameters and running statistics, at every protocol's features; in float64 to one part in 10^9."""
-    model, what = _model(name), _what(**values)
-    together = side_by_side.train(model, distilled, what, 0.05, STREAMS)
-    alone = [protocol.train(model, distilled, what, 0.05, stream) for stream in STREAMS]
+    model, evaluation = _model(name), _evaluation(**values)
+    together = side_by_side.train(model, distilled, evaluation, 0.05, STREAMS)
+    alone = [protocol.train(model, distilled, evaluation, 0.05, stream) for stream in STREAMS]
     assert not torch.allclose(alone[0].theta_P, alone[1].theta_P, rtol=1e-2)
     for ours, theirs in zip(together, alone, strict=True):
         torch.testing.assert_close(ours.theta_P, theirs.theta_P, rtol=1e-9, atol=1e-11)
@@ -82,9 +82,9 @@ def test_each_of_several_is_the_network_it_would_have_been_alone(
 def test_soft_labels_stand_side_by_side_too(distilled: SyntheticSet) -> None:
     logits = 3 * torch.randn(20, 10, generator=STREAMS[0].child("logits").generator(), dtype=torch.float64)
     soft, model = SyntheticSet(distilled.images_NCHW, logits, distilled.step_size), _model("convnet2-w8")
-    together = side_by_side.train(model, soft, _what(epochs=3, batch=8), 0.05, STREAMS)
+    together = side_by_side.train(model, soft, _evaluation(epochs=3, batch=8), 0.05, STREAMS)
     for ours, stream in zip(together, STREAMS, strict=True):
-        alone = protocol.train(model, soft, _what(epochs=3, batch=8), 0.05, stream)
+        alone = protocol.train(model, soft, _evaluation(epochs=3, batch=8), 0.05, stream)
         torch.testing.assert_close(ours.theta_P, alone.theta_P, rtol=1e-9, atol=1e-11)
 
 
@@ -104,7 +104,7 @@ def test_classic_networks_can_stand_side_by_side(name: str) -> None:
 
 def test_one_network_that_leaves_the_finite_numbers_ends_them_all(distilled: SyntheticSet) -> None:
     with pytest.raises(NonFiniteError, match="a network trained on this set has parameters that are not finite"):
-        side_by_side.train(_model("convnet2-w8"), distilled, _what(epochs=3), 1e30, STREAMS)
+        side_by_side.train(_model("convnet2-w8"), distilled, _evaluation(epochs=3), 1e30, STREAMS)
 
 
 def test_scores_have_an_accuracy_for_each_network_and_groups_may_be_short(tiny: Path) -> None:

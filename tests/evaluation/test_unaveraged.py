@@ -74,16 +74,16 @@ def test_the_networks_of_the_average_go_on_from_those_before(both: Path) -> None
     synthetic = synthetic_set.load(both / Graph(both).make_job("distill", **repository.CELL).outputs["synthetic"])
     assert synthetic.unaveraged_NCHW is not None
     before = replace(synthetic, images_NCHW=synthetic.unaveraged_NCHW)
-    what = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1]
+    evaluation = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1]
     model, rate = build("convnet2-w32", channels=1, image_size=8, classes=10), float(synthetic.step_size)
-    root = Stream.root(what.seed, "evaluate", "tiny", "mtt", 1, 0, "convnet2-w32")
-    streams = [root.child("network", index) for index in range(what.networks)]
+    root = Stream.root(evaluation.seed, "evaluate", "tiny", "mtt", 1, 0, "convnet2-w32")
+    streams = [root.child("network", index) for index in range(evaluation.networks)]
     again = [stream.child("round", 1) for stream in streams]
-    firsts = [protocol.train(model, before, what, rate, stream) for stream in streams]
-    alone = [protocol.train(model, synthetic, what, rate, *pair) for pair in zip(again, firsts, strict=True)]
+    firsts = [protocol.train(model, before, evaluation, rate, stream) for stream in streams]
+    alone = [protocol.train(model, synthetic, evaluation, rate, *pair) for pair in zip(again, firsts, strict=True)]
     test = store.load(both / "artifacts/data/tiny/test.zarr", "test")
     assert _scores(both, "digits-ftd-code")["accuracies"] == [accuracy(model, one.theta_P, test) for one in alone]
-    together = side_by_side.train(model, synthetic, what, rate, again, firsts)
+    together = side_by_side.train(model, synthetic, evaluation, rate, again, firsts)
     for one, other, first in zip(alone, together, firsts, strict=True):
         torch.testing.assert_close(one.theta_P, other.theta_P, rtol=1e-3, atol=1e-5)
         assert not torch.allclose(one.theta_P, first.theta_P, rtol=1e-3, atol=1e-5)
@@ -91,10 +91,10 @@ def test_the_networks_of_the_average_go_on_from_those_before(both: Path) -> None
 
 def test_a_start_at_the_initial_parameters_is_a_fresh_network(made: Path) -> None:
     synthetic = synthetic_set.load(made / Graph(made).make_job("distill", **repository.CELL).outputs["synthetic"])
-    what = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], epochs=3)
+    evaluation = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], epochs=3)
     model, stream = build("convnet2-w8", channels=1, image_size=8, classes=10), Stream.root(0, "test")
     start = TrainedNetwork(*initial_network(model, synthetic.images_NCHW, stream))
-    fresh, started = (protocol.train(model, synthetic, what, 0.05, stream, one) for one in (None, start))
+    fresh, started = (protocol.train(model, synthetic, evaluation, 0.05, stream, one) for one in (None, start))
     assert torch.equal(fresh.theta_P, started.theta_P)
 
 

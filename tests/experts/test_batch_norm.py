@@ -138,11 +138,11 @@ def test_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: i
     job = Graph(made).make_job("distill", **{**repository.CELL, "ipc": 2})
     distilled = synthetic_set.load(made / job.outputs["synthetic"])
     test = store.load(made / "artifacts/data/tiny/test.zarr", "test")
-    what = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], epochs=6, batch=batch)
+    evaluation = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], epochs=6, batch=batch)
     stream = Stream.root(0, "evaluate", "test")
-    ours = protocol.train(MODEL, distilled, what, 0.05, stream)
+    ours = protocol.train(MODEL, distilled, evaluation, 0.05, stream)
     module, order_of = Module(MODEL.initial(stream.child("initial").generator())), stream.child("order").generator()
-    for rate, passes in ((0.05, 5), (0.05 * what.decay, 2)):
+    for rate, passes in ((0.05, 5), (0.05 * evaluation.decay, 2)):
         optimiser = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
         for rows in (r for _ in range(passes) for r in torch.randperm(20, generator=order_of).split(batch)):
             optimiser.zero_grad()

@@ -111,9 +111,9 @@ def _stop_after(root: Path, job: Job, saves: int) -> Interrupted:
     """A job that left its state at so many saves and no artifact, made in this process."""
     real, number = ResumeState.save, count(1)
 
-    def save_at_first(self: ResumeState, *what: object) -> None:
+    def save_at_first(self: ResumeState, *arguments: object) -> None:
         if next(number) <= saves:
-            real(self, *what)
+            real(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ResumeState, "is_due", lambda _: True)

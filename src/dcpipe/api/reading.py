@@ -65,12 +65,12 @@ def _own_standardisation(pixels_NCHW: Tensor) -> Standardisation:
 
 
 def _stated(mean: Sequence[float], std: Sequence[float], channels: int) -> Standardisation:
-    for what, values in (("mean", mean), ("std", std)):
+    for statistic, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
             problem = f"has {len(values)} value{'' if len(values) == 1 else 's'}; images have {channels} channels"
-            raise UserError(problem, where=what, remedy="pass one number per channel")
-        if not np.isfinite(values).all() or (what == "std" and min(values) <= 0):
-            raise UserError(f"is {list(values)}", where=what, remedy="pass finite numbers; those of std above 0")
+            raise UserError(problem, where=statistic, remedy="pass one number per channel")
+        if not np.isfinite(values).all() or (statistic == "std" and min(values) <= 0):
+            raise UserError(f"is {list(values)}", where=statistic, remedy="pass finite numbers; those of std above 0")
     return Standardisation(tuple(map(float, mean)), tuple(map(float, std)))
 
 

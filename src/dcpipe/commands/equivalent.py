@@ -158,7 +158,7 @@ def _changed_kinds(
     root: Path, old: Path, commit: str, experiments: Sequence[str]
 ) -> tuple[list[ChangedKind], Mapping[str, str]]:
     """The kinds whose code differs, and the digests that the commit's identity file has."""
-    graph, identity = Graph(root), Identity.now(root)
+    graph, identity = Graph(root), Identity.of_running_code(root)
     made = {
         name: [
             job
@@ -305,7 +305,7 @@ def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) 
     more = Equivalences(format=equivalences.FORMAT, modules=list(modules.values()), kinds=list(records.values()))
     known = equivalences.recorded_equivalences(root).merged_with(more)
     Identity(
-        Identity.now(root).running, equivalences.read_equivalences(root).merged_with(more)
+        Identity.of_running_code(root).running, equivalences.read_equivalences(root).merged_with(more)
     ).tree()  # or it is refused here
     equivalences.write_equivalences(root, known)
     code_identity.update_file(root)

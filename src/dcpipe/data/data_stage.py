@@ -29,7 +29,7 @@ def run(task: Task) -> None:
     config = task.section("dataset", Dataset)
     facts = config.facts
     source = config.source.open(facts, task.root)
-    read = FileStamps.now(path for _, path in source.files() or ())
+    read = FileStamps.read(path for _, path in source.files() or ())
     task.facts |= _identify(task, config, source)
     part = source.part("train" if facts.has_test_part else "all")
     rows = _cut(task, config, facts, part)

@@ -65,7 +65,7 @@ class FileStamps:
         for stamp in self.stamps:
             path, problem = stamp[0], "was changed"
             try:
-                if FileStamps.now([path]).stamps == (stamp,):
+                if FileStamps.read([path]).stamps == (stamp,):
                     continue
             except OSError:
                 problem = "was removed"

@@ -75,7 +75,7 @@ class ForkServer:
     """Answers job after job. `serve` returns a request in the fork that is to do it, and None in the server's end."""
 
     path: Path
-    sources: Mapping[Path, tuple[int, int]]
+    source_stamps: Mapping[Path, tuple[int, int]]
     listener: socket.socket
     forks: dict[int, socket.socket] = field(default_factory=dict)
     events: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -128,7 +128,7 @@ class ForkServer:
         return request
 
     def _is_like_a_new_process(self) -> bool:
-        return _threads() == 1 and _states(self.sources) == self.sources
+        return _threads() == 1 and _states(self.source_stamps) == self.source_stamps
 
     @staticmethod
     def _refuse(connection: socket.socket, request: Request | None) -> None:

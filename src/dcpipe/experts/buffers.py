@@ -89,8 +89,8 @@ def import_files(
     resolved, config = graph.library.experts(experts, dataset)
     jobs = [graph.make_job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
     card.identity(jobs[0], graph.root)  # raises where the dataset is not prepared, before anything is read
-    files = _ordered(files)
-    read, entries = FileStamps.now(files), _entries(files)
+    files = _sorted_by_number(files)
+    read, entries = FileStamps.read(files), _entries(files)
     _refuse_origin(resolved, config, _digest(entries))
     wanted = ExpectedTrajectories.from_job(jobs[0])
     _refuse_few(resolved, config, sum(_count_experts(files, wanted)))
@@ -118,11 +118,11 @@ def run(task: Task) -> None:
         place = location.data_path(task.root, FOLDER) / wildcards["dataset"] / wildcards["experts"]
     except UserError as error:
         raise UserError(error.problem, where=error.where, remedy=f"{error.remedy}, {by_hand}") from error
-    files = _ordered(sorted(place.glob("*.pt")))
+    files = _sorted_by_number(sorted(place.glob("*.pt")))
     if not files:
         problem = "these experts are imported, and there is no .pt file"
         raise UserError(problem, where=str(place), remedy=f"put them there, {by_hand}")
-    read, entries = FileStamps.now(files), _entries(files)
+    read, entries = FileStamps.read(files), _entries(files)
     if _digest(entries) != config.origin.pinned_digest:
         problem = f"the files have the digest {_digest(entries)}; params state {config.origin.pinned_digest}"
         raise UserError(
@@ -152,7 +152,7 @@ def read_file(path: Path, expected: ExpectedTrajectories) -> Iterator[ImportedEx
         yield _checked(ImportedExpert(path.name, index, checkpoints), expected)
 
 
-def _ordered(files: Sequence[Path]) -> list[Path]:
+def _sorted_by_number(files: Sequence[Path]) -> list[Path]:
     """By the numbers in their names: 2 before 10."""
     names = [path.name for path in files]
     for path in files:

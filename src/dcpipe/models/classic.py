@@ -100,16 +100,16 @@ def _alexnet(*, batch_norm: bool) -> Callable[[int, int], Body]:
         stride = max(image_size // 32, 1)
         padding = 4 if image_size == 28 else 2
         first = nn.Conv2d(channels, 128, 5, stride=stride, padding=padding)
-        layers: list[nn.Module] = [first, *_active(128, batch_norm), nn.MaxPool2d(2)]
-        layers += [nn.Conv2d(128, 192, 5, padding=2), *_active(192, batch_norm), nn.MaxPool2d(2)]
+        layers: list[nn.Module] = [first, *_activation(128, batch_norm), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(128, 192, 5, padding=2), *_activation(192, batch_norm), nn.MaxPool2d(2)]
         for before, width in ((192, 256), (256, 192), (192, 192)):
-            layers += [nn.Conv2d(before, width, 3, padding=1), *_active(width, batch_norm)]
+            layers += [nn.Conv2d(before, width, 3, padding=1), *_activation(width, batch_norm)]
         return [*layers, nn.MaxPool2d(2)], 192 * 4 * 4
 
     return body
 
 
-def _active(width: int, batch_norm: bool) -> list[nn.Module]:
+def _activation(width: int, batch_norm: bool) -> list[nn.Module]:
     return [nn.BatchNorm2d(width, track_running_stats=False), nn.ReLU()] if batch_norm else [nn.ReLU()]
 
 

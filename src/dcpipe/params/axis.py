@@ -168,7 +168,7 @@ class AxisValue(ABC):
         return self
 
     @property
-    def inner_shares(self) -> tuple[str, ...]:
+    def inner_step_fractions(self) -> tuple[str, ...]:
         """Shares of the inner steps that it names, such as 1/3."""
         return ()
 

@@ -246,7 +246,7 @@ class Identity:
     equivalences: Equivalences
 
     @classmethod
-    def now(cls, root: Path) -> "Identity":
+    def of_running_code(cls, root: Path) -> "Identity":
         """The code as it stands.
 
         Raises: UserError if the file of equivalences is not readable.
@@ -312,7 +312,7 @@ def _nested(leaves: Mapping[str, str]) -> Tree:
 
 def identity_tree(root: Path) -> Tree:
     """What the identity file should hold now."""
-    return Identity.now(root).tree()
+    return Identity.of_running_code(root).tree()
 
 
 def outdated_keys(root: Path) -> list[str]:

@@ -145,7 +145,7 @@ def _job_lock(job: Job, root: Path) -> Iterator[None]:
     path = lock_file(job, root)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, fallback_to_soft=False)
-    _acquire(lock, path, job)
+    _acquire_lock(lock, path, job)
     try:
         path.write_text(str(os.getpid()))
         yield
@@ -153,7 +153,7 @@ def _job_lock(job: Job, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: BaseFileLock, path: Path, job: Job) -> None:
+def _acquire_lock(lock: BaseFileLock, path: Path, job: Job) -> None:
     """Wait for the job's lock for a while. Raises: JobBusyError naming the process that holds it."""
     try:
         lock.acquire(timeout=0)

@@ -33,8 +33,8 @@ class Graph:
     def __post_init__(self) -> None:
         self.library = ParamsLibrary(self.root, self.extra)
         self._jobs: dict[tuple[str, tuple[tuple[str, str], ...]], Job] = {}
-        self._makers: dict[str, Job] = {}
-        self._identity = code_identity.Identity.now(self.root)
+        self._job_by_output: dict[str, Job] = {}
+        self._identity = code_identity.Identity.of_running_code(self.root)
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def experiment_jobs(self, experiment: str) -> list[Job]:
@@ -69,7 +69,7 @@ class Graph:
 
         Raises: UserError if no stage makes such a path.
         """
-        known = self._makers.get(path)
+        known = self._job_by_output.get(path)
         if known and not known.is_view:
             return known
         maker = match_stage(path)
@@ -96,7 +96,7 @@ class Graph:
             job = self._make(row, named)
             self._refuse_other_stages(row, job)
             for path in job.outputs.values():
-                other = self._makers.setdefault(path, job)
+                other = self._job_by_output.setdefault(path, job)
                 if other.name != job.name or other.params != job.params:
                     raise RefusedError(f"{other.name} and {job.name} would both write it", where=path)
             self._jobs[key] = job

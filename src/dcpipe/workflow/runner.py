@@ -92,14 +92,16 @@ class ExperimentRunner:
         needed: set[str] = set()
         for job in reversed(jobs):
             if job.stage in self.stages or job.name in needed:
-                needed |= {job.name, *(maker.name for maker in self._makers(job))}
+                needed |= {job.name, *(needed_job.name for needed_job in self._jobs_needed_by(job))}
         return needed
 
-    def _makers(self, job: Job) -> Iterator[Job]:
+    def _jobs_needed_by(self, job: Job) -> Iterator[Job]:
         return (self.graph.job_that_makes(path) for paths in job.inputs.values() for path in paths)
 
     def _outcome(self, job: Job) -> JobOutcome:
-        lacking = next((maker for maker in self._makers(job) if maker.name in self._absent), None)
+        lacking = next(
+            (needed_job for needed_job in self._jobs_needed_by(job) if needed_job.name in self._absent), None
+        )
         if lacking is not None:
             waits = self._absent[lacking.name] in WAITING
             return JobOutcome(job, "left" if waits else "blocked", text=self._missing_input_text(lacking))

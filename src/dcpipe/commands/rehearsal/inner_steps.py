@@ -26,7 +26,7 @@ def inner_step_counts(job: Job) -> InnerStepCounts:
     inner = method.matching.inner_loop if isinstance(method, Method) else None
     if not isinstance(method, Method) or inner is None:
         return InnerStepCounts(1, 1, 1)
-    shares = [share for _, value in axis_values_in(method) for share in value.inner_shares]
+    shares = [share for _, value in axis_values_in(method) for share in value.inner_step_fractions]
     unit = math.lcm(1, *(Fraction(share).denominator for share in shares))
     few, steps = unit * math.ceil(FEW_STEPS / unit), inner.steps
     return InnerStepCounts(few, 2 * few, steps) if steps > 2 * few else InnerStepCounts(steps, steps, steps)

@@ -120,7 +120,7 @@ class Truncated(StepwiseHypergradient):
     kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     @property
-    def inner_shares(self) -> tuple[str, ...]:
+    def inner_step_fractions(self) -> tuple[str, ...]:
         """What is kept."""
         return (self.kept,)
 

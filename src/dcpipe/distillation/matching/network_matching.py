@@ -72,11 +72,11 @@ class NetworkMatching:
     def draw(self, iteration: int, _num_images: int) -> NetworkEpisode:
         """A fresh network, and for each class real images and an augmentation."""
         network = self._trainer.fresh(self._stream.child("iteration", iteration, "network"))
-        return self._ready(NetworkEpisode(self, iteration, 0, network, ()))
+        return self._with_batches(NetworkEpisode(self, iteration, 0, network, ()))
 
     def after(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> NetworkEpisode | None:
         """The next episode of an iteration; None where it was the last."""
-        done, stream = episode.update + 1, self._of(episode)
+        done, stream = episode.update + 1, self._stream_of(episode)
 
         def measure(count: int) -> float:
             return self._trainer.accuracy(episode.network, count, stream.child("settled"))
@@ -85,14 +85,14 @@ class NetworkMatching:
         if last:
             return None
         network = self._trainer.train(episode.network, synthetic, episode.update, stream.child("training"))
-        return self._ready(replace(episode, update=done, network=network, accuracies=accuracies))
+        return self._with_batches(replace(episode, update=done, network=network, accuracies=accuracies))
 
-    def _ready(self, episode: NetworkEpisode) -> NetworkEpisode:
-        stream = self._of(episode)
+    def _with_batches(self, episode: NetworkEpisode) -> NetworkEpisode:
+        stream = self._stream_of(episode)
         network = self._trainer.with_real_statistics(episode.network, stream.child("statistics"))
         return replace(episode, network=network, classes=self._batches.draw(self._real_batch, stream))
 
-    def _of(self, episode: NetworkEpisode) -> Stream:
+    def _stream_of(self, episode: NetworkEpisode) -> Stream:
         return self._stream.child("iteration", episode.iteration, "update", episode.update)
 
 

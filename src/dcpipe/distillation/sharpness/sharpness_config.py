@@ -52,7 +52,7 @@ class TwoPasses(SharpnessConfig):
     second_pass: SecondPass
 
     @property
-    def inner_shares(self) -> tuple[str, ...]:
+    def inner_step_fractions(self) -> tuple[str, ...]:
         """Of the second pass."""
         return (self.second_pass.steps,)
 
