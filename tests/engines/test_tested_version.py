@@ -74,6 +74,6 @@ def test_another_version_is_named_with_what_to_install(package: str, tmp_path: P
     assert (done.returncode, done.stderr) == (1, f"dcpipe: {problem}\n")
     told = clone.run("snakemake", "--config", "experiment=tiny", ok=False)
     first, _, remedy = problem.partition("; ")
-    assert f"dcpipe: {tested.name}: {what}, so the run could not be recorded; {remedy}; or run without" in told.stderr
+    assert f"dcpipe: {tested.name}: {first}, so the run could not be recorded; {remedy}; or run without" in told.stderr
     assert told.returncode == 2
     assert not (clone.path / "artifacts").exists()

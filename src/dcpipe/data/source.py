@@ -55,7 +55,7 @@ class FileStamps:
     stamps: tuple[tuple[Path, int, int, int], ...]
 
     @classmethod
-    def now(cls, paths: Iterable[Path]) -> "FileStamps":
+    def read(cls, paths: Iterable[Path]) -> "FileStamps":
         """At this moment. Raises: OSError if one cannot be looked at."""
         found = ((path, path.stat()) for path in paths)
         return cls(tuple((path, status.st_size, status.st_mtime_ns, status.st_ino) for path, status in found))
