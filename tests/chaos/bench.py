@@ -115,6 +115,7 @@ class Bench:
             handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
             os.chdir(root)
             ResumeState.is_due = lambda _: True  # type: ignore[method-assign]
             before()
@@ -122,6 +123,7 @@ class Bench:
             cli.main()
         except SystemExit as left:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(int(str(left.code or 0)))
         except BaseException as error:
             os.write(2, f"Traceback: {type(error).__name__}: {error}".encode())
