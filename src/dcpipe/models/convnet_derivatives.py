@@ -1,11 +1,11 @@
 """The gradient of a ConvNet's cross-entropy by its parameters, and that gradient's pullback, written out by hand.
 
-Autograd takes the gradient of an instance norm apart into passes over whole saved, each of which waits for
+Autograd takes the gradient of an instance norm apart into passes over whole activations, each of which waits for
 memory, and keeps the layout of the images. Written out, a block of convolution, instance norm, ReLU and 2x2 average
 pooling takes some twenty passes in all, and channels come last everywhere, which a CPU convolves up to 1.7 times as
 fast.
 
-What makes it short. With h the normed saved, m the ReLU's mask and pool the average over 2x2 pixels, a block puts
+What makes it short. With h the normed activations, m the ReLU's mask and pool the average over 2x2 pixels, a block puts
 out scale * pool(m h) + shift * pool(m), and the sum over pixels of whatever came back through the pool, alone or times
 h, is a sum over a quarter as many of it times pool(m), or times pool(m h). The mask and the derivative by the
 convolution's output are made again from these, so that a kept gradient holds little more than one tensor of the size of
