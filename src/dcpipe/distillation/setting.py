@@ -40,4 +40,10 @@ class Setting:
     def model(self) -> FlatModel:
         """The network, for the training images."""
         train = self.train
-        return build(self.network, channels=train.channels, image_size=train.size, classes=train.classes)
+        return build(
+            self.network,
+            channels=train.channels,
+            image_size=train.size,
+            classes=train.classes,
+            precision=self.method.compute.precision,
+        )

@@ -38,7 +38,10 @@ class AccuracyMeasurer:
 
     def __init__(self, task: Task, config: Evaluation, network: str, parts: Mapping[str, Images]) -> None:
         some = parts["test"]
-        self._model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
+        precision = config.compute.precision
+        self._model = build(
+            network, channels=some.channels, image_size=some.size, classes=some.classes, precision=precision
+        )
         self._task, self._config, self._parts = task, config, parts
         wildcards = task.job.wildcards
         names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]), network)

@@ -28,7 +28,8 @@ def run(task: Task) -> None:
     train = store.load(data_path, "train", target, whitened_by)
     has_val = (data_path / "val").is_dir()
     watched = store.load(data_path, "val", target, whitened_by) if has_val else train
-    model = build(network, channels=train.channels, image_size=train.size, classes=train.classes)
+    precision = config.compute.precision
+    model = build(network, channels=train.channels, image_size=train.size, classes=train.classes, precision=precision)
     kept = kept_epochs(config.kept_epochs, config.epochs)
     first = int(wildcards["shard"]) * config.shard_experts
     recordings = []

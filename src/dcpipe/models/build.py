@@ -3,10 +3,11 @@
 import torch
 
 from dcpipe.models.flat import FlatModel
+from dcpipe.params.compute import Precision
 from dcpipe.params.network_name import parse
 
 
-def build(name: str, *, channels: int, image_size: int, classes: int) -> FlatModel:
+def build(name: str, *, channels: int, image_size: int, classes: int, precision: Precision = "float32") -> FlatModel:
     """The network of a name, for square images of `image_size` pixels. Draws nothing and allocates nothing.
 
     Raises: UserError for a name that is unknown or not canonical, and for images the network cannot take; TypeError
@@ -15,7 +16,7 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> FlatMod
     network = parse(name)
     network.refuse_size(image_size)
     with torch.device("meta"):
-        model = FlatModel(network.build(channels=channels, image_size=image_size, classes=classes))
+        model = FlatModel(network.build(channels=channels, image_size=image_size, classes=classes), precision)
     if model.has_running_statistics != network.has_running_statistics:
         raise TypeError(f"{type(network).__name__}.has_running_statistics is wrong for {name}")
     return model

@@ -11,6 +11,8 @@ h, is a sum over a quarter as many of it times pool(m), or times pool(m h). The 
 convolution's output are made again from these, so that a kept gradient holds little more than one tensor of the size of
 the convolution's output. A convolution's bias has no effect before an instance norm, so its derivatives are 0.
 
+With precision bfloat16 the convolutions read and put out numbers rounded to it; everything between them is float32.
+
 Legend: B images in a batch, C channels, H W pixels, L pixels of a block before its pooling, Q after it, D numbers that
 the first convolution reads for a pixel, F features, K classes, P parameters. Activations are B x L x C: channels last.
 """
@@ -31,6 +33,7 @@ from dcpipe.models.convnet_derivative_state import (
     GradientState,
     Pullback,
 )
+from dcpipe.params.compute import Precision
 
 EPSILON = 1e-5  # of the norms, PyTorch's default
 
@@ -48,15 +51,18 @@ class ConvNetDerivatives:
     sides: tuple[int, ...]
     padding: int
     classes: int
+    precision: Precision = "float32"
 
     @classmethod
-    def of(cls, name: str, *, channels: int, image_size: int, classes: int) -> "ConvNetDerivatives | None":
+    def of(
+        cls, name: str, *, channels: int, image_size: int, classes: int, precision: Precision = "float32"
+    ) -> "ConvNetDerivatives | None":
         """Of the network of a name; None where no analytic derivatives exist: autograd has them all."""
         network = find_analytic_convnet(name, image_size)
         if network is None:
             return None
         sides = network.sides(image_size)
-        return cls(network.width, channels, sides, (sides[0] - image_size) // 2 + 1, classes)
+        return cls(network.width, channels, sides, (sides[0] - image_size) // 2 + 1, classes, precision)
 
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> tuple[Tensor, GradientState]:
         """The gradient (P) of the batch's mean cross-entropy, and what its pullback needs.
@@ -83,7 +89,7 @@ class ConvNetDerivatives:
                 )
                 found.append(by_kernel)
             else:
-                found.append(_first_kernel_gradient(grad_out_BLC, saved.inputs))
+                found.append(self._first_kernel_gradient(grad_out_BLC, saved.inputs))
         state = GradientState(tuple(forward), tuple(reversed(backward)), features_BF, predicted_BK, target_BK)
         return self._join(found), state
 
@@ -118,14 +124,14 @@ class ConvNetDerivatives:
         first_order_BLC, second_order_BLC = self._second_order_convolved(
             0, state, tangents[0], cotangent_BQC, parameters[0], v_parameters[0]
         )
-        x_BDL = parameters[0].kernel.flatten(1).t() @ second_order_BLC.transpose(1, 2)
-        x_BDL += v_parameters[0].kernel.flatten(1).t() @ first_order_BLC.transpose(1, 2)
+        x_BDL = self._product(parameters[0].kernel.flatten(1).t(), second_order_BLC.transpose(1, 2))
+        x_BDL += self._product(v_parameters[0].kernel.flatten(1).t(), first_order_BLC.transpose(1, 2))
         side = self.sides[0] + 2 - 2 * self.padding
         images_BCHW = functional.fold(x_BDL, (side, side), 3, padding=self.padding)
         if not through_parameters:
             return Pullback(None, images_BCHW, grad_labels_BK)
         found += _second_order_norm_gradients(cotangent_BQC, state.forward[0], tangents[0])
-        found.append(_first_kernel_gradient(second_order_BLC, state.forward[0].inputs))
+        found.append(self._first_kernel_gradient(second_order_BLC, state.forward[0].inputs))
         return Pullback(self._join(found), images_BCHW, grad_labels_BK)
 
     def _forward(
@@ -227,8 +233,9 @@ class ConvNetDerivatives:
 
     def _convolve(self, block: int, inputs: Tensor, kernel: Tensor) -> Tensor:
         if not block:
-            return (inputs.flatten(0, 1) @ kernel.flatten(1).t()).view(len(inputs), -1, self.width)
-        return torch.conv2d(inputs.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1).flatten(1, 2)
+            return self._product(inputs.flatten(0, 1), kernel.flatten(1).t()).view(len(inputs), -1, self.width)
+        found = torch.conv2d(self._rounded(inputs.permute(0, 3, 1, 2)), self._rounded(kernel), padding=1)
+        return found.to(inputs.dtype).permute(0, 2, 3, 1).flatten(1, 2)
 
     def _convolution_backward(
         self, block: int, grad_out_BLC: Tensor, inputs: Tensor, kernel: Tensor, *, by_kernel: bool
@@ -239,10 +246,23 @@ class ConvNetDerivatives:
             [1, 1],
             [True, by_kernel, False],
         )
+        read = (self._rounded(one) for one in (grad_out, inputs.permute(0, 3, 1, 2), kernel))
         grad_inputs, found, _ = torch.ops.aten.convolution_backward(
-            grad_out, inputs.permute(0, 3, 1, 2), kernel, None, ones, ones, ones, False, [0, 0], 1, asked
+            *read, None, ones, ones, ones, False, [0, 0], 1, asked
         )
-        return grad_inputs.permute(0, 2, 3, 1).flatten(1, 2), found
+        found = found.to(inputs.dtype) if by_kernel else found
+        return grad_inputs.to(inputs.dtype).permute(0, 2, 3, 1).flatten(1, 2), found
+
+    def _first_kernel_gradient(self, grad_out_BLC: Tensor, inputs_BLD: Tensor) -> Tensor:
+        return self._product(grad_out_BLC.flatten(0, 1).t(), inputs_BLD.flatten(0, 1))
+
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        """The matrix product, as the first convolution has it."""
+        return (self._rounded(a) @ self._rounded(b)).to(a.dtype)
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        """As a convolution reads it."""
+        return x.bfloat16() if self.precision == "bfloat16" and x.dtype == torch.float32 else x
 
     def _as_image(self, block: int, x_BLC: Tensor) -> Tensor:
         """As B x H x W x C."""
@@ -305,10 +325,6 @@ def _second_order_norm_gradients(
     """The derivatives of <g, v> by a norm's shift and scale (C)."""
     grad_shift_B1C, grad_scale_B1C = _shift_and_scale_gradients(cotangent_BQC, saved)
     return grad_shift_B1C.sum((0, 1)), grad_scale_B1C.add_(tangent.norm_term).sum((0, 1))
-
-
-def _first_kernel_gradient(grad_out_BLC: Tensor, inputs_BLD: Tensor) -> Tensor:
-    return grad_out_BLC.flatten(0, 1).t() @ inputs_BLD.flatten(0, 1)
 
 
 def _one_hot(labels_B: Tensor, like_BK: Tensor) -> Tensor:

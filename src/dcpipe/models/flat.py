@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dcpipe.errors import UserError
 from dcpipe.models.layered import FeatureNetwork
+from dcpipe.params.compute import Precision
 
 Statistics = Mapping[str, Tensor]  # "<layer>.running_mean" and "<layer>.running_var" of every batch norm
 
@@ -52,16 +53,22 @@ class FlatModel:
     Args:
         module: a network with `features(x) -> N F` and `forward`, made of convolutions, linear layers and
             norms, whose batch norms do not track running statistics.
+        precision: with bfloat16, convolutions and linear layers read and put out numbers rounded to it
+            (torch.autocast); parameters and everything between these layers are float32. In float64 nothing is rounded.
     Raises: ValueError for a module with buffers, or with a layer whose initial distribution is unknown here.
     """
 
-    def __init__(self, module: FeatureNetwork) -> None:
+    def __init__(self, module: FeatureNetwork, precision: Precision = "float32") -> None:
         buffers = [name for name, _ in module.named_buffers()]
         if buffers:
             raise ValueError(f"a pure function cannot update {buffers[0]}: use track_running_stats=False")
         # eval mode lets a batch norm use statistics that are handed in; without any it uses the batch's own
         self._module = module.eval()
         self._features = _Features(self._module)
+        if precision == "bfloat16":
+            for layer in self._module.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    vars(layer)["forward"] = _in_bfloat16(layer.forward)
         self._norms: dict[str, _BatchNorm] = {
             name: layer for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)
         }
@@ -215,6 +222,15 @@ class _Features(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         return self.network.features(x_NCHW)
+
+
+def _in_bfloat16(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def rounded(x: Tensor) -> Tensor:
+        # without a cache: a rounded weight belongs to one graph
+        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+            return forward(x).to(x.dtype)
+
+    return rounded
 
 
 def _mismatch(problem: str) -> UserError:

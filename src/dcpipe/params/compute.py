@@ -1,11 +1,14 @@
 """How arithmetic is carried out: part of a result's identity, because other choices give other bits."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, ThreadCount
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -14,3 +17,6 @@ class Compute:
 
     threads: ThreadCount = Field(description="numeric threads; another number gives other bits")
     backend: Literal["eager", "compiled"] = Field(description="compiled: inner steps by torch.compile, other bits")
+    precision: Annotated[Precision, NeutralDefault("float32")] = Field(
+        description="bfloat16: convolutions and linear layers round to it, all else is float32"
+    )

@@ -161,6 +161,8 @@ class Coreset(MatchingConfig):
             raise location.error_at("compute.backend", "has no effect on a coreset", "write eager")
         if compute.threads != 1:
             raise location.error_at("compute.threads", "has no effect on a coreset", "write 1")
+        if compute.precision != "float32":
+            raise location.error_at("compute.precision", "has no use for a coreset", "write float32")
 
     def build(self, _setting: "Setting") -> "Matching":
         """Raises: UserError, for there is nothing to match."""

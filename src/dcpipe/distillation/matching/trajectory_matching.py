@@ -85,7 +85,11 @@ class TrajectoryMatching:
         self._inner = make_inner_training(
             experts.model,
             derivatives=ConvNetDerivatives.of(
-                setting.network, channels=train.channels, image_size=train.size, classes=train.classes
+                setting.network,
+                channels=train.channels,
+                image_size=train.size,
+                classes=train.classes,
+                precision=setting.method.compute.precision,
             ),
             augment=augment.apply if self._strategy else None,
             micro_batch=config.hypergradient.micro_batch_size,

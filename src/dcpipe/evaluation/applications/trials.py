@@ -46,7 +46,8 @@ class Trials:
 
     def _measure(self, network: str, synthetic: SyntheticSet, test: Images) -> list[float]:
         config, wildcards = self._config, self._task.job.wildcards
-        model = build(network, channels=test.channels, image_size=test.size, classes=test.classes)
+        precision = config.compute.precision
+        model = build(network, channels=test.channels, image_size=test.size, classes=test.classes, precision=precision)
         names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]), network)
         stream = Stream.root(config.seed, "evaluate", *names)
         synthetic = synthetic.to(test.images_NCHW.device)
