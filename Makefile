@@ -16,8 +16,8 @@ run: setup  ## Set up, then run the default experiment: real digits to a report 
 	$(SNAKEMAKE) --config experiment=$(EXPERIMENT)
 	@$(BIN)/dcpipe show $(EXPERIMENT)
 
-test: setup lint  ## Set up, then lint, type check and run the tests (LONG=1: those of minutes as well).
-	PATH="$(abspath $(BIN)):$$PATH" $(if $(LONG),DCPIPE_LONG=1 )$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=10
+test: setup lint  ## Set up, then lint, type check and run the tests (SLOW=1: all that CI runs; LONG=1: those of minutes as well).
+	PATH="$(abspath $(BIN)):$$PATH" $(if $(LONG),DCPIPE_LONG=1 )$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=10 $(if $(SLOW)$(LONG),,-m "not slow")
 
 bench: setup  ## Speed, memory and error beside the public way; about an hour on one core (BENCH=--quick: a minute).
 	$(BIN)/python -m benchmarks.hypergradient $(BENCH) --json bench-hypergradient.json

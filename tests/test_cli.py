@@ -44,6 +44,7 @@ def test_a_process_answers_as_the_command_line_in_this_process(root: Path) -> No
     assert (done.returncode, done.stdout + done.stderr) == repository.dcpipe(root, *command.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", ["distill tiny mttt --ipc 1", "experts tiny plain --shard 7", "graph check", "record tiny", "plan digits"]
 )
@@ -56,6 +57,7 @@ def test_what_computes_nothing_loads_no_torch(root: Path, words: str) -> None:
         assert done.returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["plan tiny", "status tiny --jobs", "where {folder}", "params show tiny --describe"])
 def test_questions_load_neither_torch_nor_an_engine(made: Path, words: str) -> None:
     code = (

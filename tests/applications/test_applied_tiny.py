@@ -108,6 +108,7 @@ def test_the_report_shows_every_application_and_the_ceiling_ranks_itself(applied
     assert "continual-halves-tiny-digits-1.svg" in page
 
 
+@pytest.mark.slow
 def test_real_pixels_count_one_byte_distilled_ones_four(applied: Path) -> None:
     rows = csv.DictReader((applied / "results/applied/tables/stored-bytes.csv").read_text().splitlines())
     sizes = {(row["method"], row["images"]): int(row["stored (bytes)"]) for row in rows}

@@ -11,7 +11,7 @@ from bench import Bench, Kind, hear_signals
 
 import chaos
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.xdist_group("chaos")
 FEW = {"power cut while publishing": 99, "hostile files": 99, "mutated params": 40, "mutated command lines": 20}
 
 

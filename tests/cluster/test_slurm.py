@@ -32,9 +32,9 @@ def _interruptible() -> None:
 
 
 @contextmanager
-def running(clone: Clone, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(clone: Clone, *arguments: str, experiment: str = "tiny") -> Iterator[subprocess.Popen[str]]:
     """Snakemake on the cluster, in the background; its jobs are cancelled if the test fails."""
-    command = ["snakemake", "--config", "experiment=tiny", *PROFILE, *arguments]
+    command = ["snakemake", "--config", f"experiment={experiment}", *PROFILE, *arguments]
     with (clone.path / "snakemake.out").open("w") as out:
         child = subprocess.Popen(
             command,
@@ -96,6 +96,32 @@ def test_a_cluster_whose_node_is_drained_makes_the_bytes_of_a_local_run(
         assert ("TresPerJob" in job) == on_gpu
     for name in ("experts_tiny_plain_shard0", "experts_tiny_plain_shard1", DISTILL):
         assert "CUDA_VISIBLE_DEVICES=" in log(clone, name)
+
+
+MINE = """\
+title: An experiment of a file, with a preset of its own
+description: Twelve jobs.
+presets:
+  mtt-mine: {base: mtt, matching: {inner_steps: 4}}
+runs:
+  - {datasets: [tiny], methods: [random, mtt-mine], ipc: [1], sets: 2, evaluations: [digits], networks: [native]}
+"""
+
+
+def test_an_experiment_of_a_file_makes_the_bytes_of_a_local_run(slurm: Slurm, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(MINE)
+    local = Clone.make(tmp_path / "local", {"DCPIPE_DEVICE": "cpu"})
+    assert "recorded 12 jobs of mine" in local.run("snakemake", "--config", "experiment=../mine.yaml").stderr
+    clone = Clone.make(tmp_path / "clone", slurm.settings)
+    with running(clone, experiment="../mine.yaml") as child:
+        assert child.wait(timeout=900) == 0, said(clone)
+    assert "recorded 12 jobs of mine" in said(clone)
+    assert clone.artifacts() == local.artifacts()
+    again = clone.run("snakemake", "--config", "experiment=../mine.yaml", "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    finished = clone.finished()
+    clone.dcpipe("repro", "../mine.yaml")
+    assert clone.ran_since(finished) == set()
 
 
 def test_two_gpu_jobs_at_once_see_different_devices(slurm: Slurm, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def test_a_file_that_is_no_reference_is_refused(content: str | None, message: st
         reference.read_reference(file, "tiny")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", REFERENCES, ids=lambda file: file.stem)
 def test_a_committed_reference_names_the_jobs_of_its_experiment(file: Path) -> None:
     name = file.stem.removesuffix("-digests")

@@ -50,6 +50,7 @@ def _kind(graph: Graph, stage: str) -> JobKind:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "methods",
     ["mct", "tesla-soft", "satm-da", "gm-mdo", "dm", "cafe-dsa"],
@@ -229,6 +230,7 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
     assert [replace(one) for one in found] == [RehearsalResult(**one) for one in answer["kinds"]]
 
 
+@pytest.mark.slow
 def test_a_process_apart_tells_the_same_and_holds_nothing_of_another(root: Path) -> None:
     graph = _experiment(root, "mtt")
     ballast = b"x" * 10**9
@@ -242,6 +244,7 @@ def _ended(*_: object) -> None:
     os._exit(1)
 
 
+@pytest.mark.slow
 def test_a_process_that_the_system_ends_is_named_and_the_next_is_tried(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +285,7 @@ def test_too_little_memory_is_told_and_is_no_defect(root: Path, monkeypatch: pyt
     assert {one.problem for one in found} == {"CUDA out of memory. Tried to allocate 2 GiB"}
 
 
+@pytest.mark.slow
 def test_a_rehearsal_that_is_killed_leaves_nothing(root: Path, tmp_path: Path) -> None:
     place = tmp_path / "temporary"
     place.mkdir()

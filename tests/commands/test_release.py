@@ -77,6 +77,7 @@ def test_two_releases_are_the_same_bytes_and_leave_nothing_else(tiny: Path) -> N
     assert {"train.py", "card.json", "set.safetensors", "transform.safetensors", "images/class-9.png"} <= sums.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["tiny", "tiny-zca"])
 def test_the_plain_script_reaches_the_stated_accuracy_without_dcpipe(tiny: Path, dataset: str) -> None:
     whitened(tiny)
@@ -118,6 +119,7 @@ def test_the_set_is_loaded_with_test_images_as_evaluation_saw_them(tiny: Path, d
     assert torch.allclose(found.pixels(), store_pixels, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_logits_are_released_and_the_script_trains_on_their_softmax(tiny: Path) -> None:
     repository.set_params(tiny, "evaluations/digits.yaml", {"overrides.tiny": {"networks": 8, "epochs": 40}})
     logits = 3.0 * torch.eye(10).roll(1, dims=0) + 2.0 * torch.eye(10)  # mostly the next class: what no hard label says

@@ -46,6 +46,7 @@ def test_a_row_that_no_table_prints_is_refused() -> None:
         rows.find_row(ROOT, "dsa-svhn-ipc1")
 
 
+@pytest.mark.slow
 def test_every_table_plans_as_it_is_printed(subtests: pytest.Subtests) -> None:
     for table in rows.tables():
         with subtests.test(table=table):

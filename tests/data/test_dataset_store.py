@@ -77,6 +77,7 @@ def test_a_part_that_a_dataset_lacks_is_refused_by_name(written: Path) -> None:
         store.load(written, "test")
 
 
+@pytest.mark.slow
 def test_only_evaluations_and_applications_read_test_images(subtests: pytest.Subtests) -> None:
     graph = Graph(repository.ROOT)
     for experiment in available_names(repository.ROOT, "experiments"):

@@ -258,6 +258,7 @@ def _long(root: Path, method: str) -> Job:
     return Graph(root).make_job("distill", dataset="tiny", method=method, ipc=1, set=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saves", [1, 3])
 @pytest.mark.parametrize("method", ["dsa", "gm-mdo"])
 def test_a_run_that_is_killed_between_episodes_goes_on_to_the_same_bytes(

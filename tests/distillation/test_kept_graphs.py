@@ -160,6 +160,7 @@ def peak_bytes(network: str, steps: int, micro_batch: int | None, budget: int | 
     return device.peak_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "micro_batch", "budget"),
     [

@@ -14,6 +14,8 @@ from dcpipe.errors import RefusedError, UserError
 from dcpipe.params import params_files, strict_yaml
 from dcpipe.workflow.graph import Graph
 
+pytestmark = pytest.mark.slow
+
 SHARING = ("digits-all", "digits-gradient", "ablations")
 
 

@@ -19,7 +19,7 @@ import pytest
 from clone import DVC_FILE, EXPERIMENT, Clone
 from dcpipe.workflow.graph import Graph
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.xdist_group("engines")]
 LONG = bool(os.environ.get("DCPIPE_LONG"))
 
 MTT, EXACT = "params/methods/mtt.yaml", "src/dcpipe/distillation/hypergradient/exact.py"

@@ -21,6 +21,8 @@ import repository
 from dcpipe.engines import fork_client, fork_server
 from dcpipe.workflow import engine_watch
 
+pytestmark = pytest.mark.slow
+
 BODIES = Path(__file__).with_name("fork_bodies.py")
 ASK = """
 import sys

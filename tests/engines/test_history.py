@@ -14,7 +14,7 @@ from dcpipe.commands.equivalent import equivalent
 from dcpipe.errors import UserError
 from repository import ROOT
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("engines")]
+pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.xdist_group("engines")]
 LOOP, OUTER = "src/dcpipe/distillation/loop.py", "src/dcpipe/distillation/optimisers/outer_optimiser.py"
 DISTILL = {f"distill_tiny_mtt_ipc{ipc}_set0" for ipc in (1, 2)}
 MTT_JOBS = DISTILL | {f"evaluate_tiny_mtt_ipc{ipc}_set0_digits_native" for ipc in (1, 2)}

@@ -10,7 +10,7 @@ import pytest
 
 from clone import Clone
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("run-output")]
+pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.xdist_group("run-output")]
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ def pretend(folder: Path, package: str, version: str) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.engines
 @pytest.mark.parametrize("package", ENGINES)
 def test_another_version_is_named_with_what_to_install(package: str, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_soft_labels_stand_side_by_side_too(distilled: SyntheticSet) -> None:
         torch.testing.assert_close(ours.theta_P, alone.theta_P, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "vgg11-bn", "resnet18-ap-bn", "resnet18"])
 def test_classic_networks_can_stand_side_by_side(name: str) -> None:
     """A direction of each of two, on 32x32 images; in float64 to one part in 10^8 of the largest entry."""

@@ -13,6 +13,8 @@ import pytest
 import repository
 from clone import Clone
 
+pytestmark = pytest.mark.slow
+
 ADDED = Path(__file__).parent / "added"
 EXPERIMENT = """
 title: Added
@@ -57,7 +59,6 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return clone
 
 
-@pytest.mark.slow
 def test_additions_are_planned_and_shown(extended: Clone) -> None:
     assert "distill" in extended.dcpipe("plan", "added.yaml").stdout
     shown = extended.dcpipe("params", "show", "added.yaml", "--describe").stdout
@@ -67,7 +68,6 @@ def test_additions_are_planned_and_shown(extended: Clone) -> None:
     assert '"smoothed"' in extended.dcpipe("params", "schema", "methods").stdout
 
 
-@pytest.mark.slow
 def test_additions_make_sets_and_stand_in_their_cards(extended: Clone) -> None:
     for folder, module in MADE.items():
         code = json.loads((extended.path / "artifacts" / folder / "card.json").read_text())["code"]
@@ -77,7 +77,6 @@ def test_additions_make_sets_and_stand_in_their_cards(extended: Clone) -> None:
         assert not others & set(code), folder
 
 
-@pytest.mark.slow
 def test_the_laws_of_additions_hold(extended: Clone) -> None:
     laws = [str(law.relative_to(folder)) for folder in ADDED.iterdir() for law in folder.rglob("test_*.py")]
     assert len(laws) == 4
@@ -90,7 +89,6 @@ def stale(clone: Clone) -> set[str]:
     return {line.split()[1].rstrip(":") for line in lines if line.startswith("stale ") and "_" in line}
 
 
-@pytest.mark.slow
 def test_an_edited_config_strands_nothing_and_an_implementation_its_set(extended: Clone) -> None:
     assert stale(extended) == set()
     extended.edit(

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 import repository
 from dcpipe.params.strict_yaml import read_yaml
 
+pytestmark = pytest.mark.slow
+
 LABELS = Path(__file__).parent / "added/labels/src/dcpipe/distillation/labels"
 PYPROJECT = """
 [build-system]
@@ -148,7 +150,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return lab
 
 
-@pytest.mark.slow
 def test_a_value_of_another_package_makes_a_set(lab: Lab) -> None:
     assert '"smoothed"' in lab.dcpipe("params", "show", "own.yaml").stdout
     assert "distill" in lab.dcpipe("plan", "own.yaml").stdout
@@ -156,7 +157,6 @@ def test_a_value_of_another_package_makes_a_set(lab: Lab) -> None:
     torch.testing.assert_close(labels.softmax(dim=1), 0.9 * torch.eye(10) + 0.01)
 
 
-@pytest.mark.slow
 def test_its_modules_count_where_they_are_reached(lab: Lab) -> None:
     mine = {"modules.packages.soft_lab.smoothed", "modules.packages.soft_lab.rounding"}
     assert mine <= lab.code("own-smoothed")
@@ -169,7 +169,6 @@ def test_its_modules_count_where_they_are_reached(lab: Lab) -> None:
     assert "packages" not in read_yaml(repository.ROOT / "code_identity.yaml")["modules"]
 
 
-@pytest.mark.slow
 def test_a_network_of_another_package_scores_sets_and_counts(lab: Lab) -> None:
     cards = {
         path.parts[-2]: keys(path) for path in lab.root.glob("artifacts/scores/tiny/mtt/ipc1/set0/digits/*/card.json")
@@ -181,7 +180,6 @@ def test_a_network_of_another_package_scores_sets_and_counts(lab: Lab) -> None:
     assert not LINEAR & lab.code("own-smoothed")
 
 
-@pytest.mark.slow
 def test_without_the_package_one_line_names_what_is_unknown(lab: Lab) -> None:
     (lab.root / "labels.yaml").write_text(EXPERIMENT.replace("[native, linear]", "[native]"))
     for file, unknown in (
@@ -194,7 +192,6 @@ def test_without_the_package_one_line_names_what_is_unknown(lab: Lab) -> None:
         assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_only_an_edit_of_what_is_reached_makes_its_set_stale(lab: Lab) -> None:
     assert lab.stale() == set()
     lab.edit("smoothed_config.py", "probability that all classes share evenly", "a share")

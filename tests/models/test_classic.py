@@ -83,6 +83,7 @@ def test_larger_images_change_strides_and_pools_but_no_parameter(name: str) -> N
     assert layouts[0] == layouts[1] == layouts[2]
 
 
+@pytest.mark.slow
 def test_every_layout_takes_its_images_to_features_and_logits(subtests: pytest.Subtests) -> None:
     names = [*COLOUR_32, "alexnet-bn", "vgg11-bn", "vgg19-bn", "resnet18-bn", "resnet18-ap-bn"]
     for name, image_size, channels in product(names, CLASSIC_SIZES, (1, 3)):

@@ -191,6 +191,7 @@ def _refuse_silence(
     assert changed not in before.values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_knob_changed_alone_changes_the_bytes_or_is_refused(
     preset: str, short: Path, unchanged: Unchanged, tmp_path: Path, subtests: pytest.Subtests
@@ -264,6 +265,7 @@ WORDS: dict[str, dict[str, str | int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "stage", "payload", "key", "value"), ALL_STAGES)
 def test_nor_is_a_knob_of_data_experts_or_evaluations(
     file: str, stage: str, payload: str, key: str, value: object, tiny: Path

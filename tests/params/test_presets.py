@@ -38,6 +38,7 @@ def _resolved(library: ParamsLibrary, section: str, name: str, dataset: str, ipc
     return ask(name, dataset, ipc)[0]
 
 
+@pytest.mark.slow
 def test_every_experiment_resolves(subtests: pytest.Subtests) -> None:
     for experiment in available_names(ROOT, "experiments"):
         with subtests.test(experiment=experiment):
@@ -47,6 +48,7 @@ def test_every_experiment_resolves(subtests: pytest.Subtests) -> None:
             assert len(list(show.param_lines(graph, experiment))) > len(jobs)
 
 
+@pytest.mark.slow
 def test_every_file_resolves_everywhere_and_every_value_has_a_source(subtests: pytest.Subtests) -> None:
     """For every dataset, and for each ipc that the file speaks of."""
     library = ParamsLibrary(ROOT)

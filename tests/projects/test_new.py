@@ -268,6 +268,7 @@ def test_every_network_that_is_chosen_can_be_measured() -> None:
             assert 0 < speed.small < math.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tests", [0, 5])
 @pytest.mark.parametrize("count", [20, 700])
 @pytest.mark.parametrize("minutes", [1, 600])

@@ -13,7 +13,7 @@ from clone import BIN, ROOT
 from dcpipe.params import shipped
 from dcpipe.params.strict_yaml import read_yaml
 
-pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("projects")]
+pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.xdist_group("projects")]
 SHIPPED = ("Snakefile", "constraints.txt", "params", "profiles", "workflow")
 FILE = """title: Hot
 description: A test.

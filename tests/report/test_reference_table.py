@@ -49,6 +49,7 @@ def verdicts(root: Path, reference: str | None = None) -> dict[tuple[str, str], 
     return {(str(row[method]), str(row[network])): str(row[verdict]) for row in table.rows}
 
 
+@pytest.mark.slow
 def test_other_random_images_tie_with_random_and_mtt_does_not(compared: Path) -> None:
     networks = ("convnet2-w32", "mlp", "all 2 networks")
     expected = {("Random", name): "tie" for name in networks} | {("MTT", name): "above" for name in networks}
@@ -78,6 +79,7 @@ def test_the_reference_makes_no_artifact_stale(compared: Path) -> None:
     assert [name for name, params in after.items() if params != before[name]] == ["report_compared"]
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_not_there_is_refused_with_those_that_are(compared: Path) -> None:
     with pytest.raises(UserError, match="dm is not a method of this experiment; name one of mtt, random, random-again"):
         verdicts(compared, "dm")

@@ -79,6 +79,7 @@ def test_two_reports_have_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyP
     assert len(before) > 20
 
 
+@pytest.mark.slow
 def test_help_plans_and_lists_need_none_of_the_extra() -> None:
     hidden = Path(repository.__file__).with_name("without.py")
     commands = ("dcpipe --help", "dcpipe plan tiny", "dcpipe methods", "dcpipe reproduce --list")

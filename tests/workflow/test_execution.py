@@ -212,6 +212,7 @@ def test_a_damaged_state_counts_as_none(damage: Callable[[Path], None], stopped:
     assert stopped.finish() == repository.bytes_below(made / stopped.job.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "key", "value"),
     [
@@ -273,6 +274,7 @@ def test_inputs_that_change_while_a_job_runs_are_never_published(tiny: Path) -> 
         execute_job(job, tiny)
 
 
+@pytest.mark.slow
 def test_a_card_names_the_inputs_that_were_there_when_the_lock_was_had(tiny: Path) -> None:
     """The job waits for another process; its inputs are made again in the meantime."""
     job = Graph(tiny).make_job("distill", **repository.CELL)

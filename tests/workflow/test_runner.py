@@ -28,7 +28,7 @@ from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.runner import ExperimentRunner, JobOutcome, OutcomeSummary, parse_stage_names
 from dcpipe.workflow.stopping import request_stop, stop_requested, stopping_on_signals
 
-pytestmark = pytest.mark.xdist_group("runner")  # one worker makes the module's fixture
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runner")]  # one worker makes the module's fixture
 
 REPOSITORY = Path(__file__).parents[2]
 ENGINES = "snakemake snakemake_interface_common dvc dvc_data dvc_objects scmrepo"

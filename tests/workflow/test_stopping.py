@@ -32,6 +32,7 @@ def test_a_stage_that_looks_saves_and_leaves(number: signal.Signals) -> None:
     assert (code, said) == (75, "saved")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [DEAF, ASLEEP, IN_A_LIBRARY], ids=["python", "asleep", "library"])
 def test_a_stage_that_does_not_look_is_made_to_leave(body: str) -> None:
     code, said = _stopped(body, signal.SIGTERM)
