@@ -149,9 +149,9 @@ class Bench:
         if done.code or done.problem:
             return Trial("lost", f"{stage}, again: exit {done.code}: {done.said[-300:]}")
         folder = self.job(stage).folder
-        if repository.bytes_below(root / folder) != repository.bytes_below(self.made / folder):
-            return Trial("silent", f"{stage}, again: {silent}")
-        return SURVIVED
+        found, right = (repository.bytes_below(one / folder) for one in (root, self.made))
+        other = sorted(name for name in found.keys() | right.keys() if found.get(name) != right.get(name))
+        return Trial("silent", f"{stage}, again: {silent}: {', '.join(other)}") if other else SURVIVED
 
     def drop(self, root: Path) -> None:
         """A copy is not needed any more."""

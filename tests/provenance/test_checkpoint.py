@@ -97,6 +97,12 @@ def test_a_job_that_goes_on_counts_the_seconds_of_the_runs_before(tmp_path: Path
     assert ResumeState(tmp_path).seconds_before == 0.0
 
 
+@pytest.mark.parametrize("written", ["nan", "inf", "-1", "", "{}", "[" * 5000])
+def test_seconds_that_cannot_be_are_none(tmp_path: Path, written: str) -> None:
+    (tmp_path / "seconds").write_text(written)
+    assert ResumeState(tmp_path).seconds_before == 0.0
+
+
 def test_state_is_kept_below_the_root_or_where_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

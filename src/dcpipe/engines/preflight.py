@@ -256,7 +256,7 @@ def _memory(root: Path, jobs: list[Job]) -> Finding:
     """The most that a job of this experiment ever took here, where that is known, against what the machine has."""
     import psutil
 
-    peaks = [int(str(cost["peak_bytes"])) for job in jobs if (cost := costs.read_costs(root / job.costs))]
+    peaks = [cost.peak_bytes for job in jobs if (cost := costs.measured_costs(root / job.costs))]
     most, memory = max(peaks, default=0), psutil.virtual_memory()
     known = f"the largest job took {most / 1e9:.1f} GB" if most else "no job was measured here yet"
     seen = f"{known}; {memory.total / 1e9:.1f} GB in all, {memory.available / 1e9:.1f} GB are free"

@@ -6,6 +6,7 @@ JSON value, behind a SHA-256 of both; one that does not verify counts as absent.
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -43,9 +44,10 @@ class ResumeState:
 
     def __post_init__(self) -> None:
         try:
-            self.seconds_before = float((self.folder / _SECONDS).read_text())
+            seconds = float((self.folder / _SECONDS).read_text())
         except (OSError, ValueError):
-            self.seconds_before = 0.0
+            seconds = 0.0
+        self.seconds_before = seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
     def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
         """Save named tensors and a JSON value, whole or not at all."""

@@ -227,11 +227,8 @@ def _validation(scores: JsonValue) -> float | None:
 
 def cost_of(job: Job, root: Path) -> JobCost | None:
     """Time, memory and device of a job; None: not measured."""
-    noted = costs.read_costs(root / job.costs) or {}
-    seconds, peak, device = noted.get("seconds"), noted.get("peak_bytes"), noted.get("device")
-    if not isinstance(seconds, int | float) or not isinstance(peak, int):
-        return None
-    return JobCost(float(seconds), peak, str(device))
+    found = costs.measured_costs(root / job.costs)
+    return JobCost(found.seconds, found.peak_bytes, found.device) if found else None
 
 
 def differences(cells: Sequence[Cell], reference: str = BASELINE) -> dict[int, Difference]:

@@ -1,6 +1,7 @@
 """What a job cost: seconds, CPU seconds, peak bytes and device, in a side file that no digest knows of."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ class MeasuredCosts:
 
     seconds: float
     peak_bytes: int
+    device: str
 
 
 def write_costs(path: Path, *, seconds: float, peak_bytes: int, device: str, cpu_seconds: float | None = None) -> None:
@@ -25,15 +27,18 @@ def read_costs(path: Path) -> dict[str, object] | None:
     """What was noted; None (``not measured``) if nothing readable is there."""
     try:
         costs = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return costs if isinstance(costs, dict) else None
 
 
 def measured_costs(path: Path) -> MeasuredCosts | None:
-    """What was noted of seconds and memory; None if nothing readable is there."""
+    """What was noted of seconds, memory and device; None if nothing readable is there."""
     costs = read_costs(path)
+    if not costs:
+        return None
     try:
-        return MeasuredCosts(float(str(costs["seconds"])), int(str(costs["peak_bytes"]))) if costs else None
+        found = MeasuredCosts(float(str(costs["seconds"])), int(str(costs["peak_bytes"])), str(costs["device"]))
     except (KeyError, ValueError):
         return None
+    return found if 0 <= found.seconds < math.inf and found.peak_bytes >= 0 else None

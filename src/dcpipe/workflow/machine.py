@@ -1,6 +1,7 @@
 """What is known of this machine for estimates: measured once by `machine_speed`, and kept beside the resume state."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -32,10 +33,13 @@ def known(root: Path) -> Machine:
     """What was measured on this machine; the defaults if nothing was."""
     try:
         found = json.loads(_file(root).read_text())[_name()]
-        call, speed, process = (float(found[key]) for key in _KEYS)
-        return Machine(call, speed, process, is_measured=True)
-    except (OSError, ValueError, KeyError, TypeError):
+        numbers = [float(found[key]) for key in _KEYS]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Machine()
+    if not all(0 < number < math.inf for number in numbers):
+        return Machine()
+    call, speed, process = numbers
+    return Machine(call, speed, process, is_measured=True)
 
 
 def measured(root: Path) -> Machine:
@@ -76,6 +80,6 @@ def _name() -> str:
 def _all(root: Path) -> dict[str, object]:
     try:
         found = json.loads(_file(root).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
