@@ -16,6 +16,7 @@ from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.student import draw_batches
 from dcpipe.models.build import build
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
+from dcpipe.params.compute import Precision
 
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
 STEP_SIZE = 0.01
@@ -50,11 +51,14 @@ class Workload:
         """Its name."""
         return f"convnet{self.depth}" + ("" if self.width == 128 else f"-w{self.width}")
 
-    def problem(self, steps: int, dtype: torch.dtype = torch.float32) -> tuple[HypergradientProblem, PublicWay]:
+    def problem(
+        self, steps: int, dtype: torch.dtype = torch.float32, precision: Precision = "float32"
+    ) -> tuple[HypergradientProblem, PublicWay]:
         """For so many inner steps, and for the public way."""
         generator = torch.Generator().manual_seed(0)
         shape = {"channels": self.channels, "image_size": self.size, "classes": self.classes}
-        model = build(self.network, **shape)
+        model = build(self.network, **shape, precision=precision)
+        derivatives = ConvNetDerivatives.of(self.network, **shape, precision=precision)
         start_P = model.initial(generator, dtype)
         target_P = start_P + 0.01 * torch.randn(len(start_P), generator=generator).to(dtype)
         count = self.classes * self.ipc
@@ -64,7 +68,7 @@ class Workload:
         draw = partial(augment.draw, strategy, height=self.size, width=self.size, generator=generator, siamese=False)
         draws = tuple(draw(batch=len(rows)) if self.augmented else None for rows in batches)
         asked = HypergradientProblem(
-            make_inner_training(model, derivatives=ConvNetDerivatives.of(self.network, **shape), augment=augment.apply),
+            make_inner_training(model, derivatives=derivatives, augment=augment.apply),
             images_NCHW=images,
             labels=torch.arange(self.classes).repeat_interleave(self.ipc),
             step_size=torch.tensor(STEP_SIZE, dtype=dtype),

@@ -111,7 +111,7 @@ runs:
 def test_an_experiment_of_a_file_makes_the_bytes_of_a_local_run(slurm: Slurm, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(MINE)
     local = Clone.make(tmp_path / "local", {"DCPIPE_DEVICE": "cpu"})
-    assert "recorded 12 jobs of mine" in local.run("snakemake", "--config", "experiment=../mine.yaml").stderr
+    assert "recorded 12 jobs of mine" in local.run("snakemake", "--config", "experiment=../mine.yaml").stdout
     clone = Clone.make(tmp_path / "clone", slurm.settings)
     with running(clone, experiment="../mine.yaml") as child:
         assert child.wait(timeout=900) == 0, said(clone)
@@ -150,7 +150,7 @@ def test_gpu_check_fails_where_torch_cannot_use_the_allocated_device(slurm: Slur
     command = ("srun", "--partition=gpu", "--gpus=1", "--mem=2000", "dcpipe", "gpu-check")
     done = clone.run(*command, ok=False)
     assert done.returncode == 1
-    assert "the scheduler allocated an accel but torch sees none" in done.stderr
+    assert "the scheduler allocated an accelerator, but torch finds none" in done.stderr
     assert "SLURM job" in Clone(local.path, {**clone.settings, "DCPIPE_DEVICE": "cpu"}).run(*command).stdout
 
 
