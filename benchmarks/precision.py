@@ -2,8 +2,8 @@
 
     python -m benchmarks.precision --json benchmarks/results/precision.json      # some minutes on one core
 
-Errors are relative to the same iteration in float64; process time in turns in one process. What bfloat16 takes depends on
-whether the processor has instructions for it (`bfloat16 instructions`).
+Errors are relative to the same iteration in float64; process time in turns in one process. What bfloat16 takes depends
+on whether the processor has instructions for it (`bfloat16 instructions`).
 """
 
 import argparse
