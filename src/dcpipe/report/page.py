@@ -123,6 +123,7 @@ def render_page(
             provenance=[_provenance(cell, sources) for cell in cells],
             baseline=BASELINE,
             reference=reference_label(experiment.reference, cells),
+            cross=[table for table in tables if table.name.startswith("cross-architecture-")],
             robust=next((table for table in tables if table.name == "robust"), None),
             comparison=next((table for table in tables if table.name == f"comparison-{experiment.reference}"), None),
             images=images_phrase,

@@ -8,6 +8,7 @@ from dcpipe.provenance import artifact
 from dcpipe.report import applications, crate, curves, figures, page, stability, storage, stored_bytes, tables, views
 from dcpipe.report.best_on_test import selection_table
 from dcpipe.report.cells import Cell, gather_cells
+from dcpipe.report.cross_architecture import cross_architecture_tables
 from dcpipe.report.origins import Lineage
 from dcpipe.report.page import Applications
 from dcpipe.report.reference_table import reference_table
@@ -75,6 +76,7 @@ def _reference(job: Job) -> str:
 def _optional_tables(cells: Sequence[Cell], sources: Lineage, reference: str) -> tuple[Table | None, ...]:
     return (
         reference_table(cells, reference),
+        *cross_architecture_tables(cells),
         robust_table(cells),
         curves.curve_table(cells),
         selection_table(cells),
