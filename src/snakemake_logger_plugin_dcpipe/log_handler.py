@@ -1,6 +1,7 @@
 """Snakemake's log records as one line for the run, and a few lines for what goes wrong."""
 
 import logging
+import re
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ STARTING = (  # what Snakemake says of itself before it runs
     "Singularity containers: ignored",
     "Select jobs to execute",
 )
+# a job that said what is wrong; its name, its command's log and that line are shown for it anyway
+SAID_BY_THE_JOB = re.compile(r"RuleException:.*returned non-zero exit status [12]\.\s*\Z", re.DOTALL)
 WORTH_SAYING = ("Trying to restart", "Terminating processes", "Will exit after", "Complete log(s)")
 
 
@@ -157,6 +160,8 @@ class LogHandler(LogHandlerBase):
 
     def _other(self, record: logging.LogRecord) -> None:
         text = self.format(record)
+        if self._line is not None and SAID_BY_THE_JOB.match(text):
+            return
         chatter = text.startswith(STARTING) if self._line is None else not text.startswith(WORTH_SAYING)
         if text and text != "None" and (record.levelno >= logging.WARNING or not chatter):
             self._write(text)
