@@ -74,71 +74,76 @@ def load(
     return _of_tensors(place, files.sets[number], said)
 
 
-def _is_release(place: Path) -> bool:
-    return place.is_dir() and ((place / SUMS).is_file() or (place / RELEASE).is_file())
+def _is_release(path: Path) -> bool:
+    return path.is_dir() and ((path / SUMS).is_file() or (path / RELEASE).is_file())
 
 
-def _refuse_statements(said: UserStatements, dataset: str | None, number: int) -> None:
+def _refuse_statements(statements: UserStatements, dataset: str | None, number: int) -> None:
     """A release states everything itself."""
-    stated: dict[str, object] = {"mean": said.mean, "std": said.std, "dataset": dataset, "whitening": said.whitening}
-    stated |= {"step_size": said.step_size, "number": number or None}
+    stated: dict[str, object] = {
+        "mean": statements.mean,
+        "std": statements.std,
+        "dataset": dataset,
+        "whitening": statements.whitening,
+    }
+    stated |= {"step_size": statements.step_size, "number": number or None}
     for name, value in stated.items():
         if value is not None:
             raise UserError("a release states all of this itself", where=name, remedy="leave it out")
 
 
-def _of_tensors(place: Path, found: ForeignSet, said: UserStatements) -> DistilledSet:
+def _of_tensors(path: Path, foreign: ForeignSet, statements: UserStatements) -> DistilledSet:
     """Pixels, or numbers that were standardised by constants that are stated."""
-    if said.whitening == "zca":
+    if statements.whitening == "zca":
         problem = "how test images must be whitened is known of named datasets alone"
         raise UserError(problem, where='whitening="zca"', remedy='pass the name of one, such as dataset="cifar10-zca"')
-    if found.are_pixels and (said.mean is not None or said.std is not None):
-        where = "mean" if said.mean is not None else "std"
-        raise UserError(f"{place} holds pixels, which nobody standardised", where=where, remedy="leave it out")
-    if not found.are_pixels and said.mean is None and said.std is None:
+    if foreign.are_pixels and (statements.mean is not None or statements.std is not None):
+        where = "mean" if statements.mean is not None else "std"
+        raise UserError(f"{path} holds pixels, which nobody standardised", where=where, remedy="leave it out")
+    if not foreign.are_pixels and statements.mean is None and statements.std is None:
         problem = "its numbers were prepared for networks, and its files do not say how"
         remedy = 'pass mean=... and std=... of its authors, or the dataset that it was made of: dataset="cifar10-zca"'
-        raise UserError(problem, where=str(place), remedy=remedy)
-    step_size = import_set.stated_step_size(found, place, said)
+        raise UserError(problem, where=str(path), remedy=remedy)
+    step_size = import_set.stated_step_size(foreign, path, statements)
     try:
         made = from_tensors(
-            found.images_NCHW,
-            found.logits_or_classes,
+            foreign.images_NCHW,
+            foreign.logits_or_classes,
             step_size=step_size,
-            mean=said.mean,
-            std=said.std,
-            label=_label(place),
+            mean=statements.mean,
+            std=statements.std,
+            label=_label(path),
         )
     except UserError as error:
-        raise UserError(error.problem, where=f"{place}: {error.where}", remedy=error.remedy) from error
-    made.card |= {"layout": found.layout, "claims_of_files": dict(found.claims)}
+        raise UserError(error.problem, where=f"{path}: {error.where}", remedy=error.remedy) from error
+    made.card |= {"layout": foreign.layout, "claims_of_files": dict(foreign.claims)}
     return made
 
 
 def _imported(
-    workspace: Workspace, place: Path, files: ForeignFiles, dataset: str, said: UserStatements, number: int
+    workspace: Workspace, path: Path, files: ForeignFiles, dataset: str, statements: UserStatements, number: int
 ) -> DistilledSet:
     """A set of a dataset of the workspace, which every call with these files and statements finds again."""
     workspace.refuse_unknown("datasets", dataset, "dataset")
-    text = json.dumps([digest_of(files.files), dataset, asdict(said)], sort_keys=True)
-    said = replace(said, name=f"imported-{hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]}")
-    name, bench = str(said.name), EvaluationDataset(workspace, dataset, has_real=True)
-    ipc = files.sets[0].images_per_class(bench.config.facts.classes)
-    bench.transform()  # makes the images that the set is compared with
+    text = json.dumps([digest_of(files.files), dataset, asdict(statements)], sort_keys=True)
+    statements = replace(statements, name=f"imported-{hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]}")
+    name, target = str(statements.name), EvaluationDataset(workspace, dataset, has_real=True)
+    ipc = files.sets[0].images_per_class(target.config.facts.classes)
+    target.transform()  # makes the images that the set is compared with
     workspace.locate(FOLDER)
     cell: dict[str, str | int] = {"dataset": dataset, "method": name, "ipc": ipc, "set": number}
     known = name in params_files.available_names(workspace.root, "methods")
     if not known or staleness.staleness_problem(workspace.graph().make_job("distill", **cell), workspace.root):
-        for _ in import_set.import_set(workspace.root, place, dataset, said):
+        for _ in import_set.import_set(workspace.root, path, dataset, statements):
             pass
     made = set_of_job(workspace, workspace.graph().make_job("distill", **cell))
-    made.label = _label(place)
+    made.label = _label(path)
     return made
 
 
-def _label(place: Path) -> str:
+def _label(path: Path) -> str:
     """What tables call the set: the name of its file, or of its folder where every such file has the same name."""
-    return place.resolve().parent.name if place.stem == "images_best" else place.stem
+    return path.resolve().parent.name if path.stem == "images_best" else path.stem
 
 
 def _count(sets: int) -> str:

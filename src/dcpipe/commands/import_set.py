@@ -163,7 +163,7 @@ def _refuse_unprepared(graph: Graph, dataset: str) -> None:
             raise UserError(problem, remedy=remedy)
 
 
-def _keep_files(root: Path, name: str, foreign: ForeignFiles, made: list[Path]) -> Path:
+def _keep_files(root: Path, name: str, foreign: ForeignFiles, written: list[Path]) -> Path:
     """Copy the files to where jobs look for them. Raises: UserError if others are there."""
     try:
         folder = location.data_path(root, FOLDER)
@@ -180,7 +180,7 @@ def _keep_files(root: Path, name: str, foreign: ForeignFiles, made: list[Path]) 
                 "already holds other files", where=str(place), remedy="choose another --name, or remove them"
             )
         return place
-    made.append(place)
+    written.append(place)
     for relative, path in foreign.files:
         copy = place / relative
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -217,13 +217,13 @@ def _preset(
     return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _write_preset(path: Path, text: str, made: list[Path]) -> None:
+def _write_preset(path: Path, text: str, written: list[Path]) -> None:
     if path.is_file():
         if path.read_text(encoding="utf-8") != text:
             remedy = "choose another --name, or change the file by hand"
             raise UserError("differs from what would be written for this set", where=str(path), remedy=remedy)
         return
-    made.append(path)
+    written.append(path)
     durable.write_atomically(path, text.encode())
 
 

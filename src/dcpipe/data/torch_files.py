@@ -70,10 +70,10 @@ def _refuse_entries(path: Path, size: int) -> None:
             raise UnfitFileError("declares more than it has")
 
 
-def _refuse_sizes(found: object, size: int) -> None:
+def _refuse_sizes(value: object, size: int) -> None:
     """Raises: UnfitFileError if the tensors are larger than the file: by a stride of 0, or unfilled room."""
     seen, total = set[tuple[int, int]](), 0
-    for tensor in tensors_in(found):
+    for tensor in tensors_in(value):
         if tensor.layout != torch.strided or tensor.device.type != "cpu":
             continue  # whoever wants numbers refuses it by its place
         bytes_ = tensor.numel() * tensor.element_size()

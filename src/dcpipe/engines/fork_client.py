@@ -185,9 +185,9 @@ class Relay:
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def _end_as(answer: str) -> None:
+def _end_as(reply: str) -> None:
     """End this process as the fork ended."""
-    word, _, number = answer.partition(" ")
+    word, _, number = reply.partition(" ")
     if word == "exit":
         sys.exit(int(number))
     if word == "signal":

@@ -51,12 +51,12 @@ def findings(graph: Graph, experiment: str) -> Iterator[Finding]:
     yield from capacity_findings(graph, jobs)
 
 
-def refuse(found: Iterable[Finding], *, record: bool = True, unrecorded: str = "") -> None:
+def refuse(findings: Iterable[Finding], *, record: bool = True, unrecorded: str = "") -> None:
     """Refuse a run for the first thing that is wrong. `unrecorded` is the command of the same run without a record.
 
     Raises: UserError, with what to do.
     """
-    for finding in found:
+    for finding in findings:
         if finding.blocks == "every run":
             raise UserError(finding.seen, where=finding.subject, remedy=finding.remedy)
         if finding.blocks == "the record" and record:

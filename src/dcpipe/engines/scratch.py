@@ -63,12 +63,12 @@ def _real_artifacts(root: Path) -> Iterator[str]:
     yield f"artifacts/ is a real folder instead of a link to {target}"
 
 
-def _move(source: Path, place: Path) -> None:
+def _move(source: Path, target: Path) -> None:
     """Move a folder of the cache; files that are there already have the same content, because their names say it."""
     if not source.is_dir():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(source, place)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
         return
     for part in source.iterdir():
-        _move(part, place / part.name)
+        _move(part, target / part.name)
     source.rmdir()

@@ -80,9 +80,9 @@ class AccuracyMeasurer:
             max(finite, key=lambda rate: finite[rate]), means
         )  # the smallest of several best ones
 
-    def _at(self, rate: float, on: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
-        keys = [f"{on}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
-        rounds = self._config.start.build()(self._labelled(synthetic).to(self._parts[on].images_NCHW.device))
+    def _at(self, rate: float, part: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
+        keys = [f"{part}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
+        rounds = self._config.start.build()(self._labelled(synthetic).to(self._parts[part].images_NCHW.device))
         after = [*[UNAVERAGED] * (len(rounds) - 1), ""]  # ends of the keys of each round
         # groups are the same whatever is known already: a network's last bits may depend on its neighbours
         for first in track(range(0, len(keys), self._config.side_by_side), self._task.job.name):
@@ -90,11 +90,11 @@ class AccuracyMeasurer:
             if any(keys[index] not in self._known for index in group):
                 for end, networks in zip(after, self._train(rate, rounds, group), strict=True):
                     for index, network in zip(group, networks, strict=True):
-                        measured = accuracy(self._model, network.theta_P, self._parts[on], network.statistics)
+                        measured = accuracy(self._model, network.theta_P, self._parts[part], network.statistics)
                         self._known[f"{keys[index]}{end}"] = measured
-                        log_scalars(index, {f"accuracy/{on}{end}": measured})
+                        log_scalars(index, {f"accuracy/{part}{end}": measured})
                 self._save_when_due()
-        if on == "test" and len(rounds) > 1:
+        if part == "test" and len(rounds) > 1:
             self.unaveraged[iteration] = [self._known[f"{key}{UNAVERAGED}"] for key in keys]
         return [self._known[key] for key in keys]
 

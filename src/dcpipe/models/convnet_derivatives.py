@@ -295,10 +295,10 @@ class ConvNetDerivatives:
             blocks.append(BlockParameters(kernel, scale_C, shift_C))
         return blocks, (head.view(self.classes, -1), bias_K)
 
-    def _join(self, found: Sequence[Tensor]) -> Tensor:
+    def _join(self, gradients: Sequence[Tensor]) -> Tensor:
         """One vector (P) of the linear layer's bias and weight, and of the last to the first block the norm's shift and
         scale and the kernel."""
-        bias_K, head, *blocks = found
+        bias_K, head, *blocks = gradients
         bias_C = bias_K.new_zeros(self.width)
         pieces = [bias_K, head.flatten()]
         for first in range(0, len(blocks), 3):

@@ -61,9 +61,9 @@ class SourceConfig(DatasetValue, axis="source"):
     def test_images(self) -> int | None:
         """How many images its own test part has; None where it has none, or only reading tells."""
 
-    def is_at(self, place: Path) -> bool:
+    def is_at(self, folder: Path) -> bool:
         """Whether something is at its place in the data root; what it is, only preparing tells."""
-        return place.exists() or place.with_name(f"{place.name}.npz").exists()
+        return folder.exists() or folder.with_name(f"{folder.name}.npz").exists()
 
     @abstractmethod
     def open(self, facts: DatasetFacts, root: Path) -> "Source":

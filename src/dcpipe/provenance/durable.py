@@ -54,15 +54,15 @@ def write_json(path: Path, value: object) -> None:
     write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
-def move_into_place(temporary: Path, place: Path) -> None:
+def move_into_place(temporary: Path, target: Path) -> None:
     """Rename what was written to its name; a folder that has the name is moved aside first, and removed."""
-    if place.is_dir() and not place.is_symlink():
-        old = temporary_path(place.with_name(f"old-{place.name}"))
-        os.replace(place, old)
-        os.replace(temporary, place)
+    if target.is_dir() and not target.is_symlink():
+        old = temporary_path(target.with_name(f"old-{target.name}"))
+        os.replace(target, old)
+        os.replace(temporary, target)
         shutil.rmtree(old)
     else:
-        os.replace(temporary, place)
+        os.replace(temporary, target)
 
 
 def flush(path: Path) -> None:

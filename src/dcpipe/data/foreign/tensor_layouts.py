@@ -126,40 +126,42 @@ def _named(layout: str, tensors: Mapping[str, Tensor], path: Path) -> ForeignFil
     return ForeignFiles([found], [(path.name, path)])
 
 
-def _images(found: object, where: str) -> Tensor:
+def _images(value: object, where: str) -> Tensor:
     """uint8 as they are, floating ones as float32. Raises: UserError for anything else."""
     if (
-        not isinstance(found, Tensor)
-        or found.dim() != 4
-        or not (found.is_floating_point() or found.dtype == torch.uint8)
+        not isinstance(value, Tensor)
+        or value.dim() != 4
+        or not (value.is_floating_point() or value.dtype == torch.uint8)
     ):
-        raise UserError(f"images are {_what(found)}", where=where, remedy="pass a tensor of N x C x H x W numbers")
-    plain = found.detach().contiguous()
+        raise UserError(
+            f"images are {_kind_phrase(value)}", where=where, remedy="pass a tensor of N x C x H x W numbers"
+        )
+    plain = value.detach().contiguous()
     return plain if plain.dtype == torch.uint8 else plain.float()
 
 
-def _labels(found: object, where: str) -> Tensor:
+def _labels(value: object, where: str) -> Tensor:
     """Classes as int64, soft labels as they are. Raises: UserError for anything but a tensor of numbers."""
-    if not isinstance(found, Tensor) or found.is_complex() or found.dtype == torch.bool:
+    if not isinstance(value, Tensor) or value.is_complex() or value.dtype == torch.bool:
         raise UserError(
-            f"labels are {_what(found)}", where=where, remedy="pass a tensor of classes, or of N x K numbers"
+            f"labels are {_kind_phrase(value)}", where=where, remedy="pass a tensor of classes, or of N x K numbers"
         )
-    plain = found.detach().contiguous()
+    plain = value.detach().contiguous()
     return plain if plain.is_floating_point() else plain.long()
 
 
-def _number(found: object, where: str) -> float:
-    if isinstance(found, Tensor) and found.numel() == 1:
-        return float(found)
-    if isinstance(found, int | float):
-        return float(found)
-    raise UserError(f"the step size is {_what(found)}", where=where, remedy="pass one number")
+def _number(value: object, where: str) -> float:
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return float(value)
+    if isinstance(value, int | float):
+        return float(value)
+    raise UserError(f"the step size is {_kind_phrase(value)}", where=where, remedy="pass one number")
 
 
-def _what(found: object) -> str:
-    if isinstance(found, Tensor):
-        return f"{str(found.dtype).removeprefix('torch.')} of {'x'.join(map(str, found.shape)) or 'no dimension'}"
-    return f"a {type(found).__name__}"
+def _kind_phrase(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} of {'x'.join(map(str, value.shape)) or 'no dimension'}"
+    return f"a {type(value).__name__}"
 
 
 def _channels_first(images: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -34,22 +34,22 @@ def class_steps(classes: int, steps: int, stream: Stream) -> tuple[Tensor, ...]:
     return torch.randperm(classes, generator=stream.generator()).tensor_split(steps)
 
 
-def images_of_seen_classes(synthetic: SyntheticSet, seen: Tensor) -> SyntheticSet:
+def images_of_seen_classes(synthetic: SyntheticSet, classes_seen: Tensor) -> SyntheticSet:
     """The images that were made for the classes seen, in their order.
 
     Soft labels say nothing of other classes: their probability goes to those seen, in proportion.
     """
-    rows = torch.isin(synthetic.classes, seen.to(synthetic.classes.device))
+    rows = torch.isin(synthetic.classes, classes_seen.to(synthetic.classes.device))
     labels = synthetic.labels[rows]
     if synthetic.is_soft:
         unseen = torch.ones(labels.shape[1], dtype=torch.bool, device=labels.device)
-        unseen[seen.to(labels.device)] = False
+        unseen[classes_seen.to(labels.device)] = False
         labels = labels.masked_fill(unseen, float("-inf"))
     intended_classes_N = None if synthetic.intended_classes_N is None else synthetic.intended_classes_N[rows]
     return SyntheticSet(synthetic.images_NCHW[rows], labels, synthetic.step_size, intended_classes_N)
 
 
-def images_of(images: Images, seen: Tensor) -> Images:
+def images_of(images: Images, classes_seen: Tensor) -> Images:
     """The images of the classes seen, in their order."""
-    rows = torch.isin(images.labels_N, seen.to(images.labels_N.device))
+    rows = torch.isin(images.labels_N, classes_seen.to(images.labels_N.device))
     return Images(images.images_NCHW[rows], images.labels_N[rows], images.classes)
