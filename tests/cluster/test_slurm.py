@@ -225,7 +225,7 @@ def test_an_interrupted_job_saves_goes_on_and_ends_with_the_same_bytes(
         interrupt(slurm, number)
         assert child.wait(timeout=400) == 0, said(clone) + log(clone)
     # Snakemake begins the log anew; two seconds after the start only the signal can have saved a state
-    assert log(clone).count("goes on from its saved state") == 1
+    assert log(clone).count("resumes from its saved state") == 1
     assert clone.artifacts() == uninterrupted
     own = [slurm.job(job) for job in slurm.jobs() if slurm.job(job)["WorkDir"] == str(clone.path)]
     if INTERRUPTIONS[interrupt].startswith("requeued"):
@@ -241,7 +241,7 @@ def test_a_job_at_its_time_limit_saves_and_goes_on_in_another(slurm: Slurm, long
     clone.edit(MTT, "iterations: 600", "iterations: 60000")  # it need not end, only go on
     before = slurm.jobs()
     with running(clone, "--set-resources", "distill:runtime=1", "--", TARGET) as child:
-        until(lambda: "goes on from its saved state" in log(clone), child)
+        until(lambda: "resumes from its saved state" in log(clone), child)
         first, second = slurm.jobs()[len(before) :]
         assert slurm.job(first)["JobState"] == "TIMEOUT"
         assert slurm.job(second)["JobState"] == "RUNNING"
