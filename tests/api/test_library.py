@@ -192,12 +192,12 @@ def test_the_same_call_goes_on_after_ctrl_c(tmp_path: Path) -> None:
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     stopped = start("one")
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "one").glob("logs/distill/*.log")) and time.monotonic() < deadline:
+    deadline, logs = time.monotonic() + 300, (tmp_path / "one/logs/distill").glob
+    while not any(" of 200" in log.read_text() for log in logs("*.log")) and time.monotonic() < deadline:  # iterations
         time.sleep(0.1)
     time.sleep(0.5)
     stopped.send_signal(signal.SIGINT)
-    _, said = stopped.communicate(timeout=120)
+    _, said = stopped.communicate(timeout=300)
     assert said.rstrip().endswith("KeyboardInterrupt: stopped; the state is saved, and the same call goes on from it")
     assert list((tmp_path / "one" / "state").rglob("distill*"))
     again, whole = (start(folder).communicate(timeout=240) for folder in ("one", "two"))
