@@ -22,6 +22,7 @@ from torch import Tensor
 from dcpipe.data import image_files
 from dcpipe.data.bounded_files import bounded_text, image_formats
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet
+from dcpipe.data.foreign.table_files import column_numbers, read_tables
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
 
@@ -106,41 +107,23 @@ def _class_numbers(texts: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _from_tables(path: Path, tables: Sequence[Path]) -> ForeignFiles:
-    table = _table(tables)
+    table = read_tables(tables, ("tensor", *IMAGES, "logits", *LABELS))
     images_name = next((name for name in ("tensor", *IMAGES) if name in table.column_names), None)
     label_name = next((name for name in ("logits", *LABELS) if name in table.column_names), None)
     if images_name is None or label_name is None:
-        problem = f"has the columns {', '.join(table.column_names)}"
+        problem = f"has no column of {'labels' if images_name else 'images'}"
         raise UserError(problem, where=str(tables[0]), remedy="it needs image (or tensor) and label (or logits)")
-    rows = table.column(images_name).to_pylist()
     if images_name == "tensor":
-        images = _numbers(rows, str(tables[0]))
+        images = column_numbers(table.column(images_name), str(tables[0]))
     else:
+        rows = table.column(images_name).to_pylist()
         images = _stack([_decoded(*_encoded(row, path)) for row in rows], str(tables[0]))
-    labels = _numbers(table.column(label_name).to_pylist(), str(tables[0]))
+    labels = column_numbers(table.column(label_name), str(tables[0]))
     labels = labels if labels.is_floating_point() else labels.long()
     step_size = _step_size(table, path)
     files = [(one.relative_to(path).as_posix(), one) for one in tables]
     found = ForeignSet("huggingface", images, labels, step_size, _class_names(table, label_name))
     return ForeignFiles([found], files)
-
-
-def _table(paths: Sequence[Path]) -> "pyarrow.Table":
-    try:
-        import pyarrow
-        from pyarrow import ipc, parquet
-    except ModuleNotFoundError as error:
-        remedy = "pip install 'dcpipe[huggingface]'"
-        raise UserError("pyarrow is needed to read this file", where=str(paths[0]), remedy=remedy) from error
-    try:
-        parts = [
-            parquet.read_table(one) if one.suffix == ".parquet" else ipc.open_stream(one.read_bytes()).read_all()
-            for one in paths
-        ]
-        return pyarrow.concat_tables(parts)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot be read ({reason})", where=str(paths[0]), remedy="write it again") from error
 
 
 def _encoded(row: object, path: Path) -> tuple[bytes, str]:
@@ -155,14 +138,6 @@ def _encoded(row: object, path: Path) -> tuple[bytes, str]:
     if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
         raise UserError("is not a file of this folder", where=name, remedy="embed the images in the dataset's files")
     return file.read_bytes(), name
-
-
-def _numbers(rows: object, where: str) -> Tensor:
-    try:
-        array = np.asarray(rows)
-        return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"holds no numbers of one shape ({error})", where=where, remedy="write it again") from error
 
 
 def _step_size(table: "pyarrow.Table", path: Path) -> float | None:
