@@ -26,7 +26,7 @@ WORST = -math.inf  # in place of the accuracy of a network that diverged
 
 @dataclass(frozen=True, slots=True)
 class ApplicationResult:
-    """What the sets of one kind did in an application: the results of all parts of all sets."""
+    """What the sets of one kind did in an application: the results of all parts of all sets, and the set of each."""
 
     application: str
     dataset: str
@@ -37,6 +37,7 @@ class ApplicationResult:
     task: str
     reference: str | None  # of a search: the protocol under which the whole training set ranks
     results: tuple[JsonValue, ...]
+    sets: tuple[str, ...]
     seconds: float | None  # None unless every part was measured
 
     @property
@@ -79,19 +80,27 @@ def _applied(jobs: Sequence[Job], root: Path) -> ApplicationResult:
         task=task.kind,
         reference=task.reference_protocol,
         results=tuple(JsonValue(json.loads(path.read_text()), str(path)) for path in paths),
+        sets=tuple(job.wildcards["set"] for job in jobs),
         seconds=None if None in costs else sum(cost.seconds for cost in costs if cost),
     )
 
 
 def steps_of(application: ApplicationResult) -> list[IncrementalStep]:
-    """The steps of class-incremental learning, all orders, networks and sets pooled."""
-    pooled: dict[int, list[float]] = {}
-    for result in application.results:
-        seen = 0
+    """The steps of class-incremental learning, all orders, networks and sets pooled.
+
+    Where two orders have seen the same classes of a set they have trained the same networks, which count once: after
+    the last step, those of one order.
+    """
+    pooled: dict[int, dict[tuple[str, frozenset[float]], tuple[float, ...]]] = {}
+    for index, result in zip(application.sets, application.results, strict=True):
+        seen = frozenset[float]()
         for step in result["steps"].items():
-            seen += len(step["classes"].items())
-            pooled.setdefault(seen, []).extend(step["accuracies"].numbers())
-    return [IncrementalStep(seen, tuple(pooled[seen])) for seen in sorted(pooled)]
+            seen |= frozenset(step["classes"].numbers())
+            pooled.setdefault(len(seen), {})[index, seen] = tuple(step["accuracies"].numbers())
+    return [
+        IncrementalStep(count, tuple(value for found in pooled[count].values() for value in found))
+        for count in sorted(pooled)
+    ]
 
 
 def incremental_table(applied: Iterable[ApplicationResult]) -> Table | None:
