@@ -219,7 +219,7 @@ def test_an_interrupted_job_saves_goes_on_and_ends_with_the_same_bytes(
     clone = on(slurm, longer, tmp_path / "clone")
     before = slurm.jobs()
     with running(clone, "--", TARGET) as child:
-        until(lambda: "computing on" in log(clone), child)
+        until(lambda: " of 600" in log(clone), child)
         time.sleep(2)
         number = slurm.jobs()[len(before)]
         interrupt(slurm, number)
@@ -252,7 +252,7 @@ def test_without_retries_a_cancelled_job_ends_the_run_and_says_so(slurm: Slurm, 
     clone = on(slurm, longer, tmp_path / "clone")
     before = slurm.jobs()
     with running(clone, "--retries", "0", "--", TARGET) as child:
-        until(lambda: "computing on" in log(clone), child)
+        until(lambda: " of 600" in log(clone), child)
         number = slurm.jobs()[len(before)]
         slurm.run("scancel", number)
         assert child.wait(timeout=200) == 1
