@@ -154,6 +154,8 @@ class LogHandler(LogHandlerBase):
             self._line.update(lambda progress, _: progress.fail(name))
         logs = fields["log"]
         text = [f"{name} failed (rule {fields['rule_name']})"]
+        if fields.get("rule_msg"):  # a cluster's word for it, such as TIMEOUT, and then where else to look
+            text.append(f"  {str(fields['rule_msg']).partition('. ')[0]}")
         for log in logs if isinstance(logs, list) else []:
             text += [f"  the end of {log}:", *(f"    {line}" for line in last_lines(Path(log)))]
         self._write("\n".join(text))
