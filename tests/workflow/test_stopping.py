@@ -62,3 +62,22 @@ def _stopped(body: str, number: int, before: str = "") -> tuple[int, str]:
         process.send_signal(number)
         rest, _ = process.communicate(timeout=60)
     return process.returncode, rest.strip()
+
+
+@pytest.mark.slow
+def test_a_signal_in_one_long_call_of_a_library_ends_it_in_seconds() -> None:
+    script = (
+        "import hashlib\n"
+        "from dcpipe.workflow.stopping import stopping_on_signals\n"
+        "with stopping_on_signals():\n"
+        "    print('begun', flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"  # some minutes in which no handler runs
+    )
+    command, pipe = [sys.executable, "-c", script], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "stopped inside a long step" in said

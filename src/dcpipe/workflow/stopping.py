@@ -8,6 +8,7 @@ all, and the next run goes on from the last saved state.
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,10 +81,16 @@ def stopping_on_signals(*, after_seconds: float | None = None) -> Iterator[None]
 
 
 class _SignalHandler:
-    """Hears signals, and insists from a thread of its own, which goes on while the main thread is in a long call."""
+    """Hears signals, and insists from a thread of its own, which goes on while the main thread is in a long call.
+
+    Python runs a signal's handler in the main thread, after such a call; that one came is written to a socket at once.
+    """
 
     def __init__(self) -> None:
         self._asked, self._forcing, self._raised, self._ended = (threading.Event() for _ in range(4))
+        self._heard, self._hears = socket.socketpair()
+        self._hears.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._hears.fileno(), warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._force_exit, name="stopping", daemon=True)
         self._thread.start()
 
@@ -99,11 +106,17 @@ class _SignalHandler:
     def end(self) -> None:
         """The job has ended, in whichever way."""
         self._ended.set()
-        self._asked.set()
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._heard.shutdown(socket.SHUT_RD)
+        self._hears.close()
         self._thread.join()
+        self._heard.close()
 
     def _force_exit(self) -> None:
-        self._asked.wait()
+        while not self._ended.is_set() and not set(self._heard.recv(64)) & set(SIGNALS):
+            continue  # another signal
+        if not self._ended.is_set():
+            request_stop()
         if self._ended.wait(GRACE_SECONDS):
             return
         _saved.wait(SAVING_SECONDS)
