@@ -32,13 +32,13 @@ def read_tables(paths: Sequence[Path], columns: Iterable[str]) -> "pyarrow.Table
     except ModuleNotFoundError as error:
         remedy = "pip install 'dcpipe[huggingface]'"
         raise UserError("pyarrow is needed to read this file", where=str(paths[0]), remedy=remedy) from error
-    wanted, batches, size = set(columns), list[pyarrow.RecordBatch](), 0
+    wanted, batches, rows, size = set(columns), list[pyarrow.RecordBatch](), 0, 0
     for path in paths:
         try:
             for batch in _parquet(path, wanted) if path.suffix == ".parquet" else _arrow(path, wanted):
                 batches.append(batch)
-                size += batch.nbytes
-                _refuse_more(path, sum(one.num_rows for one in batches), size)
+                rows, size = rows + batch.num_rows, size + batch.nbytes
+                _refuse_more(path, rows, size)
         except (pyarrow.ArrowException, OSError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"cannot be read ({reason})", where=str(path), remedy="write it again") from error
