@@ -38,7 +38,7 @@ def track(items: Sequence[Item], name: str, *, already: int = 0, every_seconds: 
                 _Shown.behind_bar = None
         return
     began = time.monotonic()
-    _log_now_and_then(f"{name}: {already} of {total}", every_seconds)
+    _log_now(f"{name}: {already} of {total}")
     for done, item in enumerate(items, start=1):
         yield item
         speed = pace(done, len(items) - done, max(time.monotonic() - began, 1e-9))
@@ -54,10 +54,13 @@ def detail(text: str, *, every_seconds: float = 20.0) -> None:
 
 
 def _log_now_and_then(text: str, every_seconds: float) -> None:
-    now = time.monotonic()
-    if now - _Shown.last_line >= every_seconds:
-        log.info(text)
-        _Shown.last_line = now
+    if time.monotonic() - _Shown.last_line >= every_seconds:
+        _log_now(text)
+
+
+def _log_now(text: str) -> None:
+    log.info(text)
+    _Shown.last_line = time.monotonic()
 
 
 def pace(done: int, left: int, seconds: float) -> str:

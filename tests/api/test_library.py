@@ -176,7 +176,7 @@ def test_a_folder_that_holds_other_things_is_no_workspace(tmp_path: Path) -> Non
 CALL = """
 import sys
 import hand, dcpipe
-small = dcpipe.distill(*hand.train(), method="dm", workspace=sys.argv[1], minutes=1, params={"outer.iterations": 200})
+small = dcpipe.distill(*hand.train(), method="dm", workspace=sys.argv[1], minutes=1, params={"outer.iterations": 500})
 print("made", float(small.images.double().sum()))
 """
 
@@ -193,7 +193,7 @@ def test_the_same_call_goes_on_after_ctrl_c(tmp_path: Path) -> None:
 
     stopped = start("one")
     deadline, logs = time.monotonic() + 300, (tmp_path / "one/logs/distill").glob
-    while not any(" of 200" in log.read_text() for log in logs("*.log")) and time.monotonic() < deadline:  # iterations
+    while not any(" of 500" in log.read_text() for log in logs("*.log")) and time.monotonic() < deadline:  # iterations
         time.sleep(0.1)
     time.sleep(0.5)
     stopped.send_signal(signal.SIGINT)
