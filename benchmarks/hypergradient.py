@@ -34,7 +34,7 @@ import torch
 from benchmarks.public_way import Answer
 from benchmarks.workloads import WORKLOADS, Workload
 from dcpipe import device
-from dcpipe.distillation.hypergradient import exact, kept_graphs, per_step
+from dcpipe.distillation.hypergradient import exact, graph_sizes, kept_graphs, per_step
 from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 from dcpipe.distillation.hypergradient.kept_graphs_config import AUTO_MEGABYTES, MEGABYTE
 from dcpipe.params.network_name import parse
@@ -60,7 +60,7 @@ def ours(workload: Workload, asked: HypergradientProblem, kept: int | None) -> C
     through = workload.kind == "exact"
     way: Hypergradient = exact.evaluate if through else per_step.evaluate
     if kept is not None:
-        way = kept_graphs.within(kept * kept_graphs.step_bytes(asked), through_parameters=through)
+        way = kept_graphs.within(kept * graph_sizes.step_bytes(asked), through_parameters=through)
     return lambda: _images_and_step_size(way, asked)
 
 
@@ -71,7 +71,7 @@ def _images_and_step_size(way: Hypergradient, asked: HypergradientProblem) -> An
 
 def auto_steps(workload: Workload, asked: HypergradientProblem) -> int:
     """How many steps `auto` keeps at the workload's full length."""
-    return min(workload.steps, AUTO_MEGABYTES * MEGABYTE // kept_graphs.step_bytes(asked))
+    return min(workload.steps, AUTO_MEGABYTES * MEGABYTE // graph_sizes.step_bytes(asked))
 
 
 def speed(workload: Workload, steps: int, repeats: int) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def speed(workload: Workload, steps: int, repeats: int) -> dict[str, Any]:
         "peer / ours": ratios,
         "goal": workload.goal,
         "steps that auto keeps": auto_steps(workload, asked),
-        "megabytes a kept step": round(kept_graphs.step_bytes(asked) / MEGABYTE, 1),
+        "megabytes a kept step": round(graph_sizes.step_bytes(asked) / MEGABYTE, 1),
         "gradient_relative_error": relative_error(replace(workload, ipc=1, batch=None)),
     }
 
@@ -180,7 +180,7 @@ def curve(name: str, repeats: int) -> dict[str, Any]:
     """Speed and memory of one workload by budgets of memory, from one step's to all graphs."""
     workload = WORKLOADS[name]
     asked, peer = workload.problem(workload.steps)
-    step = kept_graphs.step_bytes(asked)
+    step = graph_sizes.step_bytes(asked)
     budgets = [*(int(one * MEGABYTE // step) for one in CURVE_MEGABYTES), workload.steps]
     kept = sorted({min(one, workload.steps) for one in budgets})
     ways = {str(one): ours(workload, asked, one) for one in kept}

@@ -16,7 +16,7 @@ from tiny import Task, apply, contrast_and_shift, digits, problem, solve
 from torch import Tensor
 
 import repository
-from dcpipe.distillation.hypergradient import exact, kept_graphs, per_step, truncated, unrolled
+from dcpipe.distillation.hypergradient import exact, graph_sizes, kept_graphs, per_step, truncated, unrolled
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerTraining
 from dcpipe.distillation.hypergradient.kept_graphs import within
 from dcpipe.distillation.inner_loop import make_inner_training
@@ -75,7 +75,7 @@ def test_every_budget_gives_the_same_bits(network: str, soft: bool) -> None:
         task, inner_of = student(network, dtype, batch=4, steps=4, augmented=True, soft=soft)
         for micro_batch in micro_batches:
             inner = inner_of(augment=contrast_and_shift, micro_batch=micro_batch)
-            step = kept_graphs.step_bytes(HypergradientProblem(inner, **task.keywords))
+            step = graph_sizes.step_bytes(HypergradientProblem(inner, **task.keywords))
             none, some, every = (bits(within(one), inner, task, soft=soft) for one in (0, 2 * step, None))
             assert same(none, every)
             assert same(some, every)
@@ -135,7 +135,7 @@ def test_no_step_leaves_the_student_at_its_start() -> None:
 def test_a_budget_holds_as_many_steps_as_fit(micro_batch: int | None) -> None:
     task, inner_of = student("convnet2-w8", steps=8)
     asked = HypergradientProblem(inner_of(micro_batch=micro_batch), **task.keywords)
-    step = kept_graphs.step_bytes(asked)
+    step = graph_sizes.step_bytes(asked)
     assert [kept_graphs.kept_steps(asked, k * step) for k in range(11)] == [*range(9), 8, 8]
     assert kept_graphs.kept_steps(asked, step - 1) == 0
     assert kept_graphs.kept_steps(asked, None) == 8
@@ -178,9 +178,9 @@ def test_a_process_grows_by_at_most_what_is_predicted(
     asked = wide_problem(network, 3, micro_batch)
     with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as apart:
         few, many = apart.map(peak_bytes, [network] * 2, [3, 18], [micro_batch] * 2, [budget] * 2)
-    grown, predicted = (many - few) / 15 - asked.start_P.nbytes, kept_graphs.step_bytes(asked)
+    grown, predicted = (many - few) / 15 - asked.start_P.nbytes, graph_sizes.step_bytes(asked)
     if budget is None:
-        assert 1.0 <= predicted / grown <= 1.1 * kept_graphs.ALLOWANCE  # the system counts whole pages
+        assert 1.0 <= predicted / grown <= 1.1 * graph_sizes.ALLOWANCE  # the system counts whole pages
     else:
         assert grown < 0.1 * predicted
 

@@ -116,7 +116,7 @@ class DistillStage(Stage):
         method, dataset = job.section("method", Method), job.wildcards["dataset"]
         facts, images, ipc = dataset_facts(graph, job), train_images(graph, dataset), int(job.wildcards["ipc"])
         name = job.sections.get("network")
-        network = _with_kept_numbers(network_size(graph, dataset, str(name)), str(name), facts) if name else None
+        network = _for_kept_graphs(network_size(graph, dataset, str(name)), str(name), facts) if name else None
         sizes = SetSizes(network, facts.classes, ipc, pixels(facts), images // facts.classes, _experts(graph, job))
         outer, matching = method.outer, method.matching
         inner = matching.inner_loop
@@ -127,9 +127,10 @@ class DistillStage(Stage):
         return loading(graph, dataset, images) + held + matching.work(sizes).times(rounds)
 
 
-def _with_kept_numbers(network: NetworkSize, name: str, facts: DatasetFacts) -> NetworkSize:
+def _for_kept_graphs(network: NetworkSize, name: str, facts: DatasetFacts) -> NetworkSize:
     shape = {"channels": facts.channels, "image_size": facts.image_size, "classes": facts.classes}
-    return replace(network, kept=stored_numbers_per_image(name, **shape))
+    statistics = network_name.has_running_statistics(name)
+    return replace(network, kept=stored_numbers_per_image(name, **shape), has_running_statistics=statistics)
 
 
 def _experts(graph: "Graph", job: "Job") -> int:

@@ -3,16 +3,26 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dcpipe.params.method_axes import MethodValue
+from dcpipe.params.schema import Count
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
+    from dcpipe.distillation.hypergradient.hypergradient_problem import (
+        Hypergradient,
+        HypergradientProblem,
+        InnerTraining,
+    )
     from dcpipe.distillation.segments.drawn_segments import SegmentRule
     from dcpipe.distillation.start_noise.student_starts import StartRule
     from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
+    from dcpipe.models.flat import FlatModel
+
+AUTO_MICRO_BATCH_BYTES = 500 * 10**6  # of the graph of the images that go through a network at once
+
+MicroBatch = Count | Literal["auto"] | None
 
 
 class PathConfig(MethodValue, axis="path"):
@@ -81,8 +91,14 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
     """How the matching loss is differentiated through the inner loop."""
 
     @property
-    def micro_batch_size(self) -> int | None:
-        """The micro-batch; None where the whole batch goes through the network at once."""
+    def micro_batch_setting(self) -> MicroBatch:
+        """How many images go through the network at once: a number, `auto`, or None for the whole batch."""
+        return None
+
+    def micro_batch_images(
+        self, _inner: "InnerTraining", _model: "FlatModel", _image_shape: tuple[int, ...]
+    ) -> int | None:
+        """The number that the setting means for float32 images of a shape (C H W); None for the whole batch."""
         return None
 
     def kept_steps(self, inner_steps: int) -> int:
@@ -91,7 +107,9 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
 
     def work(self, inner: InnerSizes) -> Work:
         """What one answer holds and computes: the parameters after each step, and one step's pass at a time."""
-        at_once, kept = min(self.micro_batch_size or inner.images, inner.images), self.kept_steps(inner.steps)
+        size, kept = self.micro_batch_setting, self.kept_steps(inner.steps)
+        fitting = inner.network.images_within(AUTO_MICRO_BATCH_BYTES) if size == "auto" else size
+        at_once = min(fitting or inner.images, inner.images)
         forwards = inner.network.gradient(at_once).times(inner.steps * inner.images / at_once)
         backwards = inner.network.pullback(at_once).times(kept * inner.images / at_once)
         return Work(held_bytes=(kept + 1) * inner.network.bytes) + forwards + backwards

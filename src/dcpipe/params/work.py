@@ -60,6 +60,7 @@ class NetworkSize:
     the most that one of them takes and puts out, and the operations of its convolutions and linear layers.
 
     `kept`: the numbers that a gradient of one image keeps for its pullback; None where autograd keeps its graph.
+    `has_running_statistics`: whether the images of a batch influence each other.
     """
 
     parameters: int
@@ -67,6 +68,7 @@ class NetworkSize:
     widest: int
     operations: int
     kept: int | None = None
+    has_running_statistics: bool = False
 
     @property
     def bytes(self) -> int:
@@ -90,6 +92,13 @@ class NetworkSize:
         if self.kept is not None:
             return FLOAT_BYTES * 1.5 * (images * self.kept + self.parameters)
         return FLOAT_BYTES * (KEPT_GRAPH_FACTOR * images * self.activations + 1.5 * self.parameters)
+
+    def images_within(self, budget_bytes: float) -> int | None:
+        """How many images have such a graph within a budget; None where a batch cannot be cut."""
+        if self.has_running_statistics:
+            return None
+        fixed = self.graph_bytes(0)
+        return max(1, int((budget_bytes - fixed) // (self.graph_bytes(1) - fixed)))
 
     def vmapped_gradient(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""

@@ -12,41 +12,62 @@ from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
 from dcpipe.params.network_name import has_running_statistics
 from dcpipe.params.neutral import NeutralDefault
-from dcpipe.params.schema import STRICT, Count
+from dcpipe.params.schema import STRICT
 from dcpipe.params.shares import Share, steps_of
-from dcpipe.params.trajectory_axes import HypergradientConfig, KeptGraphsConfig
+from dcpipe.params.trajectory_axes import AUTO_MICRO_BATCH_BYTES, HypergradientConfig, KeptGraphsConfig, MicroBatch
 from dcpipe.params.work import InnerSizes, Work
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
+    from dcpipe.distillation.hypergradient.hypergradient_problem import (
+        Hypergradient,
+        HypergradientProblem,
+        InnerTraining,
+    )
+    from dcpipe.models.flat import FlatModel
 
+GRAPH_SIZES = "dcpipe.distillation.hypergradient.graph_sizes"
 KEPT_GRAPHS = "none, auto (2000 MB), all, or kind: budget with megabytes; faster, other rounding than none"
-MICRO_BATCH = "images that go through the network at once; null: the whole batch"
+MICRO_BATCH = (
+    "images that go through the network at once; auto: those whose graph fits in 500 MB; null: the whole batch"
+)
 
 
 class StepwiseHypergradient(HypergradientConfig):
     """What the kinds share that differentiate one inner step at a time."""
 
-    micro_batch: int | None
+    micro_batch: MicroBatch
     kept_graphs: KeptGraphsConfig
 
     @property
-    def micro_batch_size(self) -> int | None:
-        """The micro-batch."""
+    def micro_batch_setting(self) -> MicroBatch:
+        """As it is written."""
         return self.micro_batch
 
+    def micro_batch_images(
+        self, inner: "InnerTraining", model: "FlatModel", image_shape: tuple[int, ...]
+    ) -> int | None:
+        """The number that is written, or the one that fits."""
+        if self.micro_batch != "auto":
+            return self.micro_batch
+        if model.has_running_statistics:
+            return None
+        from dcpipe.distillation.hypergradient.graph_sizes import images_within
+
+        return images_within(AUTO_MICRO_BATCH_BYTES, inner, model.num_parameters, image_shape)
+
     def facts(self, problem: "HypergradientProblem") -> Mapping[str, int]:
-        """Those of the kept graphs."""
-        return self.kept_graphs.facts(problem)
+        """The images that go through the network at once, and those of the kept graphs."""
+        largest = max((len(rows) for rows in problem.draws.batches), default=0)
+        return {"micro_batch": min(problem.inner.micro_batch or largest, largest), **self.kept_graphs.facts(problem)}
 
     def work(self, inner: InnerSizes) -> Work:
         """With the graphs of steps that are differentiated."""
         return super().work(inner) + self.kept_graphs.work(replace(inner, steps=self.kept_steps(inner.steps)))
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
-        """A micro-batch must cut something, and only networks whose images do not influence each other."""
+        """A number must cut something, and only networks whose images do not influence each other."""
         inner = context.method.matching.inner_loop
-        if self.micro_batch is None or inner is None:
+        if not isinstance(self.micro_batch, int) or inner is None:
             return
         batch = inner.batch or context.images
         if self.micro_batch >= batch:
@@ -61,10 +82,10 @@ class StepwiseHypergradient(HypergradientConfig):
 class Exact(StepwiseHypergradient):
     """The adjoint: the reference's gradient, in the memory of one step or of as many graphs as are kept."""
 
-    implementation = ("dcpipe.distillation.hypergradient.exact",)
+    implementation = ("dcpipe.distillation.hypergradient.exact", GRAPH_SIZES)
 
     kind: Literal["exact"]
-    micro_batch: Count | None = Field(description=MICRO_BATCH)
+    micro_batch: MicroBatch = Field(description=MICRO_BATCH)
     kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
@@ -112,11 +133,11 @@ class Unrolled(HypergradientConfig):
 class Truncated(StepwiseHypergradient):
     """The adjoint through the last inner steps alone (SATM keeps a third)."""
 
-    implementation = ("dcpipe.distillation.hypergradient.truncated",)
+    implementation = ("dcpipe.distillation.hypergradient.truncated", GRAPH_SIZES)
 
     kind: Literal["truncated"]
     kept: Share = Field(description="share of the inner steps that is differentiated, rounded down")
-    micro_batch: Count | None = Field(description=MICRO_BATCH)
+    micro_batch: MicroBatch = Field(description=MICRO_BATCH)
     kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     @property
@@ -154,10 +175,10 @@ class Truncated(StepwiseHypergradient):
 class PerStep(StepwiseHypergradient):
     """Each step's own derivative, without what it does to later ones (TESLA); right to first order in the step size."""
 
-    implementation = ("dcpipe.distillation.hypergradient.per_step",)
+    implementation = ("dcpipe.distillation.hypergradient.per_step", GRAPH_SIZES)
 
     kind: Literal["per_step"]
-    micro_batch: Count | None = Field(description=MICRO_BATCH)
+    micro_batch: MicroBatch = Field(description=MICRO_BATCH)
     kept_graphs: Annotated[KeptGraphsConfig, NeutralDefault(NoGraphs(kind="none"))] = Field(description=KEPT_GRAPHS)
 
     def build(self, _inner_steps: int) -> "Hypergradient":

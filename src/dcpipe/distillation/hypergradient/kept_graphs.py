@@ -4,21 +4,18 @@ A step takes 3 times a forward pass, its product with a vector 6 more, and takin
 takes 9 instead of 12, as one graph through all steps does. Kept or taken again, a step is the same operations on the
 same numbers in the same order, so a budget of memory alters no bit.
 
-Legend: N images, B images in a batch, C channels, H W pixels, K classes, P parameters, T inner steps.
+Legend: P parameters, T inner steps.
 """
-
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from dcpipe.distillation.hypergradient.exact import backwards
-from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem, StepDerivatives
+from dcpipe.distillation.hypergradient.graph_sizes import step_bytes
+from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 from dcpipe.distillation.hypergradient.inner_step import InnerStep
 from dcpipe.distillation.matching_results import StudentResult
 from dcpipe.distillation.student import step_gradient
-
-ALLOWANCE = 1.5  # what a process grows by for a step is 1.1 to 1.4 times what it holds: an allocator leaves gaps
 
 
 def within(budget_bytes: int | None, *, through_parameters: bool = True) -> Hypergradient:
@@ -61,32 +58,3 @@ def kept_steps(problem: HypergradientProblem, budget_bytes: int | None) -> int:
     """How many steps a budget holds: all T, where there is none."""
     steps = problem.draws.steps
     return steps if budget_bytes is None or not steps else min(steps, budget_bytes // step_bytes(problem))
-
-
-def step_bytes(problem: HypergradientProblem) -> int:
-    """The bytes that a kept step of the largest batch takes at most: a matter of shapes alone.
-
-    The step is traced on the meta device, which computes nothing; what it holds is added up, with an allowance.
-    """
-    images, labels, inner = problem.images_NCHW, problem.labels, problem.inner
-    largest = max(len(rows) for rows in problem.draws.batches)
-    whole, rest = divmod(largest, inner.micro_batch or largest)
-    soft = labels.shape[1] if labels.is_floating_point() else None
-
-    def part(count: int) -> int:
-        shape = (count, *images.shape[1:])
-        return _part_bytes(inner.derivatives, problem.start_P.numel(), shape, soft, images.dtype) if count else 0
-
-    pixels = 2 * largest * images[0].numel() * images.itemsize  # before and after the augmentation
-    return int(ALLOWANCE * (whole * part(inner.micro_batch or largest) + part(rest) + pixels))
-
-
-@lru_cache(maxsize=64)
-def _part_bytes(
-    derivatives: StepDerivatives, parameters: int, shape: tuple[int, ...], classes: int | None, dtype: torch.dtype
-) -> int:
-    with torch.device("meta"):
-        theta_P, x_BCHW = torch.empty(parameters, dtype=dtype), torch.empty(shape, dtype=dtype)
-        hard = torch.empty(shape[0], dtype=torch.int64)
-        labels = hard if classes is None else torch.empty((shape[0], classes), dtype=dtype)
-    return derivatives.kept_bytes(theta_P, x_BCHW, labels)

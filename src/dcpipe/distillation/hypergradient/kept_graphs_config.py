@@ -76,10 +76,11 @@ class LastStepGraphs(KeptGraphsConfig):
 
     def facts(self, problem: "HypergradientProblem") -> Mapping[str, int]:
         """How many graphs are kept, and what they take as their shapes have it."""
-        from dcpipe.distillation.hypergradient import kept_graphs
+        from dcpipe.distillation.hypergradient.graph_sizes import step_bytes
+        from dcpipe.distillation.hypergradient.kept_graphs import kept_steps
 
-        steps = kept_graphs.kept_steps(problem, self.budget_bytes)
-        return {"kept_graphs": steps, "kept_graph_bytes": steps * kept_graphs.step_bytes(problem)}
+        steps = kept_steps(problem, self.budget_bytes)
+        return {"kept_graphs": steps, "kept_graph_bytes": steps * step_bytes(problem)}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

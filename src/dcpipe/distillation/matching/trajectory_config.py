@@ -74,8 +74,8 @@ class TrajectoryMatchingConfig(MatchingConfig):
 
     def with_exact_gradient(self) -> "TrajectoryMatchingConfig":
         """The same with the exact hypergradient."""
-        at_once = self.hypergradient.micro_batch_size
-        return replace(self, hypergradient=Exact(kind="exact", micro_batch=at_once, kept_graphs=NoGraphs(kind="none")))
+        size = self.hypergradient.micro_batch_setting
+        return replace(self, hypergradient=Exact(kind="exact", micro_batch=size, kept_graphs=NoGraphs(kind="none")))
 
     @property
     def provides(self) -> frozenset[Need]:

@@ -82,7 +82,7 @@ class TrajectoryMatching:
         self._strategy, self._size = augment.parse_strategy(config.augmentation), train.size
         self._segments, self._starts = config.segment.build(), config.start_noise.build()
         self._restricted = outer.coordinates.build() if outer else unrestricted
-        self._inner = make_inner_training(
+        inner = make_inner_training(
             experts.model,
             derivatives=ConvNetDerivatives.of(
                 setting.network,
@@ -92,9 +92,10 @@ class TrajectoryMatching:
                 precision=setting.method.compute.precision,
             ),
             augment=augment.apply if self._strategy else None,
-            micro_batch=config.hypergradient.micro_batch_size,
             backend=setting.method.compute.backend,
         )
+        at_once = config.hypergradient.micro_batch_images(inner, experts.model, tuple(train.images_NCHW.shape[1:]))
+        self._inner = replace(inner, micro_batch=at_once)
         self._hypergradient = config.hypergradient.build(config.inner_steps)
         self._facts = setting.facts
 
