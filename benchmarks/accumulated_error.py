@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import Tensor
 
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.made_setting import made_setting
+from dcpipe.distillation.made_setting import setting_from_artifacts
 from dcpipe.distillation.matching_results import StudentStart
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -41,7 +41,7 @@ def along_expert(made_of: Setting, synthetic: SyntheticSet, expert: int, epochs:
     checkpoints = [path.at(expert, epoch) for epoch in epochs]
 
     def train(theta_P: Tensor, segment: int) -> Tensor:
-        student = matching.draw(segment, len(synthetic.images_NCHW)).student
+        student = matching.draw_episode(segment, len(synthetic.images_NCHW)).student
         assert student is not None
         return student.evaluate(synthetic, StudentStart(0, theta_P)).trace.final
 
@@ -56,8 +56,8 @@ def measure(root: Path, dataset: str, methods: list[str], last: int, span: int) 
     for method in methods:
         job = Graph(root).make_job("distill", dataset=dataset, method=method, ipc=1, set=0)
         stream = Stream.root(job.section("method", Method).seed, "benchmark", "accumulated-error")
-        made_of = made_setting(job, root, stream)
-        synthetic = synthetic_set.load(artifact.verified_entries(root / job.outputs["synthetic"]))
+        made_of = setting_from_artifacts(job, root, stream)
+        synthetic = synthetic_set.load(artifact.verify_payload(root / job.outputs["synthetic"]))
         epochs = list(range(0, last + 1, span))
         experts = range(Teachers.from_setting(made_of).path.num_experts)
         by_expert = [list(along_expert(made_of, synthetic, expert, epochs)) for expert in experts]

@@ -58,9 +58,9 @@ MEMORY_GOAL, ERROR_GOAL = 10, 1e-9
 def ours(workload: Workload, asked: HypergradientProblem, kept: int | None) -> Callable[[], Answer]:
     """Our way, with the last so many steps kept; None: without kept steps, as `kept_graphs: none` has it."""
     through = workload.kind == "exact"
-    way: Hypergradient = exact.evaluate if through else per_step.evaluate
+    way: Hypergradient = exact.compute_hypergradient if through else per_step.compute_hypergradient
     if kept is not None:
-        way = kept_graphs.within(kept * graph_sizes.step_bytes(asked), through_parameters=through)
+        way = kept_graphs.budgeted_hypergradient(kept * graph_sizes.step_bytes(asked), through_parameters=through)
     return lambda: _images_and_step_size(way, asked)
 
 
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all numbers")
     parser.add_argument("--peak", nargs=4, metavar=("WORKLOAD", "WAY", "STEPS", "KEPT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    device.prepare(1)
+    device.configure_torch(1)
     if given.peak:
         name, way, steps, kept = given.peak
         print_peak(name, way, int(steps), int(kept))

@@ -51,9 +51,9 @@ def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, 
     job = Graph(root).make_job("distill", dataset=dataset, method="mtt", ipc=1, set=0)
     method, inputs = job.section("method", Method), job.inputs
     assert isinstance(method.matching, TrajectoryMatchingConfig)
-    device.prepare(method.compute.threads)
-    whitened_by = artifact.verified_entries(root / job.input("whitening")) if "whitening" in inputs else None
-    train = store.load(artifact.verified_entries(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
+    device.configure_torch(method.compute.threads)
+    whitened_by = artifact.verify_payload(root / job.input("whitening")) if "whitening" in inputs else None
+    train = store.load(artifact.verify_payload(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
     stream = Stream.root(method.seed, "benchmark", dataset)
     found: dict[str, Matching] = {}
     for name, kind in kinds.items():
@@ -68,7 +68,7 @@ def matchings(root: Path, dataset: str, kinds: Mapping[str, Any]) -> tuple[Job, 
             state=ResumeState(root / "state/none"),
             name=job.name,
             network=job.section("network", str),
-            trajectories=tuple(artifact.verified_entries(root / path) for path in inputs["trajectories"]),
+            trajectories=tuple(artifact.verify_payload(root / path) for path in inputs["trajectories"]),
         )
         found[name] = changed.matching.build(setting)
     return job, method.matching.inner_steps, found
@@ -84,7 +84,7 @@ def compare(root: Path, dataset: str, draws: int) -> dict[str, object]:
         seconds: dict[str, float] = dict.fromkeys(by_kind, 0.0)
         for draw in range(draws):
             for name, matching in by_kind.items():
-                episode = matching.draw(draw, len(synthetic.images_NCHW))
+                episode = matching.draw_episode(draw, len(synthetic.images_NCHW))
                 started = time.perf_counter()
                 gradients[name].append(episode.evaluate(synthetic).gradients.images.flatten())
                 seconds[name] += time.perf_counter() - started

@@ -70,10 +70,10 @@ def case(kind: str, ipc: int, steps: int, threads: int) -> dict[str, float]:
     from dcpipe.models.build import build
     from dcpipe.params.shares import SecondPass
 
-    device.prepare(threads)
+    device.configure_torch(threads)
     generator = torch.Generator().manual_seed(0)
     model = build("convnet3", channels=3, image_size=32, classes=10)
-    start_P, target_P = (model.initial(generator) for _ in range(2))
+    start_P, target_P = (model.initial_parameters(generator) for _ in range(2))
     images = torch.randn(10 * ipc, 3, 32, 32, generator=generator)
     strategy = augment.parse_strategy("color_crop_cutout_flip_scale_rotate")
     batches = draw_batches(len(images), None, steps, generator)

@@ -24,7 +24,7 @@ import torch
 
 from dcpipe import device
 from dcpipe.commands.rehearsal import job_kinds
-from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
+from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner_steps
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.data.location import ENVIRONMENT_VARIABLE
 from dcpipe.params import experiment_file
@@ -48,7 +48,7 @@ LONG = ("experts", "distill", "evaluate")
 def planned() -> tuple[Graph, list[Job]]:
     """The experiment's graph, and one job of each kind."""
     file = experiment_file.load_experiment(ROOT, EXPERIMENT)
-    graph = Graph(ROOT, file.extra)
+    graph = Graph(ROOT, file.inline_sections)
     jobs = [job for job in graph.experiment_jobs(file.name) if not job.is_view and job.stage != "metrics"]
     kinds: dict[tuple[str, ...], Job] = {}
     for job in jobs:
@@ -63,8 +63,8 @@ def short(job: Job) -> Job:
     """The job, cut short."""
     if job.stage not in LONG or (job.stage == "distill" and job_kinds.method_of(job).outer is None):
         return job
-    job = with_inner(job, inner_step_counts(job).few)
-    return replace(job, sections={**job.sections, **job_kinds.shorten_job(job, STEPS)})
+    job = with_inner_steps(job, inner_step_counts(job).few)
+    return replace(job, sections={**job.sections, **job_kinds.shortened_sections(job, STEPS)})
 
 
 def provide(graph: Graph, job: Job, folder: Path) -> Job:
@@ -84,7 +84,7 @@ def run_one(name: str, folder: Path) -> None:
     execute_job(job, folder, folder=beside, keep_state=False)
     spent = time.process_time() - before
     measured = device.peak_bytes()
-    here, work = machine.known(ROOT), STAGES[job.stage].work(graph, job)
+    here, work = machine.load_machine(ROOT), STAGES[job.stage].estimate_work(graph, job)
     predicted = estimates.memory_bytes(here, work)
     sys.stdout.write(f"{measured} {predicted} {spent:.3f} {estimates.seconds(here, work):.3f}\n")
 
@@ -100,7 +100,7 @@ def _alone(*arguments: str) -> str:
 def main(words: Sequence[str]) -> None:
     """Every kind of job."""
     jobs = planned()[1]
-    machine.measured(ROOT)
+    machine.measure_machine(ROOT)
     with tempfile.TemporaryDirectory(prefix="dcpipe-memory-") as name:
         folder = Path(name)
         draws = np.random.default_rng(0)

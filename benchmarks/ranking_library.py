@@ -108,7 +108,7 @@ def theirs(found: Digits, made: tuple[Tensor, Tensor], *, epochs: int, runs: int
 
 def ours(found: Digits, made: tuple[Tensor, Tensor], *, epochs: int, runs: int, workspace: Path) -> Mapping[str, float]:
     """The same by this package: mean accuracies of the set, of random images and of all, in points."""
-    Workspace.of(workspace)
+    Workspace.open(workspace)
     text = PROTOCOL.format(runs=runs, passes=epochs - 1, rate=RATE)
     (workspace / "params/evaluations/ranking.yaml").write_text(text)
     images, labels = found.train

@@ -40,7 +40,7 @@ def _radius(cell: Cell) -> Row:
 
 
 def _passes(cell: Cell, root: Path) -> Row:
-    paths = [artifact.verified_entries(root / one.distillation.outputs["history"]) for one in cell.sets]
+    paths = [artifact.verify_payload(root / one.distillation.outputs["history"]) for one in cell.sets]
     histories = [stability.read_history(path) for path in paths]
     names = [name for name in ("cosine", "rise") if all(name in one for one in histories)]
     return {name: float(f"{fmean(value for one in histories for value in one[name]):.4g}") for name in names}

@@ -58,8 +58,8 @@ class Workload:
         generator = torch.Generator().manual_seed(0)
         shape = {"channels": self.channels, "image_size": self.size, "classes": self.classes}
         model = build(self.network, **shape, precision=precision)
-        derivatives = ConvNetDerivatives.of(self.network, **shape, precision=precision)
-        start_P = model.initial(generator, dtype)
+        derivatives = ConvNetDerivatives.from_name(self.network, **shape, precision=precision)
+        start_P = model.initial_parameters(generator, dtype)
         target_P = start_P + 0.01 * torch.randn(len(start_P), generator=generator).to(dtype)
         count = self.classes * self.ipc
         images = torch.randn(count, self.channels, self.size, self.size, generator=generator).to(dtype)

@@ -47,7 +47,7 @@ def test_a_folder_of_odd_images_becomes_a_report_by_the_documented_file(
     (elsewhere / "garden.yaml").write_text(_example())
     monkeypatch.setenv("DCPIPE_DATA", str(elsewhere))
     file = experiment_file.load_experiment(root, str(elsewhere / "garden.yaml"))
-    graph = Graph(root, file.extra)
+    graph = Graph(root, file.inline_sections)
     outcomes = list(ExperimentRunner(graph).run_experiment(file.name))
     assert {outcome.state for outcome in outcomes} == {"made"}
     assert outcomes[-1].job.stage == "report"
@@ -78,13 +78,13 @@ def test_values_brought_along_are_checked_as_any(tmp_path: Path) -> None:
     path.write_text(_example().replace("batch: 8", "batch: 8, epoch: 3").replace("epochs: 4, ", ""))
     file = experiment_file.load_experiment(repository.ROOT, str(path))
     with pytest.raises(UserError, match=r"mine\.yaml: experts\.birds-plain: unknown key epoch; did you mean epochs"):
-        Graph(repository.ROOT, file.extra).experiment_jobs(file.name)
+        Graph(repository.ROOT, file.inline_sections).experiment_jobs(file.name)
 
 
 def test_overrides_may_speak_of_a_dataset_that_is_brought_along(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     preset = "outer: {iterations: 10, snapshot_every: 5}"
     path.write_text(_example().replace(preset, "overrides: {birds: {ipc1: {outer: {iterations: 7}}}}"))
-    graph = Graph(repository.ROOT, experiment_file.load_experiment(repository.ROOT, str(path)).extra)
+    graph = Graph(repository.ROOT, experiment_file.load_experiment(repository.ROOT, str(path)).inline_sections)
     assert graph.library.method("mtt-birds", "birds", 1)[1].outer.iterations == 7
     assert graph.library.method("mtt-birds", "birds", 2)[1].outer.iterations == 5000

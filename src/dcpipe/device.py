@@ -17,7 +17,7 @@ from dcpipe.workflow.stopping import stop, stop_requested
 log = logging.getLogger("dcpipe")
 
 
-def prepare(threads: int) -> None:
+def configure_torch(threads: int) -> None:
     """Fix what the arithmetic depends on: numeric threads, deterministic algorithms, no reduced precision."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
@@ -61,7 +61,7 @@ def _choose() -> torch.device:
         return torch.device(named)
     simulated_devices = device_pool.simulated_devices()
     if simulated_devices:
-        device_pool.take_device(simulated_devices, _give_up)
+        device_pool.take_device(simulated_devices, _stop_if_requested)
         return torch.device("cpu")
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -69,10 +69,10 @@ def _choose() -> torch.device:
     if os.environ.get("SLURM_JOB_ID") and count == 1:
         return torch.device("cuda", 0)
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
-    return torch.device("cuda", device_pool.take_device(names, _give_up))
+    return torch.device("cuda", device_pool.take_device(names, _stop_if_requested))
 
 
-def _give_up() -> None:
+def _stop_if_requested() -> None:
     if stop_requested():
         stop()
 
@@ -103,7 +103,7 @@ def _instruction_set() -> str:
     return " ".join([str(base), *extra])
 
 
-def forget_peak() -> None:
+def reset_peak_memory() -> None:
     """Measure the accelerator's memory anew, where this process used one before."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         torch.cuda.reset_peak_memory_stats()

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 log = logging.getLogger("dcpipe")
 
 
-class _Shown:
+class _ProgressState:
     """What this process shows: there is one terminal, and one log."""
 
     quiet = False
@@ -23,19 +23,19 @@ class _Shown:
 
 def be_quiet() -> None:
     """Draw no bars from now on (a log was asked for)."""
-    _Shown.quiet = True
+    _ProgressState.quiet = True
 
 
 def track(items: Sequence[Item], name: str, *, already: int = 0, every_seconds: float = 20.0) -> Iterator[Item]:
     """The items, with a line of progress at once and on the way. `already` were done before this run."""
     total = already + len(items)
-    if not _Shown.quiet and sys.stderr.isatty():
+    if not _ProgressState.quiet and sys.stderr.isatty():
         with tqdm(items, desc=name, initial=already, total=total, leave=False) as bar:
-            _Shown.behind_bar = bar.set_postfix_str
+            _ProgressState.behind_bar = bar.set_postfix_str
             try:
                 yield from bar
             finally:
-                _Shown.behind_bar = None
+                _ProgressState.behind_bar = None
         return
     began = time.monotonic()
     _log_now(f"{name}: {already} of {total}")
@@ -47,20 +47,20 @@ def track(items: Sequence[Item], name: str, *, already: int = 0, every_seconds: 
 
 def detail(text: str, *, every_seconds: float = 20.0) -> None:
     """How far the present item is: behind the bar, or a line where the last one is some time ago."""
-    if _Shown.behind_bar is not None:
-        _Shown.behind_bar(text)
+    if _ProgressState.behind_bar is not None:
+        _ProgressState.behind_bar(text)
     else:
         _log_now_and_then(text, every_seconds)
 
 
 def _log_now_and_then(text: str, every_seconds: float) -> None:
-    if time.monotonic() - _Shown.last_line >= every_seconds:
+    if time.monotonic() - _ProgressState.last_line >= every_seconds:
         _log_now(text)
 
 
 def _log_now(text: str) -> None:
     log.info(text)
-    _Shown.last_line = time.monotonic()
+    _ProgressState.last_line = time.monotonic()
 
 
 def pace(done: int, left: int, seconds: float) -> str:

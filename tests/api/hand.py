@@ -13,7 +13,7 @@ QUICK = {"outer.iterations": 20, "outer.snapshot_every": 20}
 
 def workspace(folder: Path) -> Path:
     """A workspace with a protocol of its own, `quick`: two networks of 20 epochs."""
-    Workspace.of(folder)
+    Workspace.open(folder)
     quick = "base: digits\ndescription: Two networks of twenty epochs.\nnetworks: 2\nepochs: 20\n"
     (folder / "params/evaluations/quick.yaml").write_text(quick)
     return folder

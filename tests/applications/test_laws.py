@@ -29,12 +29,12 @@ def test_the_papers_space_has_720_networks_all_different() -> None:
     names = convnet_space.convnet_names(*SPACE, image_size=32)
     assert len(names) == len(set(names)) == 4 * 4 * 3 * 5 * 3
     assert all(parse(name).name == name for name in names)
-    assert sorted(convnet_space.mixed(names)) == sorted(names)
+    assert sorted(convnet_space.shuffle_by_hash(names)) == sorted(names)
 
 
 def test_the_shipped_preset_is_the_papers_space() -> None:
     task = ParamsLibrary(repository.ROOT).application("convnets-720", "cifar10-zca")[1].task
-    assert sorted(task.candidates(32)) == sorted(convnet_space.convnet_names(*SPACE, image_size=32))
+    assert sorted(task.num_candidates(32)) == sorted(convnet_space.convnet_names(*SPACE, image_size=32))
 
 
 def test_networks_too_deep_for_the_images_are_left_out() -> None:
@@ -83,7 +83,7 @@ def test_a_memory_of_all_classes_is_the_set_of_some_its_rows() -> None:
     assert torch.equal(every.labels, labels)
     some = incremental.images_of_seen_classes(whole, torch.tensor([0, 2]))
     assert some.images_NCHW.flatten().tolist() == [0.0, 1.0, 3.0]
-    tested = incremental.images_of(Images(images, labels, 3), torch.tensor([0, 2]))
+    tested = incremental.real_images_of_seen_classes(Images(images, labels, 3), torch.tensor([0, 2]))
     assert (tested.labels_N.tolist(), tested.classes) == ([2, 0, 0], 3)
 
 

@@ -92,7 +92,7 @@ class Bench:
         os.environ.pop("DCPIPE_STATE", None)
         for module in (*(stage.implementation for stage in STAGES.values()), "dcpipe.commands.release.make_release"):
             import_module(module)
-        device.prepare(1)
+        device.configure_torch(1)
         return cls(made, scratch, random.Random(seed))  # noqa: S311 (no secret)
 
     def copy(self) -> Path:

@@ -77,7 +77,7 @@ HEAD = f"{'kind':<28}{'tried':>7}{'survived':>9}{'lost':>9}{'silent':>9}"
 def plant(fault: str, patch: pytest.MonkeyPatch) -> None:
     """Put a fault into the code of this process, and of all that it forks."""
     if fault == "fsync":
-        patch.setattr(durable, "flush", lambda _: None)
+        patch.setattr(durable, "fsync_tree", lambda _: None)
     elif fault == "size":
         patch.setattr(artifact, "sha256", lambda path: next(iter(_stated(path)), ""))
     else:

@@ -146,7 +146,7 @@ def power_cuts(bench: Bench) -> Trials:
 def _after_cut(folder: Path, versions: dict[str, dict[str, bytes]], *, finished: bool) -> Trial:
     try:
         for payload in ("t.zarr", "s.json"):
-            artifact.verified_entries(folder / payload, every_digest=True)
+            artifact.verify_payload(folder / payload, every_digest=True)
         version = str(artifact.read_card(folder / "s.json")["version"])
     except DcpipeError as error:
         return Trial("lost", f"published, and then: {error}") if finished else SURVIVED

@@ -36,7 +36,7 @@ def test_a_use_of_other_bytes_says_so(tiny: Path) -> None:
     card = tiny / "artifacts/scores/tiny/mtt/ipc1/set0/digits/native/card.json"
     text = json.loads(card.read_text())
     text["inputs"]["synthetic"][0]["digest"] = "0" * 64
-    card.write_text(json.dumps({**text, artifact.SEAL: artifact.sealed(text)}))
+    card.write_text(json.dumps({**text, artifact.SEAL: artifact.card_digest(text)}))
     (found,) = lookup.find_artifacts(tiny, SET)
     assert any(line.endswith("when it was 0000000000000000") for line in lookup.artifact_lines(tiny, found))
 

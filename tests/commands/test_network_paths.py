@@ -10,7 +10,7 @@ import torch
 import repository
 from dcpipe.commands import network_paths
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.made_setting import made_setting
+from dcpipe.distillation.made_setting import setting_from_artifacts
 from dcpipe.distillation.matching.trajectory_matching import TrajectoryMatching
 from dcpipe.params.method import Method
 from dcpipe.workflow.graph import Graph
@@ -48,10 +48,10 @@ def test_a_convex_path_meets_the_recorded_one_at_its_waypoints(convex: Path, tmp
 
 def test_a_student_ends_where_the_distillation_has_it_end(made: Path) -> None:
     job = Graph(made).make_job("distill", **repository.CELL)
-    setting, synthetic = made_setting(job, made), synthetic_set.load(made / job.outputs["synthetic"])
+    setting, synthetic = setting_from_artifacts(job, made), synthetic_set.load(made / job.outputs["synthetic"])
     matching = TrajectoryMatching(job.section("method", Method).matching, setting)
-    (found, *_) = network_paths.student_paths(setting, matching, synthetic, expert=0, count=1)
-    episodes = [matching.draw(iteration, len(synthetic.labels)) for iteration in range(5, -1, -1)]
+    (found, *_) = network_paths.student_trajectories(setting, matching, synthetic, expert=0, count=1)
+    episodes = [matching.draw_episode(iteration, len(synthetic.labels)) for iteration in range(5, -1, -1)]
     episode = next(one for one in episodes if one.segment.expert == 0)
     torch.testing.assert_close(found.points_NP[-1], episode.evaluate(synthetic).trace.final, rtol=1e-4, atol=1e-6)
     assert torch.equal(found.points_NP[0], episode.student_start_P)

@@ -14,7 +14,7 @@ import torch
 
 import repository
 from dcpipe.commands.rehearsal import job_kinds, rehearsal_table, rehearse
-from dcpipe.commands.rehearsal.inner_steps import InnerStepCounts, inner_step_counts, with_inner
+from dcpipe.commands.rehearsal.inner_steps import InnerStepCounts, inner_step_counts, with_inner_steps
 from dcpipe.commands.rehearsal.job_kinds import JobKind
 from dcpipe.commands.rehearsal.rehearse import RehearsalResult
 from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
@@ -142,7 +142,7 @@ def test_the_shares_of_short_students_are_those_of_long_ones(root: Path) -> None
     repository.set_params(root, "methods/satm.yaml", {"overrides.tiny.matching.inner_steps": 49})
     job = _kind(_experiment(root, "satm"), "distill").job
     assert inner_step_counts(job) == InnerStepCounts(24, 48, 49)
-    assert _inner_steps(with_inner(job, 24)) == 24
+    assert _inner_steps(with_inner_steps(job, 24)) == 24
     repository.set_params(root, "methods/satm.yaml", {"overrides.tiny.matching.inner_steps": 48})
     assert inner_step_counts(_kind(Graph(root), "distill").job) == InnerStepCounts(48, 48, 48)
 
@@ -327,6 +327,6 @@ def test_seconds_of_a_rehearsal_are_cpu_time_on_a_loaded_machine(root: Path, mon
     (loaded,) = rehearse.rehearse_kinds(graph, kinds, steps=1, in_child=False)
     assert loaded.wall_seconds - loaded.cpu_seconds > 3 * waiting
     assert alone.cpu_seconds > 0
-    (line,) = rehearsal_table.load_warning([replace(loaded, wall_seconds=2.1, cpu_seconds=1.0)])
+    (line,) = rehearsal_table.machine_load_warning([replace(loaded, wall_seconds=2.1, cpu_seconds=1.0)])
     assert line.startswith("the machine is loaded: 2.1 s of wall time for 1.0 s of CPU time;")
-    assert rehearsal_table.load_warning([replace(loaded, wall_seconds=1.1, cpu_seconds=1.0)]) == []
+    assert rehearsal_table.machine_load_warning([replace(loaded, wall_seconds=1.1, cpu_seconds=1.0)]) == []

@@ -115,7 +115,7 @@ def test_the_set_is_loaded_with_test_images_as_evaluation_saw_them(tiny: Path, d
     assert torch.allclose(found.test_transform(one), seen[3], atol=1e-6)
     image, label = found[len(found) - 1]
     assert (image.shape, int(label), len(found)) == ((1, 8, 8), 9, 10)
-    store_pixels = store.transform(tiny / job.input("train"), by).invert(made.images_NCHW)
+    store_pixels = store.load_transform(tiny / job.input("train"), by).invert(made.images_NCHW)
     assert torch.allclose(found.pixels(), store_pixels, atol=1e-6)
 
 
@@ -226,7 +226,7 @@ def test_the_scripts_network_is_ours_parameter_for_parameter(name: str, size: in
     body = script.network_source(name, channels=3, image_size=size, classes=7)
     exec(f"from torch import nn\ndef network():\n{body}", words)  # noqa: S102 (the text under test)
     theirs, ours = words["network"](), build(name, channels=3, image_size=size, classes=7)
-    theta = ours.initial(Stream.root(0, "test").generator())
+    theta = ours.initial_parameters(Stream.root(0, "test").generator())
     torch.nn.utils.vector_to_parameters(theta, theirs.parameters())
     x = torch.randn(2, 3, size, size, generator=Stream.root(1, "test").generator())
     assert torch.equal(theirs(x), ours(theta, x))
@@ -240,7 +240,7 @@ def test_the_scripts_augmentation_is_ours(subtests: pytest.Subtests) -> None:
             generator = Stream.root(0, "test").generator()
             x = torch.randn(9, 3, size, size, generator=generator, dtype=torch.float64)
             uniform = torch.rand(9, 3, generator=generator, dtype=torch.float64)
-            values = augment._values(family, uniform, (size, size), augment.PUBLISHED)
+            values = augment._family_parameters(family, uniform, (size, size), augment.PUBLISHED)
             ours = augment.apply(x, DSADraw(family, values, size, size, False))
             assert torch.allclose(defined["apply"](x, family, uniform), ours, atol=1e-9)
 

@@ -88,7 +88,7 @@ def test_a_row_runs_as_any_experiment_and_is_compared(tiny: Path) -> None:
         **dict.fromkeys(("data", "experts", "distill"), "current"),
         **dict.fromkeys(("evaluate", "metrics", "report"), "made"),
     }
-    head, best = rows.comparison(graph, found)
+    head, best = rows.comparison_lines(graph, found)
     assert head.startswith("mtt-tiny-ipc1-convnet2-w32: here ")
     assert "points by selection on test" in best
     assert {one.to_run for one in plan.plan_rows(graph, row.name)} == {0}

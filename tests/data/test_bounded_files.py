@@ -68,8 +68,8 @@ def test_a_bomb_of_zeros_is_compared_with_the_free_memory(tmp_path: Path, monkey
     _npz(tmp_path / "x.npz", _header("(4000000,)"), bytes(4_000_000))
     assert (tmp_path / "x.npz").stat().st_size < 10_000
     assert bounded_files.npz_array(tmp_path / "x.npz", "images").shape == (4_000_000,)
-    assert 1e7 < bounded_files.free_memory() < 1e15
-    monkeypatch.setattr(bounded_files, "free_memory", lambda: 3e6)
+    assert 1e7 < bounded_files.available_memory() < 1e15
+    monkeypatch.setattr(bounded_files, "available_memory", lambda: 3e6)
     with pytest.raises(UserError, match=r"it has 0\.0 GB, and 0\.0 GB of memory are free"):
         bounded_files.npz_array(tmp_path / "x.npz", "images")
 
@@ -103,11 +103,11 @@ def test_gzip_and_texts_end_at_their_bounds(tmp_path: Path, monkeypatch: pytest.
             bounded_files.unpack_gzip(tmp_path / "x.gz", tmp_path / "x", "-")
         assert (tmp_path / "x").stat().st_size <= 3 * 2**20
     (tmp_path / "a.txt").write_text("a" * 1000)
-    assert bounded_files.bounded_text(tmp_path / "a.txt", "-") == "a" * 1000
+    assert bounded_files.read_bounded_text(tmp_path / "a.txt", "-") == "a" * 1000
     for content, told in ((b"a" * 1001, "has more than 1000 bytes"), (b"\xff\xfe", "cannot be read")):
         (tmp_path / "a.txt").write_bytes(content)
         with pytest.raises(UserError, match=told):
-            bounded_files.bounded_text(tmp_path / "a.txt", "-")
+            bounded_files.read_bounded_text(tmp_path / "a.txt", "-")
 
 
 def test_matlab_files_are_unpacked_no_further_than_their_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def written(tmp_path: Path) -> Path:
     path = tmp_path / "x.zarr"
     moments = store.write(path, "train", labels, (1, 8, 8), lambda a, b: images[a:b])
     store.write(path, "val", labels[:100], (1, 8, 8), lambda a, b: images[a:b])
-    store.describe(path, classes=10, standardisation=moments.standardisation())
+    store.write_attributes(path, classes=10, standardisation=moments.standardisation())
     return path
 
 

@@ -19,7 +19,7 @@ SHARD = 2**20
 def _write(path: Path, pixels: np.ndarray, shard_bytes: int) -> Moments:
     labels = np.arange(len(pixels), dtype=np.int64) % 10
     made = store.write(path, "train", labels, SHAPE, lambda a, b: pixels[a:b], shard_bytes=shard_bytes)
-    store.describe(path, classes=10, standardisation=made.standardisation())
+    store.write_attributes(path, classes=10, standardisation=made.standardisation())
     return made
 
 

@@ -14,7 +14,7 @@ from dcpipe.errors import UserError
 
 EPS = 0.1
 FITS: list[Callable[[Tensor, float], Whitening]] = [
-    lambda x, eps: whitening.fit(x, eps=eps),
+    lambda x, eps: whitening.fit_by_kornia(x, eps=eps),
     lambda x, eps: whitening.fit_by_eigh(x.split(100), eps=eps),
 ]
 either_fit = pytest.mark.parametrize("fit", FITS, ids=["kornia", "eigh"])
@@ -121,7 +121,7 @@ def test_chunks_in_another_order_or_empty_give_the_same_whitening(digits: Tensor
 
 
 def test_whitening_keeps_the_dtype_and_shape_of_the_images(digits: Tensor) -> None:
-    ours = whitening.fit(digits, eps=EPS)
+    ours = whitening.fit_by_kornia(digits, eps=EPS)
     images = digits.float().view(-1, 1, 8, 8)
     white = whitening.apply(ours, images)
     assert (white.dtype, white.shape) == (torch.float32, images.shape)

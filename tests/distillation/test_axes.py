@@ -15,7 +15,7 @@ from dcpipe.distillation.averaging.averaging_config import Ema
 from dcpipe.distillation.coresets.herding import choose_rows
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.sharpness import sharpness
-from dcpipe.experts.step import one_pass
+from dcpipe.experts.step import forward_backward
 from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
 from dcpipe.params import augmentation
@@ -115,7 +115,7 @@ def test_a_whitened_dataset_goes_from_images_to_scores(tiny: Path) -> None:
     flat = train.images_NCHW.flatten(1).double()
     variances = torch.linalg.eigvalsh(flat.T.cov())
     assert float(variances.max()) < 1.0
-    back = store.transform(tiny / job.input("train"), tiny / job.input("whitening")).invert(train.images_NCHW)
+    back = store.load_transform(tiny / job.input("train"), tiny / job.input("whitening")).invert(train.images_NCHW)
     pixels = store.load_pixels(tiny / job.input("train"), "train").pixels_NCHW.float() / 255
     torch.testing.assert_close(back, pixels, rtol=0.0, atol=1e-5)
 
@@ -151,9 +151,9 @@ def _gap(root: Path, expert: int) -> float:
     theta = experts.at(expert, 30)
 
     def loss(at: torch.Tensor) -> torch.Tensor:
-        return one_pass(model, at, train.images_NCHW, train.labels_N)[0]
+        return forward_backward(model, at, train.images_NCHW, train.labels_N)[0]
 
-    _, gradient, _ = one_pass(model, theta, train.images_NCHW, train.labels_N)
+    _, gradient, _ = forward_backward(model, theta, train.images_NCHW, train.labels_N)
     return float(sharpness(loss, theta, gradient, 0.2))
 
 

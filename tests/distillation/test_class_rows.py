@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcpipe.distillation.synthetic_set import class_rows, drawn_rows, rows_by_class
+from dcpipe.distillation.synthetic_set import drawn_class_rows, drawn_rows, rows_by_class
 from dcpipe.random import Stream
 
 
@@ -15,4 +15,4 @@ def test_the_index_has_every_row_of_every_class_and_draws_alike(labels: list[int
     assert len(index) == classes
     for label, rows in enumerate(index):
         assert rows.tolist() == [row for row, one in enumerate(labels) if one == label]
-        assert torch.equal(drawn_rows(rows, label, ipc, stream), class_rows(labels_N, label, ipc, stream))
+        assert torch.equal(drawn_rows(rows, label, ipc, stream), drawn_class_rows(labels_N, label, ipc, stream))

@@ -23,10 +23,10 @@ from dcpipe.models.convnet_derivatives import ConvNetDerivatives
 SHAPE = {"channels": 3, "image_size": 8, "classes": 10}
 NETWORKS = ["convnet2-w8", "convnet2-w8-batch-maxpool"]  # written out, and by autograd
 WAYS = {
-    "exact": exact.evaluate,
-    "all kept": kept_graphs.within(None),
-    "none kept": kept_graphs.within(0),
-    "per_step": per_step.evaluate,
+    "exact": exact.compute_hypergradient,
+    "all kept": kept_graphs.budgeted_hypergradient(None),
+    "none kept": kept_graphs.budgeted_hypergradient(0),
+    "per_step": per_step.compute_hypergradient,
 }
 
 
@@ -50,13 +50,13 @@ class Crossings(TorchDispatchMode):
 def on_device(network: str, family: str, device: str) -> HypergradientProblem:
     """A problem whose tensors and draws are on a device, as trajectory matching moves them before the first step."""
     generator, model = torch.Generator().manual_seed(0), build(network, **SHAPE)
-    start_P = model.initial(generator).to(device)
+    start_P = model.initial_parameters(generator).to(device)
     target_P = torch.zeros_like(start_P)
     images = torch.randn(10, 3, 8, 8, generator=generator).to(device)
     batches = draw_batches(10, 5, 4, generator)
     draw = partial(augment.draw, augment.parse_strategy(family), height=8, width=8, generator=generator, siamese=False)
     return HypergradientProblem(
-        make_inner_training(model, derivatives=ConvNetDerivatives.of(network, **SHAPE), augment=augment.apply),
+        make_inner_training(model, derivatives=ConvNetDerivatives.from_name(network, **SHAPE), augment=augment.apply),
         images_NCHW=images,
         labels=torch.arange(10, device=device),
         step_size=torch.tensor(0.1, device=device),

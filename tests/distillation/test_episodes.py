@@ -15,8 +15,14 @@ import repository
 from dcpipe.distillation.matching.gradient_config import GradientMatchingConfig
 from dcpipe.distillation.student import inner_gradient
 from dcpipe.distillation.training.network_training import STATISTICS_IMAGES, NetworkState, NetworkTrainer
-from dcpipe.distillation.training.stopping_rules import has_moved, has_risen, scheduled
-from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilMoved, UntilOverfit
+from dcpipe.distillation.training.stopping_rules import has_moved, has_risen, scheduled_epochs
+from dcpipe.distillation.training.training_config import (
+    EpochSchedule,
+    FixedEpochs,
+    NoTraining,
+    UntilAccuracyMoves,
+    UntilOverfit,
+)
 from dcpipe.distillation.updates.update_counts import has_settled
 from dcpipe.distillation.updates.updates_config import FixedUpdates, UntilSettled
 from dcpipe.errors import Interrupted, NonFiniteError
@@ -40,9 +46,9 @@ def _epochs(method: str, ipc: int) -> int:
     assert isinstance(matching, GradientMatchingConfig)
     assert isinstance(matching.updates, FixedUpdates)
     training, updates = matching.training, range(matching.updates.count - 1)
-    assert isinstance(training, FixedEpochs | Schedule)
+    assert isinstance(training, FixedEpochs | EpochSchedule)
     return sum(
-        training.count if isinstance(training, FixedEpochs) else scheduled(training.counts, update)
+        training.count if isinstance(training, FixedEpochs) else scheduled_epochs(training.counts, update)
         for update in updates
     )
 
@@ -51,7 +57,7 @@ def _epochs(method: str, ipc: int) -> int:
 def test_the_schedule_adds_up_to_what_equation_12_says(ipc: int, fixed: int, adaptive: int) -> None:
     assert _epochs("dc", ipc) == _epochs("gm-md", ipc) == fixed
     assert _epochs("gm-mda", ipc) == adaptive
-    assert [scheduled(ZETA, t) for t in (0, 1, 2, 3, 4, 9, 10, 48)] == [50, 40, 30, 20, 10, 10, 5, 5]
+    assert [scheduled_epochs(ZETA, t) for t in (0, 1, 2, 3, 4, 9, 10, 48)] == [50, 40, 30, 20, 10, 10, 5, 5]
 
 
 def _trainer(case: Matched) -> NetworkTrainer:
@@ -130,7 +136,7 @@ def test_a_network_whose_accuracy_has_moved_is_trained_no_further(made: Path) ->
     """The window is measurements after epochs: at least so many, and no more than the limit."""
     seen = {}
     for largest in (0.0, 0.02, 1.0):
-        rule = UntilMoved(kind="until-moved", window=3, range=largest, real_batch=8, at_most=12, batch=256)
+        rule = UntilAccuracyMoves(kind="until-moved", window=3, range=largest, real_batch=8, at_most=12, batch=256)
         case = matched(made, "cafe", training=rule)
         synthetic = replace(case.synthetic, step_size=torch.tensor(0.05, dtype=torch.float64))
         episode, stream = case.begin(), Stream.root(0, "training")

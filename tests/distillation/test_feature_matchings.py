@@ -105,8 +105,8 @@ def test_with_batch_norm_dm_normalises_all_classes_together(made: Path) -> None:
 def test_the_layers_of_a_convnet_are_its_blocks_and_the_heads_input() -> None:
     layered = LayeredModel("convnet3-w4", channels=1, image_size=8, classes=10)
     plain = build("convnet3-w4", channels=1, image_size=8, classes=10)
-    theta_P, x_NCHW = layered.initial(Stream.root(0, "theta").generator()).double(), _random("x", 3, 1, 8, 8)
-    first, second, third, features = layered.layers(theta_P, x_NCHW)
+    theta_P, x_NCHW = layered.initial_parameters(Stream.root(0, "theta").generator()).double(), _random("x", 3, 1, 8, 8)
+    first, second, third, features = layered.layer_outputs(theta_P, x_NCHW)
     assert [tuple(x.shape) for x in (first, second, third, features)] == [
         (3, 4, 8, 8),
         (3, 4, 4, 4),

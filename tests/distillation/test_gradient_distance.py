@@ -8,29 +8,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.distances.gradient_rows import outputs as rows
+from dcpipe.distillation.distances.gradient_rows import rows_per_output as rows
 from dcpipe.distillation.distances.magnitude_config import Magnitude, NoMagnitude
-from dcpipe.distillation.distances.row_distances import EPSILON, MAGNITUDES, angle, euclidean
+from dcpipe.distillation.distances.row_distances import EPSILON, MAGNITUDES, cosine_distance, euclidean
 from dcpipe.distillation.distances.rows_config import WholeRow
-from dcpipe.distillation.matching.gradient_config import Distance
+from dcpipe.distillation.matching.gradient_config import GradientDistanceConfig
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel, TensorSpec
 from dcpipe.random import Stream
 
 NONE = NoMagnitude(kind="none")
-DC = Distance(angle=1.0, magnitude=NONE)
+DC = GradientDistanceConfig(angle=1.0, magnitude=NONE)
 TABLE_2 = {
     "d1": DC,
-    "d2": Distance(angle=0.0, magnitude=Magnitude(kind="euclidean", weight=1.0)),
-    "d3": Distance(angle=0.0, magnitude=Magnitude(kind="squared", weight=1.0)),
-    "100 d4": Distance(angle=0.0, magnitude=Magnitude(kind="mean-squared", weight=100.0)),
-    "d1 + d2": Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=1.0)),
-    "d1 + d3": Distance(angle=1.0, magnitude=Magnitude(kind="squared", weight=1.0)),
-    "d1 + 100 d4": Distance(angle=1.0, magnitude=Magnitude(kind="mean-squared", weight=100.0)),
+    "d2": GradientDistanceConfig(angle=0.0, magnitude=Magnitude(kind="euclidean", weight=1.0)),
+    "d3": GradientDistanceConfig(angle=0.0, magnitude=Magnitude(kind="squared", weight=1.0)),
+    "100 d4": GradientDistanceConfig(angle=0.0, magnitude=Magnitude(kind="mean-squared", weight=100.0)),
+    "d1 + d2": GradientDistanceConfig(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=1.0)),
+    "d1 + d3": GradientDistanceConfig(angle=1.0, magnitude=Magnitude(kind="squared", weight=1.0)),
+    "d1 + 100 d4": GradientDistanceConfig(angle=1.0, magnitude=Magnitude(kind="mean-squared", weight=100.0)),
 }
 
 
-def gradient_distance(a_P: Tensor, b_P: Tensor, layout: Sequence[TensorSpec], distance: Distance) -> Tensor:
+def gradient_distance(
+    a_P: Tensor, b_P: Tensor, layout: Sequence[TensorSpec], distance: GradientDistanceConfig
+) -> Tensor:
     return distance.build()(a_P, b_P, layout)
 
 
@@ -49,7 +51,7 @@ def _vector(name: str, model: FlatModel) -> Tensor:
 def test_a_row_is_epsilon_over_its_square_plus_epsilon_from_itself() -> None:
     a = _matrix("a")
     squares = a.square().sum(dim=1)
-    torch.testing.assert_close(angle(a, a), EPSILON / (squares + EPSILON), rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(cosine_distance(a, a), EPSILON / (squares + EPSILON), rtol=1e-9, atol=1e-15)
     for distance in MAGNITUDES.values():
         assert torch.equal(distance(a, a), torch.zeros(5, dtype=torch.float64))
 
@@ -58,8 +60,8 @@ def test_the_angle_is_that_of_trigonometry_and_lies_between_0_and_2() -> None:
     turned = torch.tensor([[math.cos(t), math.sin(t)] for t in (0.0, 0.5, math.pi / 2, 2.0, math.pi)]).double()
     east = torch.tensor([[1.0, 0.0]]).double().expand(5, 2)
     wanted = torch.tensor([1 - math.cos(t) for t in (0.0, 0.5, math.pi / 2, 2.0, math.pi)]).double()
-    torch.testing.assert_close(angle(turned, east), wanted, rtol=0, atol=2e-6)
-    far = angle(_matrix("a", (1000, 3)), _matrix("b", (1000, 3)))
+    torch.testing.assert_close(cosine_distance(turned, east), wanted, rtol=0, atol=2e-6)
+    far = cosine_distance(_matrix("a", (1000, 3)), _matrix("b", (1000, 3)))
     assert 0 <= float(far.min()) < 0.1
     assert 1.9 < float(far.max()) <= 2
 
@@ -67,8 +69,8 @@ def test_the_angle_is_that_of_trigonometry_and_lies_between_0_and_2() -> None:
 def test_the_angle_knows_no_lengths_and_magnitudes_do() -> None:
     a, b = 100 * _matrix("a"), 100 * _matrix("b")
     factors = torch.tensor([0.5, 1.0, 2.0, 30.0, 7.0]).double()[:, None]
-    torch.testing.assert_close(angle(factors * a, b), angle(a, b), rtol=0, atol=1e-9)
-    torch.testing.assert_close(angle(a, factors * b), angle(a, b), rtol=0, atol=1e-9)
+    torch.testing.assert_close(cosine_distance(factors * a, b), cosine_distance(a, b), rtol=0, atol=1e-9)
+    torch.testing.assert_close(cosine_distance(a, factors * b), cosine_distance(a, b), rtol=0, atol=1e-9)
     for distance in MAGNITUDES.values():
         assert not torch.allclose(distance(factors * a, b), distance(a, b), rtol=0.1)
 
@@ -79,7 +81,7 @@ def test_magnitudes_are_worked_out_by_hand() -> None:
     assert found == {"euclidean": 5.0, "squared": 25.0, "mean-squared": 6.25}
 
 
-@pytest.mark.parametrize("distance", [angle, *MAGNITUDES.values()])
+@pytest.mark.parametrize("distance", [cosine_distance, *MAGNITUDES.values()])
 def test_rows_of_zeros_and_equal_rows_have_a_derivative(distance) -> None:  # type: ignore[no-untyped-def]
     a = _matrix("a")
     a[0], a[1] = 0.0, _matrix("b")[1]
@@ -139,7 +141,7 @@ def test_a_magnitude_of_no_weight_is_the_distance_of_dc() -> None:
     dc = gradient_distance(a, b, model.layout, DC)
     euclid = sum(euclidean(x, y).sum() for x, y in zip(rows(a, model.layout), rows(b, model.layout), strict=True))
     for weight in (1.0, 0.1, 1e-300):
-        distance = Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=weight))
+        distance = GradientDistanceConfig(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=weight))
         torch.testing.assert_close(
             gradient_distance(a, b, model.layout, distance) - dc, weight * euclid, rtol=1e-9, atol=1e-12
         )
@@ -158,7 +160,7 @@ def test_whole_rows_are_single_vectors_of_all_tensors(name: str) -> None:
         "squared": ((a - b) ** 2).sum(),
         "mean-squared": ((a - b) ** 2).mean(),
     }
-    wanted = distance.angle * cosine + distance.magnitude.row_weight * gap[distance.magnitude.kind]
+    wanted = distance.angle * cosine + distance.magnitude.distance_weight * gap[distance.magnitude.kind]
     torch.testing.assert_close(gradient_distance(a, b, model.layout, distance), wanted, rtol=1e-12, atol=0)
     ones = model.flatten({key: 2.0 * part if part.ndim == 1 else part for key, part in model.unflatten(a).items()})
     assert not torch.equal(

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcpipe.distillation.distances.magnitude_config import Magnitude, NoMagnitude
 from dcpipe.distillation.distances.rows_config import WholeRow
 from dcpipe.distillation.levels.levels_config import Inter, Interleaved, Intra, MultiLevel
-from dcpipe.distillation.matching.gradient_config import Distance
+from dcpipe.distillation.matching.gradient_config import GradientDistanceConfig
 from dcpipe.distillation.student import inner_gradient
 from dcpipe.random import Stream
 
@@ -22,8 +22,8 @@ ALL_FAMILIES = "color_crop_cutout_flip_scale_rotate"
 INTRA = Intra(kind="intra-class")
 INTER = Inter(kind="inter-class", weight="classes")
 MULTI = MultiLevel(kind="multi-level", weight="classes")
-DC = Distance(angle=1.0, magnitude=NoMagnitude(kind="none"))
-MD = Distance(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=1.0))
+DC = GradientDistanceConfig(angle=1.0, magnitude=NoMagnitude(kind="none"))
+MD = GradientDistanceConfig(angle=1.0, magnitude=Magnitude(kind="euclidean", weight=1.0))
 COS = replace(DC, rows=WholeRow(kind="whole"))
 
 
@@ -63,7 +63,7 @@ def test_the_derivative_is_that_of_central_differences(levels: Any, augmentation
 
 @pytest.mark.parametrize("distance", [DC, MD])
 @pytest.mark.parametrize("levels", [INTRA, INTER, MULTI, MultiLevel(kind="multi-level", weight=3.0)])
-def test_the_loss_is_equation_6_written_out(levels: Any, distance: Distance, made: Path) -> None:
+def test_the_loss_is_equation_6_written_out(levels: Any, distance: GradientDistanceConfig, made: Path) -> None:
     case = matched(made, "dc", levels=levels, distance=distance)
     episode = case.begin()
     own, real = _gradients(case, episode)
@@ -133,7 +133,9 @@ def test_interleaved_is_each_level_in_turn(made: Path) -> None:
 
 @pytest.mark.parametrize("distance", [MD, COS])
 @pytest.mark.parametrize("levels", [INTRA, MULTI])
-def test_the_sum_of_the_classes_derivatives_is_that_of_one_graph(levels: Any, distance: Distance, made: Path) -> None:
+def test_the_sum_of_the_classes_derivatives_is_that_of_one_graph(
+    levels: Any, distance: GradientDistanceConfig, made: Path
+) -> None:
     case = matched(made, "gm-md", levels=levels, distance=distance, augmentation=ALL_FAMILIES)
     episode = case.begin()
     _, real = _gradients(case, episode)

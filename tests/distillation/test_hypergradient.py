@@ -35,8 +35,8 @@ def loss_at(kind, task, **changes):
 def test_exact_equals_unrolled(batch, micro_batch, augmented, soft):
     task = problem(batch=batch, augmented=augmented, soft=soft)
     inner = make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch)
-    ours, our_trace = solve(exact.evaluate, inner, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(exact.compute_hypergradient, inner, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(unrolled.compute_hypergradient, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images)
     close(ours.step_size, theirs.step_size)
     if soft:
@@ -118,9 +118,9 @@ def test_rows_outside_every_batch_have_gradient_exactly_zero(kind):
 
 
 def test_for_one_step_the_first_order_slope_of_the_step_size_is_exact():
-    gradients, trace = solve(exact.evaluate, INNER, **problem(steps=1).keywords)
+    gradients, trace = solve(exact.compute_hypergradient, INNER, **problem(steps=1).keywords)
     close(gradients.step_size, -(trace.final_gradient @ trace.gradient_sum), 1e-12)
-    gradients, trace = solve(exact.evaluate, INNER, **problem(steps=6).keywords)
+    gradients, trace = solve(exact.compute_hypergradient, INNER, **problem(steps=6).keywords)
     first_order = -(trace.final_gradient @ trace.gradient_sum)
     assert (gradients.step_size - first_order).abs() > 0.01 * first_order.abs()
 
@@ -131,8 +131,8 @@ def test_per_step_is_exact_for_one_step(micro_batch, soft):
     """The factor 2 of the squared distance included."""
     task = problem(steps=1, augmented=True, soft=soft)
     inner = make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch)
-    ours, our_trace = solve(per_step.evaluate, inner, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = solve(unrolled.evaluate, INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(per_step.compute_hypergradient, inner, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(unrolled.compute_hypergradient, INNER, **task.keywords, labels_require_grad=soft)
     close(ours.images, theirs.images, 1e-12)
     close(ours.step_size, theirs.step_size, 1e-12)
     close(our_trace.loss, their_trace.loss, 1e-12)
@@ -141,8 +141,8 @@ def test_per_step_is_exact_for_one_step(micro_batch, soft):
 
 
 def relative_errors(task):
-    ours, _ = solve(per_step.evaluate, INNER, **task.keywords, labels_require_grad=True)
-    right, _ = solve(exact.evaluate, INNER, **task.keywords, labels_require_grad=True)
+    ours, _ = solve(per_step.compute_hypergradient, INNER, **task.keywords, labels_require_grad=True)
+    right, _ = solve(exact.compute_hypergradient, INNER, **task.keywords, labels_require_grad=True)
     pairs = [(getattr(ours, name), getattr(right, name)) for name in ("images", "labels", "step_size")]
     return torch.stack([(one - other).norm() / other.norm() for one, other in pairs])
 
@@ -158,7 +158,7 @@ def test_the_error_of_per_step_shrinks_tenfold_when_the_step_size_does():
 def test_per_step_is_the_derivative_with_every_point_of_the_student_held():
     """<u, sum_i g_i(S; theta_i)> with u and the theta_i constant, differentiated by one graph."""
     task = problem(batch=4, augmented=True)
-    ours, trace = solve(per_step.evaluate, INNER, **task.keywords)
+    ours, trace = solve(per_step.compute_hypergradient, INNER, **task.keywords)
     images = task.images.clone().requires_grad_()
     total = 0
     for theta_P, rows, draw in zip(trace.thetas, task.draws.batches, task.draws.augmentations, strict=False):
@@ -209,10 +209,12 @@ def test_the_objective_is_any_function_of_the_last_parameters():
     noisy = task.start + parameters("noise", scale=0.01)
     objective = partial(displacement_distance, student_start_P=noisy, start_P=task.start, target_P=task.target)
     keywords = task.keywords | {"start_P": noisy, "objective": objective}
-    ours, _ = solve(exact.evaluate, INNER, **keywords)
-    theirs, _ = solve(unrolled.evaluate, INNER, **keywords)
+    ours, _ = solve(exact.compute_hypergradient, INNER, **keywords)
+    theirs, _ = solve(unrolled.compute_hypergradient, INNER, **keywords)
     close(ours.images, theirs.images)
-    assert not torch.allclose(ours.images, solve(exact.evaluate, INNER, **task.keywords)[0].images, rtol=1e-3)
+    assert not torch.allclose(
+        ours.images, solve(exact.compute_hypergradient, INNER, **task.keywords)[0].images, rtol=1e-3
+    )
 
 
 def peak_of_kept_bytes(kind, inner, task):
@@ -267,7 +269,7 @@ def test_hard_labels_cannot_be_learned(kind):
 
 def test_the_unrolled_kind_refuses_a_micro_batch():
     with pytest.raises(UserError, match="micro-batch"):
-        solve(unrolled.evaluate, make_inner_training(apply, micro_batch=2), **problem().keywords)
+        solve(unrolled.compute_hypergradient, make_inner_training(apply, micro_batch=2), **problem().keywords)
 
 
 def test_draws_hold_one_augmentation_a_batch():

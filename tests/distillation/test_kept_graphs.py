@@ -18,7 +18,7 @@ from torch import Tensor
 import repository
 from dcpipe.distillation.hypergradient import exact, graph_sizes, kept_graphs, per_step, truncated, unrolled
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerTraining
-from dcpipe.distillation.hypergradient.kept_graphs import within
+from dcpipe.distillation.hypergradient.kept_graphs import budgeted_hypergradient
 from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.matching.trajectory_matching import TrajectoryMatching
 from dcpipe.errors import Interrupted
@@ -46,9 +46,9 @@ def student(
     A micro-batch would change what a batch norm sees.
     """
     model, task = build(network, **SHAPE), problem(**changes, dtype=dtype)
-    start_P = model.initial(Stream.root(0, "start").generator(), dtype)
+    start_P = model.initial_parameters(Stream.root(0, "start").generator(), dtype)
     target_P = start_P + 0.01 * torch.randn(len(start_P), generator=Stream.root(0, "way").generator()).to(dtype)
-    inner = partial(make_inner_training, model, derivatives=ConvNetDerivatives.of(network, **SHAPE))
+    inner = partial(make_inner_training, model, derivatives=ConvNetDerivatives.from_name(network, **SHAPE))
     return replace(task, start=start_P, target=target_P, step_size=task.step_size / 10), inner
 
 
@@ -76,7 +76,9 @@ def test_every_budget_gives_the_same_bits(network: str, soft: bool) -> None:
         for micro_batch in micro_batches:
             inner = inner_of(augment=contrast_and_shift, micro_batch=micro_batch)
             step = graph_sizes.step_bytes(HypergradientProblem(inner, **task.keywords))
-            none, some, every = (bits(within(one), inner, task, soft=soft) for one in (0, 2 * step, None))
+            none, some, every = (
+                bits(budgeted_hypergradient(one), inner, task, soft=soft) for one in (0, 2 * step, None)
+            )
             assert same(none, every)
             assert same(some, every)
 
@@ -85,7 +87,10 @@ def test_every_budget_gives_the_same_bits(network: str, soft: bool) -> None:
 def test_the_derivatives_are_those_of_one_graph_through_all_steps(network: str) -> None:
     task, inner_of = student(network, batch=4, steps=4, augmented=True, soft=True)
     inner = inner_of(augment=contrast_and_shift)
-    close(bits(within(None), inner, task, soft=True), bits(unrolled.evaluate, inner, task, soft=True))
+    close(
+        bits(budgeted_hypergradient(None), inner, task, soft=True),
+        bits(unrolled.compute_hypergradient, inner, task, soft=True),
+    )
 
 
 @pytest.mark.parametrize("budget", [0, 10**5, None])
@@ -93,10 +98,10 @@ def test_the_derivatives_are_those_of_one_graph_through_all_steps(network: str) 
 def test_tesla_and_truncated_are_themselves_with_kept_graphs(micro_batch: int | None, budget: int | None) -> None:
     task, inner_of = student("convnet2-w8", batch=4, augmented=True, soft=True)
     inner = inner_of(augment=contrast_and_shift, micro_batch=micro_batch)
-    tesla = within(budget, through_parameters=False)
-    close(bits(tesla, inner, task, soft=True), bits(per_step.evaluate, inner, task, soft=True))
+    tesla = budgeted_hypergradient(budget, through_parameters=False)
+    close(bits(tesla, inner, task, soft=True), bits(per_step.compute_hypergradient, inner, task, soft=True))
     for kept in (1, 4, 9):
-        cut = truncated.truncated_hypergradient(kept, within(budget))
+        cut = truncated.truncated_hypergradient(kept, budgeted_hypergradient(budget))
         close(bits(cut, inner, task, soft=True), bits(truncated.truncated_hypergradient(kept), inner, task, soft=True))
 
 
@@ -106,18 +111,23 @@ def test_written_out_or_without_a_group_norm_it_is_the_exact_kind() -> None:
     for task, inner_of in (written, smooth):
         for micro_batch in (None, 3):
             inner = inner_of(augment=contrast_and_shift, micro_batch=micro_batch)
-            assert same(bits(within(None), inner, task, soft=True), bits(exact.evaluate, inner, task, soft=True))
+            assert same(
+                bits(budgeted_hypergradient(None), inner, task, soft=True),
+                bits(exact.compute_hypergradient, inner, task, soft=True),
+            )
 
 
 def test_the_derivatives_are_those_of_central_differences() -> None:
     task, inner_of = student("convnet2-w8-swish", batch=4, augmented=True, soft=True)
     inner, h = inner_of(augment=contrast_and_shift), 1e-4
-    gradients, _ = solve(within(None), inner, **task.keywords, labels_require_grad=True)
+    gradients, _ = solve(budgeted_hypergradient(None), inner, **task.keywords, labels_require_grad=True)
     towards = {"images": digits(20)[0][10:], "step_size": torch.ones(()), "labels": task.labels.sin()}
     for name, direction in towards.items():
         here = getattr(task, name)
         ahead, behind = (
-            solve(within(None), inner, **replace(task, **{name: here + way * direction}).keywords)[1].loss
+            solve(budgeted_hypergradient(None), inner, **replace(task, **{name: here + way * direction}).keywords)[
+                1
+            ].loss
             for way in (h, -h)
         )
         slope = (getattr(gradients, name) * direction).sum()
@@ -126,7 +136,7 @@ def test_the_derivatives_are_those_of_central_differences() -> None:
 
 def test_no_step_leaves_the_student_at_its_start() -> None:
     task = replace(problem(), draws=problem().draws.before(0))
-    gradients, left = solve(within(10**6), make_inner_training(apply), **task.keywords)
+    gradients, left = solve(budgeted_hypergradient(10**6), make_inner_training(apply), **task.keywords)
     assert left.loss.item() == 1
     assert gradients.images.count_nonzero() == 0
 
@@ -155,8 +165,8 @@ def peak_bytes(network: str, steps: int, micro_batch: int | None, budget: int | 
     """What a process takes at most that asks for it."""
     from dcpipe import device
 
-    device.prepare(1)
-    within(budget)(wide_problem(network, steps, micro_batch))
+    device.configure_torch(1)
+    budgeted_hypergradient(budget)(wide_problem(network, steps, micro_batch))
     return device.peak_bytes()
 
 
@@ -209,7 +219,7 @@ def test_a_set_has_the_same_bytes_by_every_budget(tiny: Path, tmp_path: Path) ->
 def test_a_stopped_run_resumes_to_the_same_bytes(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = cell(tiny, {"kind": "budget", "megabytes": 1})
     execute_job(job, tiny, folder=tmp_path / "whole", keep_state=False)
-    real = TrajectoryMatching.draw
+    real = TrajectoryMatching.draw_episode
 
     def draw(self: TrajectoryMatching, iteration: int, num_images: int) -> Any:
         if iteration == 2:
@@ -256,15 +266,15 @@ def test_a_compiled_step_is_kept_where_it_is_written_out(tiny: Path) -> None:
 def test_compiled_and_written_out_every_budget_gives_the_same_bits() -> None:
     task, inner_of = student("convnet2-w8", torch.float32, batch=4, steps=3, augmented=True, soft=True)
     eager, compiled = (inner_of(augment=contrast_and_shift, backend=backend) for backend in ("eager", "compiled"))
-    every = bits(within(None), compiled, task, soft=True)
-    assert same(bits(within(0), compiled, task, soft=True), every)
-    assert same(bits(exact.evaluate, compiled, task, soft=True), every)
-    close(every, bits(within(None), eager, task, soft=True), 1e-4)
+    every = bits(budgeted_hypergradient(None), compiled, task, soft=True)
+    assert same(bits(budgeted_hypergradient(0), compiled, task, soft=True), every)
+    assert same(bits(exact.compute_hypergradient, compiled, task, soft=True), every)
+    close(every, bits(budgeted_hypergradient(None), eager, task, soft=True), 1e-4)
 
 
 def test_the_plan_knows_of_kept_graphs(tiny: Path) -> None:
     """Within a tenth of what is predicted from the traced step; fewer operations for each step."""
-    plans = [STAGES["distill"].work(Graph(tiny), cell(tiny, graphs)) for graphs in ("none", "all")]
+    plans = [STAGES["distill"].estimate_work(Graph(tiny), cell(tiny, graphs)) for graphs in ("none", "all")]
     execute_job(cell(tiny, "all"), tiny)
     card = json.loads((tiny / Graph(tiny).make_job("distill", **repository.CELL).outputs["card"]).read_text())
     assert 0.9 <= (plans[1].held_bytes - plans[0].held_bytes) / card["facts"]["kept_graph_bytes"] <= 1.1

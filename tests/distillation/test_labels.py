@@ -17,7 +17,7 @@ from dcpipe.distillation.labels.label_config import LearnedLabels
 from dcpipe.distillation.matching_results import Gradients
 from dcpipe.distillation.optimisers.optimiser_config import Sgd
 from dcpipe.distillation.optimisers.outer_optimiser import OuterOptimiser
-from dcpipe.distillation.synthetic_set import SyntheticSet, class_rows
+from dcpipe.distillation.synthetic_set import SyntheticSet, drawn_class_rows
 from dcpipe.distillation.teachers import logits
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.evaluation import protocol
@@ -94,7 +94,7 @@ def test_first_images_are_the_first_that_an_expert_classifies_correctly(taught: 
     train, stream = train_of(taught), Stream.root(0, "distill", "tiny", "datm", 1, 0).child("initial")
     found = Run(taught, "datm", 1).first
     for label, image in enumerate(found.images_NCHW):
-        order = class_rows(train.labels_N, label, 99, stream)
+        order = drawn_class_rows(train.labels_N, label, 99, stream)
         right = [said(taught, expert, 4, train.images_NCHW[order]).argmax(1) == label for expert in range(2)]
         by = right[0] if right[0].any() else right[1]
         assert torch.equal(image, train.images_NCHW[order[by][0]])
@@ -171,7 +171,7 @@ def test_networks_trained_on_one_class_logits_are_those_of_hard_labels(taught: P
 def test_soft_labels_are_scored_and_selected_as_they_are(taught: Path) -> None:
     """Networks trained on the soft set differ from those of its classes, and snapshots are scored too."""
     soft = Run(taught, "datm", 1).synthetic
-    hard = SyntheticSet(soft.images_NCHW, soft.classes, soft.step_size)
+    hard = SyntheticSet(soft.images_NCHW, soft.class_labels, soft.step_size)
     evaluation, stream = ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 1)[1], Stream.root(0, "a")
     thetas = [protocol.train(MODEL, one, evaluation, float(soft.step_size), stream).theta_P for one in (hard, soft)]
     assert not torch.allclose(thetas[0], thetas[1], rtol=1e-2, atol=1e-3)
@@ -185,9 +185,9 @@ def test_targets_are_probabilities_and_rows_keep_their_class(taught: Path) -> No
     soft = Run(taught, "datm", 1).synthetic
     torch.testing.assert_close(soft.targets.sum(1), torch.ones(10))
     doubled = SyntheticSet(soft.images_NCHW, soft.labels.repeat(2, 1), soft.step_size)
-    assert doubled.classes.tolist() == [label for label in range(10) for _ in range(2)]
+    assert doubled.class_labels.tolist() == [label for label in range(10) for _ in range(2)]
     hard = SyntheticSet(soft.images_NCHW, torch.arange(10), soft.step_size)
-    assert torch.equal(hard.targets, hard.classes)
+    assert torch.equal(hard.targets, hard.class_labels)
 
 
 def test_a_soft_set_reads_back_as_it_was_written(taught: Path, tmp_path: Path) -> None:

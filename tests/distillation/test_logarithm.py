@@ -18,7 +18,7 @@ def rule(rate: float, momentum: float = 0.0) -> LogarithmStepSize:
 def test_its_update_becomes_the_plain_one_as_the_rate_falls() -> None:
     gaps = []
     for rate in (1e-2, 1e-3, 1e-4):
-        logarithm = rule(rate).learned_by
+        logarithm = rule(rate).learning_optimiser
         plain = Sgd(kind="sgd", learning_rate=rate * float(ETA) ** 2, momentum=0.0)
         changes = [one.build().step(ETA, GRADIENT) - ETA for one in (logarithm, plain)]
         gaps.append(abs(float(changes[0] / changes[1]) - 1))
@@ -31,7 +31,7 @@ def test_it_stays_positive_where_the_plain_rule_does_not() -> None:
     downhill = torch.tensor(1e3, dtype=torch.float64)
     sgd = Sgd(kind="sgd", learning_rate=1.0, momentum=0.0)
     assert float(sgd.build().step(ETA, downhill)) < 0
-    optimiser, eta = rule(1.0, momentum=0.9).learned_by.build(), ETA
+    optimiser, eta = rule(1.0, momentum=0.9).learning_optimiser.build(), ETA
     for _ in range(20):
         eta = optimiser.step(eta, downhill)
         assert 0 < float(eta) < float(ETA)
@@ -42,7 +42,7 @@ def test_a_step_is_the_inner_optimisers_of_the_logarithm() -> None:
         Sgd(kind="sgd", learning_rate=0.3, momentum=0.9),
         Adam(kind="adam", learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
     ):
-        ours = LogarithmStepSize(kind="logarithm", initial=0.02, optimiser=inner).learned_by.build()
+        ours = LogarithmStepSize(kind="logarithm", initial=0.02, optimiser=inner).learning_optimiser.build()
         theirs, eta, log_eta = inner.build(), ETA, ETA.log()
         for gradient in (GRADIENT, -GRADIENT, 2 * GRADIENT):
             log_eta = theirs.step(log_eta, log_eta.exp() * gradient)
@@ -51,7 +51,7 @@ def test_a_step_is_the_inner_optimisers_of_the_logarithm() -> None:
 
 
 def test_a_saved_state_goes_on_with_the_same_bits() -> None:
-    first, second = (rule(0.1, momentum=0.9).learned_by.build() for _ in range(2))
+    first, second = (rule(0.1, momentum=0.9).learning_optimiser.build() for _ in range(2))
     eta = first.step(ETA, GRADIENT)
     second.load_state_dict(first.state_dict(), torch.device("cpu"))
     assert torch.equal(first.copy().step(eta, GRADIENT), second.step(eta, GRADIENT))

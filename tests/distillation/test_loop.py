@@ -22,7 +22,7 @@ from dcpipe.distillation.sharpness.sharpness_config import NoSharpness
 from dcpipe.distillation.step_size.step_size_config import FixedStepSize, LearnedStepSize
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.params.method import Images, Outer
+from dcpipe.params.method import Images, OuterLoop
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow.graph import Graph
 
@@ -118,9 +118,9 @@ def test_a_fixed_step_size_stays(tiny: Path) -> None:
     assert {float(row["step_size"]) for row in history} == {0.05}
 
 
-def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> Outer:
+def _outer(momentum: float, step_size: LearnedStepSize | FixedStepSize) -> OuterLoop:
     images = Images(initial=RealImages(kind="real"), optimiser=Sgd(kind="sgd", learning_rate=3.0, momentum=momentum))
-    return Outer(
+    return OuterLoop(
         iterations=2,
         snapshot_every=1,
         images=images,

@@ -27,7 +27,7 @@ AUTO = Exact(kind="exact", micro_batch="auto")
 
 def images_within(budget: int, network: str, shape: dict[str, int]) -> int:
     model = build(network, **shape)
-    inner = make_inner_training(model, derivatives=ConvNetDerivatives.of(network, **shape))
+    inner = make_inner_training(model, derivatives=ConvNetDerivatives.from_name(network, **shape))
     pixels = (shape["channels"], shape["image_size"], shape["image_size"])
     return graph_sizes.images_within(budget, inner, model.num_parameters, pixels)
 
@@ -37,7 +37,7 @@ def test_one_image_more_would_not_fit(network: str) -> None:
     budget = 10**6
     most = images_within(budget, network, DIGITS)
     model = build(network, **DIGITS)
-    inner = make_inner_training(model, derivatives=ConvNetDerivatives.of(network, **DIGITS))
+    inner = make_inner_training(model, derivatives=ConvNetDerivatives.from_name(network, **DIGITS))
 
     def step_bytes(images: int) -> int:
         draws = InnerDraws((torch.arange(images),), (None,))
@@ -67,7 +67,9 @@ def test_a_plan_holds_no_more_than_fits_at_once() -> None:
     size = replace(parse("convnet3").size(**CIFAR10), kept=stored_numbers_per_image("convnet3", **CIFAR10))
     whole = Exact(kind="exact", micro_batch=None)
     peaks = {
-        images: [kind.work(InnerSizes(size, 10, images=images, numbers=3072)).peak_bytes for kind in (AUTO, whole)]
+        images: [
+            kind.estimate_work(InnerSizes(size, 10, images=images, numbers=3072)).peak_bytes for kind in (AUTO, whole)
+        ]
         for images in (100, 1000)
     }
     assert peaks[100][0] == peaks[100][1]

@@ -14,7 +14,7 @@ from dcpipe.distillation.inner_loop import make_inner_training
 from dcpipe.distillation.matching_results import Gradients, MatchingResult, StudentStart
 from dcpipe.distillation.sharpness import asam, gsam, none, sam, satm, vasso
 from dcpipe.distillation.sharpness.passes import ascent
-from dcpipe.distillation.sharpness.sharpness_config import Asam, Gsam, NoSharpness, Sam, Satm, Smoothing, Vasso
+from dcpipe.distillation.sharpness.sharpness_config import Asam, Gsam, NoSharpness, Sam, Satm, SmoothingNoise, Vasso
 from dcpipe.distillation.sharpness.vasso import mean_gradient
 from dcpipe.distillation.student import draw_batches
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -55,7 +55,7 @@ class Quadratic:
 class Students:
     """An episode of the small network on real digits, by any kind of hypergradient; notes what it is asked."""
 
-    def __init__(self, kind=exact.evaluate, draws=None, seen=None):
+    def __init__(self, kind=exact.compute_hypergradient, draws=None, seen=None):
         self.kind, self.task, self.seen = kind, problem(batch=4, augmented=True), [] if seen is None else seen
         self.draws = draws or self.task.draws
 
@@ -75,7 +75,7 @@ class Students:
         return self.kind(HypergradientProblem(INNER, **(task.keywords | changed | rest)))
 
 
-def students(kind=exact.evaluate):
+def students(kind=exact.compute_hypergradient):
     matching = Students(kind)
     task = matching.task
     return matching, SyntheticSet(task.images, task.labels, task.step_size)
@@ -96,7 +96,7 @@ def a_sam(radius=RADIUS, second_pass=ALL):
 
 
 def a_satm(radius=RADIUS, scale=0.1, unit="rms", kept=False, second_pass=ALL):
-    noise = Smoothing(scale=scale, unit=unit, kept=kept)
+    noise = SmoothingNoise(scale=scale, unit=unit, kept=kept)
     return Satm(kind="satm", radius=radius, noise=noise, second_pass=second_pass)
 
 
@@ -136,7 +136,7 @@ def test_on_a_quadratic_every_kind_has_its_closed_form():
 
 
 @pytest.mark.parametrize("second_pass", [ALL, THIRD], ids=["whole", "reused"])
-@pytest.mark.parametrize("kind", [exact.evaluate, truncated_hypergradient(2)], ids=["exact", "truncated"])
+@pytest.mark.parametrize("kind", [exact.compute_hypergradient, truncated_hypergradient(2)], ids=["exact", "truncated"])
 def test_gsam_at_alpha_zero_is_sam(kind, second_pass):
     rule = Gsam(kind="gsam", radius=RADIUS, alpha=0.0, second_pass=second_pass)
     ours = found(gsam, rule, *students(kind)).gradients
@@ -200,14 +200,16 @@ def test_without_noise_satm_is_sam():
 
 
 @pytest.mark.parametrize(
-    "kind", [exact.evaluate, truncated_hypergradient(2), truncated_hypergradient(4)], ids=["all", "two", "four"]
+    "kind",
+    [exact.compute_hypergradient, truncated_hypergradient(2), truncated_hypergradient(4)],
+    ids=["all", "two", "four"],
 )
 def test_the_second_pass_starts_at_the_first_ones_bits_with_its_draws(kind):
     matching, synthetic = students(kind)
     found(satm, a_satm(second_pass=THIRD), matching, synthetic)
     first, second = matching.seen
     changed = matching.task.keywords | {"images_NCHW": first.images}
-    _, whole = solve(exact.evaluate, INNER, **changed)
+    _, whole = solve(exact.compute_hypergradient, INNER, **changed)
     assert second.start.step == 4  # a third of six steps is left
     assert torch.equal(second.start.theta_P, whole.thetas[4])
     assert second.draws is first.draws
@@ -247,7 +249,7 @@ def test_noise_is_in_the_unit_that_is_named():
     images = digits(10)[0]
     norms = images.flatten(1).norm(dim=1)
     for unit, expected in {"rms": 0.2 * norms / 8, "norm": 0.2 * norms, "variance": (0.2 * norms).sqrt()}.items():
-        found_N = satm.weight_deviations(images, Smoothing(scale=0.2, unit=unit, kept=False)).flatten()
+        found_N = satm.noise_std(images, SmoothingNoise(scale=0.2, unit=unit, kept=False)).flatten()
         torch.testing.assert_close(found_N, expected, rtol=1e-12, atol=0)
 
 
@@ -334,7 +336,7 @@ def test_every_kind_with_a_ball_takes_its_radius_in_the_unit(unit):
     images = synthetic.images_NCHW
     h = (HESSIAN @ images.flatten() - LINEAR).view_as(images)
     at = {"radius": RADIUS, "radius_unit": unit, "second_pass": ALL}
-    quiet = Smoothing(scale=0.0, unit="rms", kept=False)
+    quiet = SmoothingNoise(scale=0.0, unit="rms", kept=False)
     kinds = {
         sam: Sam(kind="sam", **at),
         gsam: Gsam(kind="gsam", alpha=0.0, **at),

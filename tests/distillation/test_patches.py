@@ -56,7 +56,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "constraints.txt", root)
     graph = Graph(root)
     execute_job(graph.make_job("data", dataset="tiny"), root)
-    for shard in range(graph.library.experts("plain", "tiny")[1].shards):
+    for shard in range(graph.library.experts("plain", "tiny")[1].num_shards):
         execute_job(graph.make_job("experts", dataset="tiny", experts="plain", shard=shard), root)
     return root
 
@@ -93,7 +93,7 @@ def test_hard_scores_of_a_soft_set_are_those_of_its_classes(prepared: Path) -> N
         execute_job(made_by, prepared)
         found = synthetic_set.load(prepared / made_by.outputs["synthetic"])
         assert found.labels.shape == ((20, 10) if labels == "teacher" else (20,))
-        assert torch.equal(found.classes, torch.arange(10).repeat_interleave(2))
+        assert torch.equal(found.class_labels, torch.arange(10).repeat_interleave(2))
         scored = graph.make_job("evaluate", **wildcards, evaluation=protocol, network="native")
         execute_job(scored, prepared)
         accuracies.append(json.loads((prepared / scored.outputs["scores"]).read_text())["accuracies"])

@@ -20,7 +20,7 @@ RULE = FirstOrderStepSize(kind="first-order", initial=0.4, optimiser=SGD, unit="
 
 def test_with_one_inner_step_it_is_the_exact_derivative():
     task = problem(steps=1, augmented=True)
-    gradients, trace = solve(exact.evaluate, INNER, **task.keywords)
+    gradients, trace = solve(exact.compute_hypergradient, INNER, **task.keywords)
     torch.testing.assert_close(first_order(RULE, trace, task.step_size), gradients.step_size, rtol=1e-12, atol=0)
 
 
@@ -30,7 +30,7 @@ def test_its_error_vanishes_with_the_step_size():
     for factor in (1.0, 1e-2, 1e-3):
         task = problem(steps=6)
         task = replace(task, step_size=factor * task.step_size)
-        gradients, trace = solve(exact.evaluate, INNER, **task.keywords)
+        gradients, trace = solve(exact.compute_hypergradient, INNER, **task.keywords)
         found = first_order(RULE, trace, task.step_size)
         size = trace.final_gradient.norm() * trace.gradient_sum.norm()
         errors.append(float((found - gradients.step_size).abs() / size))
@@ -41,7 +41,9 @@ def test_its_error_vanishes_with_the_step_size():
 
 def test_a_cut_does_not_change_it():
     task = problem(batch=4, augmented=True)
-    whole, cut = (solve(kind, INNER, **task.keywords)[1] for kind in (exact.evaluate, truncated_hypergradient(2)))
+    whole, cut = (
+        solve(kind, INNER, **task.keywords)[1] for kind in (exact.compute_hypergradient, truncated_hypergradient(2))
+    )
     ours, theirs = (first_order(RULE, trace, task.step_size) for trace in (cut, whole))
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
 
@@ -49,7 +51,7 @@ def test_a_cut_does_not_change_it():
 def test_a_relative_change_does_not_depend_on_the_networks_unit():
     """Weights a times as large with steps a times as large end a times as far: eta counts in the weights' unit."""
     task = problem(steps=6)
-    _, trace = solve(exact.evaluate, INNER, **task.keywords)
+    _, trace = solve(exact.compute_hypergradient, INNER, **task.keywords)
     squared = replace(RULE, unit="squared-step-size")
     relative = first_order(squared, trace, task.step_size) / task.step_size
     # the same step in other units: eta' = a eta and g' = g / a leave eta G and the loss as they are
@@ -64,7 +66,7 @@ def test_a_relative_change_does_not_depend_on_the_networks_unit():
 @pytest.mark.parametrize("bound", [1e-4, 0.1, 1e6])
 def test_the_largest_change_bounds_the_update_and_nothing_else(bound):
     task = problem(steps=6)
-    _, trace = solve(exact.evaluate, INNER, **task.keywords)
+    _, trace = solve(exact.compute_hypergradient, INNER, **task.keywords)
     free = first_order(RULE, trace, task.step_size)
     found = first_order(replace(RULE, largest_change=bound), trace, task.step_size)
     limit = bound * task.step_size / SGD.learning_rate
@@ -73,7 +75,7 @@ def test_the_largest_change_bounds_the_update_and_nothing_else(bound):
 
 def test_the_other_rules_take_the_matchings_own_derivative():
     task = problem(steps=6)
-    gradients, trace = solve(exact.evaluate, INNER, **task.keywords)
+    gradients, trace = solve(exact.compute_hypergradient, INNER, **task.keywords)
     learned = LearnedStepSize(kind="learned", initial=0.4, optimiser=SGD)
     assert learned.build()(gradients, trace, task.step_size) is gradients
     ours = RULE.build()(gradients, trace, task.step_size)

@@ -9,7 +9,7 @@ from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDeriv
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
 from dcpipe.distillation.hypergradient.inner_step import InnerStep
 from dcpipe.distillation.inner_loop import make_inner_training
-from dcpipe.distillation.student import cross_entropy, draw_batches, run
+from dcpipe.distillation.student import cross_entropy, draw_batches, run_inner_loop
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
 
@@ -73,7 +73,9 @@ def test_the_soft_loss_pulls_logits_by_the_difference_of_distributions():
 
 def test_a_run_is_plain_stochastic_gradient_descent():
     task = problem(batch=4, augmented=True)
-    thetas, _ = run(HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords))
+    thetas, _ = run_inner_loop(
+        HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords)
+    )
     leaf = task.start.clone().requires_grad_()
     optimiser = torch.optim.SGD([leaf], lr=task.step_size.item())
     for rows, draw in zip(task.draws.batches, task.draws.augmentations, strict=True):
@@ -87,7 +89,7 @@ def test_a_run_is_plain_stochastic_gradient_descent():
 
 def test_the_end_is_the_start_less_the_step_size_times_the_gradient_sum():
     task = problem(batch=3)
-    thetas, gradient_sum = run(HypergradientProblem(make_inner_training(apply), **task.keywords))
+    thetas, gradient_sum = run_inner_loop(HypergradientProblem(make_inner_training(apply), **task.keywords))
     assert len(thetas) == task.draws.steps + 1
     torch.testing.assert_close(thetas[-1], task.start - task.step_size * gradient_sum, rtol=1e-12, atol=1e-14)
 
@@ -103,7 +105,7 @@ def test_the_hessian_is_symmetric():
 
 
 def pulled_back(task, v_P, *, through_parameters=True):
-    part = AutogradDerivatives(apply).part(task.start, task.images, task.labels)
+    part = AutogradDerivatives(apply).gradient_with_pullback(task.start, task.images, task.labels)
     return part.pullback(v_P, through_parameters=through_parameters)
 
 
@@ -127,8 +129,10 @@ def test_a_pullback_of_the_data_is_the_pullback_without_the_parameters():
 @pytest.mark.parametrize("micro_batch", [1, 3, 5, 100])
 def test_micro_batches_do_not_change_the_steps(micro_batch):
     task = problem(batch=5, augmented=True)
-    whole, _ = run(HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords))
-    cut, _ = run(
+    whole, _ = run_inner_loop(
+        HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords)
+    )
+    cut, _ = run_inner_loop(
         HypergradientProblem(
             make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch), **task.keywords
         )

@@ -21,7 +21,7 @@ def test_uneven_classes_in_any_order_are_read_as_they_are(tmp_path: Path) -> Non
     synthetic_set.save(tmp_path / "set", SyntheticSet(IMAGES, labels, RATE))
     found = synthetic_set.load(tmp_path / "set")
     assert torch.equal(found.labels, labels)
-    assert torch.equal(found.classes, labels)
+    assert torch.equal(found.class_labels, labels)
     assert load_file(tmp_path / "set").keys() == {"images", "labels", "step_size"}
 
 
@@ -31,21 +31,21 @@ def test_a_soft_set_may_say_which_class_an_image_was_made_for(tmp_path: Path) ->
     found = synthetic_set.load(tmp_path / "set").to(torch.device("cpu"))
     assert found.is_soft
     assert torch.equal(found.targets, LOGITS.softmax(dim=1))
-    assert torch.equal(found.classes, CLASSES)
+    assert torch.equal(found.class_labels, CLASSES)
     stacked = {name: torch.stack([tensor, tensor]) for name, tensor in tensors.items()}
     save_file({**stacked, "iterations": torch.tensor([1, 9])}, tmp_path / "sets")
     (first, one), (last, _) = synthetic_set.load_snapshots(tmp_path / "sets")
     assert (first, last) == (1, 9)
-    assert torch.equal(one.classes, CLASSES)
+    assert torch.equal(one.class_labels, CLASSES)
     assert torch.equal(one.labels, LOGITS)
 
 
 def test_a_soft_set_that_does_not_say_has_classes_of_one_size_if_it_can(tmp_path: Path) -> None:
     even = SyntheticSet(IMAGES[:3], LOGITS[:3], RATE)
-    assert even.classes.tolist() == [0, 1, 2]
+    assert even.class_labels.tolist() == [0, 1, 2]
     synthetic_set.save(tmp_path / "set", SyntheticSet(IMAGES, LOGITS, RATE))
     assert load_file(tmp_path / "set").keys() == {"images", "logits", "step_size"}
-    assert synthetic_set.load(tmp_path / "set").classes.tolist() == [0, 0, 0, 2, 1]
+    assert synthetic_set.load(tmp_path / "set").class_labels.tolist() == [0, 0, 0, 2, 1]
 
 
 @pytest.mark.parametrize(

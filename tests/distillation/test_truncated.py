@@ -23,7 +23,7 @@ CONVEX = make_inner_training(lambda theta_P, x_NCHW: x_NCHW.flatten(1) @ theta_P
 def test_with_nothing_cut_it_is_the_exact_kind_bit_for_bit(kept, soft):
     task = problem(batch=4, augmented=True, soft=soft)
     ours, our_trace = solve(truncated_hypergradient(kept), INNER, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = solve(exact.evaluate, INNER, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(exact.compute_hypergradient, INNER, **task.keywords, labels_require_grad=soft)
     assert torch.equal(ours.images, theirs.images)
     assert torch.equal(ours.step_size, theirs.step_size)
     assert (ours.labels is None and theirs.labels is None) if not soft else torch.equal(ours.labels, theirs.labels)
@@ -33,7 +33,7 @@ def test_with_nothing_cut_it_is_the_exact_kind_bit_for_bit(kept, soft):
 def test_with_everything_cut_nothing_is_learned_but_the_loss_is_there():
     task = problem(batch=4, augmented=True, soft=True)
     ours, trace = solve(truncated_hypergradient(0), INNER, **task.keywords, labels_require_grad=True)
-    _, whole = solve(exact.evaluate, INNER, **task.keywords)
+    _, whole = solve(exact.compute_hypergradient, INNER, **task.keywords)
     for gradient in (ours.images, ours.step_size, ours.labels):
         assert gradient.count_nonzero() == 0
     assert torch.equal(trace.loss, whole.loss)
@@ -46,9 +46,9 @@ def test_it_is_the_reference_with_a_graph_that_begins_at_the_cut(kept):
     """Unrolled from the parameters at the cut, which are constants there, with the draws that are left."""
     task = problem(batch=4, augmented=True, soft=True)
     ours, trace = solve(truncated_hypergradient(kept), INNER, **task.keywords, labels_require_grad=True)
-    _, whole = solve(exact.evaluate, INNER, **task.keywords)
+    _, whole = solve(exact.compute_hypergradient, INNER, **task.keywords)
     rest = task.keywords | {"start_P": whole.thetas[6 - kept], "draws": task.draws.after(6 - kept)}
-    theirs, _ = solve(unrolled.evaluate, INNER, **rest, labels_require_grad=True)
+    theirs, _ = solve(unrolled.compute_hypergradient, INNER, **rest, labels_require_grad=True)
     for name in ("images", "step_size", "labels"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-15)
     assert (trace.first, trace.steps, len(trace.thetas)) == (6 - kept, 6, kept + 1)
@@ -63,7 +63,7 @@ def test_on_a_convex_problem_each_kept_step_brings_it_nearer_to_exact():
         functional.one_hot(labels[30:], 10).double() - 0.1
     )  # the step of 30 other digits
     task = replace(task, target=0.1 * towards.flatten())
-    whole, _ = solve(exact.evaluate, CONVEX, **task.keywords)
+    whole, _ = solve(exact.compute_hypergradient, CONVEX, **task.keywords)
     found = [solve(truncated_hypergradient(kept), CONVEX, **task.keywords)[0].images for kept in range(7)]
     errors = [float((images - whole.images).norm() / whole.images.norm()) for images in found]
     assert errors[0] == 1.0
@@ -74,14 +74,14 @@ def test_on_a_convex_problem_each_kept_step_brings_it_nearer_to_exact():
 def test_only_the_parameters_from_the_cut_on_are_kept():
     task = problem(steps=12)
     _, trace = solve(truncated_hypergradient(4), INNER, **task.keywords)
-    _, whole = solve(exact.evaluate, INNER, **task.keywords)
+    _, whole = solve(exact.compute_hypergradient, INNER, **task.keywords)
     assert all(torch.equal(trace.at(step).theta_P, whole.thetas[step]) for step in range(8, 13))
     for step in (7, 13):
         with pytest.raises(IndexError, match=f"kept from step 8 to 12, not {step}"):
             trace.at(step)
 
 
-@pytest.mark.parametrize("kind", [exact.evaluate, truncated_hypergradient(3)], ids=["exact", "truncated"])
+@pytest.mark.parametrize("kind", [exact.compute_hypergradient, truncated_hypergradient(3)], ids=["exact", "truncated"])
 def test_a_run_that_goes_on_from_a_kept_point_ends_at_the_same_bits(kind):
     task = problem(batch=4, augmented=True)
     gradients, whole = solve(kind, INNER, **task.keywords)
@@ -91,7 +91,7 @@ def test_a_run_that_goes_on_from_a_kept_point_ends_at_the_same_bits(kind):
     assert torch.equal(tail.final, whole.final)
     assert torch.equal(tail.loss, whole.loss)
     # a truncated pass that goes on from its own cut has the gradient of the whole one
-    assert torch.equal(theirs.images, gradients.images) == (kind is not exact.evaluate)
+    assert torch.equal(theirs.images, gradients.images) == (kind is not exact.compute_hypergradient)
 
 
 def test_the_draws_before_and_after_a_step_are_all_of_them():

@@ -54,4 +54,4 @@ def test_a_job_that_is_gone_from_the_dvc_yaml_leaves_the_lock(tmp_path: Path) ->
     path = tmp_path / "dvc.lock"
     dvc_lock.write_lock(path, STAGES)
     assert set(dvc_lock.lock_stages(path)) == {"a", "b"}
-    assert dvc_lock.current_entry(path) == {"a": dvc_lock.lock_stages(path)["a"]}
+    assert dvc_lock.current_stages(path) == {"a": dvc_lock.lock_stages(path)["a"]}

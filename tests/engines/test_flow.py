@@ -23,7 +23,7 @@ def of_rule(stage: str, wildcards: dict[str, str]) -> dict[str, str]:
 def given(flow: SnakemakeRules, job: Job) -> set[str | None]:
     """What Snakemake compares with its record: the set of a job's params."""
     wildcards = of_rule(job.stage, dict(job.wildcards))
-    return {flow.command(job.stage)(wildcards), *(ask(wildcards) for ask in flow.values(job.stage))}
+    return {flow.command(job.stage)(wildcards), *(ask(wildcards) for ask in flow.param_values(job.stage))}
 
 
 def test_what_can_alter_a_job_is_in_its_params_each_value_alone() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clone import Clone
-from dcpipe.commands.equivalent import equivalent
+from dcpipe.commands.equivalent import record_equivalence
 from dcpipe.errors import UserError
 from repository import ROOT
 
@@ -52,7 +52,7 @@ BUG = (
 
 def test_a_commit_that_does_not_exist_is_refused_by_its_name() -> None:
     with pytest.raises(UserError, match="there is no commit 'nosuch'; name a commit, branch or tag of this clone"):
-        equivalent(ROOT, "nosuch", [])
+        record_equivalence(ROOT, "nosuch", [])
 
 
 @pytest.mark.long

@@ -183,7 +183,7 @@ def snakemakes_lock(root: Path) -> Path:
 def test_the_lock_of_a_dead_process_is_taken_over_with_a_line(root: Path, ended: int) -> None:
     dead, said = owner(root, pid=ended), list[str]()
     lock = snakemakes_lock(root)
-    takeover.take_over(root, "tiny", said.append)
+    takeover.clean_up_dead_runs(root, "tiny", said.append)
     assert said == [f"took over Snakemake's lock of process {ended}, which is dead"]
     assert not lock.exists()
     assert not (root / dead.file).exists()
@@ -197,18 +197,18 @@ def test_a_lock_that_may_be_a_living_runs_stays(root: Path, ended: int, other: d
         other = {**other, "started": started}
     living = owner(root, **other)
     lock = snakemakes_lock(root)
-    takeover.take_over(root, "tiny", print)
+    takeover.clean_up_dead_runs(root, "tiny", print)
     assert lock.exists(), "it is younger than a run that may be alive"
     assert (root / living.file).exists()
     os.utime(lock, (0, living.started - 60))
     owner(root, pid=ended)
-    takeover.take_over(root, "tiny", print)
+    takeover.clean_up_dead_runs(root, "tiny", print)
     assert not lock.exists(), "it was there before that run began"
 
 
 def test_a_lock_without_an_owner_is_left_to_the_user(project: Path) -> None:
     lock = snakemakes_lock(project)
-    takeover.take_over(project, "tiny", print)
+    takeover.clean_up_dead_runs(project, "tiny", print)
     assert lock.exists()
     code, said = repository.dcpipe(project, "doctor", "tiny")
     assert code == 1
@@ -227,7 +227,7 @@ def test_a_run_of_the_same_experiment_is_refused(root: Path, other: dict[str, ob
         other = {**other, "started": run_owner.psutil.Process(1).create_time()}
     owner(root, **other)
     with pytest.raises(UserError) as refusal:
-        takeover.take_over(root, "tiny", print)
+        takeover.clean_up_dead_runs(root, "tiny", print)
     assert words in str(refusal.value)
 
 
@@ -241,20 +241,20 @@ def rwlock(root: Path, pid: int) -> Path:
 def test_dvcs_list_of_files_in_use_loses_the_dead_alone(project: Path, ended: int) -> None:
     file = rwlock(project, ended)
     (project / ".dvc/tmp/rwlock").touch()
-    said = dvc_private.take_over_locks(project)
+    said = dvc_private.remove_stale_locks(project)
     assert said == [f"took over DVC's lock of process {ended} (`dvc repro`), which is dead"]
     left = json.loads(file.read_text())
     assert left["write"] == {}
-    assert dvc_private.take_over_locks(project) == []
+    assert dvc_private.remove_stale_locks(project) == []
 
 
 def test_a_number_that_was_given_away_does_not_hold_dvcs_lock(project: Path) -> None:
     file = rwlock(project, os.getpid())
     before = run_owner.this_process().started - 60
     os.utime(file, (before, before))
-    assert len(dvc_private.take_over_locks(project)) == 1
+    assert len(dvc_private.remove_stale_locks(project)) == 1
     file = rwlock(project, os.getpid())
-    assert dvc_private.take_over_locks(project) == []
+    assert dvc_private.remove_stale_locks(project) == []
 
 
 def test_dvcs_list_that_was_cut_short_is_removed(project: Path, ended: int) -> None:
@@ -262,7 +262,7 @@ def test_dvcs_list_that_was_cut_short_is_removed(project: Path, ended: int) -> N
     text = file.read_text()
     for size in range(len(text)):
         file.write_text(text[:size])
-        assert dvc_private.take_over_locks(project) == ["removed DVC's list of files in use, which a kill cut short"]
+        assert dvc_private.remove_stale_locks(project) == ["removed DVC's list of files in use, which a kill cut short"]
         assert not file.exists()
 
 
@@ -303,18 +303,18 @@ def test_a_job_of_no_engine_of_this_machine_goes_on(other: str, ended: int, monk
 def test_a_lock_file_holds_a_job_by_command_and_card_alone(made: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(made, tmp_path / "root"))
     jobs = [job for job in Graph(root).experiment_jobs("tiny") if not job.is_view]
-    assert not dvc_lock.holds(root, ["dvc.yaml"], jobs)
+    assert not dvc_lock.are_recorded(root, ["dvc.yaml"], jobs)
     out = {job.name: {"path": job.outputs["card"], "md5": md5(root / job.outputs["card"])} for job in jobs}
     stages = {job.name: {"cmd": job.command, "outs": [out[job.name]]} for job in jobs}
     dvc_lock.write_lock(root / "dvc.lock", stages)
-    assert dvc_lock.holds(root, ["dvc.yaml"], jobs)
+    assert dvc_lock.are_recorded(root, ["dvc.yaml"], jobs)
     first = jobs[0]
     dvc_lock.write_lock(root / "dvc.lock", stages | {first.name: {**stages[first.name], "cmd": "another"}})
-    assert not dvc_lock.holds(root, ["dvc.yaml"], jobs)
+    assert not dvc_lock.are_recorded(root, ["dvc.yaml"], jobs)
     dvc_lock.write_lock(root / "dvc.lock", stages)
     card = root / first.outputs["card"]
     card.write_bytes(card.read_bytes() + b" ")
-    assert not dvc_lock.holds(root, ["dvc.yaml"], jobs)
+    assert not dvc_lock.are_recorded(root, ["dvc.yaml"], jobs)
 
 
 def md5(path: Path) -> str:

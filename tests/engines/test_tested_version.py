@@ -9,7 +9,7 @@ import pytest
 import repository
 from clone import Clone
 from dcpipe.engines import dvc_private, snakemake_private
-from dcpipe.engines.tested_version import TestedEngine, installed
+from dcpipe.engines.tested_version import TestedEngine, installed_version
 
 ENGINES = {"dvc": dvc_private.ENGINE, "snakemake": snakemake_private.ENGINE}
 
@@ -34,7 +34,7 @@ def test_what_is_installed_pinned_and_tested_is_one_series() -> None:
     for package, tested in ENGINES.items():
         assert tested.problem() is None
         assert f"{package}=={tested.series}.*" in project["optional-dependencies"]["engines"]
-        assert f"{package}=={installed(package)}" in pins
+        assert f"{package}=={installed_version(package)}" in pins
 
 
 @pytest.mark.parametrize(

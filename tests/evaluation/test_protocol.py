@@ -64,7 +64,7 @@ def _train_plainly(
 ) -> nn.Module:
     """The published protocol anew: nn.Module, torch.optim.SGD, a second optimiser after the cut. The same draws."""
     module, order_of = _plain_module(), STREAM.child("order").generator()
-    nn.utils.vector_to_parameters(_model().initial(STREAM.child("initial").generator()), module.parameters())
+    nn.utils.vector_to_parameters(_model().initial_parameters(STREAM.child("initial").generator()), module.parameters())
     rate = float(synthetic.step_size)
     keywords = {"momentum": evaluation.momentum, "weight_decay": evaluation.weight_decay}
     optimiser = torch.optim.SGD(module.parameters(), lr=rate, **keywords)
@@ -133,6 +133,6 @@ def test_a_network_that_leaves_the_finite_numbers_is_no_score(distilled: Synthet
 def test_accuracy_is_the_share_of_right_answers_whatever_the_batches(made: Path) -> None:
     train = store.load(made / "artifacts/data/tiny/train.zarr", "train")
     many = Images(train.images_NCHW.repeat(7, 1, 1, 1), train.labels_N.repeat(7), 10)  # 1,120: more than a batch
-    theta_P = _model().initial(STREAM.generator())
+    theta_P = _model().initial_parameters(STREAM.generator())
     right = (_model()(theta_P, train.images_NCHW).argmax(1) == train.labels_N).double().mean()
     assert accuracy(_model(), theta_P, many) == accuracy(_model(), theta_P, train) == pytest.approx(100 * float(right))

@@ -32,7 +32,7 @@ def test_the_rate_that_does_best_on_validation_is_the_one_that_is_tested(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[float, str]] = []
-    at = AccuracyMeasurer._at
+    at = AccuracyMeasurer._accuracies_at
     monkeypatch.setattr(AccuracyMeasurer, "_at", lambda *given: asked.append(given[1:3]) or at(*given))
     rates = (1e-4, 1e-2, 5e-2)
     found = _scores(tiny, rates)

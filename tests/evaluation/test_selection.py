@@ -31,7 +31,7 @@ def _with_other_test_labels(root: Path) -> None:
         shutil.copytree(folder / "train.zarr", draft.path("train.zarr"))
         there = draft.path("test.zarr")
         store.write(there, "test", (labels + 1) % 10, pixels.shape[1:], lambda a, b: pixels[a:b])
-        store.describe(there, classes=10, standardisation=store.standardisation(folder / "train.zarr"))
+        store.write_attributes(there, classes=10, standardisation=store.standardisation(folder / "train.zarr"))
         draft.publish(card)
 
 

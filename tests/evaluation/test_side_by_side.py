@@ -93,10 +93,10 @@ def test_soft_labels_stand_side_by_side_too(distilled: SyntheticSet) -> None:
 def test_classic_networks_can_stand_side_by_side(name: str) -> None:
     """A direction of each of two, on 32x32 images; in float64 to one part in 10^8 of the largest entry."""
     model = build(name, channels=1, image_size=32, classes=10)
-    thetas = torch.stack([model.initial(stream.generator(), torch.float64) for stream in STREAMS[:2]])
+    thetas = torch.stack([model.initial_parameters(stream.generator(), torch.float64) for stream in STREAMS[:2]])
     images = torch.randn(2, 4, 1, 32, 32, generator=STREAMS[0].generator(), dtype=torch.float64)
     labels = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
-    step = TrainingStep(model, (), PLAIN.build(), side_by_side.functional_pass)
+    step = TrainingStep(model, (), PLAIN.build(), side_by_side.functional_forward_backward)
     together = torch.func.vmap(step.direction)(thetas, images, labels)[1]
     for row in range(2):
         alone = TrainingStep(model, (), PLAIN.build()).direction(thetas[row], images[row], labels[row])[1]

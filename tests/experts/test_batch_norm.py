@@ -25,7 +25,7 @@ from dcpipe.evaluation import protocol
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.flatness_config import GsamSteps
 from dcpipe.experts.sharpness import gsam_direction
-from dcpipe.experts.step import TrainingStep, one_pass
+from dcpipe.experts.step import TrainingStep, forward_backward
 from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
 from dcpipe.models.build import build
 from dcpipe.models.flat import updated_statistics
@@ -123,11 +123,13 @@ def test_networks_without_batch_norm_leave_no_statistics(made: Path) -> None:
 def test_the_second_pass_of_gsam_leaves_the_statistics_alone(normed: Path) -> None:
     train = store.load(normed / "artifacts/data/tiny/train.zarr", "train")
     batch = train.images_NCHW[:20], train.labels_N[:20]
-    theta_P = MODEL.initial(Stream.root(0, "gsam").generator())
+    theta_P = MODEL.initial_parameters(Stream.root(0, "gsam").generator())
     rule = GsamSteps(kind="gsam", radius=0.5, alpha=0.3, adaptive=False)
     _, direction_P, seen = TrainingStep(MODEL, (), rule.build())(theta_P, *batch, torch.Generator())
-    plain = one_pass(MODEL, theta_P, *batch)
-    by_hand = gsam_direction(lambda at: one_pass(MODEL, at, *batch)[1], theta_P, radius=0.5, alpha=0.3, adaptive=False)
+    plain = forward_backward(MODEL, theta_P, *batch)
+    by_hand = gsam_direction(
+        lambda at: forward_backward(MODEL, at, *batch)[1], theta_P, radius=0.5, alpha=0.3, adaptive=False
+    )
     assert torch.equal(MODEL.pack(seen), MODEL.pack(plain[2]))
     assert torch.equal(direction_P, by_hand.d_P)
     assert not torch.equal(direction_P, plain[1])
@@ -141,7 +143,10 @@ def test_evaluation_trains_on_batches_and_tests_with_running_statistics(batch: i
     evaluation = replace(ParamsLibrary(repository.ROOT).evaluation("digits", "tiny", 2)[1], epochs=6, batch=batch)
     stream = Stream.root(0, "evaluate", "test")
     ours = protocol.train(MODEL, distilled, evaluation, 0.05, stream)
-    module, order_of = Module(MODEL.initial(stream.child("initial").generator())), stream.child("order").generator()
+    module, order_of = (
+        Module(MODEL.initial_parameters(stream.child("initial").generator())),
+        stream.child("order").generator(),
+    )
     for rate, passes in ((0.05, 5), (0.05 * evaluation.decay, 2)):
         optimiser = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
         for rows in (r for _ in range(passes) for r in torch.randperm(20, generator=order_of).split(batch)):
@@ -160,7 +165,9 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
     model = build("convnet2-w4-batch-swish", channels=1, image_size=8, classes=10)
     train = store.load(normed / "artifacts/data/tiny/train.zarr", "train")
     images, labels = train.images_NCHW[:10].double(), train.labels_N[:10]
-    start_P, target_P = (model.initial(Stream.root(0, name).generator(), torch.float64) for name in ("one", "two"))
+    start_P, target_P = (
+        model.initial_parameters(Stream.root(0, name).generator(), torch.float64) for name in ("one", "two")
+    )
     batches = student.draw_batches(10, 4, 4, torch.Generator().manual_seed(0))
     inner = make_inner_training(model)
     keywords = {
@@ -179,10 +186,10 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
     def problem(at: Tensor) -> HypergradientProblem:
         return HypergradientProblem(inner, images_NCHW=at, objective=objective, **keywords)
 
-    torch.testing.assert_close(student.run(problem(images))[0][-1], theta_P)
+    torch.testing.assert_close(student.run_inner_loop(problem(images))[0][-1], theta_P)
 
     def loss(at: Tensor) -> Tensor:
-        return exact.evaluate(problem(at)).loss
+        return exact.compute_hypergradient(problem(at)).loss
 
     ours, theirs = (kind.evaluate(problem(images)).gradients for kind in (exact, unrolled))
     torch.testing.assert_close(ours.images, theirs.images, rtol=1e-8, atol=1e-12)
@@ -243,7 +250,7 @@ def test_what_batch_norm_makes_senseless_is_refused(normed: Path, tmp_path: Path
 def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str) -> None:
     """Two steps of torch.optim.SGD in float64, on 28x28 images: parameters, statistics, and the logits after."""
     random, model = Stream.root(0, name), build(name, channels=1, image_size=28, classes=10)
-    theta_P = model.initial(random.child("start").generator(), torch.float64)
+    theta_P = model.initial_parameters(random.child("start").generator(), torch.float64)
     module = parse(name).build(channels=1, image_size=28, classes=10).double()
     module.load_state_dict(model.unflatten(theta_P))
     for layer in module.modules():
@@ -258,7 +265,7 @@ def test_every_batch_norm_network_takes_the_steps_of_its_torch_module(name: str)
         optimiser.zero_grad()
         functional.cross_entropy(module(batch), labels).backward()
         optimiser.step()
-        _, gradient_P, seen = one_pass(model, theta_P, batch, labels)
+        _, gradient_P, seen = forward_backward(model, theta_P, batch, labels)
         theta_P, statistics = ours.step(theta_P, gradient_P), updated_statistics(statistics, seen)
     torch.testing.assert_close(theta_P, model.flatten(list(module.parameters())).detach(), rtol=1e-8, atol=1e-10)
     buffers = dict(module.named_buffers())

@@ -155,7 +155,7 @@ def test_imported_and_trained_are_never_taken_for_each_other(imported: Path, mon
     card = (imported / job.folder / "card.json").read_text()
     assert "replay_buffer_2.pt" in card
     assert str(imported) not in card
-    assert not (imported / job.costs).exists(), "what training cost is not known"
+    assert not (imported / job.costs_path).exists(), "what training cost is not known"
     for act in (lambda: execute_job(job, imported), lambda: verify.rebuild_job(job, imported)):
         with pytest.raises(
             UserError, match=r"nothing/buffers/tiny/public: these experts are imported, and there is no "

@@ -69,7 +69,7 @@ def test_experts_never_see_test_images(tiny: Path, made: Path) -> None:
 
 def test_epoch_zero_is_the_untrained_network_of_the_experts_own_stream(made: Path) -> None:
     experts = _recorded(_paths(made))
-    starts = [_model().initial(_stream(expert).child("initial").generator()) for expert in range(2)]
+    starts = [_model().initial_parameters(_stream(expert).child("initial").generator()) for expert in range(2)]
     assert experts.num_experts == 2
     for expert, start in enumerate(starts):
         assert torch.equal(experts.at(expert, 0), start)

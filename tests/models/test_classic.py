@@ -99,7 +99,7 @@ def test_every_layout_takes_its_images_to_features_and_logits(subtests: pytest.S
 @pytest.mark.parametrize("name", ["lenet", "alexnet", "vgg11", "vgg13"])
 def test_28_pixels_are_32_pixels_with_a_black_frame(name: str) -> None:
     small, large = (build(name, channels=1, image_size=size, classes=10) for size in (28, 32))
-    theta_P = small.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
+    theta_P = small.initial_parameters(Stream.root(0, "test").generator(), dtype=torch.float64)
     x_NCHW = digits(28, count=2)
     framed_NCHW = F.pad(x_NCHW, (2, 2, 2, 2))
     torch.testing.assert_close(small(theta_P, x_NCHW), large(theta_P, framed_NCHW))
@@ -107,7 +107,7 @@ def test_28_pixels_are_32_pixels_with_a_black_frame(name: str) -> None:
 
 def test_lenet_at_64_pixels_reads_every_second_position() -> None:
     small, large = (build("lenet", channels=1, image_size=size, classes=10) for size in (32, 64))
-    theta_P = small.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
+    theta_P = small.initial_parameters(Stream.root(0, "test").generator(), dtype=torch.float64)
     tensors = small.unflatten(theta_P)
     weight, bias = tensors["body.0.weight"], tensors["body.0.bias"]
     full = F.conv2d(digits(64), weight, bias)[:, :, ::2, ::2]

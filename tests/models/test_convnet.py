@@ -42,7 +42,7 @@ def test_parameter_counts_are_the_published_ones(
 
 def test_logits_are_blocks_of_four_layers_and_one_linear_layer() -> None:
     network = build("convnet2-w8", channels=1, image_size=8, classes=10)
-    theta_P = network.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
+    theta_P = network.initial_parameters(Stream.root(0, "test").generator(), dtype=torch.float64)
     theta_P = theta_P + 0.1 * torch.sin(torch.arange(len(theta_P)))  # scale and shift away from 1 and 0
     tensors = list(network.unflatten(theta_P).values())
     x = digits()
@@ -69,7 +69,7 @@ def test_average_pooling_and_its_two_derivatives_are_the_librarys(size: int) -> 
 
 def test_28_pixels_are_32_pixels_with_a_black_frame() -> None:
     small, large = (build("convnet3-w8", channels=1, image_size=size, classes=10) for size in (28, 32))
-    theta_P = small.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
+    theta_P = small.initial_parameters(Stream.root(0, "test").generator(), dtype=torch.float64)
     x_NCHW = F.interpolate(digits(), size=(28, 28), mode="bilinear")
     torch.testing.assert_close(small(theta_P, x_NCHW), large(theta_P, F.pad(x_NCHW, (2, 2, 2, 2))))
 
@@ -100,7 +100,7 @@ def test_norms_centre_the_group_they_are_named_for(modifier: Norm, over: tuple[i
 @pytest.mark.parametrize(("modifier", "side"), [("", 2), ("-maxpool", 2), ("-nopool", 8)])
 def test_pooling_halves_once_a_block_or_never(modifier: str, side: int) -> None:
     network = build(f"convnet2-w8{modifier}", channels=1, image_size=8, classes=10)
-    theta_P = network.initial(Stream.root(0, "test").generator(), dtype=torch.float64)
+    theta_P = network.initial_parameters(Stream.root(0, "test").generator(), dtype=torch.float64)
     assert network.features(theta_P, digits()).shape == (6, 8 * side * side)
 
 

@@ -28,7 +28,7 @@ class Shape(NamedTuple):
 
     @property
     def derivatives(self) -> ConvNetDerivatives:
-        found = ConvNetDerivatives.of(
+        found = ConvNetDerivatives.from_name(
             self.network, channels=self.channels, image_size=self.image_size, classes=self.classes
         )
         assert found is not None
@@ -61,7 +61,7 @@ class Point:
     @classmethod
     def of(cls, shape: Shape, *, soft: bool = False, dtype: torch.dtype = torch.float64) -> "Point":
         generator, model = Stream.root(0, *shape).generator(), shape.model
-        theta_P = model.initial(generator, torch.float64)
+        theta_P = model.initial_parameters(generator, torch.float64)
         theta_P += 0.2 * torch.randn(len(theta_P), generator=generator, dtype=torch.float64)
         images = (shape.batch, shape.channels, shape.image_size, shape.image_size)
         x_BCHW = torch.randn(images, generator=generator, dtype=torch.float64)
@@ -71,7 +71,7 @@ class Point:
         return cls(theta_P.to(dtype), x_BCHW.to(dtype), labels, v_P.to(dtype))
 
     def answer(self, way: StepDerivatives) -> tuple[Tensor, PullbackResult]:
-        part = way.part(self.theta_P, self.x_BCHW, self.labels)
+        part = way.gradient_with_pullback(self.theta_P, self.x_BCHW, self.labels)
         return part.gradient, part.pullback(self.v_P, through_parameters=True)
 
     def numbers(self, way: StepDerivatives) -> list[Tensor]:
@@ -124,7 +124,7 @@ def test_float32_is_as_near_to_float64_as_autograd_has_it(shape: Shape) -> None:
 
 def test_a_pullback_of_the_data_has_the_same_bits_and_no_more() -> None:
     point, way = Point.of(SHAPES[1], dtype=torch.float32), AnalyticDerivatives(SHAPES[1].derivatives)
-    part = way.part(point.theta_P, point.x_BCHW, point.labels)
+    part = way.gradient_with_pullback(point.theta_P, point.x_BCHW, point.labels)
     whole = part.pullback(point.v_P, through_parameters=True)
     data = part.pullback(point.v_P, through_parameters=False)
     assert data.theta is None
@@ -181,8 +181,8 @@ def test_planning_counts_what_a_gradient_keeps(shape: Shape) -> None:
     ["convnet2-w8-group", "convnet2-w8-batch", "convnet2-w8-swish", "convnet2-w8-maxpool", "convnet2-nopool", "mlp"],
 )
 def test_other_networks_are_left_to_autograd(name: str) -> None:
-    assert ConvNetDerivatives.of(name, channels=1, image_size=8, classes=10) is None
+    assert ConvNetDerivatives.from_name(name, channels=1, image_size=8, classes=10) is None
 
 
 def test_sides_that_do_not_halve_are_left_to_autograd() -> None:
-    assert ConvNetDerivatives.of("convnet2-w8", channels=1, image_size=10, classes=10) is None
+    assert ConvNetDerivatives.from_name("convnet2-w8", channels=1, image_size=10, classes=10) is None

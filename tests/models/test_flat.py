@@ -36,7 +36,7 @@ def ordinary(name: str, image_size: int = 8) -> nn.Module:
 
 
 def start(network: FlatModel, dtype: torch.dtype = torch.float32) -> Tensor:
-    return network.initial(Stream.root(0, "test").generator(), dtype)
+    return network.initial_parameters(Stream.root(0, "test").generator(), dtype)
 
 
 @pytest.mark.parametrize(("name", "size"), [*((name, 8) for name in EIGHT), ("lenet", 28), ("resnet18-bn", 32)])
@@ -46,7 +46,7 @@ def test_initial_parameters_are_those_pytorch_itself_would_draw(name: str, size:
         torch.manual_seed(7)
         module = ordinary(name, size)
     theirs_P = network.flatten(list(module.parameters()))
-    assert torch.equal(network.initial(torch.Generator().manual_seed(7)), theirs_P)
+    assert torch.equal(network.initial_parameters(torch.Generator().manual_seed(7)), theirs_P)
 
 
 def test_initial_values_are_uniform_within_one_over_root_fan_in() -> None:
@@ -73,7 +73,7 @@ def test_a_generator_gives_the_same_network_in_float64() -> None:
 def test_building_draws_nothing_and_allocates_nothing() -> None:
     before = torch.get_rng_state()
     network = build("resnet18", channels=3, image_size=32, classes=10)
-    network.initial(Stream.root(0, "test").generator())
+    network.initial_parameters(Stream.root(0, "test").generator())
     assert torch.equal(torch.get_rng_state(), before)
     assert all(parameter.is_meta for parameter in network._module.parameters())
 
@@ -162,7 +162,7 @@ def test_the_functional_gradient_is_the_recorded_one() -> None:
 def test_vmap_over_parameters_is_the_loop_over_networks(name: str) -> None:
     network = flat(name)
     generator = Stream.root(0, "test").generator()
-    thetas = torch.stack([network.initial(generator, torch.float64) for _ in range(3)])
+    thetas = torch.stack([network.initial_parameters(generator, torch.float64) for _ in range(3)])
     x_NCHW = digits()[0].double()
     together = vmap(network, in_dims=(0, None))(thetas, x_NCHW)
     torch.testing.assert_close(together, torch.stack([network(theta_P, x_NCHW) for theta_P in thetas]))
@@ -203,7 +203,7 @@ def test_instance_norm_trains_as_it_evaluates_and_keeps_images_apart() -> None:
     assert torch.equal(network(theta_P, x_NCHW, {}), network(theta_P, x_NCHW))
     torch.testing.assert_close(network(theta_P, x_NCHW)[:1], network(theta_P, x_NCHW[:1]))
     assert not network.has_running_statistics
-    assert network.observe(theta_P, x_NCHW)[1] == network.initial_statistics() == {}
+    assert network.forward_with_statistics(theta_P, x_NCHW)[1] == network.initial_statistics() == {}
 
 
 def tracking(name: str, network: FlatModel, theta_P: Tensor) -> nn.Module:
@@ -226,7 +226,7 @@ def test_running_averages_of_batch_statistics_are_those_pytorch_keeps() -> None:
     for step in range(3):
         x_NCHW = digits(12 * step)[0].double()
         module(x_NCHW)
-        logits_NK, seen = network.observe(theta_P, x_NCHW)
+        logits_NK, seen = network.forward_with_statistics(theta_P, x_NCHW)
         assert torch.equal(logits_NK, network(theta_P, x_NCHW))
         running = updated_statistics(running, seen)
     theirs = dict(module.named_buffers())
@@ -243,7 +243,7 @@ def test_batch_norm_without_statistics_uses_the_batch_and_keeps_nothing() -> Non
     theta_P = start(network, torch.float64)
     x_NCHW = digits()[0].double()
     first = network(theta_P, x_NCHW)
-    given = network.observe(theta_P, x_NCHW)[1]
+    given = network.forward_with_statistics(theta_P, x_NCHW)[1]
     network(theta_P, digits(50)[0].double(), given)
     assert torch.equal(network(theta_P, x_NCHW), first)
     assert not torch.allclose(network(theta_P, x_NCHW[:6]), first[:6])
@@ -260,7 +260,7 @@ def test_statistics_of_another_network_are_refused() -> None:
 
 def test_statistics_are_one_vector_and_back() -> None:
     network = flat("convnet2-w8-batch")
-    seen = network.observe(start(network), digits()[0])[1]
+    seen = network.forward_with_statistics(start(network), digits()[0])[1]
     packed_S = network.pack(seen)
     assert packed_S.shape == (2 * 2 * 8,)
     torch.testing.assert_close(network.unpack(packed_S), seen, rtol=0, atol=0)

@@ -28,7 +28,7 @@ def test_it_is_the_librarys_own_function_of_the_same_parameters(name: str) -> No
 
 def test_features_are_what_the_last_layer_classifies() -> None:
     ours = build("torchvision-resnet18", channels=3, image_size=32, classes=7)
-    theta = ours.initial(Stream.root(0, "test").generator())
+    theta = ours.initial_parameters(Stream.root(0, "test").generator())
     head = {name: value for name, value in ours.unflatten(theta).items() if name.startswith("model.fc")}
     features = ours.features(theta, X)
     torch.testing.assert_close(features @ head["model.fc.weight"].T + head["model.fc.bias"], ours(theta, X))
@@ -36,7 +36,7 @@ def test_features_are_what_the_last_layer_classifies() -> None:
 
 def test_grey_images_are_three_equal_channels() -> None:
     ours = build("torchvision-resnet18", channels=1, image_size=32, classes=7)
-    theta = ours.initial(Stream.root(0, "test").generator())
+    theta = ours.initial_parameters(Stream.root(0, "test").generator())
     assert torch.equal(ours(theta, X[:, :1]), ours(theta, X[:, :1].repeat(1, 3, 1, 1)))
 
 

@@ -21,13 +21,13 @@ NETWORK = "convnet2-w16"
 def _point(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Parameters, images, classes and a vector."""
     generator = Stream.root(0, "precision").generator()
-    theta_P = build(NETWORK, **SHAPE).initial(generator)
+    theta_P = build(NETWORK, **SHAPE).initial_parameters(generator)
     x_BCHW, v_P = torch.randn(6, 3, 16, 16, generator=generator), torch.randn(len(theta_P), generator=generator)
     return theta_P.to(dtype), x_BCHW.to(dtype), torch.arange(6) % 5, v_P.to(dtype)
 
 
 def _analytic(precision: str) -> StepDerivatives:
-    derivatives = ConvNetDerivatives.of(NETWORK, **SHAPE, precision=precision)
+    derivatives = ConvNetDerivatives.from_name(NETWORK, **SHAPE, precision=precision)
     assert derivatives is not None
     return AnalyticDerivatives(derivatives)
 
@@ -42,7 +42,7 @@ WAYS = pytest.mark.parametrize("way", [_analytic, _by_autograd], ids=["analytic"
 def _numbers(derivatives: StepDerivatives, dtype: torch.dtype) -> list[Tensor]:
     """A gradient, and its pullback by parameters and images."""
     theta_P, x_BCHW, labels, v_P = _point(dtype)
-    part = derivatives.part(theta_P, x_BCHW, labels)
+    part = derivatives.gradient_with_pullback(theta_P, x_BCHW, labels)
     pulled = part.pullback(v_P, through_parameters=True)
     assert pulled.theta is not None
     return [part.gradient, pulled.theta, pulled.images]
@@ -101,6 +101,8 @@ def test_features_are_rounded_too() -> None:
 
 def test_running_statistics_are_of_float32() -> None:
     model = build("resnet18-bn", channels=3, image_size=32, classes=5, precision="bfloat16")
-    theta_P = model.initial(Stream.root(0, "bn").generator())
-    logits, seen = model.observe(theta_P, torch.randn(4, 3, 32, 32, generator=Stream.root(0, "x").generator()))
+    theta_P = model.initial_parameters(Stream.root(0, "bn").generator())
+    logits, seen = model.forward_with_statistics(
+        theta_P, torch.randn(4, 3, 32, 32, generator=Stream.root(0, "x").generator())
+    )
     assert {one.dtype for one in (logits, *seen.values())} == {torch.float32}

@@ -167,7 +167,7 @@ def _expected_test(usual: str, dataset: str) -> printed.Test:
 def _test(found: PlannedRow) -> printed.Test:
     config = LIBRARY.evaluation(found.protocol, found.dataset, found.row.ipc or 1)[1]
     assert (config.batch, config.momentum, config.weight_decay, config.decay) == (256, 0.9, 5e-4, 0.1)
-    rate, selection = config.learning_rate.constant, config.selection.kind
+    rate, selection = config.learning_rate.constant_rate, config.selection.kind
     return printed.Test(config.epochs, config.networks, found.sets, rate, _short(config.augmentation), selection)
 
 

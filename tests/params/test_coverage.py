@@ -7,7 +7,7 @@ import pytest
 import repository
 from dcpipe.errors import UserError
 from dcpipe.params import resolve
-from dcpipe.params.coverage import coverage, values_from
+from dcpipe.params.coverage import applied_override, coverage
 from dcpipe.params.library import ParamsLibrary
 
 
@@ -41,7 +41,7 @@ def test_values_come_from_the_most_special_override() -> None:
     library = ParamsLibrary(repository.ROOT)
     cells = {("cifar10-zca", 1): "cifar10-zca, ipc 1", ("cifar10-zca", 50): "cifar10, ipc 50", ("mnist", 1): "mtt"}
     cells |= {("tiny-imagenet-zca", 10): "tiny-imagenet, ipc 10", ("cifar100-zca", 10): "cifar100-zca"}
-    assert {cell: values_from(library.method("mtt", *cell)[0]) or "mtt" for cell in cells} == cells
+    assert {cell: applied_override(library.method("mtt", *cell)[0]) or "mtt" for cell in cells} == cells
 
 
 def test_a_replaced_section_keeps_what_it_inherits_for_each_ipc() -> None:

@@ -8,11 +8,11 @@ import repository
 from dcpipe.distillation.distances.magnitude_config import Magnitude
 from dcpipe.distillation.levels.levels_config import MultiLevel
 from dcpipe.distillation.matching.gradient_config import GradientMatchingConfig
-from dcpipe.distillation.training.training_config import FixedEpochs, NoTraining, Schedule, UntilOverfit
+from dcpipe.distillation.training.training_config import EpochSchedule, FixedEpochs, NoTraining, UntilOverfit
 from dcpipe.distillation.updates.updates_config import FixedUpdates
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
-from dcpipe.report.published import published
+from dcpipe.report.published import find_published_numbers
 from dcpipe.workflow.graph import Graph
 
 GRAPH = Graph(repository.ROOT)
@@ -22,7 +22,7 @@ TABLE_2 = ("euclidean", "squared", "mean-squared", "angle-squared", "angle-mean-
 ABLATIONS = ("gm-inter", "gm-interleaved", *(f"gm-m-{name}" for name in TABLE_2))
 EFFECTIVE = ("gm-m", "gm-md", "gm-mdo", "gm-mda")
 METHODS = ("dc", "dsa", *EFFECTIVE, *ABLATIONS, "dm", "cafe", "cafe-dsa")
-CELLS = [cell for cell in product(METHODS, DATASETS, (1, 10, 50)) if published(cell[1], cell[0], cell[2])]
+CELLS = [cell for cell in product(METHODS, DATASETS, (1, 10, 50)) if find_published_numbers(cell[1], cell[0], cell[2])]
 
 
 def _method(name: str, dataset: str, ipc: int) -> Method:
@@ -108,7 +108,7 @@ def test_m_d_o_and_a_are_what_each_adds(name: str) -> None:
             weight = 0.1 if (dataset, ipc) == ("cifar10", 50) else 1.0  # footnote 5
             assert matching.distance.magnitude == Magnitude(kind="euclidean", weight=weight)
         assert isinstance(matching.training, UntilOverfit) == (name == "gm-mdo")
-        assert isinstance(matching.training, Schedule) == (name == "gm-mda")
+        assert isinstance(matching.training, EpochSchedule) == (name == "gm-mda")
 
 
 def test_cells_without_a_number_are_refused_as_they_would_train_nothing(subtests: pytest.Subtests) -> None:

@@ -108,5 +108,5 @@ def test_a_bound_holds_for_a_knob_that_may_be_left_out(tmp_path: Path) -> None:
 def test_what_no_file_states_shows_its_origin(tmp_path: Path) -> None:
     write(tmp_path, "x", {"rate": 0.5})
     resolved, _ = read(tmp_path, "x")
-    assert (resolved.leaves["warm"].value, resolved.place("warm")) == (3, "default: warm")
+    assert (resolved.leaves["warm"].value, resolved.location_of("warm")) == (3, "default: warm")
     assert resolved.leaves["optimiser.kind"].value == "sgd"

@@ -41,7 +41,7 @@ def _momentum(root: Path) -> object:
 
 def test_what_is_written_is_what_was_planned(root: Path, tmp_path: Path) -> None:
     file = experiment_file.load_experiment(root, _write(tmp_path / "hot.yaml", FILE))
-    planned = {job.name: (job.params, job.command) for job in Graph(root, file.extra).experiment_jobs("hot")}
+    planned = {job.name: (job.params, job.command) for job in Graph(root, file.inline_sections).experiment_jobs("hot")}
     assert file.write_definitions() == [PRESET, "params/experiments/hot.yaml"]
     assert {job.name: (job.params, job.command) for job in Graph(root).experiment_jobs("hot")} == planned
     assert experiment_file.load_experiment(root, str(tmp_path / "hot.yaml")).write_definitions() == []
@@ -51,7 +51,7 @@ def test_an_edited_file_replaces_what_it_wrote(root: Path, tmp_path: Path) -> No
     path = _write(tmp_path / "hot.yaml", FILE)
     _install(root, path)
     _write(tmp_path / "hot.yaml", OTHER)
-    assert experiment_file.load_experiment(root, path).extra["methods"].keys() == {"mtt-hot"}
+    assert experiment_file.load_experiment(root, path).inline_sections["methods"].keys() == {"mtt-hot"}
     assert _install(root, path) == [PRESET]
     assert _momentum(root) == 0.25
 
@@ -78,7 +78,7 @@ def test_a_file_that_was_copied_or_moved_shares_what_it_defines(to: str, root: P
     Path(first).unlink()
     file = experiment_file.load_experiment(root, moved)
     file.write_definitions()
-    now = {job.name: job.params for job in Graph(root, file.extra).experiment_jobs(file.name)}
+    now = {job.name: job.params for job in Graph(root, file.inline_sections).experiment_jobs(file.name)}
     shared = {name for name in jobs if not name.startswith(("metrics", "report"))}
     assert {name: now[name] for name in shared} == {name: jobs[name] for name in shared}
     _write(tmp_path / to, OTHER)

@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 
 import repository
 from dcpipe.commands.new import new_experiment, sizing
-from dcpipe.commands.new.sizing import Allowance, Design, Speed
+from dcpipe.commands.new.sizing import Design, Speed, TimeBudget
 from dcpipe.commands.new.survey import Survey, survey
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
@@ -70,7 +70,7 @@ def test_the_readme_leads_from_photographs_to_a_released_set(
     assert f"{folder}: 6 classes, 180 images (30 in each); shorter side of 18 pixels; in colour" in printed
     assert f"next: `{' '.join(snakemake)}`" in printed
     text = (root / "birds.yaml").read_text()
-    (dataset,) = read_yaml(root / "birds.yaml")["datasets"].values()
+    (dataset,) = read_yaml(root / "birds.yaml")["datasets"].param_values()
     assert (dataset["source"]["classes"], dataset["source"]["image_size"]) == (6, 16)
     assert (dataset["split"]["test_per_class"], dataset["split"]["train_per_class"]) == (6, 24)
     short = {"iterations": 2, "snapshot_every": 2, "epochs": 4, "inner_steps": 2, "max_start_epoch": 2, "networks": 1}
@@ -208,7 +208,7 @@ def test_local_yaml_gains_one_line_and_keeps_the_others(before: str | None, afte
     place.mkdir()
     if before is not None:
         (root / "local.yaml").write_text(before.format(place=place))
-    found = new_experiment.local_text(root, "trees", place)
+    found = new_experiment.local_yaml_text(root, "trees", place)
     assert found == (after.format(place=f'"{place}"') if after else None)
 
 
@@ -216,7 +216,7 @@ def test_local_yaml_gains_one_line_and_keeps_the_others(before: str | None, afte
 def test_local_yaml_that_a_line_cannot_be_added_to_is_refused(before: str, root: Path) -> None:
     (root / "local.yaml").write_text(before)
     with pytest.raises(UserError, match=r"local\.yaml: .*; (write `trees: .*` below roots there|remove that line)"):
-        new_experiment.local_text(root, "trees", root.parent / "trees")
+        new_experiment.local_yaml_text(root, "trees", root.parent / "trees")
     assert (root / "local.yaml").read_text() == before
 
 
@@ -225,7 +225,7 @@ def test_a_faster_machine_or_more_time_never_makes_a_smaller_experiment() -> Non
 
     def work(seconds_per_image: float, minutes: float) -> float:
         speed = Speed(seconds_per_image, seconds_per_image)
-        design = sizing.design_for(seen, 32, "convnet3", speed, Allowance(60 * minutes, 2))
+        design = sizing.design_for(seen, 32, "convnet3", speed, TimeBudget(60 * minutes, 2))
         return sizing.predict(design, Speed(1.0, 1.0)).total_seconds
 
     by_speed = [work(0.1 / 2**power, 10) for power in range(12)]
@@ -239,7 +239,7 @@ def test_a_design_keeps_to_its_time_wherever_the_smallest_does() -> None:
     for count in (20, 30, 600, 5000):
         for classes in (2, 6, 100):
             for seconds in (1e-4, 1e-3, 1e-2):
-                speed, allowance = Speed(2 * seconds, seconds), Allowance(600, 4)
+                speed, allowance = Speed(2 * seconds, seconds), TimeBudget(600, 4)
                 seen = _seen({f"c{number}": count for number in range(classes)})
                 design = sizing.design_for(seen, 32, "convnet3", speed, allowance)
                 assert design.trained + design.tested <= count
@@ -263,7 +263,7 @@ def test_every_network_that_is_chosen_can_be_measured() -> None:
 
     for size, networks in sizing.NETWORKS.items():
         for network in networks:
-            speed = sizing.measure(network, 2, 3, size, torch.device("cpu"), seconds=0.01)
+            speed = sizing.measure_speed(network, 2, 3, size, torch.device("cpu"), seconds=0.01)
             assert 0 < speed.large < math.inf
             assert 0 < speed.small < math.inf
 
@@ -277,13 +277,13 @@ def test_every_file_that_can_be_written_plans_and_keeps_to_the_schema(
 ) -> None:
     import jsonschema
 
-    seen, allowance, speed = _seen({"a": count, "b": count}, test=tests), Allowance(60 * minutes, 2), Speed(1e-3, 1e-3)
+    seen, allowance, speed = _seen({"a": count, "b": count}, test=tests), TimeBudget(60 * minutes, 2), Speed(1e-3, 1e-3)
     for size, networks in sizing.NETWORKS.items():
         design: Design = sizing.design_for(seen, size, networks[-1], speed, allowance)
         text = new_experiment.experiment_text("trees", seen, design, sizing.predict(design, speed), allowance)
         (tmp_path / "trees.yaml").write_text(text)
         file = experiment_file.load_experiment(root, str(tmp_path / "trees.yaml"))
-        jobs = Graph(root, file.extra).experiment_jobs("trees")
+        jobs = Graph(root, file.inline_sections).experiment_jobs("trees")
         assert len(jobs) == design.jobs
         jsonschema.validate(read_yaml(tmp_path / "trees.yaml"), file_schema.file_schema("experiments"))
         assert max(map(len, text.splitlines())) <= 120

@@ -22,7 +22,7 @@ def _version_there(folder: Path) -> str | None:
     """Which version the folder verifies as; None if it is refused."""
     try:
         for payload in ("t.zarr", "s.json"):
-            artifact.verified_entries(folder / payload)
+            artifact.verify_payload(folder / payload)
     except (CorruptArtifactError, UserError):
         return None
     found = {name: content for name, content in repository.bytes_below(folder).items() if name != "card.json"}
@@ -200,14 +200,14 @@ def test_whole_verification_finds_a_stale_card_that_fits_in_sizes(tmp_path: Path
         draft.publish({})
     shutil.copy(tmp_path / "old/card.json", tmp_path / "new/card.json")
     with pytest.raises(CorruptArtifactError, match=r"new/t\.zarr/a/c/0: was changed after it was written"):
-        artifact.verified_entries(tmp_path / "new/t.zarr", every_digest=True)
+        artifact.verify_payload(tmp_path / "new/t.zarr", every_digest=True)
 
 
 def test_marks_that_snakemake_leaves_are_no_part_of_an_artifact(tiny: Path) -> None:
     before = artifact.payload_digest(tiny / SHARD / "trajectory.zarr")
     for folder in ("trajectory.zarr", "trajectory.zarr/theta"):
         (tiny / SHARD / folder / ".snakemake_timestamp").touch()
-    assert artifact.verified_entries(tiny / SHARD / "trajectory.zarr", every_digest=True)
+    assert artifact.verify_payload(tiny / SHARD / "trajectory.zarr", every_digest=True)
     assert artifact.payload_digest(tiny / SHARD / "trajectory.zarr") == before
     repository.make(tiny, "distill", **repository.CELL)
 
@@ -217,7 +217,7 @@ def test_every_artifact_of_an_experiment_verifies_whole(made: Path) -> None:
     for job in jobs:
         for name, path in job.outputs.items():
             if name != "card":
-                assert artifact.verified_entries(made / path, every_digest=True)
+                assert artifact.verify_payload(made / path, every_digest=True)
         left = {path.name for path in (made / job.folder).iterdir()}
         assert left == {Path(path).name for path in job.outputs.values()}
     assert len(jobs) == 12

@@ -136,7 +136,7 @@ def test_a_job_names_every_module_that_it_runs(
             assert any(module.endswith("_stage") for module in really)
             assert "dcpipe.workflow.task" in really
             assert really <= set(job.modules)
-            assert {code_identity.key(module) for module in job.modules} <= job.params[code_identity.FILE].keys()
+            assert {code_identity.module_key(module) for module in job.modules} <= job.params[code_identity.FILE].keys()
 
 
 @pytest.mark.slow
@@ -188,6 +188,6 @@ def test_every_module_that_is_not_neutral_has_its_place_in_the_file() -> None:
     files = [path for path in code_identity.SOURCE.rglob("*.py")]
     names = {".".join(("dcpipe", *path.relative_to(code_identity.SOURCE).with_suffix("").parts)) for path in files}
     names = {name.removesuffix(".__init__") for name in names}
-    keys = {code_identity.key(name) for name in names if not is_neutral(name)}
+    keys = {code_identity.module_key(name) for name in names if not is_neutral(name)}
     assert keys == {name for name in flat if name.startswith("modules.")}
     assert reached_modules(("dcpipe.models.sgd",)) == ("dcpipe.models.sgd",)

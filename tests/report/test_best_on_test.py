@@ -71,4 +71,4 @@ def test_the_table_of_cells_has_each_value_under_its_title(curved: Cell) -> None
     assert (row["before averaging"], row["best on test"]) == (52.0, 68.0)
     assert (row["pixels"], row["values"]) == ("! -999 to 999", "values of digits, no source")
     half = (sets[0], replace(sets[1], unaveraged=()))
-    assert replace(curved, sets=half).unaveraged is None
+    assert replace(curved, sets=half).unaveraged_accuracy is None

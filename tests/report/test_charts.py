@@ -59,7 +59,7 @@ def test_bins_of_a_logarithmic_axis_have_the_geometric_mean(axes: Axes) -> None:
 
 
 def test_dots_are_the_accuracies_bars_the_means_and_rows_are_named(axes: Axes, pair: list[Cell]) -> None:
-    charts.draw_networks(axes, pair, pair[0].mean)
+    charts.draw_network_scores(axes, pair, pair[0].mean)
     drawn = {line.get_gid(): line for line in axes.get_lines()}
     for row, cell in enumerate(pair):
         for one in cell.sets:
@@ -75,7 +75,7 @@ def test_dots_are_the_accuracies_bars_the_means_and_rows_are_named(axes: Axes, p
 
 def test_a_name_is_cut_only_if_it_is_very_long(axes: Axes, pair: list[Cell]) -> None:
     rows = [replace(pair[0], label="n" * length) for length in (charts.LONGEST, charts.LONGEST + 1)]
-    charts.draw_networks(axes, rows, None)
+    charts.draw_network_scores(axes, rows, None)
     whole, cut = (text.get_text() for text in axes.get_yticklabels())
     assert whole == "n" * charts.LONGEST
     assert cut == "n" * (charts.LONGEST - 1) + "…"

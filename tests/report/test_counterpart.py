@@ -3,8 +3,8 @@
 import repository
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.params_files import InlineParams
-from dcpipe.report.counterpart import counterpart
-from dcpipe.report.published import published
+from dcpipe.report.counterpart import papers_dataset
+from dcpipe.report.published import find_published_numbers
 
 
 def test_a_dataset_with_all_the_images_of_the_papers_has_their_name() -> None:
@@ -23,9 +23,9 @@ def test_a_dataset_with_all_the_images_of_the_papers_has_their_name() -> None:
     own = ParamsLibrary(
         repository.ROOT, {"datasets": {name: InlineParams("mine.yaml", tree) for name, tree in others.items()}}
     )
-    found = {name: counterpart(own, name) for name in others}
+    found = {name: papers_dataset(own, name) for name in others}
     mnist = dict.fromkeys(("my-mnist", "grey", "pinned"), "mnist")
     assert found == {**mnist, "half": "half", "held-out": "held-out", "woof": "imagewoof", "small-woof": "small-woof"}
     shipped = ("cifar10-zca", "cifar100-mtt", "tiny-imagenet-zca", "cifar10-small", "cifar10-jpeg", "digits", "tiny")
-    assert [counterpart(library, name) for name in shipped] == list(shipped)
-    assert {name for name in shipped if published(name, "random", 1)} == set(shipped[:3])
+    assert [papers_dataset(library, name) for name in shipped] == list(shipped)
+    assert {name for name in shipped if find_published_numbers(name, "random", 1)} == set(shipped[:3])

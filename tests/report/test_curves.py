@@ -56,7 +56,7 @@ def test_the_points_of_a_cell_are_the_scores_of_its_sets_together(along: Path, c
 
 
 def test_a_step_took_its_share_of_the_time_of_the_set(along: Path, cells: dict[str, Cell]) -> None:
-    noted = [costs.read_costs(along / one.distillation.costs) or {} for one in cells["mtt"].sets]
+    noted = [costs.read_costs(along / one.distillation.costs_path) or {} for one in cells["mtt"].sets]
     whole = fmean(float(str(one["seconds"])) for one in noted)
     found = {step.iteration: step.seconds for step in curves.curve_steps(cells["mtt"])}
     assert found == pytest.approx({0: 0.0, 2: whole / 3, 4: whole * 2 / 3, 6: whole}, abs=1e-3)
@@ -78,7 +78,7 @@ def test_the_page_draws_both_and_the_table_has_every_point(along: Path) -> None:
 
 
 def test_without_every_cost_there_is_no_chart_by_seconds(cells: dict[str, Cell], along: Path) -> None:
-    (along / cells["mtt"].sets[0].distillation.costs).unlink()
+    (along / cells["mtt"].sets[0].distillation.costs_path).unlink()
     (charts,) = curves.accuracy_charts(gather_cells(Graph(along).make_job("report", experiment="along"), along))
     assert charts.by_seconds is None
     assert re.findall(r"(\w+): from", charts.by_iteration.description) == ["Random", "MTT"]

@@ -24,7 +24,7 @@ def spent(root: Path) -> tuple[list[StageCost], Lineage]:
 
 
 def test_the_figures_of_paths_mark_waypoints_and_say_what_they_hold(spent: tuple[list[StageCost], Lineage]) -> None:
-    (accuracy,), (plane,) = paths.path_charts(*spent), [*planes.plane_charts(*spent)]
+    (accuracy,), (plane,) = paths.trajectory_accuracy_charts(*spent), [*planes.plane_charts(*spent)]
     assert re.findall(r'id="dots-([^"]+)"', accuracy.svg.decode()) == ["convex, waypoints 1-2"]
     assert plane.name == "plane-tiny-plain"
     found = re.findall(r'id="path-\d-([^"]+)"', plane.svg.decode())
@@ -37,12 +37,12 @@ def test_the_figures_of_paths_mark_waypoints_and_say_what_they_hold(spent: tuple
 def test_a_convex_path_is_the_recorded_one_at_its_anchors(spent: tuple[list[StageCost], Lineage]) -> None:
     costs, sources = spent
     trajectory = sources.root / costs[0].jobs[0].outputs["trajectory"]
-    recorded = planes.recorded_path([trajectory], 0)
+    recorded = planes.recorded_trajectory([trajectory], 0)
     components = principal_components(recorded.points_NP)
-    there = planes.in_plane(recorded, components)
+    there = planes.plane_coordinates(recorded, components)
     for cost, anchors in zip(costs[1:], ([0, 4], [0, 1, 2, 4]), strict=True):
-        convex = planes.convex_path([sources.root / cost.jobs[0].outputs["path"]], 0)
-        here = planes.in_plane(convex, components)
+        convex = planes.convex_trajectory([sources.root / cost.jobs[0].outputs["path"]], 0)
+        here = planes.plane_coordinates(convex, components)
         assert list(convex.marked) == anchors
         assert [at for at in convex.times if here[int(at)] == pytest.approx(there[int(at)])] == anchors
 

@@ -20,8 +20,10 @@ def test_a_spike_stands_alone_above_many(height: float, count: int) -> None:
 
 def test_spread_knows_no_unit_and_is_nothing_for_equal_values() -> None:
     values = [0.5, 1.0, 4.0]
-    assert stability.spread(values) == pytest.approx(stability.spread([7 * value for value in values]))
-    assert stability.spread([3.0] * 9) == stability.spread([0.0] * 9) == 0.0
+    assert stability.coefficient_of_variation(values) == pytest.approx(
+        stability.coefficient_of_variation([7 * value for value in values])
+    )
+    assert stability.coefficient_of_variation([3.0] * 9) == stability.coefficient_of_variation([0.0] * 9) == 0.0
 
 
 def test_what_is_not_finite_or_not_there_is_left_out(tmp_path: Path) -> None:

@@ -69,10 +69,10 @@ def test_a_store_that_is_not_here_has_no_share(convex: Path) -> None:
 
 
 def test_preparing_shows_what_was_noted(root: Path) -> None:
-    noted = json.loads((root / Graph(root).make_job("data", dataset="tiny").costs).read_text())
+    noted = json.loads((root / Graph(root).make_job("data", dataset="tiny").costs_path).read_text())
     table = storage.preparation_table(_spent(root)[0])
     assert table.rows[0][:4] == ("tiny", "data", noted["peak_bytes"], noted["seconds"])
-    (root / Graph(root).make_job("data", dataset="tiny").costs).unlink()
+    (root / Graph(root).make_job("data", dataset="tiny").costs_path).unlink()
     assert "not measured" in storage.preparation_table(_spent(root)[0]).latex()
 
 

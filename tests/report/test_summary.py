@@ -22,7 +22,7 @@ def rows(root: Path) -> list[dict[str, str]]:
 
 
 def cost_of_set(root: Path, index: int) -> Path:
-    return root / Graph(root).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=index).costs
+    return root / Graph(root).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=index).costs_path
 
 
 def again(root: Path) -> None:

@@ -47,7 +47,7 @@ def test_with_one_set_the_error_is_between_networks_and_says_so(found: list[Cell
 
 def test_no_spread_is_never_a_clear_win(found: list[Cell]) -> None:
     gap = cells.differences([of(found[0], (50.0,)), of(found[2], (90.0,))])[1]
-    assert (gap.error, gap.standard_errors, gap.is_clear) == (None, None, False)
+    assert (gap.error, gap.standard_errors, gap.is_clearly_above) == (None, None, False)
 
 
 def test_random_under_another_protocol_is_no_baseline(found: list[Cell]) -> None:

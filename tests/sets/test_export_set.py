@@ -7,7 +7,7 @@ import pytest
 import torch
 from strangers import some_images
 
-from dcpipe.commands.import_set import UserStatements, import_set
+from dcpipe.commands.import_set import ImportOptions, import_set
 from dcpipe.commands.release.export_set import export_set
 from dcpipe.commands.release.huggingface_folder import CROISSANT, export_to_huggingface
 from dcpipe.distillation import synthetic_set
@@ -29,14 +29,14 @@ def made(root: Path, tmp_path: Path, *, soft: bool) -> Job:
     torch.save(images, folder / "images_best.pt")
     torch.save(logits if soft else labels, folder / "labels_best.pt")
     torch.save(torch.tensor(1 / 30), folder / "lr_best.pt")
-    list(import_set(root, folder, "tiny", UserStatements(name="ours", whitening="none")))
+    list(import_set(root, folder, "tiny", ImportOptions(name="ours", whitening="none")))
     return Graph(root).make_job("distill", **WILDCARDS)
 
 
 def came_back(root: Path, path: Path, whitening: str | None = "none") -> SyntheticSet:
     """The set at a path, imported again."""
     step_size = 0.5 if "dc" in path.parts else None
-    said = UserStatements(name="back", whitening=whitening, step_size=step_size)
+    said = ImportOptions(name="back", whitening=whitening, step_size=step_size)
     list(import_set(root, path, "tiny", said))
     return synthetic_set.load(root / "artifacts/synthetic/tiny/back/ipc2/set0/synthetic.safetensors")
 
@@ -99,7 +99,7 @@ def test_datasets_load_it_and_what_they_save_comes_back(root: Path, tmp_path: Pa
     assert rows[0]["image"].size == (8, 8)
     rows.save_to_disk(str(tmp_path / "saved"))
     (saved,) = [tmp_path / "saved"]
-    step_size = UserStatements(name="saved", whitening="none", step_size=0.5)
+    step_size = ImportOptions(name="saved", whitening="none", step_size=0.5)
     list(import_set(root, saved, "tiny", step_size))
     back = synthetic_set.load(root / "artifacts/synthetic/tiny/saved/ipc2/set0/synthetic.safetensors")
     assert torch.equal(back.images_NCHW, images)
@@ -124,7 +124,7 @@ def test_pyarrow_is_asked_for_where_it_is_missing(root: Path, tmp_path: Path, mo
     (tmp_path / "rows").mkdir()
     shutil.copy(root / "constraints.txt", tmp_path / "rows/train.parquet")
     with pytest.raises(UserError, match="pyarrow is needed to read this file"):
-        list(import_set(root, tmp_path / "rows", "tiny", UserStatements(name="rows")))
+        list(import_set(root, tmp_path / "rows", "tiny", ImportOptions(name="rows")))
 
 
 def test_two_exports_of_a_set_are_the_same_bytes(root: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from strangers import some_images
 from torch import Tensor
 
-from dcpipe.commands.import_set import UserStatements, import_set
+from dcpipe.commands.import_set import ImportOptions, import_set
 from dcpipe.data import store
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
@@ -46,7 +46,7 @@ def save_mtt(folder: Path, images: Tensor, labels: Tensor, step_size: float | No
 
 def imported(root: Path, path: Path, dataset: str = "tiny", index: int = 0, **said: object) -> SyntheticSet:
     """The artifact of a set, imported as `theirs`."""
-    list(import_set(root, path, dataset, UserStatements(name="theirs", **said)))
+    list(import_set(root, path, dataset, ImportOptions(name="theirs", **said)))
     (found,) = root.glob(f"artifacts/synthetic/{dataset}/theirs/ipc*/set{index}/synthetic.safetensors")
     return synthetic_set.load(found)
 

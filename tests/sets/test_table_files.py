@@ -11,7 +11,7 @@ import torch
 import repository
 from dcpipe.data.foreign import table_files
 from dcpipe.data.foreign.image_layouts import read_huggingface
-from dcpipe.data.foreign.table_files import column_numbers, read_tables
+from dcpipe.data.foreign.table_files import column_to_tensor, read_tables
 from dcpipe.errors import UserError
 
 pa = pytest.importorskip("pyarrow")
@@ -31,13 +31,13 @@ def test_nested_lists_come_back_as_they_were(tmp_path: Path) -> None:
         label=[2, 0, 1],
     )
     table = read_tables([path], ("tensor", "label", "absent"))
-    assert torch.equal(column_numbers(table.column("tensor"), "x"), images)
-    assert column_numbers(table.column("label"), "x").tolist() == [2, 0, 1]
+    assert torch.equal(column_to_tensor(table.column("tensor"), "x"), images)
+    assert column_to_tensor(table.column("label"), "x").tolist() == [2, 0, 1]
 
 
 def test_files_one_after_the_other_are_one_table(tmp_path: Path) -> None:
     paths = [_written(tmp_path / f"{one}.parquet", label=[one, one]) for one in range(3)]
-    assert column_numbers(read_tables(paths, ["label"]).column("label"), "x").tolist() == [0, 0, 1, 1, 2, 2]
+    assert column_to_tensor(read_tables(paths, ["label"]).column("label"), "x").tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_an_arrow_stream_is_read_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_an_arrow_stream_is_read_and_bounded(tmp_path: Path, monkeypatch: pytest
     with pa.ipc.new_stream(str(tmp_path / "data.arrow"), table.schema) as stream:
         stream.write_table(table, max_chunksize=2)
     found = read_tables([tmp_path / "data.arrow"], ["label"])
-    assert column_numbers(found.column("label"), "x").tolist() == [0, 1, 2, 3, 4]
+    assert column_to_tensor(found.column("label"), "x").tolist() == [0, 1, 2, 3, 4]
     assert found.column_names == ["label"]
     monkeypatch.setattr(table_files, "MAX_ROWS", 3)
     with pytest.raises(UserError, match="has 4 rows"):
@@ -65,7 +65,7 @@ def test_an_arrow_stream_is_read_and_bounded(tmp_path: Path, monkeypatch: pytest
 def test_what_is_not_an_array_of_numbers_is_refused(tmp_path: Path, column: list[object], problem: str) -> None:
     path = _written(tmp_path / "a.parquet", tensor=column)
     with pytest.raises(UserError, match=problem):
-        column_numbers(read_tables([path], ["tensor"]).column("tensor"), "x")
+        column_to_tensor(read_tables([path], ["tensor"]).column("tensor"), "x")
 
 
 def _many_rows(path: Path) -> None:

@@ -41,7 +41,7 @@ def main() -> None:
     implementations = [stage.implementation for stage in STAGES.values()]
     for module in (*implementations, "dcpipe.workflow.graph", "dcpipe.distillation.matching.trajectory_matching"):
         import_module(module)
-    device.prepare(1)
+    device.configure_torch(1)
     codes = []
     for root, how, at, command in json.loads(sys.argv[1]):
         process = os.fork()

@@ -27,14 +27,14 @@ def test_a_rotten_file_of_costs_counts_as_not_measured(tmp_path: Path, rotten: s
 def test_a_rotten_file_of_the_machine_counts_as_not_measured(tmp_path: Path, rotten: str) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / machine.FILE).write_text(rotten)
-    assert not machine.known(tmp_path).is_measured
+    assert not machine.load_machine(tmp_path).is_measured
 
 
 @pytest.mark.parametrize("rotten", [ROTTEN[2], ROTTEN[6]], ids=["nested", "nan"])
 def test_plan_and_report_say_what_they_say_without_costs(tiny: Path, rotten: str) -> None:
     for job in Graph(tiny).experiment_jobs("tiny"):
         if not job.is_view:
-            (tiny / job.costs).write_text(rotten)
+            (tiny / job.costs_path).write_text(rotten)
     for command in (("plan", "tiny"), ("status", "tiny"), ("report", "tiny"), ("doctor", "tiny")):
         code, said = repository.dcpipe(tiny, *command)
         assert code in {0, 1}, said

@@ -27,14 +27,16 @@ def test_work_adds_up_and_phases_do_not_lie_on_top_of_each_other() -> None:
 
 def test_each_inner_step_adds_a_vector_and_its_time() -> None:
     exact = Exact(kind="exact", micro_batch=None)
-    work = [exact.work(InnerSizes(NETWORK, steps, images=10, numbers=64)) for steps in (10, 20)]
+    work = [exact.estimate_work(InnerSizes(NETWORK, steps, images=10, numbers=64)) for steps in (10, 20)]
     assert work[1].held_bytes - work[0].held_bytes == 10 * FLOAT_BYTES * NETWORK.parameters
     assert max(work[1].phases) == max(work[0].phases)
     assert work[1].operations == 2 * work[0].operations
-    cut = Exact(kind="exact", micro_batch=5).work(InnerSizes(NETWORK, 10, images=10, numbers=64))
+    cut = Exact(kind="exact", micro_batch=5).estimate_work(InnerSizes(NETWORK, 10, images=10, numbers=64))
     assert max(cut.phases) < max(work[0].phases)
     assert cut.operations == work[0].operations
-    unrolled = [Unrolled(kind="unrolled").work(InnerSizes(NETWORK, steps, 10, 64)).peak_bytes for steps in (10, 20)]
+    unrolled = [
+        Unrolled(kind="unrolled").estimate_work(InnerSizes(NETWORK, steps, 10, 64)).peak_bytes for steps in (10, 20)
+    ]
     assert unrolled[1] == pytest.approx(2 * unrolled[0], rel=0.05)
 
 
@@ -42,7 +44,7 @@ def test_every_job_has_an_estimate_and_asks_for_more(root: Path) -> None:
     for experiment in ("digits", "cifar10-gradient", "ablations"):
         graph = Graph(root)
         for job in graph.experiment_jobs(experiment):
-            work = STAGES[job.stage].work(graph, job)
+            work = STAGES[job.stage].estimate_work(graph, job)
             assert work.peak_bytes > 0 or job.stage in {"metrics", "report"}
             computes = STAGES[job.stage].numeric and job.wildcards.get("method") not in {"random", "whole"}
             assert work.operations > 0 or not computes, job.name
@@ -57,11 +59,11 @@ def _mtt(root: Path, *, ipc: int, index: int) -> Job:
 def test_measured_costs_of_equal_work_are_taken_others_scaled(root: Path) -> None:
     graph, other = Graph(root), _mtt(root, ipc=10, index=0)
     first, second = (_mtt(root, ipc=1, index=index) for index in (0, 1))
-    costs.write_costs(root / first.costs, seconds=100.0, peak_bytes=123, device="cpu")
+    costs.write_costs(root / first.costs_path, seconds=100.0, peak_bytes=123, device="cpu")
     found = Estimates(graph, Machine(), [first, second, other])
     for job in (first, second):
         assert found.estimate(job) == ResourceEstimate(123, 100.0, memory_measured=True, seconds_measured=True)
-    scaled, works = found.estimate(other), [found.work(job) for job in (first, other)]
+    scaled, works = found.estimate(other), [found.estimate_work(job) for job in (first, other)]
     assert scaled.seconds == pytest.approx(100.0 * seconds(Machine(), works[1]) / seconds(Machine(), works[0]))
     assert scaled.memory_bytes == memory_bytes(Machine(), works[1]) > memory_bytes(Machine(), works[0])
     assert scaled == ResourceEstimate(scaled.memory_bytes, scaled.seconds)  # an estimate
@@ -74,5 +76,5 @@ def test_a_rule_asks_for_as_much_memory_again_with_every_attempt(root: Path) -> 
     once = memory(wildcards, attempt=1)
     assert once == requested_mb(Graph(root), Graph(root).make_job("distill", **wildcards))
     assert memory(wildcards, attempt=3) == 3 * once
-    work = STAGES["distill"].work(Graph(root), flow.job("distill", wildcards))
+    work = STAGES["distill"].estimate_work(Graph(root), flow.job("distill", wildcards))
     assert once * 1e6 >= REQUEST_FACTOR * memory_bytes(Machine(), work)

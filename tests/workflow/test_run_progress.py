@@ -61,7 +61,7 @@ def test_a_failed_job_is_named_until_it_runs_again() -> None:
     assert "1 failed" in progress.state(1.0)
     progress.start("evaluate_0", "evaluate", 1.0)
     assert "failed" not in progress.state(1.0)
-    progress.drop("evaluate")
+    progress.remove_one("evaluate")
     progress.finish("evaluate_0", 2.0)
     assert (progress.done, progress.total) == (1, 1)
     assert progress.state(2.0) == "1 of 1 job"

@@ -219,7 +219,7 @@ def test_a_failure_takes_along_what_needs_it_and_nothing_else(tiny: Path) -> Non
     (failed,) = (outcome for outcome in outcomes if outcome.error)
     assert "artifacts/experts/tiny/plain/shard1: cannot be written (" in str(failed.error)
     tally = OutcomeSummary()
-    lines = [tally.outcome_line(outcome) for outcome in outcomes]
+    lines = [tally.add_outcome(outcome) for outcome in outcomes]
     assert "distill_tiny_mtt_ipc1_set0: not made; needs experts_tiny_plain_shard1" in lines
     assert tally.exit_code == 1
 
@@ -247,7 +247,7 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
     experiments = params_files.available_names(tiny, "experiments")
     compiled = dvc_yaml.expected_texts(Graph(tiny), experiments)
     file = experiment_file.load_experiment(tiny, _write(tmp_path / "a/mine.yaml", ELSEWHERE))
-    graph = Graph(tiny, file.extra)
+    graph = Graph(tiny, file.inline_sections)
     states = _states(list(ExperimentRunner(graph).run_experiment(file.name)))
     assert {"metrics_mine", "report_mine", "distill_tiny_mtt-hot_ipc1_set0"} <= states["made"]
     assert "dcpipe distill tiny mtt-hot" in (tiny / "results/mine/report.html").read_text()
@@ -270,21 +270,25 @@ def test_an_experiment_from_elsewhere_makes_what_it_would_make_inside(tiny: Path
 def test_copying_or_renaming_an_experiment_makes_nothing_stale(to: str, tiny: Path, tmp_path: Path) -> None:
     file = experiment_file.load_experiment(tiny, _write(tmp_path / "a/mine.yaml", f"name: of-mine\n{ELSEWHERE}"))
     assert file.name == "of-mine"
-    list(ExperimentRunner(Graph(tiny, file.extra), ("distill", "evaluate", "metrics")).run_experiment(file.name))
+    list(
+        ExperimentRunner(Graph(tiny, file.inline_sections), ("distill", "evaluate", "metrics")).run_experiment(
+            file.name
+        )
+    )
     file = experiment_file.load_experiment(tiny, _write(tmp_path / to, f"name: of-mine\n{ELSEWHERE}"))
     assert file.name == "of-mine"
-    assert {one.state for one in status.experiment_status(Graph(tiny, file.extra), file.name)} == {"done"}
+    assert {one.state for one in status.experiment_status(Graph(tiny, file.inline_sections), file.name)} == {"done"}
 
 
 def test_a_definition_that_is_in_params_too_is_one_if_it_is_equal(tiny: Path, tmp_path: Path) -> None:
     path = _write(tmp_path / "mine.yaml", ELSEWHERE)
     file = experiment_file.load_experiment(tiny, path)
-    before = {job.name: job.params for job in Graph(tiny, file.extra).experiment_jobs(file.name)}
+    before = {job.name: job.params for job in Graph(tiny, file.inline_sections).experiment_jobs(file.name)}
     hot = "base: mtt\ndescription: A test.\nlabel: Hot\nouter: {images: {optimiser: {momentum: 0.75}}}\n"
     _write(tiny / "params/methods/mtt-hot.yaml", f"format: 1\n{hot}")
     file = experiment_file.load_experiment(tiny, path)
-    assert set(file.extra["methods"]) == {"mtt-hot", "mtt-hotter"}
-    assert {job.name: job.params for job in Graph(tiny, file.extra).experiment_jobs(file.name)} == before
+    assert set(file.inline_sections["methods"]) == {"mtt-hot", "mtt-hotter"}
+    assert {job.name: job.params for job in Graph(tiny, file.inline_sections).experiment_jobs(file.name)} == before
     _write(tiny / "params/methods/mtt-hot.yaml", hot.replace("0.75", "0.5"))
     with pytest.raises(
         UserError, match=r"mine\.yaml: presets\.mtt-hot: mtt-hot has another definition in params/methods/mtt"
@@ -325,7 +329,7 @@ REFUSED = {
 
 def _plan(path: str) -> None:
     file = experiment_file.load_experiment(REPOSITORY, path)
-    Graph(REPOSITORY, file.extra).experiment_jobs(file.name)
+    Graph(REPOSITORY, file.inline_sections).experiment_jobs(file.name)
 
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)
@@ -349,5 +353,5 @@ def test_memory_of_an_earlier_job_is_not_the_cost_of_the_next(tiny: Path) -> Non
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     job = Graph(tiny).make_job("metrics", experiment="tiny")
     execute_job(job, tiny)
-    noted = costs.read_costs(tiny / job.costs) or {}
+    noted = costs.read_costs(tiny / job.costs_path) or {}
     assert int(str(noted["peak_bytes"])) < most - 2**28

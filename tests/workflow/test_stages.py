@@ -180,7 +180,7 @@ def test_stages_that_do_not_fit_together_are_refused(stages: tuple[Stage, ...], 
 
 def test_a_job_reads_only_artifacts_of_stages_that_its_stage_names() -> None:
     graph = Graph(repository.ROOT)
-    assert graph._make(own("own", "data"), {"dataset": "tiny"}).input("train") == "artifacts/data/tiny/train.zarr"
+    assert graph._build_job(own("own", "data"), {"dataset": "tiny"}).input("train") == "artifacts/data/tiny/train.zarr"
     STAGES.add(stage := own("own"))
     try:
         STAGES._ordered = {**STAGES, "own": stage}

@@ -19,7 +19,7 @@ except DcpipeError as error:
     raise WorkflowError(str(error)) from None
 if is_first_process(workflow):
     rerun_also(workflow, flow.rerun_reason, say)
-    around_run(workflow, flow.begin, flow.finish)
+    around_run(workflow, flow.before_run, flow.after_run)
 
 
 wildcard_constraints:

@@ -14,7 +14,7 @@ for stage in flow.stages:
         resources:
             **flow.resources(stage.name),
         params:
-            *flow.values(stage.name),
+            *flow.param_values(stage.name),
             command=flow.command(stage.name),
         shell:
             "{params.command}"

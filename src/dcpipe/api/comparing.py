@@ -141,7 +141,7 @@ def compare(
         raise UserError(
             "are not a mapping of names to sets", where="sets", remedy='pass {"mtt": small, "theirs": other}'
         )
-    named = {name: _each(one, name) for name, one in sets.items()}
+    named = {name: _as_distilled_sets(one, name) for name, one in sets.items()}
     target = evaluation_dataset_for([one for several in named.values() for one in several], test, workspace, train)
     evaluation = protocol_name(target, protocol, networks)
     jobs = {
@@ -159,7 +159,7 @@ def compare(
     return _comparison(target, jobs, sizes)
 
 
-def _each(one: SetLike | list[SetLike], name: str) -> list[DistilledSet]:
+def _as_distilled_sets(one: SetLike | list[SetLike], name: str) -> list[DistilledSet]:
     """The sets of one name."""
     several = one if isinstance(one, list) else [one]
     if not several:

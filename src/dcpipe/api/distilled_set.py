@@ -41,13 +41,13 @@ class Origin:
     @property
     def train(self) -> Path:
         """The artifact of the real images, verified."""
-        return artifact.verified_entries(self.workspace.root / self.job.input("train"))
+        return artifact.verify_payload(self.workspace.root / self.job.input("train"))
 
     @property
     def whitening(self) -> Path | None:
         """The artifact of the whitening, verified; None where images are standardised."""
         whitened = "whitening" in self.job.inputs
-        return artifact.verified_entries(self.workspace.root / self.job.input("whitening")) if whitened else None
+        return artifact.verify_payload(self.workspace.root / self.job.input("whitening")) if whitened else None
 
 
 class DistilledSet(ReleasedSet):
@@ -105,7 +105,7 @@ class DistilledSet(ReleasedSet):
 
         A row has the images of a class, or ten images where each class has one.
         """
-        rows, count = self.synthetic.classes.cpu(), self.classes
+        rows, count = self.synthetic.class_labels.cpu(), self.classes
         if len(rows) == len(set(rows.tolist())):
             rows = torch.arange(len(rows)) // COLUMNS
             count = int(rows[-1]) + 1
@@ -128,8 +128,8 @@ class DistilledSet(ReleasedSet):
 def set_of_job(workspace: Workspace, job: Job) -> DistilledSet:
     """The set that a job of the distill stage has made."""
     origin = Origin(workspace, job)
-    path = artifact.verified_entries(workspace.root / job.outputs["synthetic"])
-    transform = store.transform(origin.train, origin.whitening)
+    path = artifact.verify_payload(workspace.root / job.outputs["synthetic"])
+    transform = store.load_transform(origin.train, origin.whitening)
     card = artifact.read_card(path)
     label = job.section("method", Method).label
     return DistilledSet(synthetic_set.load(path), transform, card, label=label, origin=origin)

@@ -53,23 +53,23 @@ def distill(
         given = labelled_images(images, labels)
         _refuse_small_class(given, ipc)
         _refuse_constant(given)
-    place = Workspace.of(workspace)
+    place = Workspace.open(workspace)
     place.refuse_unknown("methods", method, "method")
     if given is None:
         place.refuse_unknown("datasets", str(images), "dataset")
-        dataset, chosen = str(images), sizes.variant(place, method, str(images), ipc, {}, params)
+        dataset, chosen = str(images), sizes.define_variant(place, method, str(images), ipc, {}, params)
     else:
         design = sizes.design_of(given, minutes, network)
-        dataset = _sized(place, given, design, minutes)
+        dataset = _define_dataset(place, given, design, minutes)
         changes = sizes.method_tree(place, method, dataset, ipc, design, given)
-        chosen = sizes.variant(place, method, dataset, ipc, changes, params)
+        chosen = sizes.define_variant(place, method, dataset, ipc, changes, params)
     graph = place.graph()
     job = graph.make_job("distill", dataset=dataset, method=chosen, ipc=ipc, set=0)
     run_jobs(graph, [job])
     return set_of_job(place, job)
 
 
-def _sized(workspace: Workspace, labelled: LabelledImages, design: Design, minutes: float) -> str:
+def _define_dataset(workspace: Workspace, labelled: LabelledImages, design: Design, minutes: float) -> str:
     """The name of the dataset."""
     rarest = min(labelled.counts)
     trained = design.trained if design.trained < rarest else None

@@ -52,7 +52,7 @@ class EvaluationDataset:
         if origin and (origin.workspace, origin.dataset) == (self.workspace, self.dataset):
             cell = {name: origin.job.wildcards[name] for name in ("method", "ipc", "set")}
         else:
-            cell = self._enter(distilled)
+            cell = self._define_preset(distilled)
         graph = self.workspace.graph()
         return graph.make_job("evaluate", dataset=self.dataset, **cell, evaluation=evaluation, network=network)
 
@@ -70,17 +70,19 @@ class EvaluationDataset:
         if whitened:
             jobs.append(graph.make_job("whiten", dataset=self.dataset))
         run_jobs(graph, jobs)
-        paths = [artifact.verified_entries(self.workspace.root / job.outputs[next(iter(job.outputs))]) for job in jobs]
-        return store.transform(paths[0], paths[1] if whitened else None)
+        paths = [artifact.verify_payload(self.workspace.root / job.outputs[next(iter(job.outputs))]) for job in jobs]
+        return store.load_transform(paths[0], paths[1] if whitened else None)
 
-    def _enter(self, distilled: DistilledSet) -> dict[str, str]:
+    def _define_preset(self, distilled: DistilledSet) -> dict[str, str]:
         """The set as a preset of the workspace: its method, ipc and number."""
         origin, facts, where = distilled.origin, self.config.facts, f"the set {distilled.label}"
         found, fitting = distilled.images.shape[1:], (facts.channels, facts.image_size, facts.image_size)
         if tuple(found) != fitting:
             remedy = "pass a set and test images of one size"
             raise UserError(
-                f"its images are {_sizes(found)}; the test images {_sizes(fitting)}", where=where, remedy=remedy
+                f"its images are {_shape_text(found)}; the test images {_shape_text(fitting)}",
+                where=where,
+                remedy=remedy,
             )
         if distilled.classes > facts.classes:
             problem = f"it has {distilled.classes} classes; the test images have {facts.classes}"
@@ -90,7 +92,7 @@ class EvaluationDataset:
             raise UserError(problem, where=where, remedy="pass test images of these classes alone")
         step_size = distilled.synthetic.step_size.double()
         labels = {"logits" if distilled.synthetic.is_soft else "labels": distilled.labels}
-        tensors = {"images": prepared(distilled, self.transform()), **labels, "step_size": step_size}
+        tensors = {"images": retransform_images(distilled, self.transform()), **labels, "step_size": step_size}
         name, digest = self.workspace.keep_tensors("given", tensors)
         tree: Tree = {
             "base": "random",
@@ -107,11 +109,11 @@ class EvaluationDataset:
 
 def images_per_class(distilled: DistilledSet) -> int:
     """The images that every class of a set has at least, and 1 where one has none."""
-    counts = torch.bincount(distilled.synthetic.classes.long().cpu(), minlength=distilled.classes)
+    counts = torch.bincount(distilled.synthetic.class_labels.long().cpu(), minlength=distilled.classes)
     return max(1, int(counts.min()))
 
 
-def prepared(distilled: DistilledSet, transform: Transform) -> Tensor:
+def retransform_images(distilled: DistilledSet, transform: Transform) -> Tensor:
     """A set's images (N x C x H x W, float32) as networks see images that went through a transform.
 
     The same bits where the set's own transform is this one. Raises: UserError where one of two whitens.
@@ -146,7 +148,7 @@ def evaluation_dataset_for(
     Raises: UserError for images or names that are not possible.
     """
     origin = next((one.origin for one in sets if one.origin), None)
-    place = origin.workspace if workspace is None and origin else Workspace.of(workspace)
+    place = origin.workspace if workspace is None and origin else Workspace.open(workspace)
     if test is None:
         return _named_evaluation_dataset(place, origin)
     if isinstance(test, str):
@@ -191,7 +193,7 @@ def _named_evaluation_dataset(workspace: Workspace, origin: Origin | None) -> Ev
 def _as_pixels(distilled: DistilledSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """A set's own images as bytes."""
     pixels = (255 * distilled.pixels().clamp(0, 1)).round().to(torch.uint8)
-    return pixels.cpu().numpy(), distilled.synthetic.classes.long().cpu().numpy()
+    return pixels.cpu().numpy(), distilled.synthetic.class_labels.long().cpu().numpy()
 
 
 def _new_evaluation_dataset(
@@ -205,7 +207,8 @@ def _new_evaluation_dataset(
     """A dataset of these images to train and to test on."""
     pixels, labels = train
     if pixels.shape[1:] != tested.pixels_NCHW.shape[1:]:
-        problem = f"are {_sizes(tested.pixels_NCHW.shape[1:])}; the images to train on are {_sizes(pixels.shape[1:])}"
+        own, other = _shape_text(tested.pixels_NCHW.shape[1:]), _shape_text(pixels.shape[1:])
+        problem = f"are {own}; the images to train on are {other}"
         raise UserError(problem, where="test images", remedy="pass test images of the size that the set has")
     missing = np.setdiff1d(np.arange(tested.classes), labels)
     if len(missing) or int(labels.max()) >= tested.classes:
@@ -224,5 +227,5 @@ def _new_evaluation_dataset(
     return EvaluationDataset(workspace, workspace.define("datasets", {**tree, **preparation}, stem="scores"), has_real)
 
 
-def _sizes(shape: Sequence[int]) -> str:
+def _shape_text(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))

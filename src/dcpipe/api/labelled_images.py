@@ -73,17 +73,19 @@ def labelled_images(images: ImagesLike, labels: LabelsLike | None, *, argument: 
         class without an image, or fewer than two classes.
     """
     if isinstance(images, Dataset) and labels is None:
-        images, labels = _collected(images, argument)
+        images, labels = _read_dataset(images, argument)
     if labels is None:
         raise UserError("have no labels", where=argument, remedy=f"pass both: ({argument}, labels)")
     if isinstance(images, Dataset):
         raise UserError("a torch Dataset has its own labels", where=argument, remedy="pass the Dataset alone")
-    pixels_NCHW = pixels(images, argument)
-    labels_N = classes(labels, len(pixels_NCHW), f"labels of the {argument}" if argument != "images" else "labels")
+    pixels_NCHW = as_uint8_images(images, argument)
+    labels_N = as_class_labels(
+        labels, len(pixels_NCHW), f"labels of the {argument}" if argument != "images" else "labels"
+    )
     return LabelledImages(pixels_NCHW, labels_N, int(labels_N.max()) + 1)
 
 
-def pixels(images: ImagesLike, argument: str) -> NDArray[np.uint8]:
+def as_uint8_images(images: ImagesLike, argument: str) -> NDArray[np.uint8]:
     """Square images (N x C x H x H, uint8). Raises: UserError as `labelled_images`."""
     if not isinstance(images, Tensor | np.ndarray):
         problem = f"are {_type_name(images)}"
@@ -105,14 +107,16 @@ def _type_name(value: object) -> str:
 def _channels_first(array: NDArray[np.generic], argument: str) -> NDArray[np.generic]:
     if 0 in array.shape:
         raise UserError(
-            f"have the shape {_sizes(array.shape)}, which holds no image", where=argument, remedy="pass some images"
+            f"have the shape {_shape_text(array.shape)}, which holds no image",
+            where=argument,
+            remedy="pass some images",
         )
     shaped = array[:, None] if array.ndim == 3 else array
     if shaped.ndim == 4 and shaped.shape[1] not in (1, 3) and shaped.shape[3] in (1, 3):
         shaped = shaped.transpose(0, 3, 1, 2)
     if shaped.ndim != 4 or shaped.shape[1] not in (1, 3):
         remedy = "pass N x C x H x W with 1 channel (grey) or 3 (colour)"
-        raise UserError(f"have the shape {_sizes(array.shape)}", where=argument, remedy=remedy)
+        raise UserError(f"have the shape {_shape_text(array.shape)}", where=argument, remedy=remedy)
     height, width = shaped.shape[2:]
     if height != width:
         raise UserError(f"are {height} x {width} pixels", where=argument, remedy="crop or pad them to squares")
@@ -140,14 +144,14 @@ def _bytes(array: NDArray[np.generic], argument: str) -> NDArray[np.uint8]:
     return levels.astype(np.uint8)
 
 
-def classes(labels: LabelsLike, count: int, argument: str) -> NDArray[np.int64]:
+def as_class_labels(labels: LabelsLike, count: int, argument: str) -> NDArray[np.int64]:
     found = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
     if found.ndim == 2:
         remedy = "pass one class per image: labels.argmax(1) of one-hot or soft labels"
-        raise UserError(f"have the shape {_sizes(found.shape)}", where=argument, remedy=remedy)
+        raise UserError(f"have the shape {_shape_text(found.shape)}", where=argument, remedy=remedy)
     if found.ndim != 1 or len(found) != count:
-        shape = _sizes(found.shape) or "of one number"
+        shape = _shape_text(found.shape) or "of one number"
         raise UserError(f"are {shape}; there are {count} images", where=argument, remedy="pass one label per image")
     if not np.issubdtype(found.dtype, np.integer):
         raise UserError(f"are {found.dtype}", where=argument, remedy="pass whole numbers, from 0")
@@ -170,7 +174,7 @@ def _refuse_classes(labels_N: NDArray[np.int64], argument: str) -> None:
         raise UserError(problem, where=argument, remedy=remedy)
 
 
-def _collected(dataset: Dataset[tuple[object, SupportsIndex]], argument: str) -> tuple[Tensor, list[int]]:
+def _read_dataset(dataset: Dataset[tuple[object, SupportsIndex]], argument: str) -> tuple[Tensor, list[int]]:
     """The items of a Dataset as one tensor, and their labels."""
     count = len(dataset) if isinstance(dataset, Sized) else 0
     images, labels = list[Tensor](), list[int]()
@@ -182,7 +186,7 @@ def _collected(dataset: Dataset[tuple[object, SupportsIndex]], argument: str) ->
         raise UserError("hold no image", where=argument, remedy="pass a Dataset of (image, label) with a length")
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
-        some = " and ".join(_sizes(shape) for shape in sorted(shapes)[:2])
+        some = " and ".join(_shape_text(shape) for shape in sorted(shapes)[:2])
         raise UserError(
             f"differ in size ({some})", where=argument, remedy="add a transform that resizes and crops them"
         )
@@ -200,5 +204,5 @@ def _item(image: object, index: int, argument: str) -> Tensor:
     return torch.from_numpy(np.array(array if array.ndim == 2 else array.transpose(2, 0, 1)))
 
 
-def _sizes(shape: Sequence[int]) -> str:
+def _shape_text(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))

@@ -17,7 +17,7 @@ from dcpipe.api.evaluation_dataset import EvaluationDataset
 from dcpipe.api.reading import from_tensors
 from dcpipe.api.workspace import DIGEST_DIGITS, Workspace
 from dcpipe.commands import import_set
-from dcpipe.commands.import_set import UserStatements, Whitening
+from dcpipe.commands.import_set import ImportOptions, Whitening
 from dcpipe.commands.release import read_release
 from dcpipe.commands.release.release_folder import SUMS
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet
@@ -60,7 +60,7 @@ def load(
     CorruptArtifactError naming the file of a release that is not what was released.
     """
     place = Path(path).expanduser()
-    said = UserStatements(whitening=whitening, mean=mean, std=std, step_size=step_size, in_python=True)
+    said = ImportOptions(whitening=whitening, mean=mean, std=std, step_size=step_size, in_python=True)
     if _is_release(place):
         _refuse_statements(said, dataset, number)
         released = read_release.load_release(place)
@@ -70,15 +70,15 @@ def load(
         problem = f"is {number!r}; {place} holds {_count(len(files.sets))}"
         raise UserError(problem, where="number", remedy="pass a whole number from 0")
     if dataset is not None:
-        return _imported(Workspace.of(workspace), place, files, dataset, said, number)
-    return _of_tensors(place, files.sets[number], said)
+        return _load_imported_set(Workspace.open(workspace), place, files, dataset, said, number)
+    return _load_foreign_set(place, files.sets[number], said)
 
 
 def _is_release(path: Path) -> bool:
     return path.is_dir() and ((path / SUMS).is_file() or (path / RELEASE).is_file())
 
 
-def _refuse_statements(statements: UserStatements, dataset: str | None, number: int) -> None:
+def _refuse_statements(statements: ImportOptions, dataset: str | None, number: int) -> None:
     """A release states everything itself."""
     stated: dict[str, object] = {
         "mean": statements.mean,
@@ -92,7 +92,7 @@ def _refuse_statements(statements: UserStatements, dataset: str | None, number: 
             raise UserError("a release states all of this itself", where=name, remedy="leave it out")
 
 
-def _of_tensors(path: Path, foreign: ForeignSet, statements: UserStatements) -> DistilledSet:
+def _load_foreign_set(path: Path, foreign: ForeignSet, statements: ImportOptions) -> DistilledSet:
     """Pixels, or numbers that were standardised by constants that are stated."""
     if statements.whitening == "zca":
         problem = "how test images must be whitened is known of named datasets alone"
@@ -120,8 +120,8 @@ def _of_tensors(path: Path, foreign: ForeignSet, statements: UserStatements) -> 
     return made
 
 
-def _imported(
-    workspace: Workspace, path: Path, files: ForeignFiles, dataset: str, statements: UserStatements, number: int
+def _load_imported_set(
+    workspace: Workspace, path: Path, files: ForeignFiles, dataset: str, statements: ImportOptions, number: int
 ) -> DistilledSet:
     """A set of a dataset of the workspace, which every call with these files and statements finds again."""
     workspace.refuse_unknown("datasets", dataset, "dataset")
@@ -130,7 +130,7 @@ def _imported(
     name, target = str(statements.name), EvaluationDataset(workspace, dataset, has_real=True)
     ipc = files.sets[0].images_per_class(target.config.facts.classes)
     target.transform()  # makes the images that the set is compared with
-    workspace.locate(FOLDER)
+    workspace.register_data_path(FOLDER)
     cell: dict[str, str | int] = {"dataset": dataset, "method": name, "ipc": ipc, "set": number}
     known = name in params_files.available_names(workspace.root, "methods")
     if not known or staleness.staleness_problem(workspace.graph().make_job("distill", **cell), workspace.root):

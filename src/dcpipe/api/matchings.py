@@ -38,7 +38,7 @@ class MatchingObjective:
 
     def draw(self, iteration: int) -> Episode:
         """What an iteration imitates: its networks, real images and augmentation."""
-        return self.matching.draw(iteration, len(self.initial_set.labels))
+        return self.matching.draw_episode(iteration, len(self.initial_set.labels))
 
     def __call__(self, synthetic: SyntheticSet, iteration: int = 0) -> MatchingResult:
         """The matching loss (0-d) of a set in an iteration, and its gradients: `.loss`, `.gradients.images`."""
@@ -70,7 +70,7 @@ def matching_objective(
         `dcpipe.distillation.hypergradient` and `dcpipe.distillation.distances.trajectory_distance` for those.
     """
     given = labelled_images(images, labels)
-    place = Workspace.of(None)
+    place = Workspace.open(None)
     place.refuse_unknown("methods", method, "method")
     name = network or sizes.networks_for(given.image_size)[1]
     tree = sizes.dataset_tree(given, "given", f"sha256:{given.digest}", name, None)
@@ -78,7 +78,7 @@ def matching_objective(
     graph = place.graph()
     weights = graph.library.method(method, dataset, ipc)[0].leaves.get("matching.layer_weights")
     changes: Tree = {"matching": {"layer_weights": sizes.block_weights(weights.value, name)}} if weights else {}
-    chosen = sizes.variant(place, method, dataset, ipc, changes, params)
+    chosen = sizes.define_variant(place, method, dataset, ipc, changes, params)
     graph = place.graph()
     config = graph.library.method(chosen, dataset, ipc)[1]
     if config.outer is None or config.matching.network_name is None:

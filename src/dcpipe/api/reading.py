@@ -42,11 +42,11 @@ def from_tensors(
             "is given without the other", where="mean" if std is None else "std", remedy="pass mean and std, or neither"
         )
     if mean is None or std is None:
-        pixels_NCHW = torch.from_numpy(labelled_images.pixels(images, "images"))
+        pixels_NCHW = torch.from_numpy(labelled_images.as_uint8_images(images, "images"))
         transform = _own_standardisation(pixels_NCHW)
         images_NCHW = transform.apply(pixels_NCHW)
     else:
-        images_NCHW = _standardised(images)
+        images_NCHW = _check_standardised(images)
         transform = _stated(mean, std, images_NCHW.shape[1])
     targets = _targets(labels, len(images_NCHW))
     synthetic = SyntheticSet(images_NCHW, targets, torch.tensor(step_size, dtype=torch.float64))
@@ -74,7 +74,7 @@ def _stated(mean: Sequence[float], std: Sequence[float], channels: int) -> Stand
     return Standardisation(tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def _standardised(images: ImagesLike) -> Tensor:
+def _check_standardised(images: ImagesLike) -> Tensor:
     """Images as networks see them, float32."""
     found = images.detach().cpu() if isinstance(images, Tensor) else torch.from_numpy(np.asarray(images))
     if found.dim() != 4 or found.shape[1] not in (1, 3) or found.shape[2] != found.shape[3] or 0 in found.shape:
@@ -96,4 +96,4 @@ def _targets(labels: LabelsLike, count: int) -> Tensor:
         if not bool(torch.isfinite(found).all()):
             raise UserError("have values that are NaN or infinite", where="labels", remedy="pass finite logits")
         return found.float().contiguous()
-    return torch.from_numpy(labelled_images.classes(found.numpy(), count, "labels"))
+    return torch.from_numpy(labelled_images.as_class_labels(found.numpy(), count, "labels"))

@@ -28,9 +28,9 @@ def run_jobs(graph: Graph, targets: Sequence[Job]) -> None:
     waiting = [one.job for one in status.job_statuses(graph, jobs) if one.state != "done"]
     if not waiting:
         return
-    plan.refuse_bytes(plan.disk_bytes(graph, waiting), graph.root)
+    plan.refuse_insufficient_space(plan.disk_bytes(graph, waiting), graph.root)
     with _restoring_threads_and_log():
-        output = RunOutput.of(graph, jobs, tuple(STAGES), own_logs=True)
+        output = RunOutput.for_run(graph, jobs, tuple(STAGES), own_logs=True)
         lacking = None
         try:
             for outcome in ExperimentRunner(graph, begin=output.begin).run_jobs(jobs):

@@ -109,7 +109,7 @@ def as_distilled_set(distilled: SetLike, label: str = "given") -> DistilledSet:
 
 def read_scores(workspace: Workspace, job: Job) -> Scores:
     """The scores that a job has made."""
-    path = artifact.verified_entries(workspace.root / job.outputs["scores"])
+    path = artifact.verify_payload(workspace.root / job.outputs["scores"])
     card = artifact.read_card(path)
     tested = JsonValue(card, str(path))["facts"]["test_images"].integer()
     scores = JsonValue(json.loads(path.read_text()), str(path))

@@ -11,7 +11,7 @@ from pathlib import Path
 from dcpipe.api.labelled_images import LabelledImages
 from dcpipe.api.workspace import Workspace
 from dcpipe.commands.new import sizing
-from dcpipe.commands.new.sizing import Allowance, Design, Speed
+from dcpipe.commands.new.sizing import Design, Speed, TimeBudget
 from dcpipe.commands.new.survey import Survey
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
@@ -44,7 +44,7 @@ def usual_speed(network: str, images: LabelledImages) -> Speed:
     machine = Machine()
 
     def seconds_per_image(batch: int) -> float:
-        step = size.gradient(batch)
+        step = size.gradient_work(batch)
         return (step.calls * machine.seconds_per_call + step.operations / machine.operations_per_second) / batch
 
     return Speed(seconds_per_image(sizing.SMALL_BATCH), seconds_per_image(sizing.LARGE_BATCH))
@@ -55,7 +55,7 @@ def design_of(images: LabelledImages, minutes: float, network: str | None) -> De
     counts = {str(label): count for label, count in enumerate(images.counts)}
     tested = {"0": min(sizing.MAX_TESTED, *images.counts)}
     found = Survey(Path(), counts, tested, images.channels, (images.image_size,), Problems())
-    allowance = Allowance(60 * minutes, CORES)
+    allowance = TimeBudget(60 * minutes, CORES)
     for name in (network,) if network else networks_for(images.image_size):
         speed = usual_speed(name, images)
         design = sizing.design_for(found, images.image_size, name, speed, allowance)
@@ -96,13 +96,13 @@ def method_tree(
             changes[key] = workspace.define("experts", _experts_tree(str(leaves[key]), design, images), stem="experts")
     if config.outer:
         longer = max(1, design.distribution_iterations // Design.distribution_iterations)
-        changes |= _lengths(leaves, longer)
+        changes |= _scale_iterations(leaves, longer)
     if config.matching.kind == "trajectory" and images.channels == 3:
         changes |= {key: value for key, value in PHOTOGRAPHS.items() if key in leaves}
     if "matching.augmentation" in leaves and images.channels == 3:
         colour = workspace.graph().library.method(method, "cifar10", ipc)[0]
         changes["matching.augmentation"] = colour.leaves["matching.augmentation"].value
-    changes |= _fitted(leaves, design, ipc)
+    changes |= _fit_to_design(leaves, design, ipc)
     return nested({key: value for key, value in changes.items() if leaves[key] != value})
 
 
@@ -119,7 +119,7 @@ def _experts_tree(base: str, design: Design, images: LabelledImages) -> Tree:
     return {**tree, **PHOTOGRAPH_EXPERTS} if images.channels == 3 else tree
 
 
-def _lengths(leaves: Mapping[str, Value], longer: int) -> dict[str, Value]:
+def _scale_iterations(leaves: Mapping[str, Value], longer: int) -> dict[str, Value]:
     """Iterations, and what is counted in them, so many times as long."""
     iterations = longer * int(str(leaves["outer.iterations"]))
     changes: dict[str, Value] = {"outer.iterations": iterations, "outer.snapshot_every": iterations}
@@ -128,7 +128,7 @@ def _lengths(leaves: Mapping[str, Value], longer: int) -> dict[str, Value]:
     return changes
 
 
-def _fitted(leaves: Mapping[str, Value], design: Design, ipc: int) -> dict[str, Value]:
+def _fit_to_design(leaves: Mapping[str, Value], design: Design, ipc: int) -> dict[str, Value]:
     """Batches that are no larger than what they are drawn from; the last epoch of the experts as a teacher."""
     changes: dict[str, Value] = {}
     inner_batch = leaves.get("matching.inner_batch")
@@ -177,13 +177,13 @@ def _value(key: str, value: object) -> Value:
     raise UserError(f"{key} is {type(value).__name__}", where="params", remedy="write a number, a text, a list or None")
 
 
-def described(resolved: ResolvedSection, base: str, tree: Tree) -> Tree:
+def variant_tree(resolved: ResolvedSection, base: str, tree: Tree) -> Tree:
     """A variant of a preset with its description and label."""
     texts = {key: resolved.leaves[key].value for key in ("description", "label")}
     return {"base": base, **texts, **tree}
 
 
-def variant(
+def define_variant(
     workspace: Workspace, method: str, dataset: str, ipc: int, changes: Tree, params: Mapping[str, object] | None
 ) -> str:
     """The name of a preset with changes; the preset's own if there are none."""
@@ -191,4 +191,4 @@ def variant(
     if not tree:
         return method
     resolved, _ = workspace.graph().library.method(method, dataset, ipc)
-    return workspace.define("methods", described(resolved, method, tree), stem=method)
+    return workspace.define("methods", variant_tree(resolved, method, tree), stem=method)

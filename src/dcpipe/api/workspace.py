@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dcpipe.commands import init_project
-from dcpipe.commands.new.new_experiment import local_text
+from dcpipe.commands.new.new_experiment import local_yaml_text
 from dcpipe.data import location
 from dcpipe.data.source import digest_of
 from dcpipe.errors import UserError
@@ -45,7 +45,7 @@ class Workspace:
     root: Path
 
     @classmethod
-    def of(cls, folder: str | Path | None) -> "Workspace":
+    def open(cls, folder: str | Path | None) -> "Workspace":
         """The project in a folder, which is made if it is new or empty; None: the temporary one of this process.
 
         Raises: UserError if the folder holds other things.
@@ -94,7 +94,7 @@ class Workspace:
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
             write_atomically(path, content.getvalue())
-        self.locate(name)
+        self.register_data_path(name)
         return digest_of([("npz", path)])
 
     def keep_tensors(self, stem: str, tensors: Mapping[str, Tensor]) -> tuple[str, str]:
@@ -104,14 +104,14 @@ class Workspace:
         path = self.root / DATA_FOLDER / f"{name}.safetensors"
         if not path.is_file():
             write_atomically(path, content)
-        self.locate(name)
+        self.register_data_path(name)
         return name, f"sha256:{sha256(path)}"
 
-    def locate(self, name: str) -> None:
+    def register_data_path(self, name: str) -> None:
         """Say in local.yaml where the data of a name is: in the workspace."""
         (self.root / ".dcpipe").mkdir(exist_ok=True)
         with FileLock(self.root / ".dcpipe" / "local.lock"):
-            text = local_text(self.root, name, self.root / DATA_FOLDER / name)
+            text = local_yaml_text(self.root, name, self.root / DATA_FOLDER / name)
             if text is not None:
                 write_atomically(self.root / location.FILE, text.encode())
 

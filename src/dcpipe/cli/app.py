@@ -27,7 +27,7 @@ app = typer.Typer(
 ROOT = Path()
 
 
-def _names(section: str) -> Callable[[str], list[str]]:
+def _name_completer(section: str) -> Callable[[str], list[str]]:
     """For a shell that completes a word: the files of a section of params that begin with it."""
 
     def complete(incomplete: str) -> list[str]:
@@ -40,18 +40,25 @@ def _names(section: str) -> Callable[[str], list[str]]:
 
 Log = Annotated[Path | None, typer.Option("--log", help="Write the log to this file; missing folders are created.")]
 Dataset = Annotated[
-    str, typer.Argument(help="A dataset: the name of a file in params/datasets.", autocompletion=_names("datasets"))
+    str,
+    typer.Argument(
+        help="A dataset: the name of a file in params/datasets.", autocompletion=_name_completer("datasets")
+    ),
 ]
 Method = Annotated[
-    str, typer.Argument(help="A preset: the name of a file in params/methods.", autocompletion=_names("methods"))
+    str,
+    typer.Argument(help="A preset: the name of a file in params/methods.", autocompletion=_name_completer("methods")),
 ]
 Experts = Annotated[
-    str, typer.Argument(help="Experts: the name of a file in params/experts.", autocompletion=_names("experts"))
+    str,
+    typer.Argument(help="Experts: the name of a file in params/experts.", autocompletion=_name_completer("experts")),
 ]
 Protocol = Annotated[
     str,
     typer.Option(
-        "--protocol", help="A protocol: the name of a file in params/evaluations.", autocompletion=_names("evaluations")
+        "--protocol",
+        help="A protocol: the name of a file in params/evaluations.",
+        autocompletion=_name_completer("evaluations"),
     ),
 ]
 Network = Annotated[str, typer.Option("--network", help="A network's name, or native: the dataset's own.")]
@@ -62,7 +69,7 @@ AnyExperiment = Annotated[
     str,
     typer.Argument(
         help="An experiment: the name of a file in params/experiments, or the path of a YAML file elsewhere.",
-        autocompletion=_names("experiments"),
+        autocompletion=_name_completer("experiments"),
     ),
 ]
 
@@ -81,7 +88,7 @@ NamedExperiment = Annotated[
     str,
     typer.Argument(
         help="An experiment: the name of a file in params/experiments, or the path of a YAML file elsewhere.",
-        autocompletion=_names("experiments"),
+        autocompletion=_name_completer("experiments"),
         callback=_name_of,
     ),
 ]
@@ -89,7 +96,7 @@ OptionalExperiment = Annotated[
     str | None,
     typer.Argument(
         help="An experiment, as for `dcpipe plan`; default: the default experiment and those exported before.",
-        autocompletion=_names("experiments"),
+        autocompletion=_name_completer("experiments"),
         callback=_name_of,
     ),
 ]
@@ -103,7 +110,7 @@ def _say_version(requested: bool) -> None:
 
 
 @app.callback()
-def _common(
+def _common_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
@@ -111,7 +118,7 @@ def _common(
 ) -> None:
     global _debug  # noqa: PLW0603 (one command line, one setting)
     _debug = debug
-    environment.refuse_torch()
+    environment.require_torch()
 
 
 def load_graph(experiment: str, *, write: bool = False) -> "tuple[Graph, str]":
@@ -123,7 +130,7 @@ def load_graph(experiment: str, *, write: bool = False) -> "tuple[Graph, str]":
     from dcpipe.workflow.graph import Graph
 
     file = experiment_file.load_experiment(ROOT, experiment)
-    graph = Graph(ROOT, file.extra)
+    graph = Graph(ROOT, file.inline_sections)
     if write and file.definitions:
         graph.experiment_jobs(file.name)
         print_written(file.write_definitions())

@@ -9,8 +9,8 @@ from dcpipe.cli.app import ROOT, Dataset, Ipc, Method, Set, app, print_lines
 from dcpipe.cli.inspection import PANEL
 
 
-@app.command(rich_help_panel=PANEL)
-def paths(
+@app.command("paths", rich_help_panel=PANEL)
+def draw_paths(
     dataset: Dataset,
     method: Method,
     ipc: Ipc,
@@ -29,7 +29,7 @@ def paths(
     from dcpipe.report import figures, views
     from dcpipe.workflow.graph import Graph
 
-    figures.refuse_missing()
+    figures.refuse_missing_packages()
     graph = Graph(ROOT)
     job = graph.make_job("distill", dataset=dataset, method=method, ipc=ipc, set=set_)
     drawn = network_paths.draw_paths(graph, job, ROOT, expert=expert, students=students)

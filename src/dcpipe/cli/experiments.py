@@ -51,7 +51,7 @@ def run(
     chosen = parse_stage_names(stages)
     graph, name = load_graph(experiment, write=True)
     record = stages is None and not unrecorded
-    engines = _begin(graph, name, record=record)
+    engines = _prepare_run(graph, name, record=record)
     code = _run(graph, name, chosen, budget, log)
     if code == 0 and unrecorded:
         print_to_stderr(f"not recorded in DVC, as requested; record it later with `{_RECORD.format(name)}`")
@@ -65,18 +65,18 @@ def run(
 _RECORD = "dcpipe adopt {0} --finished && dcpipe record {0}"
 
 
-def _begin(graph: "Graph", name: str, *, record: bool) -> bool:
+def _prepare_run(graph: "Graph", name: str, *, record: bool) -> bool:
     """Judge what the run needs around it, and take over what a dead run left; whether the engines are installed."""
     from dcpipe.engines import preflight
 
     if not all(find_spec(package) for package in ("dvc", "snakemake", "psutil")):
-        preflight.refuse(preflight.folder_findings(ROOT))
+        preflight.refuse_blocked_run(preflight.folder_findings(ROOT))
         return False
     from dcpipe.engines import run_owner, takeover
 
     command = f"dcpipe run {name}"
-    preflight.refuse(preflight.findings(graph, name), record=record, unrecorded=f"{command} --unrecorded")
-    takeover.take_over(ROOT, name, print_to_stderr)
+    preflight.refuse_blocked_run(preflight.findings(graph, name), record=record, unrecorded=f"{command} --unrecorded")
+    takeover.clean_up_dead_runs(ROOT, name, print_to_stderr)
     run_owner.register(ROOT, command, name)
     return True
 
@@ -87,7 +87,7 @@ def _record(graph: "Graph", name: str) -> None:
     from dcpipe.errors import RefusedError
 
     jobs = [job for job in graph.experiment_jobs(name) if not job.is_view]
-    if dvc_lock.holds(ROOT, dvc_yaml.experiments_with(ROOT, jobs), jobs):
+    if dvc_lock.are_recorded(ROOT, dvc_yaml.files_with_jobs(ROOT, jobs), jobs):
         return
     try:
         guard.adopt_finished(ROOT, name)
@@ -104,12 +104,12 @@ def _run(graph: "Graph", name: str, stages: Collection[str], budget: float | Non
 
     tally, pages = OutcomeSummary(), list[str]()
     planning.refuse_full_disk(planning.plan_rows(graph, name), ROOT)
-    output = RunOutput.of(graph, graph.experiment_jobs(name), stages, own_logs=log is None)
+    output = RunOutput.for_run(graph, graph.experiment_jobs(name), stages, own_logs=log is None)
     runner = ExperimentRunner(graph, stages, begin=output.begin)
     try:
         for outcome in runner.run_experiment(name, None if budget is None else 60 * budget):
             output.end(outcome)
-            if line := tally.outcome_line(outcome):
+            if line := tally.add_outcome(outcome):
                 output.say(line)
             if outcome.error:
                 if debugging():
@@ -187,7 +187,7 @@ def reproduce(
         printed.refuse_absent_data(graph, dataset)
     code = _run(graph, found.name, parse_stage_names(), budget, log)
     if code == 0:
-        print_lines(printed.comparison(graph, found))
+        print_lines(printed.comparison_lines(graph, found))
     sys.exit(code)
 
 

@@ -9,8 +9,8 @@ from dcpipe.cli.app import ROOT, app
 PANEL = "Snakemake and DVC"
 
 
-@app.command(rich_help_panel=PANEL)
-def equivalent(
+@app.command("equivalent", rich_help_panel=PANEL)
+def record_equivalence(
     commit: Annotated[
         str | None,
         typer.Argument(help="Commit of the old code; default: the last one that changed code_identity.yaml."),
@@ -31,7 +31,7 @@ def equivalent(
     from dcpipe.commands import equivalent as proving
     from dcpipe.provenance.equivalences import FILE
 
-    count = proving.equivalent(ROOT, commit, experiment or [], whole=whole, say=typer.echo)
+    count = proving.record_equivalence(ROOT, commit, experiment or [], whole=whole, say=typer.echo)
     if count:
         tried = f"{count} kinds of jobs" if count > 1 else "1 kind of job"
         typer.echo(f"{tried}: every byte is the same; recorded in {FILE}")

@@ -38,7 +38,7 @@ def show(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     terminal.write_out(report_stage.headline_text(Graph(ROOT).make_job("report", experiment=experiment), ROOT))
 
 
-class Form(StrEnum):
+class TableFormat(StrEnum):
     """The forms of a table."""
 
     TEXT = "text"
@@ -52,7 +52,7 @@ def compare(
     to: Annotated[
         str | None, typer.Option("--to", help="The method to compare with; default: the experiment's reference.")
     ] = None,
-    form: Annotated[Form, typer.Option("--form", help="How to print the table.")] = Form.TEXT,
+    form: Annotated[TableFormat, typer.Option("--form", help="How to print the table.")] = TableFormat.TEXT,
 ) -> None:
     """Compare every method of an experiment with one of them: differences, standard errors, and ties called ties.
 
@@ -64,7 +64,7 @@ def compare(
 
     job = Graph(ROOT).make_job("report", experiment=experiment)
     table = reference_table.experiment_comparison(job, ROOT, to)
-    forms = {Form.TEXT: table.text, Form.CSV: table.csv, Form.LATEX: table.latex}
+    forms = {TableFormat.TEXT: table.text, TableFormat.CSV: table.csv, TableFormat.LATEX: table.latex}
     write_out(forms[form]())
 
 

@@ -20,7 +20,7 @@ def doctor(experiment: AnyExperiment = DEFAULT_EXPERIMENT) -> None:
     from dcpipe.engines import diagnosis
 
     graph, name = load_graph(experiment)
-    print_lines(diagnosis.lines(findings := list(diagnosis.findings(graph, name))))
+    print_lines(diagnosis.format_findings(findings := list(diagnosis.findings(graph, name))))
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)
 

@@ -51,4 +51,4 @@ def new(
     """
     from dcpipe.commands.new import new_experiment
 
-    new_experiment.new(ROOT, photographs, name, minutes, typer.echo)
+    new_experiment.write_experiment(ROOT, photographs, name, minutes, typer.echo)

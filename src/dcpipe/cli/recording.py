@@ -46,11 +46,11 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     from dcpipe.workflow.graph import Graph
 
     code_identity.update_file(ROOT)
-    preflight.refuse(preflight.findings(Graph(ROOT), experiment))
-    takeover.take_over(ROOT, experiment, print_to_stderr)
+    preflight.refuse_blocked_run(preflight.findings(Graph(ROOT), experiment))
+    takeover.clean_up_dead_runs(ROOT, experiment, print_to_stderr)
     run_owner.register(ROOT, f"dcpipe repro {experiment}", experiment)
     dvc_yaml.export_dvc_yaml(ROOT, experiment)
-    fork_server.offer(experiment)
+    fork_server.enable_forks(experiment)
     dvc.dvc_repro(ROOT, experiment)
     typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
 

@@ -51,7 +51,7 @@ def release(
 
 
 @app.command("test-images", rich_help_panel=PANEL)
-def test_images(
+def export_test_images(
     dataset: Dataset, to: Annotated[Path, typer.Argument(help="The .npz file to write: images and labels.")]
 ) -> None:
     """Write a dataset's test images as .npz, for a release's train.py. Nothing is measured on them.
@@ -146,7 +146,7 @@ def import_set(
     """
     from dcpipe.commands import import_set as importing
 
-    said = importing.UserStatements(
+    said = importing.ImportOptions(
         name=name,
         whitening=whitening.value if whitening else None,
         mean=_numbers("--mean", mean),

@@ -150,8 +150,8 @@ def metrics(experiment: NamedExperiment, log: Log = None) -> None:
     _run("metrics", log, experiment=experiment)
 
 
-@app.command(rich_help_panel=PANEL)
-def make(
+@app.command("make", rich_help_panel=PANEL)
+def make_artifact(
     path: Annotated[str, typer.Argument(help="An artifact, or its folder.")],
     log: Log = None,
 ) -> None:

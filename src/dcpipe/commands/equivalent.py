@@ -36,7 +36,7 @@ DESCRIPTIVE_KEYS = {"description", "label", "title", "seed"}  # of a section; th
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedKind:
+class ChangedJobKind:
     """Jobs that run the same code in the same composition: one of them, how many there are, their older code, and all
     code that is known to make the same bytes as that.
     """
@@ -60,10 +60,10 @@ class ChangedKind:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedKind:
+class ComparedJobKind:
     """What became of a kind: `problem` says what differs or why it could not be tried."""
 
-    kind: ChangedKind
+    kind: ChangedJobKind
     evidence: Evidence | None
     problem: str | None = None
 
@@ -86,7 +86,7 @@ def default_commit(root: Path) -> str:
     return found
 
 
-def equivalent(
+def record_equivalence(
     root: Path,
     commit: str | None,
     experiments: Sequence[str],
@@ -156,7 +156,7 @@ def _unpack(root: Path, commit: str, to: Path) -> None:
 
 def _changed_kinds(
     root: Path, old: Path, commit: str, experiments: Sequence[str]
-) -> tuple[list[ChangedKind], Mapping[str, str]]:
+) -> tuple[list[ChangedJobKind], Mapping[str, str]]:
     """The kinds whose code differs, and the digests that the commit's identity file has."""
     graph, identity = Graph(root), Identity.of_running_code(root)
     made = {
@@ -179,7 +179,7 @@ def _changed_kinds(
         raise RefusedError(
             problem, remedy="name the commit that made the results, or one that holds what `dcpipe graph export` wrote"
         )
-    found: dict[str, list[ChangedKind]] = {}
+    found: dict[str, list[ChangedJobKind]] = {}
     for job in jobs.values():
         was = outcome.jobs.get(job.name)
         if was is None or was.params != trial_plan(job).params:
@@ -192,9 +192,9 @@ def _changed_kinds(
             raise RefusedError(
                 problem, where="constraints.txt", remedy="restore the file of that commit: only code can be compared"
             )
-        key = json.dumps([job.stage, _composition(job.sections), code, running], sort_keys=True)
+        key = json.dumps([job.stage, _without_numbers(job.sections), code, running], sort_keys=True)
         found.setdefault(key, []).append(
-            ChangedKind(job, 1, code, running, identity.equivalences.equivalent_codes(code))
+            ChangedJobKind(job, 1, code, running, identity.equivalences.equivalent_codes(code))
         )
     kept = code_identity.running_code(
         {key: value for key, value in outcome.recorded.items() if not key.startswith("besides.")}
@@ -214,17 +214,17 @@ def _made_by(job: Job, root: Path, code: object) -> bool:
         return False
 
 
-def _composition(value: object) -> object:
+def _without_numbers(value: object) -> object:
     """What typed sections choose by name: texts, switches and what is null, without numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _composition(inner) for key, inner in value.items() if key not in DESCRIPTIVE_KEYS}
+        return {str(key): _without_numbers(inner) for key, inner in value.items() if key not in DESCRIPTIVE_KEYS}
     if isinstance(value, Job):
         return value.stage
     if is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in fields(value) if field.name not in DESCRIPTIVE_KEYS)
-        return {name: _composition(getattr(value, name)) for name in names}
+        return {name: _without_numbers(getattr(value, name)) for name in names}
     if isinstance(value, list | tuple):
-        return sorted({json.dumps(_composition(inner), sort_keys=True) for inner in value})
+        return sorted({json.dumps(_without_numbers(inner), sort_keys=True) for inner in value})
     return value if value is None or isinstance(value, str | bool) else "a number"
 
 
@@ -247,12 +247,14 @@ def _run_code(cwd: Path, outcome_file: Path, options: TrialOptions) -> TrialOutc
         return TrialOutcome(problem=said[-1])
 
 
-def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: Path, *, whole: bool) -> ComparedKind:
+def _compare_kind(
+    kind: ChangedJobKind, root: Path, old: Path, commit: str, place: Path, *, whole: bool
+) -> ComparedJobKind:
     """Run a job of a kind by the new code and then by the old one, and compare."""
     job = kind.job
     noise_inputs = not all((root / path).exists() for paths in job.inputs.values() for path in paths)
     if noise_inputs and whole:
-        return ComparedKind(kind, None, "its inputs are not here, so it cannot be run whole: leave out --whole")
+        return ComparedJobKind(kind, None, "its inputs are not here, so it cannot be run whole: leave out --whole")
     (place / "inputs").mkdir(parents=True)
     inputs, steps = str(place / "inputs" if noise_inputs else root.resolve()), None if whole else TRIAL_STEPS
     outcomes = []
@@ -260,12 +262,12 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
         request = TrialRequest(job.stage, dict(job.wildcards), inputs, str(place / name), steps, noise_inputs)
         outcome = _run_code(side, place / f"{name}.json", TrialOptions(run=request))
         if outcome.problem:
-            return ComparedKind(kind, None, f"could not be compared: the {name} code failed: {outcome.problem}")
+            return ComparedJobKind(kind, None, f"could not be compared: the {name} code failed: {outcome.problem}")
         outcomes.append(outcome)
     made, before = (outcome.files for outcome in outcomes)
     different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]
     if different:
-        return ComparedKind(kind, None, f"{different[0]} differs between old and new code ({kind.changed_modules})")
+        return ComparedJobKind(kind, None, f"{different[0]} differs between old and new code ({kind.changed_modules})")
     evidence = Evidence(
         tried=job.name,
         commit=commit,
@@ -276,10 +278,10 @@ def _compare_kind(kind: ChangedKind, root: Path, old: Path, commit: str, place: 
         payloads=equivalences.code_digest({path: sha256 for path, (_, sha256) in made.items()}),
         machine=outcomes[0].machine,
     )
-    return ComparedKind(kind, evidence)
+    return ComparedJobKind(kind, evidence)
 
 
-def _result_line(compared: ComparedKind) -> str:
+def _result_line(compared: ComparedJobKind) -> str:
     many = f" ({compared.kind.jobs} jobs)" if compared.kind.jobs > 1 else ""
     if compared.evidence is None:
         return f"{compared.kind.job.name}{many}: {compared.problem}"
@@ -290,7 +292,7 @@ def _result_line(compared: ComparedKind) -> str:
     return f"{name}{many}: {evidence.files} files, {evidence.bytes} bytes are equal ({length})"
 
 
-def _record(root: Path, tried: Sequence[ComparedKind], kept: Mapping[str, str]) -> None:
+def _record(root: Path, tried: Sequence[ComparedJobKind], kept: Mapping[str, str]) -> None:
     """Write what was seen, then the identity file and the stages of DVC that follow from it."""
     records: dict[str, Record] = {}
     modules: dict[str, ModuleChange] = {}

@@ -31,7 +31,7 @@ def gpu_check_lines() -> Iterator[str]:
     allocated = {name: os.environ[name] for name in ALLOCATIONS if os.environ.get(name, "") not in ABSENT}
     for name, value in allocated.items():
         yield f"{name}={value}"
-    device.prepare(1)
+    device.configure_torch(1)
     if allocated and not device.chosen_device_is_cuda() and not os.environ.get("DCPIPE_DEVICE"):
         name, value = next(iter(allocated.items()))
         remedy = "install a torch build with CUDA and check nvidia-smi, or set DCPIPE_DEVICE=cpu to compute on the CPU"
@@ -55,7 +55,7 @@ def _gradient(target: torch.device) -> torch.Tensor:
     """The gradient of a small network's logits on drawn images; on a GPU it runs every kind of layer once."""
     network = build("convnet3", channels=3, image_size=32, classes=10)
     draws = Stream.root(0, "gpu-check").generator()
-    theta_P = network.initial(draws).to(target).requires_grad_()
+    theta_P = network.initial_parameters(draws).to(target).requires_grad_()
     x_NCHW = torch.randn(64, 3, 32, 32, generator=draws).to(target)
     (gradient_P,) = torch.autograd.grad(network(theta_P, x_NCHW).square().mean(), theta_P)
     return gradient_P

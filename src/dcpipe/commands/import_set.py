@@ -16,7 +16,7 @@ from typing import Literal
 
 import yaml
 
-from dcpipe.commands.new.new_experiment import local_text
+from dcpipe.commands.new.new_experiment import local_yaml_text
 from dcpipe.data import location
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet, refuse_unfit
 from dcpipe.data.foreign.set_layouts import read_sets
@@ -39,7 +39,7 @@ Whitening = Literal["none", "zca"]
 
 
 @dataclass(frozen=True, slots=True)
-class UserStatements:
+class ImportOptions:
     """What a person says of a set. None: not stated."""
 
     name: str | None = None
@@ -57,7 +57,7 @@ class UserStatements:
         return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
 
 
-def import_set(root: Path, path: Path, dataset: str, stated: UserStatements) -> Iterator[str]:
+def import_set(root: Path, path: Path, dataset: str, stated: ImportOptions) -> Iterator[str]:
     """Import what lies at a path; yields lines for people.
 
     Raises: UserError if the files are no set of this dataset, or a statement is missing, contradicted, or impossible.
@@ -73,7 +73,7 @@ def import_set(root: Path, path: Path, dataset: str, stated: UserStatements) -> 
     _refuse_whitening(config, dataset, stated)
     _refuse_unprepared(Graph(root), dataset)
     yield _summary(path, found, ipc)
-    with _taken_back() as made:
+    with _rollback_on_error() as made:
         place = _keep_files(root, name, found, made)
         preset = root / params_files.section_file_path("methods", name)
         text = _preset(name, dataset, found, stated, _whitening(first, config, stated), step_size)
@@ -99,7 +99,7 @@ def import_set(root: Path, path: Path, dataset: str, stated: UserStatements) -> 
     yield f"beside others: methods: [random, {name}], ipc: [{ipc}], sets: {len(jobs)} in a run of an experiment"
 
 
-def _name(root: Path, path: Path, stated: UserStatements) -> str:
+def _name(root: Path, path: Path, stated: ImportOptions) -> str:
     """The stated name, or one made from the path's. Raises: UserError if it is none."""
     stem = path.stem if path.stem not in {"images_best", "set", "synthetic"} else path.resolve().parent.name
     name = stated.name or re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
@@ -117,21 +117,21 @@ def _is_import(root: Path, name: str) -> bool:
     return "kind: imported" in params_files.file_path(root, "methods", name).read_text(encoding="utf-8")
 
 
-def _whitening(foreign: ForeignSet, config: Dataset, stated: UserStatements) -> Whitening:
+def _whitening(foreign: ForeignSet, config: Dataset, stated: ImportOptions) -> Whitening:
     """The statement; without one what the dataset has, which the numbers must then bear out."""
     if stated.whitening is not None:
         return stated.whitening
     return "none" if foreign.are_pixels or config.whitening.fit_threads is None else "zca"
 
 
-def _refuse_whitening(config: Dataset, dataset: str, stated: UserStatements) -> None:
+def _refuse_whitening(config: Dataset, dataset: str, stated: ImportOptions) -> None:
     if stated.whitening == "zca" and config.whitening.fit_threads is None:
         problem = f"{dataset} is not whitened, so the numbers cannot be whitened in its way"
         remedy = "name the dataset's variant with whitening.kind: zca, for example cifar10-zca"
         raise UserError(problem, where=stated.option("whitening", "zca"), remedy=remedy)
 
 
-def stated_step_size(foreign: ForeignSet, path: Path, stated: UserStatements) -> float:
+def stated_step_size(foreign: ForeignSet, path: Path, stated: ImportOptions) -> float:
     """The stated one, the files', or the usual rate where a layout has none. Raises: UserError if it is missing."""
     if stated.step_size is not None:
         return stated.step_size
@@ -168,7 +168,7 @@ def _keep_files(root: Path, name: str, foreign: ForeignFiles, written: list[Path
     try:
         folder = location.data_path(root, FOLDER)
     except UserError:
-        text = local_text(root, FOLDER, root / IN_PROJECT)
+        text = local_yaml_text(root, FOLDER, root / IN_PROJECT)
         if text is not None:
             durable.write_atomically(root / "local.yaml", text.encode())
         folder = location.data_path(root, FOLDER)
@@ -189,7 +189,7 @@ def _keep_files(root: Path, name: str, foreign: ForeignFiles, written: list[Path
 
 
 def _preset(
-    name: str, dataset: str, foreign: ForeignFiles, user: UserStatements, whitening: Whitening, step_size: float
+    name: str, dataset: str, foreign: ForeignFiles, user: ImportOptions, whitening: Whitening, step_size: float
 ) -> str:
     first = foreign.sets[0]
     constants = {
@@ -228,7 +228,7 @@ def _write_preset(path: Path, text: str, written: list[Path]) -> None:
 
 
 @contextmanager
-def _taken_back() -> Iterator[list[Path]]:
+def _rollback_on_error() -> Iterator[list[Path]]:
     """What is in the list when something goes wrong is removed."""
     made: list[Path] = []
     try:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dcpipe.data import augment
 from dcpipe.distillation import synthetic_set
-from dcpipe.distillation.made_setting import made_setting
+from dcpipe.distillation.made_setting import setting_from_artifacts
 from dcpipe.distillation.matching.trajectory_config import TrajectoryMatchingConfig
 from dcpipe.distillation.matching.trajectory_matching import TrajectoryEpisode, TrajectoryMatching
 from dcpipe.distillation.setting import Setting
@@ -55,14 +55,14 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
     if not isinstance(config, TrajectoryMatchingConfig):
         problem = f"{job.wildcards['method']} matches no trajectories: there are no paths to draw"
         raise UserError(problem, where="paths", remedy="name a method of trajectory matching, such as mtt or mct")
-    synthetic = synthetic_set.load(artifact.verified_entries(root / job.outputs["synthetic"]))
-    setting = made_setting(job, root)
+    synthetic = synthetic_set.load(artifact.verify_payload(root / job.outputs["synthetic"]))
+    setting = setting_from_artifacts(job, root)
     experts = Teachers.from_setting(setting).path.num_experts
     if expert >= experts:
         remedy = f"name an expert from 0 to {experts - 1}"
         raise UserError(f"there is no expert {expert}", where="paths", remedy=remedy)
-    found = [*expert_paths(graph, job, root, expert)]
-    found += student_paths(setting, TrajectoryMatching(config, setting), synthetic, expert, students)
+    found = [*expert_trajectories(graph, job, root, expert)]
+    found += student_trajectories(setting, TrajectoryMatching(config, setting), synthetic, expert, students)
     components = principal_components(found[0].points_NP)
     wildcards = job.wildcards
     name = file_name(
@@ -72,39 +72,39 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
     title = f"expert {expert} of {wildcards['dataset']}, and {wildcards['method']}"
     chart = planes.paths_chart(name, title, found, components, [COLOUR[path.kind] for path in found])
     files = {**chart.files, f"{name}.csv": _csv(found, components).encode()}
-    return DrawnPaths(files, _lines(found, components))
+    return DrawnPaths(files, _variance_lines(found, components))
 
 
-def expert_paths(graph: Graph, job: Job, root: Path, expert: int) -> Iterator[NetworkPath]:
+def expert_trajectories(graph: Graph, job: Job, root: Path, expert: int) -> Iterator[NetworkPath]:
     """The recorded path, where it is here, and the convex one, where the method matches one."""
     read = [graph.job_that_makes(path) for path in job.inputs["trajectories"]]
     convex = [root / one.outputs["path"] for one in read if "path" in one.outputs]
     recorded = [graph.job_that_makes(one.input("trajectory")) if convex else one for one in read]
     stores = [root / one.outputs["trajectory"] for one in recorded]
     if not convex or all(store.exists() for store in stores):
-        yield planes.recorded_path([artifact.verified_entries(store) for store in stores], expert)
+        yield planes.recorded_trajectory([artifact.verify_payload(store) for store in stores], expert)
     if convex:
-        yield planes.convex_path([artifact.verified_entries(store) for store in convex], expert)
+        yield planes.convex_trajectory([artifact.verify_payload(store) for store in convex], expert)
 
 
-def student_paths(
+def student_trajectories(
     setting: Setting, matching: TrajectoryMatching, synthetic: SyntheticSet, expert: int, count: int
 ) -> Iterator[NetworkPath]:
     """Students of the last iterations that imitate the expert, latest first, on the set; each from another time."""
     outer, model = setting.method.outer, setting.model()
     last, starts = outer.iterations if outer else 0, set[float]()
     for iteration in range(last - 1, -1, -1):
-        episode = matching.draw(iteration, len(synthetic.images_NCHW))
+        episode = matching.draw_episode(iteration, len(synthetic.images_NCHW))
         if len(starts) < count and episode.segment.expert == expert and episode.segment.start not in starts:
             starts.add(episode.segment.start)
-            points = torch.stack([*student_path(model, episode, synthetic)])
+            points = torch.stack([*student_trajectory(model, episode, synthetic)])
             segment = episode.segment
             span, steps = segment.target - segment.start, len(points) - 1
             times = [segment.start + span * step / steps for step in range(steps + 1)]
             yield NetworkPath(STUDENTS, STUDENTS, points, times, (0, steps))
 
 
-def student_path(model: FlatModel, episode: TrajectoryEpisode, synthetic: SyntheticSet) -> Iterator[Tensor]:
+def student_trajectory(model: FlatModel, episode: TrajectoryEpisode, synthetic: SyntheticSet) -> Iterator[Tensor]:
     """An episode's student on the set: its parameters (P) at the start and after every inner step."""
     theta_P = episode.student_start_P
     yield theta_P
@@ -123,12 +123,12 @@ def _csv(paths: Sequence[NetworkPath], components: PrincipalComponents) -> str:
     writer.writerow(("path", "number", "epoch", "first", "second"))
     for number, path in enumerate(paths):
         before = sum(other.name == path.name for other in paths[:number])
-        for time, (first, second) in zip(path.times, planes.in_plane(path, components), strict=True):
+        for time, (first, second) in zip(path.times, planes.plane_coordinates(path, components), strict=True):
             writer.writerow((path.name, before, time, first, second))
     return text.getvalue()
 
 
-def _lines(paths: Sequence[NetworkPath], components: PrincipalComponents) -> list[str]:
+def _variance_lines(paths: Sequence[NetworkPath], components: PrincipalComponents) -> list[str]:
     first, second = components.explained_in_plane
     held = (
         f"the plane holds {100 * (first + second):.1f} % of their variance ({100 * first:.1f} and {100 * second:.1f})"

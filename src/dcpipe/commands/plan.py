@@ -37,7 +37,7 @@ def plan_rows(graph: Graph, experiment: str) -> list[PlanRow]:
     """
     statuses, table = status.experiment_status(graph, experiment), list[PlanRow]()
     waiting = [one.job for one in statuses if one.state != "done"]
-    found = _expected(graph, [one.job for one in statuses], waiting)
+    found = _estimate_resources(graph, [one.job for one in statuses], waiting)
     for stage in STAGES:
         members = [one.job for one in statuses if one.job.stage == stage]
         if members:
@@ -58,12 +58,12 @@ def plan_rows(graph: Graph, experiment: str) -> list[PlanRow]:
     return table
 
 
-def _expected(graph: Graph, jobs: list[Job], waiting: list[Job]) -> dict[str, ResourceEstimate]:
-    found = Estimates(graph, machine.known(graph.root), jobs)
+def _estimate_resources(graph: Graph, jobs: list[Job], waiting: list[Job]) -> dict[str, ResourceEstimate]:
+    found = Estimates(graph, machine.load_machine(graph.root), jobs)
     expected = {job.name: found.estimate(job) for job in jobs}
     if all(expected[job.name].memory_measured for job in waiting):
         return expected
-    found.machine = machine.measured(graph.root)
+    found.machine = machine.measure_machine(graph.root)
     return {job.name: found.estimate(job) for job in jobs}
 
 
@@ -72,12 +72,13 @@ def plan_lines(table: list[PlanRow], root: Path) -> list[str]:
     head = f"{'stage':<10}{'jobs':>7}{'to run':>9}{'disk MB':>11}{'memory MB':>12}{'seconds':>11}"
     body = [
         f"{row.stage:<10}{row.jobs:>7}{row.to_run:>9}{row.disk_bytes / 1e6:>11.2f}"
-        f"{_about(row.memory_bytes / 1e6, row.memory_measured):>12}{_about(row.seconds, row.seconds_measured):>11}"
+        f"{_approximate_text(row.memory_bytes / 1e6, row.memory_measured):>12}"
+        f"{_approximate_text(row.seconds, row.seconds_measured):>11}"
         for row in table
     ]
     disk, time = sum(row.disk_bytes for row in table), sum(row.seconds for row in table)
     total = f"{'all':<10}{sum(row.jobs for row in table):>7}{sum(row.to_run for row in table):>9}{disk / 1e6:>11.2f}"
-    time_text = _about(time, all(row.seconds_measured for row in table))
+    time_text = _approximate_text(time, all(row.seconds_measured for row in table))
     free = (
         f"{free_bytes(root) / 1e9:.1f} GB of disk are free; memory is one job's peak, seconds are one after the other"
     )
@@ -88,7 +89,7 @@ def plan_lines(table: list[PlanRow], root: Path) -> list[str]:
     return [head, *body, f"{total}{'':>12}{time_text:>11}", free, *(estimated if is_estimated else [])]
 
 
-def _about(number: float, measured: bool) -> str:
+def _approximate_text(number: float, measured: bool) -> str:
     """A number; if it is an estimate, to two places and marked."""
     if measured:
         return f"{number:.0f}"
@@ -104,10 +105,10 @@ def free_bytes(root: Path) -> int:
 
 def refuse_full_disk(table: list[PlanRow], root: Path) -> None:
     """Raises: UserError if a plan's payloads may take more than the free disk space."""
-    refuse_bytes(sum(row.disk_bytes for row in table), root)
+    refuse_insufficient_space(sum(row.disk_bytes for row in table), root)
 
 
-def refuse_bytes(needed: int, root: Path) -> None:
+def refuse_insufficient_space(needed: int, root: Path) -> None:
     """Raises: UserError if so many bytes are more than the free disk space."""
     free = free_bytes(root)
     if needed > free:

@@ -54,7 +54,7 @@ def reference_text(root: Path, experiment: str, note: str = "") -> str:
             problem = staleness.staleness_problem(job, root)
             if problem:
                 raise RefusedError(problem, remedy=f"run `snakemake --config experiment={experiment}` first")
-            md5s = {path: dvc_md5(artifact.verified_entries(root / path, every_digest=True)) for path in paths.values()}
+            md5s = {path: dvc_md5(artifact.verify_payload(root / path, every_digest=True)) for path in paths.values()}
             made_on = artifact.read_card(root / job.outputs["card"]).get("class")
             classes[json.dumps(made_on, sort_keys=True)] = made_on
         else:
@@ -63,7 +63,7 @@ def reference_text(root: Path, experiment: str, note: str = "") -> str:
     head = {
         "format": FORMAT,
         "experiment": experiment,
-        "commit": _commit(root),
+        "commit": _head_commit(root),
         "note": note,
         "classes": [classes[key] for key in sorted(classes)],
     }
@@ -127,7 +127,7 @@ def _recorded_digests(paths: list[str], locked: Mapping[str, str]) -> dict[str, 
     return {path: locked[path] for path in paths}
 
 
-def _commit(root: Path) -> str | None:
+def _head_commit(root: Path) -> str | None:
     """The commit that is checked out; None outside git."""
     command = ["git", "rev-parse", "HEAD"]
     try:

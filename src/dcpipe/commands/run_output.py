@@ -29,7 +29,7 @@ class RunOutput:
     to_run: frozenset[str]  # the names of the jobs that were not done when it began
 
     @classmethod
-    def of(cls, graph: Graph, jobs: Sequence[Job], stages: Collection[str], *, own_logs: bool) -> "RunOutput":
+    def for_run(cls, graph: Graph, jobs: Sequence[Job], stages: Collection[str], *, own_logs: bool) -> "RunOutput":
         """The output of a run that makes, of these stages' jobs, what is not done yet, and every view."""
         waiting = [one.job for one in status.job_statuses(graph, jobs) if one.state != "done"]
         to_run = [job for job in (*waiting, *(job for job in jobs if job.is_view)) if job.stage in stages]
@@ -46,7 +46,7 @@ class RunOutput:
             path.parent.mkdir(parents=True, exist_ok=True)
             handler = logging.FileHandler(path, mode="a")
             handler.setFormatter(FORMAT)
-            self._use(handler)
+            self._set_log_handler(handler)
 
     def end(self, outcome: JobOutcome) -> None:
         """What became of a job is known."""
@@ -57,11 +57,11 @@ class RunOutput:
             case "failed":
                 self.line.update(lambda state, _: state.fail(name))
             case "stopped":
-                self.line.update(lambda state, _: state.leave(name))
+                self.line.update(lambda state, _: state.interrupt(name))
             case "current" | "skipped" | "blocked" if name in self.to_run:
-                self.line.update(lambda state, _: state.drop(outcome.job.stage))
+                self.line.update(lambda state, _: state.remove_one(outcome.job.stage))
         if self.own_logs:
-            self._use(logging.StreamHandler(sys.stderr))
+            self._set_log_handler(logging.StreamHandler(sys.stderr))
 
     def say(self, text: str) -> None:
         """Lines beside the run's own."""
@@ -72,7 +72,7 @@ class RunOutput:
         self.line.close()
 
     @staticmethod
-    def _use(handler: logging.Handler) -> None:
+    def _set_log_handler(handler: logging.Handler) -> None:
         """Send the package's log to one place alone."""
         log = logging.getLogger("dcpipe")
         for other in log.handlers[:]:

@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from dcpipe import progress
-from dcpipe.commands.rehearsal.job_kinds import shorten_job
+from dcpipe.commands.rehearsal.job_kinds import shortened_sections
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
@@ -105,21 +105,23 @@ def _run(request: TrialRequest) -> TrialOutcome:
     if request.noise_inputs:
         per_class = max(PER_CLASS, int(request.wildcards.get("ipc", 1)))
         job = NoiseInputs(graph, root, per_class, TESTED).provide(job)
-    sections = {} if request.steps is None else _shorter(job, request.steps, noise_inputs=request.noise_inputs)
+    sections = (
+        {} if request.steps is None else _shortened_sections(job, request.steps, noise_inputs=request.noise_inputs)
+    )
     short = replace(job, sections={**job.sections, **sections})
     made = execute_job(short, root, folder=Path(request.folder), keep_state=False)
     files = {entry.path: (entry.size, entry.sha256) for entry in artifact.card_entries(made)}
-    machine = {key: str(value) for key, value in card.software(job).items()}
+    machine = {key: str(value) for key, value in card.machine_class(job).items()}
     return TrialOutcome(files=files, whole=not sections, machine=machine)
 
 
-def _shorter(job: Job, steps: int, *, noise_inputs: bool) -> Mapping[str, object]:
+def _shortened_sections(job: Job, steps: int, *, noise_inputs: bool) -> Mapping[str, object]:
     """Sections of fewer steps, each as it is: unlike in a rehearsal, images and step size move as in the real job."""
     method, evaluation = job.sections.get("method"), job.sections.get("evaluation")
     sections: Mapping[str, object] = {}
     if job.stage == "distill" and isinstance(method, Method) and method.outer:
         outer = replace(method.outer, iterations=steps, snapshot_every=1)
-        rehearsed = shorten_job(job, steps)["method"]
+        rehearsed = shortened_sections(job, steps)["method"]
         if noise_inputs and isinstance(rehearsed, Method) and rehearsed.outer:
             images = replace(outer.images, initial=rehearsed.outer.images.initial)
             outer = replace(outer, images=images, labels=rehearsed.outer.labels)
@@ -128,7 +130,7 @@ def _shorter(job: Job, steps: int, *, noise_inputs: bool) -> Mapping[str, object
         few = min(evaluation.networks, evaluation.side_by_side)
         sections = {"evaluation": replace(evaluation, networks=few, epochs=steps)}
     elif job.stage in {"experts", "evaluate"}:
-        sections = shorten_job(job, steps)
+        sections = shortened_sections(job, steps)
     return sections
 
 

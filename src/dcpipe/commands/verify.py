@@ -28,13 +28,13 @@ def verify_job(job: Job, root: Path, recorded: Mapping[str, str], where: str = "
     try:
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.verified_entries(root / path, every_digest=True)
+                artifact.verify_payload(root / path, every_digest=True)
         for path in job.outputs.values():
             if path in recorded and dvc_md5(root / path) != recorded[path]:
-                return Finding(job.name, f"{path}: differs from the digest in {where}", _class_note(job, root))
+                return Finding(job.name, f"{path}: differs from the digest in {where}", _machine_class_note(job, root))
     except DcpipeError as error:
         return Finding(job.name, str(error))
-    return Finding(job.name, None, _class_note(job, root))
+    return Finding(job.name, None, _machine_class_note(job, root))
 
 
 def rebuild_job(job: Job, root: Path) -> Finding:
@@ -56,7 +56,7 @@ def rebuild_job(job: Job, root: Path) -> Finding:
         shutil.rmtree(place, ignore_errors=True)
     if not different:
         return Finding(job.name, None, f"{len(new)} files made again, bit for bit")
-    note = _class_note(job, root)
+    note = _machine_class_note(job, root)
     return Finding(
         job.name, f"{job.folder}/{different[0]}: made again with other bytes" + (f" ({note})" if note else "")
     )
@@ -70,7 +70,7 @@ def locked_digests(root: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     for lock in [root / "dvc.lock", *sorted(root.glob("experiments/*/dvc.lock"))]:
         try:
-            outs = (out for stage in dvc_lock.current_entry(lock).values() for out in stage.get("outs", []))
+            outs = (out for stage in dvc_lock.current_stages(lock).values() for out in stage.get("outs", []))
             digests |= {out["path"]: out["md5"] for out in outs}
         except (AttributeError, KeyError, TypeError) as error:
             remedy = "restore it with `git checkout`"
@@ -78,9 +78,9 @@ def locked_digests(root: Path) -> dict[str, str]:
     return digests
 
 
-def _class_note(job: Job, root: Path) -> str | None:
+def _machine_class_note(job: Job, root: Path) -> str | None:
     made = artifact.read_card(root / next(iter(job.outputs.values()))).get("class")
-    here = card.software(job)
+    here = card.machine_class(job)
     if made == here or not isinstance(made, dict):
         return None
     other = ", ".join(f"{key} {made.get(key)} (here {here.get(key)})" for key in made if made.get(key) != here.get(key))

@@ -116,7 +116,7 @@ def draw(
         return DSADraw(None, torch.zeros(count, 0, dtype=torch.float64), height, width, siamese)
     family = strategy[int(torch.randint(len(strategy), (1,), generator=generator))]
     uniform_N3 = torch.rand(count, 3, generator=generator, dtype=torch.float64)
-    return DSADraw(family, _values(family, uniform_N3, (height, width), params), height, width, siamese)
+    return DSADraw(family, _family_parameters(family, uniform_N3, (height, width), params), height, width, siamese)
 
 
 def apply(x_NCHW: Tensor, draw: DSADraw) -> Tensor:
@@ -141,7 +141,9 @@ def apply(x_NCHW: Tensor, draw: DSADraw) -> Tensor:
     return _OPERATIONS[draw.family](x_NCHW.to(dtype), values_NQ).to(x_NCHW.dtype)
 
 
-def _values(family: AugmentationFamily, uniform_N3: Tensor, size: tuple[int, int], params: DSAParams) -> Tensor:
+def _family_parameters(
+    family: AugmentationFamily, uniform_N3: Tensor, size: tuple[int, int], params: DSAParams
+) -> Tensor:
     """Turn uniform numbers into the parameters of a family; trigonometry stays on the CPU with the draw."""
     u, v, w = uniform_N3.unbind(1)
     zero = torch.zeros_like(u)
@@ -189,7 +191,7 @@ def _color(x_NCHW: Tensor, values_NQ: Tensor) -> Tensor:
 def _crop(x_NCHW: Tensor, values_NQ: Tensor) -> Tensor:
     down, right = values_NQ.long()[..., None, None].unbind(1)
     row_HW, column_HW = _positions(x_NCHW, torch.int64)
-    return _pixels(x_NCHW, row_HW + down, column_HW + right)
+    return _gather_pixels(x_NCHW, row_HW + down, column_HW + right)
 
 
 def _cutout(x_NCHW: Tensor, values_NQ: Tensor) -> Tensor:
@@ -222,7 +224,7 @@ def _warp(x_NCHW: Tensor, values_NQ: Tensor) -> Tensor:
     result_NCHW = torch.zeros_like(x_NCHW)
     for row_step, row_weight in ((0, 1 - lower), (1, lower)):
         for column_step, column_weight in ((0, 1 - righter), (1, righter)):
-            corner_NCHW = _pixels(x_NCHW, top_NHW.long() + row_step, left_NHW.long() + column_step)
+            corner_NCHW = _gather_pixels(x_NCHW, top_NHW.long() + row_step, left_NHW.long() + column_step)
             result_NCHW = result_NCHW + corner_NCHW * (row_weight * column_weight)[:, None]
     return result_NCHW
 
@@ -235,7 +237,7 @@ def _positions(x_NCHW: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return row_H[:, None], column_W[None, :]
 
 
-def _pixels(x_NCHW: Tensor, row_NHW: Tensor, column_NHW: Tensor) -> Tensor:
+def _gather_pixels(x_NCHW: Tensor, row_NHW: Tensor, column_NHW: Tensor) -> Tensor:
     """The pixels at whole positions, zero outside; positions of one image serve all.
 
     `gather`, because its backward pass is deterministic: on the CPU always, on CUDA under

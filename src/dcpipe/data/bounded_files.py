@@ -34,7 +34,7 @@ def image_formats() -> tuple[str, ...]:
     return tuple(name for name in _IMAGES if name in Image.OPEN)
 
 
-def bounded_text(path: Path, remedy: str) -> str:
+def read_bounded_text(path: Path, remedy: str) -> str:
     """The text in a file. Raises: UserError if it cannot be read, is no UTF-8, or is too long for a list."""
     try:
         with path.open("rb") as file:
@@ -106,11 +106,11 @@ def _refuse_header(path: Path, name: str) -> None:
         raise ValueError("it holds Python objects")
     if declared != stored:
         raise ValueError(f"it declares {declared} bytes and has {stored}")
-    if declared > free_memory():
-        raise ValueError(f"it has {declared / 1e9:.1f} GB, and {free_memory() / 1e9:.1f} GB of memory are free")
+    if declared > available_memory():
+        raise ValueError(f"it has {declared / 1e9:.1f} GB, and {available_memory() / 1e9:.1f} GB of memory are free")
 
 
-def free_memory() -> float:
+def available_memory() -> float:
     """Bytes of memory that are free, as Linux says; infinite where nothing says it."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():

@@ -45,15 +45,15 @@ class DataStage(Stage):
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Every image, a byte a value."""
         facts = dataset_facts(graph, job)
-        return (facts.smallest_class or 0) * facts.classes * pixels(facts)
+        return (facts.smallest_class or 0) * facts.classes * values_per_image(facts)
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """A part of the source at a time, which most sources hold whole, and of it a shard that is written."""
         dataset = graph.library.dataset(job.wildcards["dataset"])[1]
         split, classes = dataset.split, dataset.facts.classes
         kept, cut = split.train_per_class, (split.test_per_class or 0) + split.validation_per_class
         known = dataset.facts.smallest_class or (UNKNOWN_IMAGES // classes if kept is None else kept + cut)
-        stored = known * classes * pixels(dataset.facts)
+        stored = known * classes * values_per_image(dataset.facts)
         return Work(held_bytes=2 * stored, phases=(3 * min(stored, SHARD_BYTES),))
 
 
@@ -62,7 +62,7 @@ def dataset_facts(graph: "Graph", job: "Job") -> DatasetFacts:
     return graph.library.dataset(job.wildcards["dataset"])[1].facts
 
 
-def pixels(facts: DatasetFacts) -> int:
+def values_per_image(facts: DatasetFacts) -> int:
     """Pixel values of one image, over all channels."""
     return facts.channels * facts.image_size**2
 

@@ -30,9 +30,9 @@ def run(task: Task) -> None:
     facts = config.facts
     source = config.source.open(facts, task.root)
     read = FileStamps.read(path for _, path in source.files() or ())
-    task.facts |= _identify(task, config, source)
+    task.facts |= _check_digest(task, config, source)
     part = source.part("train" if facts.has_test_part else "all")
-    rows = _cut(task, config, facts, part)
+    rows = _split_rows(task, config, facts, part)
     _refuse_full_disk(task.draft.folder, facts, sum(map(len, rows.values())))
     standardisation = config.standardise.build(_write(task, facts, part, "train", rows["train"]))
     _refuse_constant_channel(task, standardisation)
@@ -47,12 +47,12 @@ def run(task: Task) -> None:
     if len(rows["test"]):
         _write(task, facts, part, "test", rows["test"])
     for output in ("train", "test"):
-        store.describe(task.output(output), classes=facts.classes, standardisation=standardisation)
+        store.write_attributes(task.output(output), classes=facts.classes, standardisation=standardisation)
     read.refuse_changed()
     task.facts |= source.card_facts() | {"images": {name: len(chosen) for name, chosen in rows.items()}}
 
 
-def _identify(task: Task, config: Dataset, source: Source) -> dict[str, object]:
+def _check_digest(task: Task, config: Dataset, source: Source) -> dict[str, object]:
     """The digest of the source's bytes, for the card; compared with the params', or with what was published."""
     files = source.files()
     if files is None:
@@ -69,7 +69,7 @@ def _identify(task: Task, config: Dataset, source: Source) -> dict[str, object]:
     return {"source_digest": digest}
 
 
-def _cut(task: Task, config: Dataset, facts: DatasetFacts, part: Part) -> dict[str, Rows]:
+def _split_rows(task: Task, config: Dataset, facts: DatasetFacts, part: Part) -> dict[str, Rows]:
     _refuse_labels(task, facts, part)
     counts = {"val": config.split.validation_per_class, "train": config.split.train_per_class}
     if config.split.test_per_class is not None:

@@ -40,7 +40,7 @@ def find_folder(name: str, facts: DatasetFacts, root: Path) -> Source:
     place = location.data_path(root, name)
     packed = place if place.suffix == ".npz" else place.with_name(f"{place.name}.npz")
     if packed.is_file() and not place.is_dir():
-        return Arrays(packed, facts)
+        return NpzArrays(packed, facts)
     if not place.is_dir():
         remedy = f"put one folder per class there, or {packed.name} beside it"
         raise UserError("this folder does not exist", where=str(place), remedy=remedy)
@@ -73,9 +73,9 @@ def _tree(dataset_folder: Path, facts: DatasetFacts) -> FolderTree:
         part: image_files.listing([folder / name for name in names], names, problems)
         for part, folder in folders.items()
     }
-    least = image_files.least_side(facts.image_size)
+    least = image_files.min_source_side(facts.image_size)
     tree = FolderTree(parts, facts.channels, facts.image_size, "fix or remove what cannot be used", minimum=least)
-    tree.refuse_with(problems)
+    tree.refuse_all_problems(problems)
     return tree
 
 
@@ -87,25 +87,25 @@ def _classes(dataset_folder: Path, folders: list[Path], facts: DatasetFacts) -> 
         raise UserError(problem, where=str(dataset_folder), remedy="set split.test_per_class to null")
     unmatched = sorted(set(found[0]) ^ set(found[-1]))
     if unmatched:
-        problem = f"{_named(unmatched)} {'is' if len(unmatched) == 1 else 'are'} in only one of train/ and test/"
+        problem = f"{_join_names(unmatched)} {'is' if len(unmatched) == 1 else 'are'} in only one of train/ and test/"
         raise UserError(problem, where=str(dataset_folder), remedy="give both the same class folders")
     classes = found[0]
     if len(classes) != facts.classes:
         empty = [name for name in classes if not any(image_files.images_below(f / name, Problems()) for f in folders)]
-        without = f", without an image in {_named(empty)}" if empty else ""
+        without = f", without an image in {_join_names(empty)}" if empty else ""
         count = f"{len(classes)} class folder{'' if len(classes) == 1 else 's'}"
-        problem = f"has {count}{f': {_named(classes)}' if classes else ''}{without}; params state {facts.classes}"
+        problem = f"has {count}{f': {_join_names(classes)}' if classes else ''}{without}; params state {facts.classes}"
         raise UserError(problem, where=str(folders[0]), remedy="fix source.classes, or add or remove folders")
     return classes
 
 
-def _named(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     """Names, of which the first dozen are written out."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
-class Arrays:
+class NpzArrays:
     """Arrays in an .npz file, opened one part at a time. Raises: UserError if an array is missing or unfit."""
 
     def __init__(self, path: Path, facts: DatasetFacts) -> None:
@@ -158,7 +158,7 @@ class Arrays:
             remedy = "store images whose sides are longer than 3 pixels"
             raise UserError(problem, where=str(self._path), remedy=remedy)
         pixels = pixels.transpose(0, 2, 3, 1) if first else pixels
-        if min(pixels.shape[1:3]) < image_files.least_side(self._facts.image_size):
+        if min(pixels.shape[1:3]) < image_files.min_source_side(self._facts.image_size):
             problem = f"array {name} has shape {shape}: a side below half of image_size {self._facts.image_size}"
             raise UserError(problem, where=str(self._path), remedy="lower source.image_size, or store larger images")
         return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
@@ -178,5 +178,5 @@ class Arrays:
         block = np.zeros((len(rows), channels, size, size), dtype=np.uint8)
         for place, row in enumerate(rows):
             image = Image.fromarray(np.ascontiguousarray(pixels[row], dtype=np.uint8))
-            block[place] = image_files.fit_image(image, channels, size, self._counts)
+            block[place] = image_files.convert_and_resize(image, channels, size, self._counts)
         return block

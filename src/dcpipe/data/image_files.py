@@ -103,7 +103,7 @@ def images_below(folder: Path, problems: Problems) -> list[str]:
 
     Links are followed. Broken ones, those that lead in a circle and files without the name of an image are problems.
     """
-    above = {_identity(path) for path in (*folder.parents, *folder.resolve().parents)}
+    above = {_device_and_inode(path) for path in (*folder.parents, *folder.resolve().parents)}
     known = sum(map(len, problems.by_kind.values()))
     names = sorted(path.relative_to(folder).as_posix() for path in _walk(folder, above, problems))
     if not names and known == sum(map(len, problems.by_kind.values())):
@@ -114,7 +114,7 @@ def images_below(folder: Path, problems: Problems) -> list[str]:
 def _walk(folder: Path, above: set[tuple[int, int]], problems: Problems) -> Iterator[Path]:
     """Every readable image file; `above` are the folders that lead here."""
     try:
-        here = _identity(folder)
+        here = _device_and_inode(folder)
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(".")]
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def _walk(folder: Path, above: set[tuple[int, int]], problems: Problems) -> Iter
             yield path
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _device_and_inode(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
 
@@ -162,12 +162,12 @@ def listing_of_names(folders: Sequence[Path], classes: Sequence[str], names: Seq
     return Listing(tuple(folders), tuple(classes), [name for members in names for name in members], labels_N)
 
 
-def least_side(size: int) -> int:
+def min_source_side(size: int) -> int:
     """The shortest side of an image that is resized to `size`: below half of it most pixels would be interpolated."""
     return -(-size // 2)
 
 
-def fit_image(image: Image.Image, channels: int, size: int, counts: ConversionCounts) -> Pixels:
+def convert_and_resize(image: Image.Image, channels: int, size: int, counts: ConversionCounts) -> Pixels:
     """One decoded image as C x H x W: converted to `channels` and resized to `size` x `size` pixels.
 
     Bilinear with Pillow's antialiasing; the aspect ratio is not kept, as in the published ImageNet pipeline.
@@ -191,7 +191,7 @@ class ImageFiles:
         self._parts, self._channels, self._size, self._least = parts, channels, size, minimum
         self._remedy, self._problems, self._counts = remedy, Problems(), ConversionCounts()
 
-    def refuse_with(self, problems: Problems) -> None:
+    def refuse_all_problems(self, problems: Problems) -> None:
         """If there are problems already, decode every image before they are refused, so that one refusal has all.
 
         Raises: UserError.
@@ -233,7 +233,7 @@ class ImageFiles:
                 try:
                     with Image.open(path, formats=image_formats()) as image:
                         if self._fits(path, image):
-                            block[place] = fit_image(image, self._channels, self._size, self._counts)
+                            block[place] = convert_and_resize(image, self._channels, self._size, self._counts)
                             self._counts.note_dropped(image)
                 except Image.DecompressionBombError:
                     self._problems.add(path, f"has more than {MEGAPIXELS} million pixels")
@@ -247,7 +247,7 @@ class ImageFiles:
         if min(image.size) < self._least:
             self._problems.add(path, f"has a side below half of image_size {self._size}", f"{pixels} pixels")
             return False
-        if _is_deep(image):
+        if _has_high_bit_depth(image):
             self._problems.add(path, "has more than 8 bits a channel")
             return False
         if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
@@ -256,7 +256,7 @@ class ImageFiles:
         return True
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _has_high_bit_depth(image: Image.Image) -> bool:
     """Whether a channel has more than 8 bits in the file; of such a colour image Pillow would keep the upper 8."""
     tiles = [(tile[0], tile[3]) for tile in getattr(image, "tile", ())]
     wide = [";16" in str(stored) or (codec == "ppm" and int(stored[-1]) > 255) for codec, stored in tiles]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import UNKNOWN_IMAGES, pixels
+from dcpipe.data.data_plan import UNKNOWN_IMAGES, values_per_image
 from dcpipe.params.network_name import parse
 from dcpipe.params.work import FLOAT_BYTES, NetworkSize, Work
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 AT_ONCE = 1024  # images that are standardised, or that a network classifies, at a time
 
 
-def train_images(graph: "Graph", dataset: str) -> int:
+def num_train_images(graph: "Graph", dataset: str) -> int:
     """Training images of a dataset, as far as planning knows."""
     config = graph.library.dataset(dataset)[1]
     a_class = config.train_images_per_class
     return UNKNOWN_IMAGES if a_class is None else a_class * config.facts.classes
 
 
-def test_images(graph: "Graph", dataset: str) -> int:
+def num_test_images(graph: "Graph", dataset: str) -> int:
     """Test images of a dataset, as far as planning knows."""
     config = graph.library.dataset(dataset)[1]
     per_class = config.split.test_per_class
-    return config.facts.classes * per_class if per_class is not None else config.source.test_images or 0
+    return config.facts.classes * per_class if per_class is not None else config.source.num_test_images or 0
 
 
-def loading(graph: "Graph", dataset: str, *counts: int) -> Work:
+def loading_work(graph: "Graph", dataset: str, *counts: int) -> Work:
     """Parts of so many images, standardised: bytes are read, then floats made of them block by block."""
     config = graph.library.dataset(dataset)[1]
-    numbers, largest = pixels(config.facts), max(counts, default=0)
+    numbers, largest = values_per_image(config.facts), max(counts, default=0)
     block = min(largest, AT_ONCE) * numbers
     whitened = config.whitening.fit_threads is not None
     held_bytes = FLOAT_BYTES * numbers * sum(counts) + (3 * 8 * numbers**2 if whitened else 0)
@@ -42,13 +42,13 @@ def network_size(graph: "Graph", dataset: str, network: str) -> NetworkSize:
     return parse(network).size(channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
 
 
-def validation_images(graph: "Graph", dataset: str) -> int:
+def num_validation_images(graph: "Graph", dataset: str) -> int:
     """Validation images of a dataset."""
     config = graph.library.dataset(dataset)[1]
     return config.split.validation_per_class * config.facts.classes
 
 
-def classifying(network: NetworkSize, images: int) -> Work:
+def classifying_work(network: NetworkSize, images: int) -> Work:
     """So many images, classified some at a time."""
     batch = max(1, min(images, AT_ONCE))
-    return network.forward(batch).times(images / batch)
+    return network.forward_work(batch).times(images / batch)

@@ -23,7 +23,7 @@ def data_path(root: Path, name: str) -> Path:
 
     Raises: UserError if neither the variable nor the file states a folder, or the file has unknown keys.
     """
-    local = _local(root)
+    local = _read_local_settings(root)
     if name in local.roots:
         return _absolute(root, local.roots[name])
     variable = os.environ.get(ENVIRONMENT_VARIABLE)
@@ -36,7 +36,7 @@ def data_path(root: Path, name: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Local:
+class _LocalSettings:
     """The content of local.yaml; a path is checked when it is used."""
 
     has_data_root: bool = False
@@ -44,10 +44,10 @@ class _Local:
     roots: Tree = field(default_factory=dict)
 
 
-def _local(root: Path) -> _Local:
+def _read_local_settings(root: Path) -> _LocalSettings:
     path = root / FILE
     if not path.is_file():
-        return _Local()
+        return _LocalSettings()
     tree = read_yaml(path)
     for key in tree:
         if key not in {"data_root", "roots"}:
@@ -56,7 +56,7 @@ def _local(root: Path) -> _Local:
     roots = {} if roots is None else roots
     if not isinstance(roots, dict):
         raise UserError("roots must map names to folders", where=FILE, remedy="write `name: folder` lines below it")
-    return _Local("data_root" in tree, tree.get("data_root"), roots)
+    return _LocalSettings("data_root" in tree, tree.get("data_root"), roots)
 
 
 def _absolute(root: Path, value: Value) -> Path:

@@ -88,19 +88,19 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _nothing() -> bytes:
+def _empty_bytes() -> bytes:
     """Stands for bytes, by which Python 3 writes no bytes for Python 2."""
     return b""
 
 
-def _stand_ins() -> dict[str, Callable[..., object]]:
+def _numpy_placeholders() -> dict[str, Callable[..., object]]:
     both: dict[str, Callable[..., object]] = {"_reconstruct": PickledArray, "scalar": _scalar}
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")
     found: dict[str, Callable[..., object]] = {f"{m}.{name}": made for m in modules for name, made in both.items()}
     return found | {"numpy.ndarray": PickledNdarray, "numpy.dtype": PickledType}
 
 
-ARRAYS: Mapping[str, Callable[..., object]] = MappingProxyType(_stand_ins())
+ARRAYS: Mapping[str, Callable[..., object]] = MappingProxyType(_numpy_placeholders())
 """What stands for each of numpy's names in a pickle."""
 
 
@@ -109,7 +109,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str, /) -> Callable[..., object]:
         """Raises: UnsafePickleError for any other name."""
-        known = {**ARRAYS, "_codecs.encode": _encoded, "__builtin__.bytes": _nothing}
+        known = {**ARRAYS, "_codecs.encode": _encoded, "__builtin__.bytes": _empty_bytes}
         if f"{module}.{name}" not in known:
             raise UnsafePickleError(f"names {module}.{name}"[:80])
         return known[f"{module}.{name}"]
@@ -126,7 +126,7 @@ def read_pickle(path: Path, remedy: str) -> object:
             _refuse_unsafe_content(handle, size)
             handle.seek(0)
             loaded = _Unpickler(handle, encoding="latin1").load()
-        return plain(loaded, size)
+        return replace_placeholders(loaded, size)
     except Exception as error:  # a damaged or crafted pickle can make the reader raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         problem = f"is damaged, or holds something other than arrays ({reason}); no code in it was run"
@@ -141,7 +141,7 @@ def _refuse_unsafe_content(handle: BinaryIO, size: int) -> None:
             raise UnsafePickleError(f"has the memo index {value}")
 
 
-def plain(loaded: object, maximum: int) -> object:
+def replace_placeholders(loaded: object, maximum: int) -> object:
     """What was read, with arrays in the place of their stand-ins.
 
     Raises: UnsafePickleError if it is nested too deeply, or has more than `maximum` parts: a few bytes can name one

@@ -37,7 +37,7 @@ class Digits(SourceConfig):
         return DatasetFacts(classes=10, channels=1, image_size=8, smallest_class=174, has_test_part=False)
 
     @property
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """None of its own."""
         return None
 
@@ -85,7 +85,7 @@ class Torchvision(SourceConfig):
         return TORCHVISION[self.kind]
 
     @property
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """As published."""
         return TEST_IMAGES.get(self.kind, 10_000)
 
@@ -129,7 +129,7 @@ class TinyImageNet(SourceConfig):
         return DatasetFacts(classes=200, channels=3, image_size=64, smallest_class=500, has_test_part=True, minutes=60)
 
     @property
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """As published."""
         return 10_000
 
@@ -164,7 +164,7 @@ class ImageNet(SourceConfig):
 
     @field_validator("classes")
     @classmethod
-    def _classes(cls, classes: list[int] | Literal["all"]) -> list[int] | Literal["all"]:
+    def _refuse_repeated_classes(cls, classes: list[int] | Literal["all"]) -> list[int] | Literal["all"]:
         if classes != "all" and len(classes) < 2:
             raise ValueError("name at least two classes")
         twice = sorted({number for number in classes if classes.count(number) > 1}) if classes != "all" else []
@@ -195,7 +195,7 @@ class ImageNet(SourceConfig):
         )
 
     @property
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """50 a class."""
         return 50 * self.num_classes
 
@@ -252,7 +252,7 @@ class Folder(SourceConfig):
         )
 
     @property
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """An estimate: as many as CIFAR-10 has."""
         return 10_000
 

@@ -48,7 +48,7 @@ class Transform(Protocol):
         ...
 
     @property
-    def phrase(self) -> str:
+    def description(self) -> str:
         """What the images are, as text for people."""
         ...
 
@@ -80,7 +80,7 @@ class Standardisation:
         }
 
     @property
-    def phrase(self) -> str:
+    def description(self) -> str:
         """What the images are, as text for people."""
         return "standardised"
 
@@ -104,7 +104,7 @@ class WhiteningTransform:
         return {"mean": self.whitening.mean_D.contiguous(), "matrix": self.whitening.matrix_DD.contiguous()}
 
     @property
-    def phrase(self) -> str:
+    def description(self) -> str:
         """What the images are, as text for people."""
         return "whitened by ZCA"
 
@@ -188,7 +188,7 @@ def write(
     return moments
 
 
-def describe(path: Path, *, classes: int, standardisation: Standardisation) -> None:
+def write_attributes(path: Path, *, classes: int, standardisation: Standardisation) -> None:
     """Write the number of classes and the standardisation of a store, which make it complete."""
     attributes = {
         "classes": classes,
@@ -235,7 +235,7 @@ class Pixels:
         return Images(images, self.labels_N, self.classes)
 
 
-def transform(path: Path, whitened_by: Path | None = None) -> Transform:
+def load_transform(path: Path, whitened_by: Path | None = None) -> Transform:
     """What networks see of a store: whitened where the dataset has a whitening, else standardised."""
     return standardisation(path) if whitened_by is None else WhiteningTransform(whitening.load(whitened_by))
 
@@ -249,7 +249,7 @@ def load_pixels(path: Path, part: Part, device: torch.device | None = None, whit
         raise UserError(f"has no {part} part", where=str(path), remedy="use a dataset variant that has one")
     pixels = torch.from_numpy(arrays.read(path / part, "images")).to(device)
     labels = torch.from_numpy(arrays.read(path / part, "labels")).to(device)
-    return Pixels(pixels, labels, num_classes(path), transform(path, whitened_by))
+    return Pixels(pixels, labels, num_classes(path), load_transform(path, whitened_by))
 
 
 def load(path: Path, part: Part, device: torch.device | None = None, whitened_by: Path | None = None) -> Images:

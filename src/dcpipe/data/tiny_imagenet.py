@@ -8,7 +8,7 @@ place among the sorted wnids (wnids.txt itself is not sorted), for training and 
 from pathlib import Path
 
 from dcpipe.data import image_files, location
-from dcpipe.data.bounded_files import bounded_text
+from dcpipe.data.bounded_files import read_bounded_text
 from dcpipe.data.image_files import ImageFiles, Listing
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
@@ -40,7 +40,7 @@ def find_tiny_imagenet(facts: DatasetFacts, root: Path) -> TinyImageNet:
     wnids = _wnids(place, facts.classes)
     problems = Problems()
     train = image_files.listing([_train_folder(place, wnid) for wnid in wnids], wnids, problems)
-    test = _test(place, wnids, problems)
+    test = _list_test_images(place, wnids, problems)
     problems.refuse(_LAYOUT)
     return TinyImageNet({"train": train, "test": test}, facts.channels, facts.image_size, _LAYOUT)
 
@@ -49,7 +49,7 @@ def _wnids(folder: Path, classes: int) -> list[str]:
     path = folder / "wnids.txt"
     if not path.is_file():
         raise UserError("this file does not exist", where=str(path), remedy=_LAYOUT)
-    wnids = sorted(set(bounded_text(path, _LAYOUT).split()))
+    wnids = sorted(set(read_bounded_text(path, _LAYOUT).split()))
     if len(wnids) != classes:
         raise UserError(f"names {len(wnids)} classes; Tiny ImageNet has {classes}", where=str(path), remedy=_LAYOUT)
     return wnids
@@ -61,7 +61,7 @@ def _train_folder(dataset_folder: Path, wnid: str) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def _test(dataset_folder: Path, wnids: list[str], problems: Problems) -> Listing:
+def _list_test_images(dataset_folder: Path, wnids: list[str], problems: Problems) -> Listing:
     for folder in (dataset_folder / "val", dataset_folder / "val" / "images"):
         if (folder / wnids[0]).is_dir():
             inner = [folder / wnid / "images" for wnid in wnids]
@@ -77,7 +77,7 @@ def _annotated(val: Path, wnids: list[str], problems: Problems) -> Listing:
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     names: list[list[str]] = [[] for _ in wnids]
     there = set(image_files.images_below(val / "images", problems))
-    for number, line in enumerate(bounded_text(path, _LAYOUT).splitlines(), start=1):
+    for number, line in enumerate(read_bounded_text(path, _LAYOUT).splitlines(), start=1):
         name, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]
         if wnid not in label_of:

@@ -19,7 +19,7 @@ ZIP = b"PK\x03\x04"
 REMEDY = "download the publisher's file again"
 
 
-class UnfitFileError(Exception):
+class UnsafeFileError(Exception):
     """A file that declares more than it holds."""
 
 
@@ -38,10 +38,10 @@ def read_torch_file(path: Path, *, remedy: str = REMEDY) -> object:
             _refuse_entries(path, size)
         with (
             warnings.catch_warnings(action="ignore"),
-            torch.serialization.safe_globals(_numpys()),
+            torch.serialization.safe_globals(_safe_globals()),
         ):  # unusual files: looked through below
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_packed)
-        found = pickled_arrays.plain(loaded, max(size, 1))
+        found = pickled_arrays.replace_placeholders(loaded, max(size, 1))
         _refuse_sizes(found, size)
     except FileNotFoundError as error:
         raise UserError("this file does not exist", where=str(path), remedy=remedy) from error
@@ -51,7 +51,7 @@ def read_torch_file(path: Path, *, remedy: str = REMEDY) -> object:
     return found
 
 
-def _numpys() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+def _safe_globals() -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     return [(made, name) for name, made in pickled_arrays.ARRAYS.items()]
 
 
@@ -61,17 +61,17 @@ def _is_packed(path: Path) -> bool:
 
 
 def _refuse_entries(path: Path, size: int) -> None:
-    """PyTorch packs its files without compression. Raises: UnfitFileError for entries that would grow."""
+    """PyTorch packs its files without compression. Raises: UnsafeFileError for entries that would grow."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(one.compress_type != zipfile.ZIP_STORED for one in entries):
-            raise UnfitFileError("has compressed entries")
+            raise UnsafeFileError("has compressed entries")
         if sum(one.file_size for one in entries) > size:
-            raise UnfitFileError("declares more than it has")
+            raise UnsafeFileError("declares more than it has")
 
 
 def _refuse_sizes(value: object, size: int) -> None:
-    """Raises: UnfitFileError if the tensors are larger than the file: by a stride of 0, or unfilled room."""
+    """Raises: UnsafeFileError if the tensors are larger than the file: by a stride of 0, or unfilled room."""
     seen, total = set[tuple[int, int]](), 0
     for tensor in tensors_in(value):
         if tensor.layout != torch.strided or tensor.device.type != "cpu":
@@ -82,7 +82,7 @@ def _refuse_sizes(value: object, size: int) -> None:
         total += bytes_ if place not in seen else 0
         seen.add(place)
         if max(total, storage.nbytes(), bytes_) > size:
-            raise UnfitFileError("declares more than it has")
+            raise UnsafeFileError("declares more than it has")
 
 
 def tensors_in(found: object) -> Iterator[Tensor]:

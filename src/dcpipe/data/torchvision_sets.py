@@ -146,7 +146,7 @@ class TorchvisionSet:
             problem = "is read by scipy, which is not installed"
             raise UserError(problem, where=self._kind, remedy="pip install 'dcpipe[digits]'") from error
         except Exception as error:  # a damaged file can fail in any way inside the libraries
-            raise self._unreadable(error) from error
+            raise self._read_error(error) from error
         return _part(self._kind, data)
 
     def _pickled_part(self, name: PartName) -> Part:
@@ -175,7 +175,7 @@ class TorchvisionSet:
         except Exception as error:  # no network, no permission, a bad mirror: all end here
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             wanted = ", ".join([cls.filename] if hasattr(cls, "filename") else missing)
-            remedy = f"download {wanted} by hand from {_origin(cls)} and put it there"
+            remedy = f"download {wanted} by hand from {_download_url(cls)} and put it there"
             raise UserError(
                 f"cannot download {self._kind} ({reason})", where=str(self._place), remedy=remedy
             ) from error
@@ -190,7 +190,7 @@ class TorchvisionSet:
                 continue
             unpack_gzip(packed, target, "remove it, and it is downloaded again")
 
-    def _unreadable(self, error: Exception) -> UserError:
+    def _read_error(self, error: Exception) -> UserError:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         problem = f"torchvision cannot read {self._kind} ({reason})"
         return UserError(problem, where=str(self._place), remedy="remove its files, and they are downloaded again")
@@ -251,7 +251,7 @@ def _read_batch(path: Path) -> tuple[Pixels, NDArray[np.int64]]:
     return pixels, np.asarray(labels, dtype=np.int64)
 
 
-def _origin(cls: Any) -> str:
+def _download_url(cls: Any) -> str:
     """Where torchvision fetches a set from."""
     if hasattr(cls, "mirrors"):
         return str(cls.mirrors[0])

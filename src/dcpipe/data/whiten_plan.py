@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import UNKNOWN_IMAGES, dataset_facts, pixels
+from dcpipe.data.data_plan import UNKNOWN_IMAGES, dataset_facts, values_per_image
 from dcpipe.errors import UserError
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.values import tracked_values
@@ -50,12 +50,12 @@ class WhitenStage(Stage):
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """A matrix and its inverse in float64."""
-        return 2 * 8 * pixels(dataset_facts(graph, job)) ** 2
+        return 2 * 8 * values_per_image(dataset_facts(graph, job)) ** 2
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """The images; then, in float64, a copy of those that are looked at and the matrices of the decomposition."""
         facts, a_class = dataset_facts(graph, job), job.section("dataset", Dataset).train_images_per_class
-        numbers, images = pixels(facts), UNKNOWN_IMAGES if a_class is None else a_class * facts.classes
+        numbers, images = values_per_image(facts), UNKNOWN_IMAGES if a_class is None else a_class * facts.classes
         copies = 3 * 8 * numbers * (images if numbers <= SMALL_IMAGE else min(images, CHUNK_ROWS))
         return Work(
             held_bytes=numbers * images, phases=(copies + 9 * 8 * numbers**2,), operations=DECOMPOSED * numbers**3

@@ -45,11 +45,11 @@ def fit_zca(stored_ND: Tensor, *, eps: float) -> Whitening:
             yield rows.double() / 255.0
 
     if stored_ND.shape[1] <= KORNIA_PIXELS:
-        return fit(stored_ND.double() / 255.0, eps=eps)
+        return fit_by_kornia(stored_ND.double() / 255.0, eps=eps)
     return fit_by_eigh(chunks(), eps=eps)
 
 
-def fit(images_ND: Tensor, *, eps: float) -> Whitening:
+def fit_by_kornia(images_ND: Tensor, *, eps: float) -> Whitening:
     """Whitening of images held in memory, by Kornia in float64.
 
     Keeps a second copy of the images while it runs; `fit_by_eigh` does not.

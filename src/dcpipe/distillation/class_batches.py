@@ -61,7 +61,7 @@ class ClassBatches:
         size, generator = self._train.size, stream.generator()
         return augment.draw(self.strategy, batch=1, height=size, width=size, generator=generator, siamese=True)
 
-    def real(self, draw: ClassSample) -> Tensor:
+    def real_images(self, draw: ClassSample) -> Tensor:
         """The real images of a draw as the network sees them (n x C x H x W)."""
         return draw.augmented(self._train.images_NCHW[draw.real_rows.to(self._train.images_NCHW.device)])
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import dataset_facts, pixels, refuse_small_class
-from dcpipe.data.loading_plan import loading, network_size, train_images
+from dcpipe.data.data_plan import dataset_facts, refuse_small_class, values_per_image
+from dcpipe.data.loading_plan import loading_work, network_size, num_train_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.models.analytic_networks import stored_numbers_per_image
 from dcpipe.params import check, network_name
@@ -14,7 +14,7 @@ from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.experts import Experts
 from dcpipe.params.method import Method
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
-from dcpipe.params.values import tracked_values, without_idle_network
+from dcpipe.params.values import native_network_values, tracked_values
 from dcpipe.params.work import NetworkSize, SetSizes, Work
 from dcpipe.workflow.stages import (
     DATASET,
@@ -70,7 +70,7 @@ class DistillStage(Stage):
         data = graph.library.dataset(dataset)[1]
         images = image_inputs(graph, dataset)  # and with them the dataset's own checks
         context = MethodContext(resolved, method, data, data.facts, ipc, None)
-        below = self._below(graph, dataset, context)
+        below = self._plan_dependencies(graph, dataset, context)
         refuse_small_class(graph, dataset, ipc, resolved.file)
         return Plan(
             inputs={**images, **below.inputs},
@@ -82,7 +82,7 @@ class DistillStage(Stage):
             else Resources(runtime=self.resources.runtime),
         )
 
-    def _below(self, graph: "Graph", dataset: str, context: MethodContext) -> Plan:
+    def _plan_dependencies(self, graph: "Graph", dataset: str, context: MethodContext) -> Plan:
         """What a method needs of its experts, or of the network that it draws or trains, after checking it."""
         matching, resolved_dataset = context.method.matching, graph.library.dataset(dataset)[0]
         if matching.experts_name:
@@ -94,12 +94,12 @@ class DistillStage(Stage):
             inputs = {"trajectories": _trajectories(graph, dataset, matching, experts)}
             values = [
                 tracked_values(resolved, only=("network",)),
-                without_idle_network(resolved_dataset, experts.network),
+                native_network_values(resolved_dataset, experts.network),
             ]
         elif matching.network_name:
             network = context.dataset.network if matching.network_name == "native" else matching.network_name
             check.method(replace(context, network=network))
-            inputs, values = {}, [without_idle_network(resolved_dataset, matching.network_name)]
+            inputs, values = {}, [native_network_values(resolved_dataset, matching.network_name)]
         else:
             check.method(context)
             return Plan()
@@ -109,22 +109,24 @@ class DistillStage(Stage):
         """The set, each snapshot, and the preview, as if all were float32."""
         outer, facts = job.section("method", Method).outer, dataset_facts(graph, job)
         copies = 2 + (outer.iterations // outer.snapshot_every + 1 if outer else 1)
-        return copies * facts.classes * int(job.wildcards["ipc"]) * pixels(facts) * 4
+        return copies * facts.classes * int(job.wildcards["ipc"]) * values_per_image(facts) * 4
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """The training images, the set with its optimisers and snapshots, and what the matching says of itself."""
         method, dataset = job.section("method", Method), job.wildcards["dataset"]
-        facts, images, ipc = dataset_facts(graph, job), train_images(graph, dataset), int(job.wildcards["ipc"])
+        facts, images, ipc = dataset_facts(graph, job), num_train_images(graph, dataset), int(job.wildcards["ipc"])
         name = job.sections.get("network")
         network = _for_kept_graphs(network_size(graph, dataset, str(name)), str(name), facts) if name else None
-        sizes = SetSizes(network, facts.classes, ipc, pixels(facts), images // facts.classes, _experts(graph, job))
+        sizes = SetSizes(
+            network, facts.classes, ipc, values_per_image(facts), images // facts.classes, _count_experts(graph, job)
+        )
         outer, matching = method.outer, method.matching
         inner = matching.inner_loop
-        rounds = outer.iterations * outer.sharpness.passes(inner.steps if inner else 0) if outer else 1.0
+        rounds = outer.iterations * outer.sharpness.passes_per_update(inner.steps if inner else 0) if outer else 1.0
         copies = 8 + (3 * (outer.iterations // outer.snapshot_every + 1) if outer else 0)
         compiled = Work(held_bytes=COMPILER_BYTES if method.compute.backend == "compiled" else 0)
         held = Work(held_bytes=copies * sizes.bytes) + compiled
-        return loading(graph, dataset, images) + held + matching.work(sizes).times(rounds)
+        return loading_work(graph, dataset, images) + held + matching.estimate_work(sizes).times(rounds)
 
 
 def _for_kept_graphs(network: NetworkSize, name: str, facts: DatasetFacts) -> NetworkSize:
@@ -133,7 +135,7 @@ def _for_kept_graphs(network: NetworkSize, name: str, facts: DatasetFacts) -> Ne
     return replace(network, kept=stored_numbers_per_image(name, **shape), has_running_statistics=statistics)
 
 
-def _experts(graph: "Graph", job: "Job") -> int:
+def _count_experts(graph: "Graph", job: "Job") -> int:
     """How many experts a job reads."""
     experts = 0
     for path in job.inputs.get("trajectories", ()):

@@ -10,7 +10,7 @@ from dcpipe import device
 from dcpipe.data import store
 from dcpipe.data.store import Images
 from dcpipe.distillation import preview, synthetic_set
-from dcpipe.distillation.pixel_range import is_far_out_of_range, phrase, pixel_range
+from dcpipe.distillation.pixel_range import describe_range, is_far_out_of_range, pixel_range
 from dcpipe.distillation.setting import Setting
 from dcpipe.errors import UserError
 from dcpipe.params.method import Method
@@ -52,20 +52,20 @@ def run(task: Task) -> None:
         trajectories=tuple(task.inputs("trajectories")) if "trajectories" in task.job.inputs else (),
         facts=task.facts,
         root=task.root,
-        transform=store.transform(data_path, whitened_by),
+        transform=store.load_transform(data_path, whitened_by),
     )
     result = method.matching.distiller()(setting)
     synthetic_set.save(task.output("synthetic"), result.synthetic)
     synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
     task.output("history").write_text(_csv(result.history))
-    pixels = store.transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
-    preview.save_preview(task.output("preview"), pixels, result.synthetic.classes, train.classes)
+    pixels = store.load_transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
+    preview.save_preview(task.output("preview"), pixels, result.synthetic.class_labels, train.classes)
     seen = pixel_range(pixels)
     if is_far_out_of_range(seen):
         log.warning(
             "%s: its pixels are far outside the range of an image (%s): lower the learning rate",
             task.job.name,
-            phrase(seen),
+            describe_range(seen),
         )
     iterations = {row["iteration"] for row in result.history}
     task.facts |= {

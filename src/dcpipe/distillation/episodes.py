@@ -23,7 +23,7 @@ class Episode(Protocol):
         ...
 
     @property
-    def student(self) -> "StudentEpisode | None":
+    def student_episode(self) -> "StudentEpisode | None":
         """The same episode, where its loss comes from a student's inner loop; else None."""
         ...
 
@@ -58,6 +58,6 @@ class StudentEpisode(Protocol):
 class Matching(Protocol):
     """A matching objective, ready to run."""
 
-    def draw(self, iteration: int, num_images: int) -> Episode:
+    def draw_episode(self, iteration: int, num_images: int) -> Episode:
         """What this iteration imitates first, by draws named after the iteration."""
         ...

@@ -23,7 +23,7 @@ from dcpipe.distillation.step_size.step_size_rules import StepSizeRule
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError, UserError
 from dcpipe.loggers.run_logger import log_scalars
-from dcpipe.params.method import Outer
+from dcpipe.params.method import OuterLoop
 from dcpipe.progress import track
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.provenance.json_value import JsonValue
@@ -45,7 +45,7 @@ class DistillationProgress:
     history: list[Row] = field(default_factory=list)
     carried_state: Tensor | None = None  # what the outer sharpness carries from one iteration to the next, if anything
 
-    def result(self, outer: Outer) -> SyntheticSet:
+    def result(self, outer: OuterLoop) -> SyntheticSet:
         """The set that would be handed over now."""
         unaveraged_NCHW = self.synthetic.images_NCHW if outer.averaging.keeps_unaveraged else None
         return replace(self.synthetic, images_NCHW=self.average_NCHW, unaveraged_NCHW=unaveraged_NCHW)
@@ -55,7 +55,7 @@ class DistillationProgress:
 class MethodComponents:
     """What a method's composition comes to: what the loop asks, and no more."""
 
-    outer: Outer
+    outer: OuterLoop
     matching: Matching
     labels: LabelRule
     sharpness: SharpnessRule
@@ -107,7 +107,7 @@ def run(setting: Setting) -> DistillationResult:
             _save(state, progress)
         if asked:
             stop()
-    next_episode = components.matching.draw(outer.iterations, len(progress.synthetic.images_NCHW))
+    next_episode = components.matching.draw_episode(outer.iterations, len(progress.synthetic.images_NCHW))
     finished = components.labels.with_labels(
         progress.result(outer), next_episode
     )  # as the snapshot of a longer run would have it
@@ -133,7 +133,7 @@ def _iterate(progress: DistillationProgress, components: MethodComponents) -> No
     now = replace(progress, optimiser=progress.optimiser.copy())
     rows: list[Row] = []
     measured = components.dynamics(iteration, now.synthetic)
-    first = components.matching.draw(iteration, len(now.synthetic.images_NCHW))
+    first = components.matching.draw_episode(iteration, len(now.synthetic.images_NCHW))
     episode: Episode | None = first
     while episode is not None:
         if rows and stop_requested():
@@ -189,13 +189,13 @@ def _row(
 
 
 def _save(state: ResumeState, progress: DistillationProgress) -> None:
-    tensors = _named("current", progress.synthetic) | progress.optimiser.tensors()
+    tensors = _prefixed_tensors("current", progress.synthetic) | progress.optimiser.state_dict()
     if progress.average_NCHW is not progress.synthetic.images_NCHW:
         tensors["average"] = progress.average_NCHW
     if progress.carried_state is not None:
         tensors["memory"] = progress.carried_state
     for index, (_, synthetic) in enumerate(progress.snapshots):
-        tensors |= _named(f"snapshot{index}", synthetic)
+        tensors |= _prefixed_tensors(f"snapshot{index}", synthetic)
     meta = {
         "iteration": progress.iteration,
         "snapshots": [iteration for iteration, _ in progress.snapshots],
@@ -204,7 +204,7 @@ def _save(state: ResumeState, progress: DistillationProgress) -> None:
     state.save("distill", tensors, meta)
 
 
-def _named(prefix: str, synthetic: SyntheticSet) -> dict[str, Tensor]:
+def _prefixed_tensors(prefix: str, synthetic: SyntheticSet) -> dict[str, Tensor]:
     return {
         f"{prefix}.images": synthetic.images_NCHW,
         f"{prefix}.labels": synthetic.labels,
@@ -212,26 +212,28 @@ def _named(prefix: str, synthetic: SyntheticSet) -> dict[str, Tensor]:
     }
 
 
-def _restore(state: ResumeState, outer: Outer, device: torch.device) -> DistillationProgress | None:
+def _restore(state: ResumeState, outer: OuterLoop, device: torch.device) -> DistillationProgress | None:
     saved = state.load("distill")
     if saved is None:
         return None
     tensors, meta = saved[0], JsonValue(saved[1], f"the saved state in {state.folder}")
 
-    def named(prefix: str) -> SyntheticSet:
+    def read_set(prefix: str) -> SyntheticSet:
         parts = (tensors[f"{prefix}.{part}"] for part in ("images", "labels", "step_size"))
         return SyntheticSet(*parts).to(device)
 
     optimiser = OuterOptimiser.from_config(outer)
-    optimiser.restore(tensors, device)
-    snapshots = [(iteration, named(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"].integers())]
-    current, carried_state = named("current"), tensors.get("memory")
+    optimiser.load_state_dict(tensors, device)
+    snapshots = [
+        (iteration, read_set(f"snapshot{index}")) for index, iteration in enumerate(meta["snapshots"].integers())
+    ]
+    current, carried_state = read_set("current"), tensors.get("memory")
     average = tensors["average"].to(device) if "average" in tensors else current.images_NCHW
     carried_state = None if carried_state is None else carried_state.to(device)
-    iteration, history = meta["iteration"].integer(), [_row_of(row) for row in meta["history"].items()]
+    iteration, history = meta["iteration"].integer(), [_parse_row(row) for row in meta["history"].elements()]
     return DistillationProgress(iteration, current, average, optimiser, snapshots, history, carried_state)
 
 
-def _row_of(saved: JsonValue) -> Row:
+def _parse_row(saved: JsonValue) -> Row:
     """A row of the history as it was saved: whole numbers stay whole, as the CSV writes them."""
-    return {column: value.exact_number() for column, value in saved.fields().items()}
+    return {column: value.int_or_float() for column, value in saved.fields().items()}

@@ -14,15 +14,15 @@ from dcpipe.random import Stream
 from dcpipe.workflow.job import Job
 
 
-def made_setting(job: Job, root: Path, stream: Stream | None = None) -> Setting:
+def setting_from_artifacts(job: Job, root: Path, stream: Stream | None = None) -> Setting:
     """The setting of a distill job, on the CPU, from verified artifacts; with the job's own draws unless told others.
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card; UserError if one is missing.
     """
     method, wildcards = job.section("method", Method), job.wildcards
-    device.prepare(method.compute.threads)
-    whitened_by = artifact.verified_entries(root / job.input("whitening")) if "whitening" in job.inputs else None
-    train = store.load(artifact.verified_entries(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
+    device.configure_torch(method.compute.threads)
+    whitened_by = artifact.verify_payload(root / job.input("whitening")) if "whitening" in job.inputs else None
+    train = store.load(artifact.verify_payload(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
     names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]))
     return Setting(
         method,
@@ -34,6 +34,6 @@ def made_setting(job: Job, root: Path, stream: Stream | None = None) -> Setting:
         state=ResumeState(root / "state/none"),
         name=job.name,
         network=job.section("network", str) if "network" in job.sections else "",
-        trajectories=tuple(artifact.verified_entries(root / path) for path in job.inputs.get("trajectories", ())),
+        trajectories=tuple(artifact.verify_payload(root / path) for path in job.inputs.get("trajectories", ())),
         root=root,
     )

@@ -21,6 +21,6 @@ def is_far_out_of_range(pixels: PixelRange) -> bool:
     return not (low >= -FAR and high <= 1 + FAR)
 
 
-def phrase(pixels: PixelRange) -> str:
+def describe_range(pixels: PixelRange) -> str:
     """The range for people."""
     return f"pixels from {pixels[0]:.3g} to {pixels[1]:.3g}, where black is 0 and white is 1"

@@ -59,7 +59,7 @@ def inner_gradient(apply: Apply, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor
     return gradient_P
 
 
-def run(problem: HypergradientProblem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
+def run_inner_loop(problem: HypergradientProblem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
     """All steps, keeping no graph: the parameter vectors after steps `kept_from` to T (0 is the start), and the
     sum (P) of the T gradients.
     """

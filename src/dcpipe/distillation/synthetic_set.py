@@ -64,7 +64,7 @@ class SyntheticSet:
         return self.labels.softmax(dim=1) if self.is_soft else self.labels
 
     @property
-    def classes(self) -> Tensor:
+    def class_labels(self) -> Tensor:
         """The class that each image was made for; soft labels need not agree with it.
 
         A soft set that does not say has as many images of each class, in the order of the classes; if their number does
@@ -93,7 +93,7 @@ def drawn_rows(rows: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
     return rows[order[:ipc]]
 
 
-def class_rows(labels_N: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
+def drawn_class_rows(labels_N: Tensor, label: int, ipc: int, stream: Stream) -> Tensor:
     """`drawn_rows` of one class; for many classes ask `rows_by_class` once."""
     return drawn_rows(torch.nonzero(labels_N.cpu() == label).flatten(), label, ipc, stream)
 
@@ -152,10 +152,12 @@ def load(path: Path) -> SyntheticSet:
     """
     tensors = _read(path, ("images", "step_size"))
     unaveraged = tensors.get(UNAVERAGED)
-    found = SyntheticSet(tensors["images"], _labels(tensors), tensors["step_size"], _made_for(tensors), unaveraged)
-    counts = {len(tensor) for tensor in (found.images_NCHW, found.labels, found.classes)}
+    found = SyntheticSet(
+        tensors["images"], _labels(tensors), tensors["step_size"], _intended_classes(tensors), unaveraged
+    )
+    counts = {len(tensor) for tensor in (found.images_NCHW, found.labels, found.class_labels)}
     if len(counts) > 1 or found.images_NCHW.dim() != 4:
-        raise _not_one(path, "its images and labels do not belong together")
+        raise _invalid_set_error(path, "its images and labels do not belong together")
     return found
 
 
@@ -165,7 +167,7 @@ def load_snapshots(path: Path) -> list[tuple[int, SyntheticSet]]:
     Raises: CorruptArtifactError if the file holds none.
     """
     tensors = _read(path, ("images", "step_size", "iterations"))
-    iterations, made_for = tensors["iterations"].tolist(), _made_for(tensors)
+    iterations, made_for = tensors["iterations"].tolist(), _intended_classes(tensors)
     classes = [None] * len(iterations) if made_for is None else list(made_for)
     unaveraged = list(tensors[UNAVERAGED]) if UNAVERAGED in tensors else [None] * len(iterations)
     rows = zip(tensors["images"], _labels(tensors), tensors["step_size"], classes, unaveraged, strict=True)
@@ -176,7 +178,7 @@ def _labels(tensors: dict[str, Tensor]) -> Tensor:
     return tensors["logits"] if "logits" in tensors else tensors["labels"]
 
 
-def _made_for(tensors: dict[str, Tensor]) -> Tensor | None:
+def _intended_classes(tensors: dict[str, Tensor]) -> Tensor | None:
     return tensors.get("labels") if "logits" in tensors else None
 
 
@@ -184,14 +186,14 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _not_one(path, str(error)) from error
+        raise _invalid_set_error(path, str(error)) from error
     missing = [name for name in names if name not in tensors] + (
         [] if {"labels", "logits"} & tensors.keys() else ["labels"]
     )
     if missing:
-        raise _not_one(path, f"it has no {missing[0]}")
+        raise _invalid_set_error(path, f"it has no {missing[0]}")
     return tensors
 
 
-def _not_one(path: Path, why: str) -> CorruptArtifactError:
+def _invalid_set_error(path: Path, why: str) -> CorruptArtifactError:
     return CorruptArtifactError(f"is not a synthetic set ({why})", where=str(path), remedy=damage.remedy(path))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.setting import Setting
-from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
+from dcpipe.experts.trajectory import ExpertTrajectories, ParameterLayout
 from dcpipe.models.flat import FlatModel
 
 BATCH = 1024
@@ -20,7 +20,7 @@ class Teachers:
     """The experts that a preset imitates, and their network."""
 
     model: FlatModel
-    path: ExpertPath
+    path: ExpertTrajectories
 
     @classmethod
     def from_setting(cls, setting: Setting) -> "Teachers":
@@ -29,7 +29,7 @@ class Teachers:
         layout = ParameterLayout.from_specs(setting.network, model.layout)
         return cls(model, setting.method.matching.open_experts(setting.trajectories, layout))
 
-    def last(self, expert: int) -> Tensor:
+    def last_parameters(self, expert: int) -> Tensor:
         """An expert's parameters (P, CPU) at the last epoch that can be asked for."""
         return self.path.at(expert, self.path.last_epoch)
 

@@ -20,7 +20,7 @@ def findings(graph: Graph, experiment: str) -> Iterator[Finding]:
     yield from _runs(graph)
 
 
-def lines(findings: Iterable[Finding]) -> list[str]:
+def format_findings(findings: Iterable[Finding]) -> list[str]:
     """A table for a terminal: `ok`, or `to do` with what to do."""
     return [
         f"{'to do' if one.remedy else 'ok':<7}{one.subject:<16}{one.seen}{f'; {one.remedy}' if one.remedy else ''}"

@@ -49,13 +49,13 @@ def lock_stages(path: Path) -> dict[str, Any]:
         raise UserError(f"is not a {path.name}", where=str(path), remedy=remedy) from error
 
 
-def current_entry(path: Path) -> dict[str, Any]:
+def current_stages(path: Path) -> dict[str, Any]:
     """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
     named = lock_stages(path.with_suffix(".yaml"))
     return {name: stage for name, stage in lock_stages(path).items() if name in named}
 
 
-def holds(root: Path, files: Iterable[str], jobs: Iterable[Job]) -> bool:
+def are_recorded(root: Path, files: Iterable[str], jobs: Iterable[Job]) -> bool:
     """Whether the lock files beside these dvc.yaml hold every job, with its command and with the card that is there.
 
     A card states params, code, inputs and the digest of every file, so that its own bytes stand for all of them.
@@ -63,10 +63,10 @@ def holds(root: Path, files: Iterable[str], jobs: Iterable[Job]) -> bool:
     recorded = dict[str, Mapping[str, object]]()
     for file in files:
         recorded.update(lock_stages((root / file).with_suffix(".lock")))
-    return all(_holds(root, recorded.get(job.name, {}), job) for job in jobs)
+    return all(_is_recorded(root, recorded.get(job.name, {}), job) for job in jobs)
 
 
-def _holds(root: Path, entry: Mapping[str, object], job: Job) -> bool:
+def _is_recorded(root: Path, entry: Mapping[str, object], job: Job) -> bool:
     card, outs = root / job.outputs["card"], entry.get("outs")
     if entry.get("cmd") != job.command or not isinstance(outs, list) or not card.is_file():
         return False
@@ -76,8 +76,8 @@ def _holds(root: Path, entry: Mapping[str, object], job: Job) -> bool:
 
 def write_lock(path: Path, stages: Mapping[str, Any]) -> None:
     """Write the stages in the order of their names, if that changes the file."""
-    shared = Shared()
-    tree = {"schema": "2.0", "stages": {name: shared.stage(_plain(stages[name])) for name in sorted(stages)}}
+    shared = SharedValues()
+    tree = {"schema": "2.0", "stages": {name: shared.share_params(_plain(stages[name])) for name in sorted(stages)}}
     text = _text(tree)
     if not path.is_file() or path.read_text() != text:
         write_atomically(path, text.encode())
@@ -106,22 +106,24 @@ def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object
     return changed
 
 
-class Shared:
+class SharedValues:
     """Gives equal values as one object, which YAML then writes once."""
 
     def __init__(self) -> None:
         self._known = dict[str, object]()
 
-    def stage(self, stage: Mapping[str, object]) -> dict[str, object]:
+    def share_params(self, stage: Mapping[str, object]) -> dict[str, object]:
         """A stage of a dvc.yaml or dvc.lock whose params are shared: as a whole, and file by file."""
-        return {key: self._one_of(self._parts(value)) if key == "params" else value for key, value in stage.items()}
+        return {
+            key: self._share(self._share_parts(value)) if key == "params" else value for key, value in stage.items()
+        }
 
-    def _parts(self, params: object) -> object:
+    def _share_parts(self, params: object) -> object:
         if isinstance(params, dict):
-            return {file: self._one_of(values) for file, values in params.items()}
-        return [self._one_of(entry) for entry in params] if isinstance(params, list) else params
+            return {file: self._share(values) for file, values in params.items()}
+        return [self._share(entry) for entry in params] if isinstance(params, list) else params
 
-    def _one_of(self, value: object) -> object:
+    def _share(self, value: object) -> object:
         """The first value that was equal to this one."""
         return self._known.setdefault(json.dumps(value), value)
 

@@ -26,8 +26,8 @@ def commit(root: Path, jobs: list[Job]) -> None:
     """Record the artifacts of these jobs as they are. Never to be called but by the guard.
 
     What `dvc commit --force --no-relink` does, with each dvc.lock written once instead of once a change of file on
-    the way through the graph, and with params and git's index read once instead of once a stage (`_read_once`): seconds
-    instead of minutes for 1,000 jobs. Workspace files keep their times, which Snakemake goes by.
+    the way through the graph, and with params and git's index read once instead of once a stage (`_caching_reads`):
+    seconds instead of minutes for 1,000 jobs. Workspace files keep their times, which Snakemake goes by.
 
     Raises: DcpipeError if the installed DVC is not of the tested versions, or refuses.
     """
@@ -38,7 +38,7 @@ def commit(root: Path, jobs: list[Job]) -> None:
 
     wanted = {job.name for job in jobs}
     try:
-        with Repo(str(root)) as repo, repo.lock, repo.scm_context(), _read_once(repo):
+        with Repo(str(root)) as repo, repo.lock, repo.scm_context(), _caching_reads(repo):
             saved: dict[Path, dict[str, Any]] = {}
             for stage in (s for s in repo.index.stages if getattr(s, "name", None) in wanted):
                 stage.save()
@@ -51,10 +51,10 @@ def commit(root: Path, jobs: list[Job]) -> None:
         remedy = "remove it from .gitignore or .dvcignore, then run `dcpipe record`"
         raise DcpipeError("DVC ignores the dvc.yaml that holds this job", where=min(missing), remedy=remedy)
     for path, stages in saved.items():
-        dvc_lock.write_lock(path, dvc_lock.current_entry(path) | stages)
+        dvc_lock.write_lock(path, dvc_lock.current_stages(path) | stages)
 
 
-def take_over_locks(root: Path) -> list[str]:
+def remove_stale_locks(root: Path) -> list[str]:
     """Remove from DVC's list of files in use what dead processes left there; returns a line for each process.
 
     DVC's other lock is the kernel's, which drops it with the process. The list (`.dvc/tmp/rwlock`) holds numbers of
@@ -88,7 +88,7 @@ def take_over_locks(root: Path) -> list[str]:
 
 def _users(users: JsonValue) -> list[tuple[int, str]]:
     """Number and command of each process that uses a file: one that writes it, or a list of those that read it."""
-    entries = users.items() if isinstance(users.value, list) else [users]
+    entries = users.elements() if isinstance(users.value, list) else [users]
     return [(entry["pid"].integer(), entry["cmd"].text()) for entry in entries]
 
 
@@ -120,7 +120,7 @@ def _rewrite_under_lock(root: Path, file: Path, kept: Mapping[str, object] | Non
 
 
 @contextmanager
-def _read_once(repo: "Repo") -> Iterator[None]:
+def _caching_reads(repo: "Repo") -> Iterator[None]:
     """Let DVC remember what it reads again for every stage; under the lock of the repository nothing of it is edited.
 
     Params files and the values looked up in them, and which files git tracks. What DVC writes of each run it writes by

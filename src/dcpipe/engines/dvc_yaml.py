@@ -48,7 +48,7 @@ def expected_texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
     Raises: UserError for bad params, or a file that is no dvc.yaml.
     """
     jobs = {name: {job.name: job for job in graph.experiment_jobs(name) if not job.is_view} for name in experiments}
-    held = _held(graph.root)
+    held = _stages_by_file(graph.root)
     for name, own in jobs.items():
         path = experiment_dvc_yaml(name)
         held[path] = {job: stage for job, stage in held.get(path, {}).items() if job in own}
@@ -71,7 +71,7 @@ def expected_texts(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
 def outdated_files(graph: Graph, experiments: Iterable[str]) -> dict[str, str]:
     """The files of `expected_texts` that are missing or say something else, with what they must say."""
     wanted = expected_texts(graph, experiments)
-    differ = (path for path in wanted if not _is(graph.root / path, wanted[path]))
+    differ = (path for path in wanted if not _has_text(graph.root / path, wanted[path]))
     return {path: wanted[path] for path in sorted(differ)}
 
 
@@ -112,7 +112,7 @@ def bring_up_to_date(graph: Graph, experiment: str) -> None:
     """
     changed = outdated_files(graph, [experiment])
     if ROOT_FILE in changed and not shipped.is_project(graph.root):
-        raise _not_current([ROOT_FILE])
+        raise _outdated_error([ROOT_FILE])
     _write(graph, [experiment], changed)
 
 
@@ -120,19 +120,19 @@ def check_dvc_yaml(root: Path) -> None:
     """Raises: RefusedError if the root's dvc.yaml, or another one that is there, differs from params and graph."""
     paths = list(outdated_files(Graph(root), exported_experiments(root)))
     if paths:
-        raise _not_current(paths)
+        raise _outdated_error(paths)
     gone = _dvc_yaml_without_experiment(root)
     if gone:
         raise RefusedError("belongs to no experiment", where=", ".join(gone), remedy="run `dcpipe graph export`")
 
 
-def experiments_with(root: Path, jobs: Iterable[Job]) -> list[str]:
+def files_with_jobs(root: Path, jobs: Iterable[Job]) -> list[str]:
     """The files that hold any of these jobs."""
     names = {job.name for job in jobs}
-    return sorted(path for path, stages in _held(root).items() if not names.isdisjoint(stages))
+    return sorted(path for path, stages in _stages_by_file(root).items() if not names.isdisjoint(stages))
 
 
-def _not_current(paths: list[str]) -> RefusedError:
+def _outdated_error(paths: list[str]) -> RefusedError:
     remedy = "run `dcpipe graph export`"
     return RefusedError("differs from params and graph", where=", ".join(paths), remedy=remedy)
 
@@ -156,7 +156,7 @@ def _dvc_yaml_without_experiment(root: Path) -> list[str]:
     return [path for path in paths if path not in wanted and (root / path).read_text().startswith(HEAD)]
 
 
-def _held(root: Path) -> dict[str, dict[str, dict[str, object]]]:
+def _stages_by_file(root: Path) -> dict[str, dict[str, dict[str, object]]]:
     """The stages of every dvc.yaml there is, by path; those of no experiment left out."""
     gone = set(_dvc_yaml_without_experiment(root))
     files = [file for file in (root / ROOT_FILE, *sorted(root.glob("experiments/*/dvc.yaml"))) if file.is_file()]
@@ -164,14 +164,14 @@ def _held(root: Path) -> dict[str, dict[str, dict[str, object]]]:
     return {path: dvc_lock.lock_stages(root / path) for path in paths if path not in gone}
 
 
-def _is(file: Path, text: str) -> bool:
+def _has_text(file: Path, text: str) -> bool:
     return file.is_file() and file.read_text() == text
 
 
 def _text(stages: Stages) -> str:
     """The file. What jobs have in common is written once: see `dvc_lock`."""
-    shared = dvc_lock.Shared()
-    written = {name: shared.stage(stage) for name, stage in stages.items()}
+    shared = dvc_lock.SharedValues()
+    written = {name: shared.share_params(stage) for name, stage in stages.items()}
     return HEAD + yaml.dump({"stages": written}, Dumper=dvc_lock.DUMPER, sort_keys=False, width=1000)
 
 
@@ -189,12 +189,12 @@ def _stage(job: Job, path: str) -> dict[str, object]:
         "cmd": job.command,
         **({} if path == ROOT_FILE else {"wdir": WDIR}),
         **({"deps": deps} if deps else {}),
-        "params": [{file: keys} for file, keys in _listed(job).items()],
+        "params": [{file: keys} for file, keys in _watched_keys(job).items()],
         **{kind: paths for kind, paths in kinds.items() if paths},
     }
 
 
-def _listed(job: Job) -> dict[str, list[str]]:
+def _watched_keys(job: Job) -> dict[str, list[str]]:
     """The keys that DVC watches, by file: also those that are stated "as before", or it would not see them set."""
     files = sorted(job.params.keys() | job.neutral.keys())
     return {file: sorted(job.params.get(file, {}).keys() | job.neutral.get(file, {}).keys()) for file in files}
@@ -207,7 +207,7 @@ def _add_neutral(graph: Graph, experiments: Iterable[str]) -> list[str]:
     """
     neutral = {job.name: job.neutral for name in experiments for job in graph.experiment_jobs(name) if job.neutral}
     changed = []
-    for path, stages in _held(graph.root).items() if neutral else ():
+    for path, stages in _stages_by_file(graph.root).items() if neutral else ():
         lock = Path(path).with_suffix(".lock")
         own = {name: values for name, values in neutral.items() if name in stages}
         if dvc_lock.add_params(graph.root / lock, own):

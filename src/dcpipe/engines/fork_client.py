@@ -32,19 +32,19 @@ PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signa
 
 def run_in_fork(arguments: list[str]) -> None:
     """Have a fork of the run's server do this command, and end as it ends. Returns where this process must do it."""
-    if "--log" not in arguments or not _is_offered():
+    if "--log" not in arguments or not _is_server_allowed():
         return
-    connection = _connected(Path(os.environ[FOLDER]) / f"{_surroundings()}.sock")
+    connection = _connect_or_start(Path(os.environ[FOLDER]) / f"{_environment_digest()}.sock")
     if connection is None:
         return
-    relay = Relay()
+    relay = SignalRelay()
     with connection, relay:
-        relay.send_to(_ask(connection, arguments))
+        relay.set_target(_ask(connection, arguments))
         if relay.pid is not None:
-            _end_as(_answer(connection))
+            _exit_like_fork(_read_reply(connection))
 
 
-def _is_offered() -> bool:
+def _is_server_allowed() -> bool:
     """Whether the run that started this process is of this machine, and has a folder for servers."""
     folder = os.environ.get(FOLDER)
     here = engine_watch.key(os.uname().nodename, engine_watch.namespace(), 0).removesuffix("0")
@@ -55,7 +55,7 @@ def _is_offered() -> bool:
     )
 
 
-def _surroundings() -> str:
+def _environment_digest() -> str:
     """A digest of all that a process inherits and that imports or jobs may depend on: a server has one of it."""
     limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")]
     ignored = sorted(int(number) for number in PASSED_ON if signal.getsignal(number) == signal.SIG_IGN)
@@ -70,7 +70,7 @@ def _shared(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in sorted(environment) if name not in OWN and not name.startswith(DVC)}
 
 
-def _connected(path: Path) -> socket.socket | None:
+def _connect_or_start(path: Path) -> socket.socket | None:
     """A connection to the server of these surroundings, which is started if there is none; None if it cannot be had."""
     with suppress(OSError), (path.parent / "lock").open("wb") as lock:
         connection = _connect(path)
@@ -128,7 +128,7 @@ def _ask(connection: socket.socket, arguments: list[str]) -> int | None:
     return int(number) if word == "forked" else None
 
 
-def _answer(connection: socket.socket) -> str:
+def _read_reply(connection: socket.socket) -> str:
     try:
         return _line(connection)
     except OSError:
@@ -145,7 +145,7 @@ def _line(connection: socket.socket) -> str:
     return found.decode().strip()
 
 
-class Relay:
+class SignalRelay:
     """Passes on to the fork what this process is sent, and stops and goes on with it.
 
     It listens from before the fork is asked for, so that no signal falls between the two; what comes before the fork is
@@ -160,7 +160,7 @@ class Relay:
     def __enter__(self) -> None:
         for number in (*PASSED_ON, signal.SIGTSTP, signal.SIGCONT):
             if signal.getsignal(number) != signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._hear)
+                self._before[number] = signal.signal(number, self._handle_signal)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
@@ -168,13 +168,13 @@ class Relay:
         for number in self._waiting:
             os.kill(os.getpid(), number)
 
-    def send_to(self, pid: int | None) -> None:
+    def set_target(self, pid: int | None) -> None:
         """From now on the fork is known, or that there is none."""
         self.pid = pid
         while pid is not None and self._waiting:
-            self._hear(self._waiting.pop(0), None)
+            self._handle_signal(self._waiting.pop(0), None)
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
+    def _handle_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.pid is None:
             self._waiting.append(number)
             return
@@ -185,7 +185,7 @@ class Relay:
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def _end_as(reply: str) -> None:
+def _exit_like_fork(reply: str) -> None:
     """End this process as the fork ended."""
     word, _, number = reply.partition(" ")
     if word == "exit":

@@ -50,7 +50,7 @@ LATE = (  # what torch, safetensors and Pillow import when they are first used: 
 )
 
 
-def offer(experiment: str) -> None:
+def enable_forks(experiment: str) -> None:
     """Let the jobs that this process starts be forks, until it ends; nothing where that cannot be."""
     if not sys.platform.startswith("linux") or os.environ.get(FOLDER) == "off":
         return
@@ -100,7 +100,7 @@ class ForkServer:
                         os.close(waker)
                         return request
                 else:
-                    self._let_go(key.data)
+                    self._handle_disconnect(key.data)
             self._report_ended()
         return None
 
@@ -124,7 +124,7 @@ class ForkServer:
             _say(connection, f"forked {pid}")
             return None
         connection.detach()  # open until the fork ends: a client that loses the server still sees that end
-        self._become_a_job()
+        self._close_server_resources()
         return request
 
     def _is_like_a_new_process(self) -> bool:
@@ -137,7 +137,7 @@ class ForkServer:
         for stream in request.streams if request else ():
             os.close(stream)
 
-    def _become_a_job(self) -> None:
+    def _close_server_resources(self) -> None:
         """In a fork: let go of everything that is the server's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -149,7 +149,7 @@ class ForkServer:
         os.setpgid(0, 0)
         _end_with_parent()
 
-    def _let_go(self, pid: int) -> None:
+    def _handle_disconnect(self, pid: int) -> None:
         """A job's own process is gone: what killed it meant the job."""
         with suppress(OSError):
             if not self.forks[pid].recv(1):
@@ -238,7 +238,7 @@ def load_libraries(experiment: str) -> dict[Path, tuple[int, int]]:
     return sources
 
 
-def _take_over(request: Request) -> None:
+def _apply_request(request: Request) -> None:
     """In a fork: become the process that asked."""
     import numpy as np
 
@@ -247,13 +247,13 @@ def _take_over(request: Request) -> None:
         os.close(stream)
     os.environ.clear()
     os.environ.update(request.environment)
-    sys.stdout = _text(sys.stdout, buffering=1 if os.isatty(1) else -1)
-    sys.stderr = _text(sys.stderr, buffering=1)
+    sys.stdout = _reopen_stream(sys.stdout, buffering=1 if os.isatty(1) else -1)
+    sys.stderr = _reopen_stream(sys.stderr, buffering=1)
     sys.argv = ["dcpipe", *request.arguments]
     np.random.seed()  # Python's own generator is seeded anew in every fork, and torch's begins with a constant
 
 
-def _text(stream: TextIO, *, buffering: int) -> TextIO:
+def _reopen_stream(stream: TextIO, *, buffering: int) -> TextIO:
     """A standard stream, opened again: how it is buffered depends on what it leads to."""
     return open(stream.fileno(), "w", buffering, stream.encoding, stream.errors, closefd=False)
 
@@ -293,7 +293,7 @@ def main() -> None:
     if request is None:
         shutil.rmtree(path.parent, ignore_errors=True)
         return
-    _take_over(request)
+    _apply_request(request)
     _run_command_line()
 
 

@@ -50,7 +50,7 @@ def adopt_artifacts(root: Path, experiment: str) -> int:
     _refuse_provenance(root, experiment, jobs)
     if _remove_corrupt(root, jobs):
         dvc_private.commit(root, jobs)
-    settle_locks(root, jobs)
+    normalise_lock_files(root, jobs)
     read = {path for job in jobs for paths in job.inputs.values() for path in paths}
     last = [path for job in jobs if read.isdisjoint(job.outputs.values()) for path in job.outputs.values()]
     _snakemake(root, experiment, "--touch", "--forceall", "--", *last)
@@ -96,14 +96,14 @@ def _remove_corrupt(root: Path, jobs: list[Job]) -> bool:
     return bool(rotten)
 
 
-def settle_locks(root: Path, jobs: list[Job]) -> None:
+def normalise_lock_files(root: Path, jobs: list[Job]) -> None:
     """Put the dvc.lock files of these jobs into the order and writing that `record_run` gives them; jobs that are gone
     leave.
     """
-    for path in dvc_yaml.experiments_with(root, jobs):
+    for path in dvc_yaml.files_with_jobs(root, jobs):
         file = (root / path).with_suffix(".lock")
         if file.is_file():
-            dvc_lock.write_lock(file, dvc_lock.current_entry(file))
+            dvc_lock.write_lock(file, dvc_lock.current_stages(file))
 
 
 def _current_graph(root: Path, experiment: str) -> Graph:

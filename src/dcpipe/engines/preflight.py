@@ -46,12 +46,12 @@ def findings(graph: Graph, experiment: str) -> Iterator[Finding]:
     """What every check finds, in the order in which it would be met."""
     root, jobs = graph.root, [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     yield from folder_findings(root)
-    yield from (engine(tested) for tested in (snakemake_private.ENGINE, dvc_private.ENGINE))
-    yield from recording(root, jobs)
+    yield from (check_engine(tested) for tested in (snakemake_private.ENGINE, dvc_private.ENGINE))
+    yield from recording_findings(root, jobs)
     yield from capacity_findings(graph, jobs)
 
 
-def refuse(findings: Iterable[Finding], *, record: bool = True, unrecorded: str = "") -> None:
+def refuse_blocked_run(findings: Iterable[Finding], *, record: bool = True, unrecorded: str = "") -> None:
     """Refuse a run for the first thing that is wrong. `unrecorded` is the command of the same run without a record.
 
     Raises: UserError, with what to do.
@@ -71,11 +71,11 @@ def folder_findings(root: Path) -> Iterator[Finding]:
     for name in ("artifacts", "state", "logs", "results", "costs"):
         if os.path.lexists(root / name):
             yield _writable(f"{name}/", root / name, remedy)
-    yield _cache_home()
-    yield _temporary_folder()
+    yield _check_cache_home()
+    yield _check_temporary_folder()
 
 
-def engine(tested: TestedEngine) -> Finding:
+def check_engine(tested: TestedEngine) -> Finding:
     """An engine's version."""
     problem = tested.problem()
     if problem is None:
@@ -84,7 +84,7 @@ def engine(tested: TestedEngine) -> Finding:
     return Finding(tested.name, seen, remedy, "the record")
 
 
-def recording(root: Path, jobs: list[Job]) -> Iterator[Finding]:
+def recording_findings(root: Path, jobs: list[Job]) -> Iterator[Finding]:
     """What DVC needs to record these jobs."""
     yield _git(root)
     yield _dvc(root)
@@ -150,7 +150,7 @@ def _write_problem(folder: Path) -> str | None:
     return None
 
 
-def _cache_home() -> Finding:
+def _check_cache_home() -> Finding:
     """HOME, or the folders that stand in for it: Snakemake and matplotlib keep caches there, DVC reads settings."""
     named = os.environ.get("XDG_CACHE_HOME")
     subject = "XDG_CACHE_HOME" if named else "HOME"
@@ -171,7 +171,7 @@ def _cache_home() -> Finding:
     return Finding(subject, f"{folder} can be written")
 
 
-def _temporary_folder() -> Finding:
+def _check_temporary_folder() -> Finding:
     named = next((name for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), None)
     subject, remedy = named or "TMPDIR", "name another: `export TMPDIR=$PWD/state/tmp; mkdir -p $TMPDIR`"
     try:
@@ -256,7 +256,7 @@ def _memory(root: Path, jobs: list[Job]) -> Finding:
     """The most that a job of this experiment ever took here, where that is known, against what the machine has."""
     import psutil
 
-    peaks = [cost.peak_bytes for job in jobs if (cost := costs.measured_costs(root / job.costs))]
+    peaks = [cost.peak_bytes for job in jobs if (cost := costs.measured_costs(root / job.costs_path))]
     most, memory = max(peaks, default=0), psutil.virtual_memory()
     known = f"the largest job took {most / 1e9:.1f} GB" if most else "no job was measured here yet"
     seen = f"{known}; {memory.total / 1e9:.1f} GB in all, {memory.available / 1e9:.1f} GB are free"

@@ -100,7 +100,7 @@ def other_owners(root: Path) -> list[RunOwner]:
     return [owner for owner in _read(root) if owner.pid != os.getpid() or owner.state() != "alive"]
 
 
-def survivors(owner: RunOwner) -> list[psutil.Process]:
+def orphaned_processes(owner: RunOwner) -> list[psutil.Process]:
     """The processes that a dead run started and that are still at work: they have its key in their environment."""
     found = []
     for process in psutil.process_iter():

@@ -21,12 +21,14 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
     Raises: UserError if the folder cannot be used, if artifacts/ is a link to a folder with files, or if this is no DVC
     repository.
     """
-    preflight.refuse(finding for finding in preflight.recording(root, []) if finding.subject != "DVC")
+    preflight.refuse_blocked_run(
+        finding for finding in preflight.recording_findings(root, []) if finding.subject != "DVC"
+    )
     if not (root / ".dvc").is_dir():
         raise UserError("DVC is not initialised in this folder", where=str(root.resolve()), remedy="`dvc init`")
-    yield from _real_artifacts(root)
+    yield from _replace_artifacts_link(root)
     cache = folder.expanduser().resolve() / NAME  # after a link was removed that it may lead through
-    _refuse_place(root, cache)
+    _create_cache_folder(root, cache)
     before = preflight.cache_folder(root)
     if before != cache and before.is_dir() and any(before.iterdir()):
         for part in before.iterdir():
@@ -37,7 +39,7 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
     yield f"DVC keeps what it records in {cache}, with links to it in artifacts/ (set in .dvc/config.local)"
 
 
-def _refuse_place(root: Path, cache: Path) -> None:
+def _create_cache_folder(root: Path, cache: Path) -> None:
     if cache.is_relative_to(root.resolve() / "artifacts"):
         raise UserError("is inside artifacts/", where=str(cache.parent), remedy="name a folder of another disk")
     try:
@@ -49,7 +51,7 @@ def _refuse_place(root: Path, cache: Path) -> None:
         raise UserError(f"cannot be written ({error.strerror})", where=str(cache.parent), remedy=remedy) from error
 
 
-def _real_artifacts(root: Path) -> Iterator[str]:
+def _replace_artifacts_link(root: Path) -> Iterator[str]:
     """A real artifacts/ in the place of a link to an empty folder, or to nowhere."""
     link = root / "artifacts"
     if not link.is_symlink():

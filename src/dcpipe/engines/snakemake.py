@@ -47,7 +47,7 @@ class SnakemakeRules:
             names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
             sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
         self._values: dict[str, tuple[str, ...]] = {}
-        self._graph = Graph(root, file.extra)
+        self._graph = Graph(root, file.inline_sections)
         self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)} if whole else None
         written = file.write_definitions() if whole else []
         if written:
@@ -107,7 +107,7 @@ class SnakemakeRules:
         """A params function: the job's one command line."""
         return lambda wildcards: self.job(stage, wildcards).command
 
-    def values(self, stage: str) -> list[Callable[[Wildcards], str | None]]:
+    def param_values(self, stage: str) -> list[Callable[[Wildcards], str | None]]:
         """Params functions: every param value (and code digest) that can alter the job's bytes, one text each.
 
         One param each, because Snakemake names those that changed as its reason, each of them whole. A rule has as many
@@ -173,7 +173,7 @@ class SnakemakeRules:
         for path in dvc_yaml.export_untracked(self._graph, self.experiment):
             say(f"wrote {path}")
 
-    def begin(self, is_local: bool) -> None:
+    def before_run(self, is_local: bool) -> None:
         """Before Snakemake locks the folder: judge what the run needs around it, and take over what a dead run left.
 
         Jobs on this machine are then offered forks of one process with all libraries.
@@ -185,22 +185,24 @@ class SnakemakeRules:
         unrecorded = f"snakemake --config experiment={self.experiment} unrecorded=true"
         try:
             found = preflight.findings(self._graph, self.experiment)
-            preflight.refuse(found, record=not self.is_unrecorded, unrecorded=unrecorded)
-            takeover.take_over(self.root, self.experiment, say)
+            preflight.refuse_blocked_run(found, record=not self.is_unrecorded, unrecorded=unrecorded)
+            takeover.clean_up_dead_runs(self.root, self.experiment, say)
             run_owner.register(self.root, "snakemake", self.experiment)
             if is_local:
-                fork_server.offer(self.experiment)
+                fork_server.enable_forks(self.experiment)
         except DcpipeError as error:
             say(str(error))
             raise SystemExit(error.exit_code) from None
 
-    def finish(self) -> None:
+    def after_run(self) -> None:
         """After a successful run, also one with nothing to do: record it in DVC, or say why not.
 
         A partial run is not an error. What is recorded already is left alone.
         """
         jobs = [job for job in (self._jobs or {}).values() if not job.is_view]
-        if os.environ.get(NO_RECORD) or dvc_lock.holds(self.root, dvc_yaml.experiments_with(self.root, jobs), jobs):
+        if os.environ.get(NO_RECORD) or dvc_lock.are_recorded(
+            self.root, dvc_yaml.files_with_jobs(self.root, jobs), jobs
+        ):
             return
         if self.is_unrecorded:
             say(f"not recorded in DVC, as requested; record it later with `dcpipe record {self.experiment}`")

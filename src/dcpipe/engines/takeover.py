@@ -15,7 +15,7 @@ WAIT_SECONDS = 120.0
 Say = Callable[[str], None]
 
 
-def take_over(root: Path, experiment: str, say: Say) -> None:
+def clean_up_dead_runs(root: Path, experiment: str, say: Say) -> None:
     """Settle what runs that were killed left behind in a folder.
 
     Raises: UserError if another process runs this experiment here, or what a killed run started does not end.
@@ -26,15 +26,15 @@ def take_over(root: Path, experiment: str, say: Say) -> None:
     others = [owner for owner in owners if states[owner] != "dead"]
     for owner in others:
         if owner.experiment == experiment:
-            raise _busy(owner, is_elsewhere=states[owner] == "elsewhere")
+            raise _busy_error(owner, is_elsewhere=states[owner] == "elsewhere")
     for owner in dead:
-        _wait_for_survivors(owner, say)
+        _wait_for_orphans(owner, say)
     locks = stale_snakemake_locks(root, others) if dead else []
     if locks:
-        say(f"took over Snakemake's lock of {_named(dead)}, which is dead")
+        say(f"took over Snakemake's lock of {_processes_text(dead)}, which is dead")
         snakemake_private.remove_locks(locks)
     if all(state != "elsewhere" for state in states.values()):
-        for line in dvc_private.take_over_locks(root):
+        for line in dvc_private.remove_stale_locks(root):
             say(line)
     for owner in dead:
         run_owner.unregister(root, owner)
@@ -46,7 +46,7 @@ def stale_snakemake_locks(root: Path, others: list[RunOwner]) -> list[Path]:
     return [lock for lock in snakemake_private.lock_files(root) if lock.stat().st_mtime < first]
 
 
-def _busy(owner: RunOwner, *, is_elsewhere: bool) -> UserError:
+def _busy_error(owner: RunOwner, *, is_elsewhere: bool) -> UserError:
     if is_elsewhere:
         remedy = f"wait until it has ended; if it was killed: `rm {owner.file}; snakemake --unlock`"
         return UserError(f"process {owner.pid} on {owner.host} runs {owner.experiment} in this folder", remedy=remedy)
@@ -54,21 +54,22 @@ def _busy(owner: RunOwner, *, is_elsewhere: bool) -> UserError:
     return UserError(problem, remedy="wait until it has ended, or end it")
 
 
-def _wait_for_survivors(owner: RunOwner, say: Say) -> None:
+def _wait_for_orphans(owner: RunOwner, say: Say) -> None:
     """Jobs of a killed engine save their state and leave by themselves; see `engine_watch`."""
-    left = run_owner.survivors(owner)
+    left = run_owner.orphaned_processes(owner)
     if not left:
         return
-    say(f"{_named([owner])} was killed; waiting until its {len(left)} processes have saved their state and ended")
+    owner_text = _processes_text([owner])
+    say(f"{owner_text} was killed; waiting until its {len(left)} processes have saved their state and ended")
     deadline = time.monotonic() + WAIT_SECONDS
     while left and time.monotonic() < deadline:
         psutil.wait_procs(left, timeout=1.0)
-        left = run_owner.survivors(owner)
+        left = run_owner.orphaned_processes(owner)
     if left:
         problem = f"process {left[0].pid}, which a killed run started, is still at work"
         raise UserError(problem, remedy=f"wait until it has ended, or `kill {left[0].pid}`; then start again")
 
 
-def _named(owners: list[RunOwner]) -> str:
+def _processes_text(owners: list[RunOwner]) -> str:
     numbers = ", ".join(str(owner.pid) for owner in owners)
     return f"process {numbers}" if len(owners) == 1 else f"processes {numbers}"

@@ -16,7 +16,7 @@ class TestedEngine:
 
     def problem(self) -> str | None:
         """What is wrong with the version that is installed, and what to type; None if it is of the tested series."""
-        version = installed(self.package)
+        version = installed_version(self.package)
         if version is None:
             return f"{self.name} is not installed here; pip install 'dcpipe[engines]'"
         if f"{version}.".startswith(f"{self.series}."):
@@ -31,7 +31,7 @@ class TestedEngine:
             raise DcpipeError(problem)
 
 
-def installed(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """The version of a package that is installed here; None if none is."""
     try:
         return metadata.version(package)

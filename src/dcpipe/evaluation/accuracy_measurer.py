@@ -26,7 +26,7 @@ UNAVERAGED = "/unaveraged"  # end of a key
 
 
 @dataclass(frozen=True, slots=True)
-class LearningRateSearch:
+class LearningRateSearchResult:
     """The rate that did best, and the mean validation accuracy of each (None: a network was not finite)."""
 
     rate: float
@@ -49,7 +49,7 @@ class AccuracyMeasurer:
         saved = task.state.load("accuracies")
         logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
         self._known = {key: value.number() for key, value in logged.items()}
-        self.searches: dict[int, LearningRateSearch] = {}  # by the iteration that the set is from
+        self.searches: dict[int, LearningRateSearchResult] = {}  # by the iteration that the set is from
         self.unaveraged: dict[int, list[float]] = {}  # likewise: test accuracies before networks went on to the average
 
     def __call__(self, part: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
@@ -61,13 +61,13 @@ class AccuracyMeasurer:
         if len(rates) > 1 and iteration not in self.searches:
             self.searches[iteration] = self._search(iteration, synthetic, rates)
         rate = self.searches[iteration].rate if len(rates) > 1 else rates[0]
-        return self._at(rate, part, iteration, synthetic)
+        return self._accuracies_at(rate, part, iteration, synthetic)
 
-    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> LearningRateSearch:
+    def _search(self, iteration: int, synthetic: SyntheticSet, rates: Sequence[float]) -> LearningRateSearchResult:
         means: dict[float, float | None] = {}
         for rate in rates:
             try:
-                means[rate] = statistics.fmean(self._at(rate, "val", iteration, synthetic))
+                means[rate] = statistics.fmean(self._accuracies_at(rate, "val", iteration, synthetic))
             except NonFiniteError:
                 means[rate] = None
         finite = {rate: mean for rate, mean in means.items() if mean is not None}
@@ -76,13 +76,15 @@ class AccuracyMeasurer:
             raise NonFiniteError(
                 "networks trained on this set diverge (values are not finite) at every rate", remedy=remedy
             )
-        return LearningRateSearch(
+        return LearningRateSearchResult(
             max(finite, key=lambda rate: finite[rate]), means
         )  # the smallest of several best ones
 
-    def _at(self, rate: float, part: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
+    def _accuracies_at(self, rate: float, part: str, iteration: int, synthetic: SyntheticSet) -> list[float]:
         keys = [f"{part}/{iteration}/{rate!r}/{index}" for index in range(self._config.networks)]
-        rounds = self._config.start.build()(self._labelled(synthetic).to(self._parts[part].images_NCHW.device))
+        rounds = self._config.start.build()(
+            self._with_protocol_labels(synthetic).to(self._parts[part].images_NCHW.device)
+        )
         after = [*[UNAVERAGED] * (len(rounds) - 1), ""]  # ends of the keys of each round
         # groups are the same whatever is known already: a network's last bits may depend on its neighbours
         for first in track(range(0, len(keys), self._config.side_by_side), self._task.job.name):
@@ -98,11 +100,11 @@ class AccuracyMeasurer:
             self.unaveraged[iteration] = [self._known[f"{key}{UNAVERAGED}"] for key in keys]
         return [self._known[key] for key in keys]
 
-    def _labelled(self, synthetic: SyntheticSet) -> SyntheticSet:
+    def _with_protocol_labels(self, synthetic: SyntheticSet) -> SyntheticSet:
         """The set with the labels that the protocol trains on."""
         if self._config.labels == "own":
             return synthetic
-        return replace(synthetic, labels=synthetic.classes, intended_classes_N=None)
+        return replace(synthetic, labels=synthetic.class_labels, intended_classes_N=None)
 
     def _train(self, rate: float, rounds: Sequence[SyntheticSet], group: range) -> Iterator[Sequence[TrainedNetwork]]:
         """The networks of a group after each round."""

@@ -63,7 +63,7 @@ def scale(image_CHW: Tensor, _mean: Tensor, uniform: tuple[float, ...], _noise: 
     canvas = image_CHW.new_zeros(len(image_CHW), room, room)
     top, left = (room - height) // 2, (room - width) // 2
     canvas[:, top : top + height, left : left + width] = sized
-    return _centre(canvas, image_CHW)
+    return _centre_crop(canvas, image_CHW)
 
 
 def rotate(image_CHW: Tensor, mean_C11: Tensor, uniform: tuple[float, ...], _noise: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def rotate(image_CHW: Tensor, mean_C11: Tensor, uniform: tuple[float, ...], _noi
 
     angle = math.floor(uniform[0] * 2 * ROTATE_DEGREES) - ROTATE_DEGREES
     turned = ndimage.rotate(image_CHW.numpy(), angle=angle, axes=(-2, -1), cval=float(mean_C11.mean()))
-    return _centre(torch.from_numpy(turned), image_CHW)
+    return _centre_crop(torch.from_numpy(turned), image_CHW)
 
 
 def noise(image_CHW: Tensor, _mean: Tensor, _uniform: tuple[float, ...], noise_CHW: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def noise(image_CHW: Tensor, _mean: Tensor, _uniform: tuple[float, ...], noise_C
     return image_CHW + NOISE_STD * noise_CHW
 
 
-def _centre(canvas_CHW: Tensor, image_CHW: Tensor) -> Tensor:
+def _centre_crop(canvas_CHW: Tensor, image_CHW: Tensor) -> Tensor:
     """The middle of a canvas, of the size of an image."""
     _, height, width = image_CHW.shape
     top, left = (canvas_CHW.shape[1] - height) // 2, (canvas_CHW.shape[2] - width) // 2

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import dataset_facts, pixels
+from dcpipe.data.data_plan import dataset_facts, values_per_image
 from dcpipe.data.loading_plan import (
-    classifying,
-    loading,
+    classifying_work,
+    loading_work,
     network_size,
-    test_images,
-    train_images,
-    validation_images,
+    num_test_images,
+    num_train_images,
+    num_validation_images,
 )
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.errors import UserError
@@ -18,7 +18,7 @@ from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.method import Method
-from dcpipe.params.values import tracked_values, without_idle_network
+from dcpipe.params.values import native_network_values, tracked_values
 from dcpipe.params.work import FLOAT_BYTES, Work
 from dcpipe.workflow.stages import (
     DATASET,
@@ -63,11 +63,11 @@ class EvaluateStage(Stage):
         resolved, evaluation = graph.library.evaluation(wildcards["evaluation"], dataset, int(wildcards["ipc"]))
         check.evaluation(resolved, evaluation, data, network)
         if data.split.test_per_class == 0:
-            where = resolved_dataset.place("split.test_per_class")
+            where = resolved_dataset.location_of("split.test_per_class")
             raise UserError("no images are set aside to test on", where=where, remedy="write a number of images")
         real = data.network if network == "native" else network
         made = graph.make_job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
-        _refuse_lost_images(graph, evaluation, wildcards)
+        _refuse_missing_unaveraged(graph, evaluation, wildcards)
         source = "snapshots" if evaluation.selection.reads_snapshots else "synthetic"
         return Plan(
             inputs={
@@ -77,35 +77,37 @@ class EvaluateStage(Stage):
             },
             values=[
                 tracked_values(resolved, without=("description",)),
-                without_idle_network(resolved_dataset, network),
+                native_network_values(resolved_dataset, network),
             ],
             roots=(*implementation_modules(evaluation), network_name.module_of(real)),
             sections={"evaluation": evaluation, "network": real},
             resources=self.with_threads(evaluation.compute.threads),
         )
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """Test images, the sets, the training of networks on them, and every test image classified by each."""
         config, dataset = job.section("evaluation", Evaluation), job.wildcards["dataset"]
-        network, tested = network_size(graph, dataset, job.section("network", str)), test_images(graph, dataset)
+        network, tested = network_size(graph, dataset, job.section("network", str)), num_test_images(graph, dataset)
         method = graph.job_that_makes(job.input("synthetic")).section("method", Method)
-        whole, classes = train_images(graph, dataset), dataset_facts(graph, job).classes
+        whole, classes = num_train_images(graph, dataset), dataset_facts(graph, job).classes
         images = whole if method.matching.takes_all_images else classes * int(job.wildcards["ipc"])
         outer, sets = method.outer, 1
         if config.selection.reads_snapshots and outer:
             sets = outer.iterations // outer.snapshot_every + 1
         batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
-        step = network.vmapped_gradient(batch, together) if together > 1 else network.gradient(batch)
+        step = network.vmapped_gradient_work(batch, together) if together > 1 else network.gradient_work(batch)
         averaged = outer is not None and outer.averaging.is_average
-        trained = sets * config.learning_rate.candidates * config.networks * (config.start.rounds if averaged else 1)
+        trained = (
+            sets * config.learning_rate.num_candidates * config.networks * (config.start.rounds if averaged else 1)
+        )
         steps = step.times(trained / together * config.sharpness.passes * (config.epochs + 1) * images / batch)
-        held = Work(held_bytes=FLOAT_BYTES * (sets + 2) * images * pixels(dataset_facts(graph, job)))
-        classified = classifying(network, tested).times(trained)
-        validated = (validation_images(graph, dataset),) if config.selection.needs_validation else ()
-        return loading(graph, dataset, tested, *validated) + held + steps + classified
+        held = Work(held_bytes=FLOAT_BYTES * (sets + 2) * images * values_per_image(dataset_facts(graph, job)))
+        classified = classifying_work(network, tested).times(trained)
+        validated = (num_validation_images(graph, dataset),) if config.selection.needs_validation else ()
+        return loading_work(graph, dataset, tested, *validated) + held + steps + classified
 
 
-def _refuse_lost_images(graph: "Graph", evaluation: Evaluation, wildcards: Mapping[str, str]) -> None:
+def _refuse_missing_unaveraged(graph: "Graph", evaluation: Evaluation, wildcards: Mapping[str, str]) -> None:
     """A protocol that begins with the images before averaging needs them. Raises: UserError naming the method's key."""
     if evaluation.start.is_fresh:
         return
@@ -116,10 +118,10 @@ def _refuse_lost_images(graph: "Graph", evaluation: Evaluation, wildcards: Mappi
         protocol = wildcards["evaluation"]
         problem = f"keeps the average alone, and protocol {protocol} trains networks on the images before averaging too"
         remedy = "name a preset that keeps both (outer.averaging.keep_unaveraged), or a protocol whose start is fresh"
-        raise UserError(problem, where=resolved.place("outer.averaging.kind"), remedy=remedy)
+        raise UserError(problem, where=resolved.location_of("outer.averaging.kind"), remedy=remedy)
 
 
-def scores(graph: "Graph", experiment: str) -> tuple["Job", ...]:
+def evaluation_jobs(graph: "Graph", experiment: str) -> tuple["Job", ...]:
     """The evaluations of an experiment: every combination of its runs, each once."""
     jobs: dict[str, Job] = {}
     for run in graph.library.experiment(experiment)[1].runs:

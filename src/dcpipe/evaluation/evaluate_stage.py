@@ -36,14 +36,14 @@ def run(task: Task) -> None:
             if outcome.curve
             else {}
         ),
-        **_searched(measure, outcome),
-        **_unaveraged(measure, outcome),
+        **_rate_search_scores(measure, outcome),
+        **_unaveraged_scores(measure, outcome),
     }
     task.output("scores").write_text(json.dumps(scores, indent=1) + "\n")
     task.facts |= {"protocol": task.job.wildcards["evaluation"], "test_images": len(parts["test"].labels_N)}
 
 
-def _searched(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
+def _rate_search_scores(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
     """The selected set's rate, chosen on validation images, and the accuracy at each rate; empty without a search."""
     search = measure.searches.get(_selected_iteration(outcome))
     if search is None:
@@ -52,7 +52,7 @@ def _searched(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, 
     return {"learning_rate": search.rate, "searched": means}
 
 
-def _unaveraged(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
+def _unaveraged_scores(measure: AccuracyMeasurer, outcome: SelectionResult) -> dict[str, object]:
     """Accuracies of the same networks on the images before averaging; empty where they were not trained on them."""
     accuracies = measure.unaveraged.get(_selected_iteration(outcome))
     return {"unaveraged_accuracies": accuracies} if accuracies else {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SetStepSizeRate(LearningRateConfig):
+class SyntheticSetRate(LearningRateConfig):
     """The step size that the set was distilled with (a coreset carries one of its preset)."""
 
     implementation = ("dcpipe.evaluation.protocol",)
@@ -25,7 +25,7 @@ class SetStepSizeRate(LearningRateConfig):
     kind: Literal["own"]
 
     @property
-    def phrase(self) -> str:
+    def report_text(self) -> str:
         """As text for people."""
         return "the set's own step size"
 
@@ -51,12 +51,12 @@ class FixedRate(LearningRateConfig):
     value: PositiveFloat = Field(description="the rate")
 
     @property
-    def constant(self) -> float | None:
+    def constant_rate(self) -> float | None:
         """The rate."""
         return self.value
 
     @property
-    def phrase(self) -> str:
+    def report_text(self) -> str:
         """As text for people."""
         return f"rate {self.value:g}"
 
@@ -90,12 +90,12 @@ class SearchedRate(LearningRateConfig):
         return values
 
     @property
-    def candidates(self) -> int:
+    def num_candidates(self) -> int:
         """All of them."""
         return len(self.values)
 
     @property
-    def phrase(self) -> str:
+    def report_text(self) -> str:
         """As text for people."""
         return f"the rate of {', '.join(f'{value:g}' for value in self.values)} that does best on validation images"
 

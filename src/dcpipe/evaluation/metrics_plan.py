@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.evaluation.evaluate_plan import scores
+from dcpipe.evaluation.evaluate_plan import evaluation_jobs
 from dcpipe.params.values import tracked_values
 from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, Stage, register_stage
 
@@ -27,7 +27,7 @@ class MetricsStage(Stage):
     def plan(self, graph: "Graph", wildcards: Mapping[str, str]) -> Plan:
         """The experiment's file says which scores."""
         resolved, _ = graph.library.experiment(wildcards["experiment"])
-        jobs = scores(graph, wildcards["experiment"])
+        jobs = evaluation_jobs(graph, wildcards["experiment"])
         return Plan(
             inputs={"scores": tuple(job.outputs["scores"] for job in jobs)},
             values=[tracked_values(resolved, without=("title", "description", "reference", "application_runs"))],

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import NonFiniteError
-from dcpipe.experts.step import PassFunction, TrainingStep, one_pass
+from dcpipe.experts.step import PassFunction, TrainingStep, forward_backward
 from dcpipe.models.flat import FlatModel, Statistics, updated_statistics
 from dcpipe.models.sgd import SGD
 from dcpipe.params.evaluation import Evaluation
@@ -57,7 +57,7 @@ def train(
 
 def initial_network(model: FlatModel, images_NCHW: Tensor, stream: Stream) -> tuple[Tensor, Statistics]:
     """Initial parameters and running statistics, on the images' device."""
-    theta = model.initial(stream.child("initial").generator()).to(images_NCHW.device)
+    theta = model.initial_parameters(stream.child("initial").generator()).to(images_NCHW.device)
     return theta, {name: value.to(images_NCHW.device) for name, value in model.initial_statistics().items()}
 
 
@@ -73,7 +73,7 @@ def training_labels(
     return torch.nn.functional.one_hot(labels, classes).to(synthetic.images_NCHW.dtype)
 
 
-def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction = one_pass) -> TrainingStep:
+def training_step(model: FlatModel, config: Evaluation, run_pass: PassFunction = forward_backward) -> TrainingStep:
     """One step of a network's training on a batch that is augmented already: its sharpness-aware rule."""
     return TrainingStep(model, (), config.sharpness.build(), run_pass)
 

@@ -9,7 +9,7 @@ Rounds = Callable[[SyntheticSet], Sequence[SyntheticSet]]
 """A set -> the sets that each network is trained on in turn; the last one is the set itself, and counts."""
 
 
-def finished_alone(synthetic: SyntheticSet) -> Sequence[SyntheticSet]:
+def finished_set_only(synthetic: SyntheticSet) -> Sequence[SyntheticSet]:
     """The set: networks are fresh."""
     return (synthetic,)
 

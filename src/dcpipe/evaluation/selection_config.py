@@ -90,7 +90,7 @@ class ValidationBest(SnapshotSelectionConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LegacyMax(SnapshotSelectionConfig):
+class BestTestSnapshot(SnapshotSelectionConfig):
     """The snapshot that does best on test: selection on test data, as much of the literature does it."""
 
     implementation = ("dcpipe.evaluation.selection",)

@@ -47,7 +47,7 @@ def train(
     statistics = {name: torch.stack([one.statistics[name] for one in first]) for name in first[0].statistics}
     orders_of = [stream.child("order").generator() for stream in streams]
     draws_of = [stream.child("augmentation").generator() for stream in streams]
-    directions = vmap(training_step(model, config, functional_pass).direction)
+    directions = vmap(training_step(model, config, functional_forward_backward).direction)
     augmented = config.augmentation.build()
     for optimiser in optimisers(config, rate):
         orders_MN = torch.stack([torch.randperm(len(labels), generator=one) for one in orders_of]).to(labels.device)
@@ -63,8 +63,8 @@ def train(
     )
 
 
-def functional_pass(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> Passed:
-    """`one_pass` as a function that can be mapped over networks."""
+def functional_forward_backward(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> Passed:
+    """`forward_backward` as a function that can be mapped over networks."""
 
     def loss(at_P: Tensor) -> tuple[Tensor, Statistics]:
         return batch_loss(model, at_P, x_NCHW, y_N)

@@ -25,7 +25,7 @@ class FreshStart(NetworkStartConfig):
         """The set alone."""
         from dcpipe.evaluation import rounds
 
-        return rounds.finished_alone
+        return rounds.finished_set_only
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -33,7 +33,7 @@ def global_draws_from(draws: torch.Generator) -> Iterator[None]:
         draws.set_state(torch.get_rng_state())
 
 
-def mixed(transform: Callable[[Tensor, Tensor], Batch]) -> Augment:
+def wrap_batch_transform(transform: Callable[[Tensor, Tensor], Batch]) -> Augment:
     """Mixup or CutMix. Labels are probabilities (B x K)."""
 
     def augment(images_BCHW: Tensor, labels_BK: Tensor, draws: torch.Generator) -> Batch:
@@ -43,7 +43,7 @@ def mixed(transform: Callable[[Tensor, Tensor], Batch]) -> Augment:
     return augment
 
 
-def each_image(transform: Callable[[Tensor], Tensor]) -> Augment:
+def wrap_image_transform(transform: Callable[[Tensor], Tensor]) -> Augment:
     """AutoAugment or RandAugment, image by image, on the CPU: devices agree on what comes out."""
 
     def augment(images_BCHW: Tensor, labels_B: Tensor, draws: torch.Generator) -> Batch:
@@ -64,7 +64,7 @@ def in_own_range(image_CHW: Tensor, transform: Callable[[Tensor], Tensor]) -> Te
 
 def mixup(alpha: float) -> Augment:
     """Each image and label mixed with the one before it, by a weight of Beta(alpha, alpha) for the batch."""
-    return mixed(v2.MixUp(alpha=alpha))
+    return wrap_batch_transform(v2.MixUp(alpha=alpha))
 
 
 def cutmix(alpha: float) -> Augment:
@@ -72,14 +72,14 @@ def cutmix(alpha: float) -> Augment:
 
     A window that goes beyond the border is cut there, and labels are mixed by the area that is left.
     """
-    return mixed(v2.CutMix(alpha=alpha))
+    return wrap_batch_transform(v2.CutMix(alpha=alpha))
 
 
 def auto_augment(policy: str) -> Augment:
     """One of the 25 pairs of operations of a learned policy for each image."""
-    return each_image(v2.AutoAugment(v2.AutoAugmentPolicy(policy)))
+    return wrap_image_transform(v2.AutoAugment(v2.AutoAugmentPolicy(policy)))
 
 
 def rand_augment(operations: int, magnitude: int) -> Augment:
     """So many of 14 operations for each image, all at one magnitude of 0 to 30."""
-    return each_image(v2.RandAugment(operations, magnitude))
+    return wrap_image_transform(v2.RandAugment(operations, magnitude))

@@ -71,7 +71,7 @@ class ExpectedTrajectories:
         return cls(params, network, model)
 
     @property
-    def kept(self) -> tuple[int, ...]:
+    def kept_epochs(self) -> tuple[int, ...]:
         """The epochs to keep."""
         return kept_epochs(self.params.kept_epochs, self.params.epochs)
 
@@ -87,7 +87,9 @@ def import_files(
     the experts are trained, or have another digest.
     """
     resolved, config = graph.library.experts(experts, dataset)
-    jobs = [graph.make_job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.shards)]
+    jobs = [
+        graph.make_job("experts", dataset=dataset, experts=experts, shard=shard) for shard in range(config.num_shards)
+    ]
     card.identity(jobs[0], graph.root)  # raises where the dataset is not prepared, before anything is read
     files = _sorted_by_number(files)
     read, entries = FileStamps.read(files), _entries(files)
@@ -170,7 +172,7 @@ def _sorted_by_number(files: Sequence[Path]) -> list[Path]:
 def _refuse_origin(resolved: ResolvedSection, config: Experts, digest: str) -> None:
     pinned = config.origin.pinned_digest
     if pinned is None:
-        where = _place(resolved, "origin.kind")
+        where = _key_location(resolved, "origin.kind")
         remedy = f"write a variant with `origin: {{kind: imported, digest: {digest}}}`, and import that"
         raise UserError("is not `imported`", where=where, remedy=remedy)
     if pinned != digest:
@@ -178,17 +180,17 @@ def _refuse_origin(resolved: ResolvedSection, config: Experts, digest: str) -> N
             f"the files have the digest {digest}, not {pinned}",
             "use the files with that digest, or change origin.digest",
         )
-        raise UserError(problem, where=_place(resolved, "origin.digest"), remedy=remedy)
+        raise UserError(problem, where=_key_location(resolved, "origin.digest"), remedy=remedy)
 
 
 def _refuse_few(resolved: ResolvedSection, config: Experts, available: int) -> None:
     if available < config.count:
         problem, remedy = f"is {config.count}; the files contain {available} experts", "pass all files, or lower it"
-        raise UserError(problem, where=_place(resolved, "count"), remedy=remedy)
+        raise UserError(problem, where=_key_location(resolved, "count"), remedy=remedy)
 
 
-def _place(resolved: ResolvedSection, key: str) -> str:
-    return resolved.place(key)
+def _key_location(resolved: ResolvedSection, key: str) -> str:
+    return resolved.location_of(key)
 
 
 def _count_experts(files: Iterable[Path], expected: ExpectedTrajectories) -> Iterator[int]:
@@ -257,7 +259,7 @@ def _recording(expert: ImportedExpert, expected: ExpectedTrajectories) -> Record
         if not bool(torch.isfinite(theta_P).all()):
             where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
             raise UserError("has values that are not finite", where=where, remedy="leave this expert out")
-    theta_EP = torch.stack([flat[epoch] for epoch in expected.kept])
+    theta_EP = torch.stack([flat[epoch] for epoch in expected.kept_epochs])
     lengths = [step_lengths(before, after, tiles).tolist() for before, after in pairwise(flat)]
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)
 
@@ -284,7 +286,7 @@ def _write(
     trajectory.write(
         task.output("trajectory"),
         recordings,
-        epochs=expected.kept,
+        epochs=expected.kept_epochs,
         layout=trajectory.ParameterLayout.from_specs(expected.network, expected.model.layout),
         codec=store.codec,
         level=store.level,

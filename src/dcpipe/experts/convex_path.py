@@ -26,7 +26,7 @@ class ConvexTrajectories:
         sizes = [int(np.prod(shape)) for _, shape in layout.tensors]
         self._tiles = [(sum(sizes[:index]), size) for index, size in enumerate(sizes)]
         for path in paths:
-            layout.refuse_other(path)
+            layout.refuse_other_network(path)
             epochs = tuple(int(epoch) for epoch in arrays.read(path, "epochs"))
             anchors = torch.from_numpy(arrays.read(path, "anchors"))
             progress = torch.from_numpy(arrays.read(path, "progress"))

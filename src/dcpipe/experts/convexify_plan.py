@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.loading_plan import classifying, loading, network_size, train_images, validation_images
+from dcpipe.data.loading_plan import (
+    classifying_work,
+    loading_work,
+    network_size,
+    num_train_images,
+    num_validation_images,
+)
 from dcpipe.data.whiten_plan import image_inputs
-from dcpipe.experts.experts_plan import kept_checkpoints
+from dcpipe.experts.experts_plan import num_kept_checkpoints
 from dcpipe.params import check, network_name
 from dcpipe.params.experts import Experts
-from dcpipe.params.values import tracked_values, without_idle_network
+from dcpipe.params.values import native_network_values, tracked_values
 from dcpipe.params.waypoints import Waypoints
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
@@ -45,7 +51,7 @@ class ConvexifyStage(Stage):
             inputs={"trajectory": (made.outputs["trajectory"],), **image_inputs(graph, dataset)},
             values=[
                 tracked_values(resolved, only=("store",)),
-                without_idle_network(graph.library.dataset(dataset)[0], experts.network),
+                native_network_values(graph.library.dataset(dataset)[0], experts.network),
             ],
             roots=(network_name.module_of(network),),
             sections={"store": experts.store, "network": network},
@@ -54,18 +60,18 @@ class ConvexifyStage(Stage):
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Both ends and the waypoints."""
         made = graph.job_that_makes(job.input("trajectory"))
-        return _anchors(job) * STAGES[made.stage].disk_bytes(graph, made) // kept_checkpoints(made)
+        return _num_anchors(job) * STAGES[made.stage].disk_bytes(graph, made) // num_kept_checkpoints(made)
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """The anchors of a shard as they are read and written, and a thousand images classified at every epoch."""
         dataset, network = job.wildcards["dataset"], job.section("network", str)
         made = graph.job_that_makes(job.input("trajectory")).section("experts", Experts)
-        images = validation_images(graph, dataset) or train_images(graph, dataset)
+        images = num_validation_images(graph, dataset) or num_train_images(graph, dataset)
         size = network_size(graph, dataset, network)
-        points = classifying(size, min(WATCHED, images)).times(made.shard_experts * (made.epochs + 1))
-        anchors = Work(held_bytes=(3 * made.shard_experts * _anchors(job) + 4) * size.bytes)
-        return loading(graph, dataset, images) + anchors + points
+        points = classifying_work(size, min(WATCHED, images)).times(made.shard_experts * (made.epochs + 1))
+        anchors = Work(held_bytes=(3 * made.shard_experts * _num_anchors(job) + 4) * size.bytes)
+        return loading_work(graph, dataset, images) + anchors + points
 
 
-def _anchors(job: "Job") -> int:
-    return Waypoints.parse(job.wildcards["waypoints"]).anchors
+def _num_anchors(job: "Job") -> int:
+    return Waypoints.parse(job.wildcards["waypoints"]).num_anchors

@@ -43,7 +43,7 @@ def run(task: Task) -> None:
     kept = [int(epoch) for epoch in arrays.read(recorded, "epochs")]
     lengths = torch.from_numpy(arrays.read(recorded, "lengths"))
     waypoints = Waypoints.parse(wildcards["waypoints"])
-    epochs, sources = (0, *waypoints.epochs, lengths.shape[1]), waypoints.recorded(lengths.shape[1])
+    epochs, sources = (0, *waypoints.epochs, lengths.shape[1]), waypoints.anchor_epochs(lengths.shape[1])
     missing = [epoch for one in sources for epoch in one if epoch not in kept]
     if missing:
         remedy = "add it to kept_epochs of the experts, and train them again"

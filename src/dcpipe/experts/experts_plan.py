@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.loading_plan import classifying, loading, network_size, train_images, validation_images
+from dcpipe.data.loading_plan import (
+    classifying_work,
+    loading_work,
+    network_size,
+    num_train_images,
+    num_validation_images,
+)
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.experts import Experts
-from dcpipe.params.values import tracked_values, without_idle_network
+from dcpipe.params.values import native_network_values, tracked_values
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register_stage
 
@@ -43,7 +49,7 @@ class ExpertsStage(Stage):
             inputs=image_inputs(graph, wildcards["dataset"]),
             values=[
                 tracked_values(resolved, without=("description", "count")),
-                without_idle_network(resolved_dataset, experts.network),
+                native_network_values(resolved_dataset, experts.network),
             ],
             roots=(*implementation_modules(experts), network_name.module_of(network)),
             sections={"experts": experts, "network": network, "facts": dataset.facts},
@@ -53,25 +59,25 @@ class ExpertsStage(Stage):
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:
         """Every kept checkpoint of the shard in float32."""
         network = network_size(graph, job.wildcards["dataset"], job.section("network", str))
-        return job.section("experts", Experts).shard_experts * kept_checkpoints(job) * network.bytes
+        return job.section("experts", Experts).shard_experts * num_kept_checkpoints(job) * network.bytes
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """Images, a step's passes, every image classified once an epoch, and what is kept of all experts."""
         dataset, config = job.wildcards["dataset"], job.section("experts", Experts)
-        network, images = network_size(graph, dataset, job.section("network", str)), train_images(graph, dataset)
-        watched = validation_images(graph, dataset)
-        checkpoints = (config.shard_experts + 2) * kept_checkpoints(job) + 8
+        network, images = network_size(graph, dataset, job.section("network", str)), num_train_images(graph, dataset)
+        watched = num_validation_images(graph, dataset)
+        checkpoints = (config.shard_experts + 2) * num_kept_checkpoints(job) + 8
         kept = Work(held_bytes=checkpoints * network.bytes)
         if config.origin.is_foreign:
             return kept
         batch = min(config.batch, images)
         epochs = config.shard_experts * config.epochs
-        steps = network.gradient(batch).times(epochs * config.sharpness.passes * images / batch)
-        classified = classifying(network, watched or images).times(epochs)
-        return loading(graph, dataset, images, watched) + kept + steps + classified
+        steps = network.gradient_work(batch).times(epochs * config.sharpness.passes * images / batch)
+        classified = classifying_work(network, watched or images).times(epochs)
+        return loading_work(graph, dataset, images, watched) + kept + steps + classified
 
 
-def kept_checkpoints(job: "Job") -> int:
+def num_kept_checkpoints(job: "Job") -> int:
     """How many checkpoints of each expert a job keeps."""
     experts = job.section("experts", Experts)
     return len(tuple(kept_epochs(experts.kept_epochs, experts.epochs)))

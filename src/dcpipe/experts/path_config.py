@@ -9,22 +9,22 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
 from dcpipe.params.schema import STRICT, Count
-from dcpipe.params.trajectory_axes import PathConfig
+from dcpipe.params.trajectory_axes import ExpertPathConfig
 from dcpipe.params.waypoints import Waypoints
 
 if TYPE_CHECKING:
-    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
+    from dcpipe.experts.trajectory import ExpertTrajectories, ParameterLayout
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class RecordedPath(PathConfig):
+class RecordedPath(ExpertPathConfig):
     """The experts' checkpoints as they were recorded."""
 
     implementation = ("dcpipe.experts.trajectory",)
 
     kind: Literal["recorded"]
 
-    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """The reader of recorded stores."""
         from dcpipe.experts.trajectory import RecordedTrajectories
 
@@ -37,7 +37,7 @@ class RecordedPath(PathConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ConvexPath(PathConfig):
+class ConvexPath(ExpertPathConfig):
     """Straight lines between the first, the last and the waypoints' checkpoints (MCT, arXiv:2406.19827)."""
 
     implementation = ("dcpipe.experts.convex_path",)
@@ -51,11 +51,11 @@ class ConvexPath(PathConfig):
         return Waypoints(tuple(self.waypoints)).name
 
     @property
-    def held_checkpoints(self) -> int:
+    def num_held_checkpoints(self) -> int:
         """Both ends and the waypoints."""
-        return Waypoints(tuple(self.waypoints)).anchors
+        return Waypoints(tuple(self.waypoints)).num_anchors
 
-    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """The reader of convex stores."""
         from dcpipe.experts.convex_path import ConvexTrajectories
 
@@ -68,7 +68,7 @@ class ConvexPath(PathConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SmoothedPath(PathConfig):
+class SmoothedPath(ExpertPathConfig):
     """As `convex`, through means of the waypoints' neighbours and of the last two checkpoints (the public MCT code)."""
 
     implementation = ("dcpipe.experts.convex_path",)
@@ -82,11 +82,11 @@ class SmoothedPath(PathConfig):
         return Waypoints(tuple(self.waypoints), smoothed=True).name
 
     @property
-    def held_checkpoints(self) -> int:
+    def num_held_checkpoints(self) -> int:
         """Both ends and the waypoints."""
-        return Waypoints(tuple(self.waypoints)).anchors
+        return Waypoints(tuple(self.waypoints)).num_anchors
 
-    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """The reader of convex stores, which hold the means."""
         from dcpipe.experts.convex_path import ConvexTrajectories
 

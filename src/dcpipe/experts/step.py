@@ -19,11 +19,11 @@ PassFunction = Callable[[FlatModel, Tensor, Tensor, Tensor], Passed]
 
 def batch_loss(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> tuple[Tensor, Statistics]:
     """Mean cross-entropy of a batch in training mode, and what its batch norms saw."""
-    logits_NK, seen = model.observe(theta_P, x_NCHW)
+    logits_NK, seen = model.forward_with_statistics(theta_P, x_NCHW)
     return torch.nn.functional.cross_entropy(logits_NK, y_N), seen
 
 
-def one_pass(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> Passed:
+def forward_backward(model: FlatModel, theta_P: Tensor, x_NCHW: Tensor, y_N: Tensor) -> Passed:
     """Forwards and backwards through one network."""
     leaf = theta_P.detach().requires_grad_()
     loss, seen = batch_loss(model, leaf, x_NCHW, y_N)
@@ -38,7 +38,7 @@ class TrainingStep:
     model: FlatModel
     strategy: tuple[AugmentationFamily, ...]
     rule: DirectionRule
-    run_pass: PassFunction = one_pass
+    run_pass: PassFunction = forward_backward
 
     def __call__(self, theta_P: Tensor, images_BCHW: Tensor, labels_B: Tensor, draws: torch.Generator) -> Passed:
         """The batch's loss, the direction (P), and what the batch norms saw."""

@@ -49,10 +49,10 @@ class ExpertTrainer:
     kept_epochs: Sequence[int]
     stream: Stream
 
-    def start(self) -> ExpertProgress:
+    def initial_progress(self) -> ExpertProgress:
         """An untrained expert, epoch 0 recorded."""
         device = self.train.images_NCHW.device
-        theta = self.model.initial(self.stream.child("initial").generator()).to(device)
+        theta = self.model.initial_parameters(self.stream.child("initial").generator()).to(device)
         statistics = {name: value.to(device) for name, value in self.model.initial_statistics().items()}
         progress = ExpertProgress(0, theta, statistics)
         self._record(progress)
@@ -105,11 +105,11 @@ class ExpertTrainer:
             problem = f"the training loss or the parameters are not finite in epoch {progress.epoch + 1}"
             raise NonFiniteError(problem, remedy="lower the experts' learning_rate")
         progress.losses.append(mean)
-        progress.lengths.append(step_lengths(progress.theta_P, theta_P, self.tiles).tolist())
+        progress.lengths.append(step_lengths(progress.theta_P, theta_P, self.tensor_slices).tolist())
         progress.theta_P, progress.statistics, progress.velocity_P = theta_P, statistics, optimiser.velocity_P
         progress.epoch += 1
 
     @property
-    def tiles(self) -> list[tuple[int, int]]:
+    def tensor_slices(self) -> list[tuple[int, int]]:
         """Offset and size of each tensor in the parameter vector."""
         return [(spec.offset, spec.size) for spec in self.model.layout]

@@ -36,7 +36,7 @@ def run(task: Task) -> None:
     for expert in track(range(first, first + config.shard_experts), f"experts {wildcards['dataset']}"):
         stream = Stream.root(config.seed, "experts", wildcards["dataset"], wildcards["experts"], expert)
         trainer = ExpertTrainer(model, train, watched, config, kept, stream)
-        recordings.append(_expert(task, trainer, f"expert{expert}"))
+        recordings.append(_train_expert(task, trainer, f"expert{expert}"))
     trajectory.write(
         task.output("trajectory"),
         recordings,
@@ -52,8 +52,8 @@ def run(task: Task) -> None:
     }
 
 
-def _expert(task: Task, trainer: ExpertTrainer, name: str) -> Recording:
-    progress = _restore(task, trainer, name) or trainer.start()
+def _train_expert(task: Task, trainer: ExpertTrainer, name: str) -> Recording:
+    progress = _restore(task, trainer, name) or trainer.initial_progress()
 
     def save_when_due(progress: ExpertProgress) -> None:
         log_scalars(progress.epoch, {f"{name}/loss": progress.losses[-1], f"{name}/accuracy": progress.accuracies[-1]})
@@ -109,5 +109,5 @@ def _restore(task: Task, trainer: ExpertTrainer, name: str) -> ExpertProgress | 
         kept_statistics=list(tensors.get("kept_statistics", ())),
         losses=logged["losses"].numbers(),
         accuracies=logged["accuracies"].numbers(),
-        lengths=[one.numbers() for one in logged["lengths"].items()],
+        lengths=[one.numbers() for one in logged["lengths"].elements()],
     )

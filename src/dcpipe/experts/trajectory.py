@@ -45,10 +45,10 @@ class ParameterLayout:
         Raises: CorruptArtifactError if the store states none.
         """
         stored = arrays.attributes(path)
-        tensors = tuple((one["name"].text(), one["shape"].integers()) for one in stored["layout"].items())
+        tensors = tuple((one["name"].text(), one["shape"].integers()) for one in stored["layout"].elements())
         return cls(stored["network"].text(), tensors)
 
-    def refuse_other(self, path: Path) -> None:
+    def refuse_other_network(self, path: Path) -> None:
         """Raises: UserError if a store was recorded with another network or another layout of its parameters."""
         stored = ParameterLayout.read(path)
         if stored != self:
@@ -101,7 +101,7 @@ def write(
         arrays.write_rows(path, name, table, chunk_rows=count)
 
 
-class ExpertPath(Protocol):
+class ExpertTrajectories(Protocol):
     """Experts behind one index, recorded or convex; `last_epoch` is the last that can be asked for."""
 
     @property
@@ -118,7 +118,7 @@ class ExpertPath(Protocol):
 class FirstExperts:
     """The first experts of a path, behind the same interface."""
 
-    def __init__(self, path: ExpertPath, count: int) -> None:
+    def __init__(self, path: ExpertTrajectories, count: int) -> None:
         self._path, self._count = path, count
 
     @property
@@ -146,10 +146,10 @@ class RecordedTrajectories:
         self._places: list[tuple[Path, int]] = []
         self._row_of: dict[int, int] = {}
         for path in paths:
-            self._join(path, layout)
+            self._add_shard(path, layout)
 
-    def _join(self, path: Path, layout: ParameterLayout) -> None:
-        layout.refuse_other(path)
+    def _add_shard(self, path: Path, layout: ParameterLayout) -> None:
+        layout.refuse_other_network(path)
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
             raise UserError(

@@ -59,7 +59,7 @@ _listening: list[RunLogger] = []  # the loggers of the job that runs in this pro
 
 
 @contextmanager
-def logging_run(run: Run) -> Iterator[None]:
+def open_loggers(run: Run) -> Iterator[None]:
     """Open the loggers that the environment names for a job, and close them after it.
 
     Raises: UserError for a logger that is not there, or whose package is not installed.
@@ -78,7 +78,7 @@ def logging_run(run: Run) -> Iterator[None]:
 
 
 def openers() -> list[Opener]:
-    """What opens the loggers that the environment names. Raises: UserError as `logging_run`."""
+    """What opens the loggers that the environment names. Raises: UserError as `open_loggers`."""
     named = [name for part in os.environ.get(ENVIRONMENT_VARIABLE, "").split(",") if (name := part.strip())]
     return [_opener(name) for name in dict.fromkeys(named)]
 

@@ -34,7 +34,7 @@ class ClassicName(FixedNetwork):
         """Those with batch norm."""
         return self.name.endswith("-bn")
 
-    def size_problem(self, image_size: int) -> tuple[str, str] | None:
+    def image_size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Images that no layout exists for, with the sizes that one exists for."""
         if self.name == "mlp" or image_size in CLASSIC_SIZES:
             return None

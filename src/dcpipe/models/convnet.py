@@ -71,7 +71,7 @@ class ConvNet(BlockNetwork):
         self._activations = [block.activation for block in (first, *rest)]
         self.head = nn.Linear(network.width * sides[-1] ** 2, classes)
 
-    def activations(self) -> list[nn.Module]:
+    def activation_layers(self) -> list[nn.Module]:
         """The activation of each block."""
         return self._activations
 

@@ -54,7 +54,7 @@ class ConvNetDerivatives:
     precision: Precision = "float32"
 
     @classmethod
-    def of(
+    def from_name(
         cls, name: str, *, channels: int, image_size: int, classes: int, precision: Precision = "float32"
     ) -> "ConvNetDerivatives | None":
         """Of the network of a name; None where no analytic derivatives exist: autograd has them all."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, cast, get_args
 
 from dcpipe.errors import UserError
-from dcpipe.params.network_name import Network, unknown
-from dcpipe.params.work import Layers, NetworkSize
+from dcpipe.params.network_name import Network, unknown_network_error
+from dcpipe.params.work import NetworkSize, NetworkSizeBuilder
 
 if TYPE_CHECKING:
     from dcpipe.models.layered import FeatureNetwork
@@ -80,7 +80,7 @@ class ConvNetName(Network):
             sides.append(sides[-1] if self.pooling == "nopool" else sides[-1] // 2)
         return tuple(sides)
 
-    def size_problem(self, image_size: int) -> tuple[str, str] | None:
+    def image_size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Images that are too small for the depth, with the deepest that they allow."""
         if self.sides(image_size)[-1] >= 1:
             return None
@@ -98,7 +98,7 @@ class ConvNetName(Network):
     def size(self, *, channels: int, image_size: int, classes: int) -> NetworkSize:
         """Block by block."""
         sides = self.sides(image_size)
-        layers = Layers(channels, image_size)
+        layers = NetworkSizeBuilder(channels, image_size)
         for place, side in enumerate(sides[:-1]):
             layers.convolution(self.width, 3, padding=3 if place == 0 and image_size == 28 else 1)
             if self.norm != "nonorm":
@@ -120,7 +120,7 @@ class ConvNetName(Network):
         for modifier in modifiers:
             kind = _kind(modifier)
             if kind is None:
-                raise unknown(name)
+                raise unknown_network_error(name)
             if kind in chosen:
                 raise UserError(
                     f"{name!r} names its {kind} twice ({chosen[kind]}, {modifier})",

@@ -85,7 +85,7 @@ class FlatModel:
         """Whether training and evaluation differ: the network has batch norms."""
         return bool(self._norms)
 
-    def initial(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+    def initial_parameters(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
         """Fresh parameters on the CPU, distributed as PyTorch initialises the same layers.
 
         They are drawn in float32, tensor by tensor in the order of the layout, whatever `dtype` is: the same
@@ -148,7 +148,7 @@ class FlatModel:
             result[f"{name}.running_var"] = torch.ones(width, dtype=dtype)
         return result
 
-    def observe(self, theta_P: Tensor, x_NCHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward_with_statistics(self, theta_P: Tensor, x_NCHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits in training mode, and the mean and unbiased variance that each batch norm saw: one forward pass.
 
         Shapes: P, N C H W -> N K, and one value per channel under the keys of `initial_statistics`, without a graph.
@@ -174,7 +174,7 @@ class FlatModel:
     @torch.no_grad()
     def batch_statistics(self, theta_P: Tensor, x_NCHW: Tensor) -> dict[str, Tensor]:
         """What `observe` sees of a batch, without the logits."""
-        return self.observe(theta_P, x_NCHW)[1]
+        return self.forward_with_statistics(theta_P, x_NCHW)[1]
 
     def pack(self, statistics: Statistics) -> Tensor:
         """Statistics as one vector, in the order of `initial_statistics`; empty without batch norm."""

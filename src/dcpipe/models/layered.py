@@ -20,5 +20,5 @@ class BlockNetwork(FeatureNetwork):
     """A network of blocks, whose layers can be compared."""
 
     @abstractmethod
-    def activations(self) -> list[nn.Module]:
+    def activation_layers(self) -> list[nn.Module]:
         """The layer of each block whose output is compared: its activation, before any pooling."""

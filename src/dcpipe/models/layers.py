@@ -23,9 +23,9 @@ class LayeredModel(FlatModel):
         if not isinstance(network, BlockNetwork):
             raise TypeError(f"{name} is not a network of blocks: make {type(network).__name__} a BlockNetwork")
         super().__init__(network)
-        self._activations = network.activations()
+        self._activations = network.activation_layers()
 
-    def layers(self, theta_P: Tensor, x_NCHW: Tensor) -> tuple[Tensor, ...]:
+    def layer_outputs(self, theta_P: Tensor, x_NCHW: Tensor) -> tuple[Tensor, ...]:
         """Each block's activations before its pooling (N x width x height x width), then the features (N x F)."""
         seen: list[Tensor] = []
 

@@ -47,7 +47,7 @@ class LibraryModel(FeatureNetwork):
         return logits_NK
 
 
-def refusal(model: nn.Module, *, image_size: int) -> str | None:
+def training_problem(model: nn.Module, *, image_size: int) -> str | None:
     """Why a model (on the meta device) cannot be trained here on images of a size; None if it can."""
     try:
         wrapped = LibraryModel(model)
@@ -64,7 +64,7 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
 
 
-def missing(package: str, where: str, extra: str) -> UserError:
+def missing_package_error(package: str, where: str, extra: str) -> UserError:
     """The refusal where a library is not installed."""
     remedy = f"pip install 'dcpipe[{extra}]'"
     return UserError(f"{package} is not installed", where=where, remedy=remedy)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-from dcpipe.params.network_name import Network, unknown
+from dcpipe.params.network_name import Network, unknown_network_error
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ class TimmName(Network):
             return None
         spelled = name.replace("timm:", PREFIX).replace("_", "-")
         if spelled not in _names():
-            raise unknown(name)
+            raise unknown_network_error(name)
         return cls(spelled)
 
     @classmethod
@@ -51,9 +51,9 @@ class TimmName(Network):
 
         return has_batch_norm(_model(self.chosen, 2))
 
-    def size_problem(self, image_size: int) -> tuple[str, str] | None:
+    def image_size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Sizes that it cannot take, and models with layers unknown here, which is tried without computing anything."""
-        return _misfit(self.chosen, image_size)
+        return _size_problem(self.chosen, image_size)
 
     def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":
         """The network."""
@@ -66,20 +66,20 @@ class TimmName(Network):
 @cache
 def _names() -> dict[str, str]:
     """timm's names by the spelling here. Raises: UserError if timm is not installed."""
-    from dcpipe.models.library_model import missing
+    from dcpipe.models.library_model import missing_package_error
 
     try:
         import timm
     except ModuleNotFoundError as error:
-        raise missing("timm", "network", "timm") from error
+        raise missing_package_error("timm", "network", "timm") from error
     return {f"{PREFIX}{model.replace('_', '-').replace('.', '-')}": model for model in timm.list_models()}
 
 
 @cache
-def _misfit(name: str, image_size: int) -> tuple[str, str] | None:
-    from dcpipe.models.library_model import refusal
+def _size_problem(name: str, image_size: int) -> tuple[str, str] | None:
+    from dcpipe.models.library_model import training_problem
 
-    problem = refusal(_model(name, 2), image_size=image_size)
+    problem = training_problem(_model(name, 2), image_size=image_size)
     if problem is None:
         return None
     found = f"{name} cannot be trained on images of {image_size}x{image_size} pixels ({problem})"

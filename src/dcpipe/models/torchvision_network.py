@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-from dcpipe.params.network_name import Network, unknown
+from dcpipe.params.network_name import Network, unknown_network_error
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ class TorchvisionName(Network):
             return None
         spelled = name.replace("torchvision:", PREFIX).replace("_", "-")
         if spelled not in NAMES:
-            raise unknown(name)
+            raise unknown_network_error(name)
         return cls(spelled)
 
     @classmethod
@@ -57,9 +57,9 @@ class TorchvisionName(Network):
 
         return has_batch_norm(_model(NAMES[self.chosen], 2))
 
-    def size_problem(self, image_size: int) -> tuple[str, str] | None:
+    def image_size_problem(self, image_size: int) -> tuple[str, str] | None:
         """Sizes that it cannot take, which is tried without computing anything."""
-        return _misfit(self.chosen, image_size)
+        return _size_problem(self.chosen, image_size)
 
     def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":
         """The network."""
@@ -70,10 +70,10 @@ class TorchvisionName(Network):
 
 
 @cache
-def _misfit(name: str, image_size: int) -> tuple[str, str] | None:
-    from dcpipe.models.library_model import refusal
+def _size_problem(name: str, image_size: int) -> tuple[str, str] | None:
+    from dcpipe.models.library_model import training_problem
 
-    problem = refusal(_model(NAMES[name], 2), image_size=image_size)
+    problem = training_problem(_model(NAMES[name], 2), image_size=image_size)
     if problem is None:
         return None
     found = f"{name} cannot take images of {image_size}x{image_size} pixels ({problem})"
@@ -84,12 +84,12 @@ def _model(name: str, classes: int) -> "nn.Module":
     """On the meta device. Raises: UserError if torchvision is not installed."""
     import torch
 
-    from dcpipe.models.library_model import missing
+    from dcpipe.models.library_model import missing_package_error
 
     try:
         from torchvision import models
     except ModuleNotFoundError as error:
-        raise missing("torchvision", f"network {PREFIX}{name}", "images") from error
+        raise missing_package_error("torchvision", f"network {PREFIX}{name}", "images") from error
     with torch.device("meta"):
         model: nn.Module = models.get_model(name, weights=None, num_classes=classes)
     return model

@@ -38,7 +38,7 @@ class TaskConfig(AxisValue, axis="application task"):
         """Refuse a task that the dataset does not allow. Raises: UserError naming file and key."""
 
     @abstractmethod
-    def parts(self, dataset: Dataset) -> int:
+    def num_parts(self, dataset: Dataset) -> int:
         """How many jobs it is split into; each goes on alone after a kill."""
 
     @abstractmethod

@@ -39,7 +39,7 @@ def check_operations(operations: list[str]) -> list[str]:
     return operations
 
 
-def spelled_out(text: str) -> dict[str, object]:
+def expand_short_form(text: str) -> dict[str, object]:
     """What a protocol's augmentation in short stands for: DSA families joined by _, or `one-of-` and DC's operations.
 
     Raises: ValueError (for pydantic) if a family or operation is unknown or stands twice.

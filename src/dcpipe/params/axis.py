@@ -84,7 +84,7 @@ class ValueLocation:
         """The refusal of any key of the section; the kind of a value that is written in short stands at the value."""
         if key not in self.resolved.leaves and key.endswith(".kind"):
             key = key.removesuffix(".kind")
-        return UserError(problem, where=self.resolved.place(key), remedy=remedy)
+        return UserError(problem, where=self.resolved.location_of(key), remedy=remedy)
 
 
 class AxisValue(ABC):
@@ -133,10 +133,10 @@ class AxisValue(ABC):
         load_values()
         schemas = {kind: handler.generate_schema(value) for kind, value in sorted(cls.registry.items())}
         union = core_schema.tagged_union_schema(schemas, "kind")
-        return core_schema.no_info_before_validator_function(cls._in_full, union)
+        return core_schema.no_info_before_validator_function(cls._expand_shorthand, union)
 
     @classmethod
-    def _in_full(cls, value: object) -> object:
+    def _expand_shorthand(cls, value: object) -> object:
         """The mapping that a kind in short stands for. Raises: ValueError where it needs values of its own."""
         if not isinstance(value, str):
             return value
@@ -189,12 +189,12 @@ def descriptions(section: type) -> Mapping[str, str]:
     for name, knob in section.__pydantic_fields__.items():
         text = first_line(section) if name == "kind" else knob.description
         parts = (knob.annotation, *get_args(knob.annotation))
-        of_part = (first_line(part) for part in parts if isinstance(part, type) and is_part(part))
+        of_part = (first_line(part) for part in parts if isinstance(part, type) and has_knobs(part))
         found[name] = text or next(of_part, "")
     return found
 
 
-def is_part(annotation: type) -> bool:
+def has_knobs(annotation: type) -> bool:
     """Whether a knob's type has knobs itself: an axis, or a mapping of a fixed form."""
     return is_pydantic_dataclass(annotation) or issubclass(annotation, AxisValue)
 

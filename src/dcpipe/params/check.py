@@ -24,16 +24,16 @@ def dataset(resolved: ResolvedSection, config: Dataset) -> None:
     if left is not None and left < (split.train_per_class or 1):
         taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
         problem = f"takes {taken} images of each class, but the rarest class has {known.smallest_class}"
-        where = resolved.place(_first_count(resolved, config))
+        where = resolved.location_of(_split_count_key(resolved, config))
         raise UserError(problem, where=where, remedy="lower a count below split")
     context = DatasetContext(resolved, config, known)
     for key, value in axis_values_in(config):
         if isinstance(value, DatasetValue):
             value.check(ValueLocation(resolved, key), context)
-    _refuse_size(config.network, known, resolved.place("network"))
+    _refuse_size(config.network, known, resolved.location_of("network"))
 
 
-def _first_count(resolved: ResolvedSection, config: Dataset) -> str:
+def _split_count_key(resolved: ResolvedSection, config: Dataset) -> str:
     """The key to look at: a variant's own count rather than its base's."""
     counts = ("test_per_class", "validation_per_class", "train_per_class")
     stated = [f"split.{name}" for name in counts if getattr(config.split, name)]
@@ -42,7 +42,7 @@ def _first_count(resolved: ResolvedSection, config: Dataset) -> str:
 
 
 def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
-    test_per_class, where = config.split.test_per_class, resolved.place("split.test_per_class")
+    test_per_class, where = config.split.test_per_class, resolved.location_of("split.test_per_class")
     if config.facts.has_test_part and test_per_class is not None:
         raise UserError(
             "this source has a test part of its own, all of which is used", where=where, remedy="write null"
@@ -54,20 +54,22 @@ def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
 
 def experts(resolved: ResolvedSection, config: Experts, facts: DatasetFacts, shard: int) -> None:
     """Shards must be whole, so that asking for more experts leaves those that exist alone; kept epochs are reached."""
-    where = resolved.place("count")
+    where = resolved.location_of("count")
     if config.count % config.shard_experts:
         remedy = f"make count a multiple of {config.shard_experts}"
         raise UserError(f"{config.count} experts do not fill whole shards", where=where, remedy=remedy)
-    if shard >= config.shards:
-        remedy = f"name a shard from 0 to {config.shards - 1}"
-        raise UserError(f"there is no shard {shard}: these experts have {config.shards}", where=where, remedy=remedy)
+    if shard >= config.num_shards:
+        remedy = f"name a shard from 0 to {config.num_shards - 1}"
+        raise UserError(
+            f"there is no shard {shard}: these experts have {config.num_shards}", where=where, remedy=remedy
+        )
     if config.store.codec == "none" and config.store.level:
-        where = resolved.place("store.level")
+        where = resolved.location_of("store.level")
         raise UserError("has no effect without a codec", where=where, remedy="write 0, or choose a codec")
     _refuse_compiled(resolved, config.compute, "experts")
     if config.network != "native":
-        _refuse_size(config.network, facts, resolved.place("network"))
-    where, kept = resolved.place("kept_epochs"), kept_epochs(config.kept_epochs, config.epochs)
+        _refuse_size(config.network, facts, resolved.location_of("network"))
+    where, kept = resolved.location_of("kept_epochs"), kept_epochs(config.kept_epochs, config.epochs)
     if not kept:
         raise UserError(
             f"{config.kept_epochs} names no epoch", where=where, remedy="write an ascending range, such as 0-6"
@@ -104,13 +106,13 @@ def _refuse_idle_optimisers(context: MethodContext) -> None:
         return
     optimisers = {
         "images": outer.images.optimiser,
-        "step_size": outer.step_size.learned_by,
-        "labels": outer.labels.learned_by,
+        "step_size": outer.step_size.learning_optimiser,
+        "labels": outer.labels.learning_optimiser,
     }
     for part, optimiser in optimisers.items():
         if optimiser and optimiser.moves_nothing:
             remedy = "raise it" if part == "images" else f"raise it, or write outer.{part}.kind: fixed"
-            where = context.resolved.place(f"outer.{part}.optimiser.learning_rate")
+            where = context.resolved.location_of(f"outer.{part}.optimiser.learning_rate")
             raise UserError("a learning rate of 0 learns nothing", where=where, remedy=remedy)
 
 
@@ -126,7 +128,7 @@ def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, net
         _refuse_size(network, data.facts, resolved.file)
     if config.side_by_side > config.networks:
         problem = f"{config.side_by_side} networks side by side are more than the {config.networks} that are trained"
-        where = resolved.place("side_by_side")
+        where = resolved.location_of("side_by_side")
         raise UserError(problem, where=where, remedy=f"write at most {config.networks}")
     context = EvaluationContext(resolved, config, data)
     for key, value in axis_values_in(config):
@@ -141,5 +143,5 @@ def _refuse_size(network: str, facts: DatasetFacts, where: str) -> None:
 def _refuse_compiled(resolved: ResolvedSection, compute: Compute, stage: str) -> None:
     """Where nothing is ever compiled, asking for it must not pass in silence."""
     if compute.backend == "compiled":
-        where = resolved.place("compute.backend")
+        where = resolved.location_of("compute.backend")
         raise UserError(f"has no effect on {stage}", where=where, remedy="write eager")

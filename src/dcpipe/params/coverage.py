@@ -51,7 +51,7 @@ def coverage(root: Path, method: str, extra: InlineSections = NO_INLINE_SECTIONS
     return Coverage({})
 
 
-def values_from(resolved: ResolvedSection) -> str | None:
+def applied_override(resolved: ResolvedSection) -> str | None:
     """Whose values a method has in a cell: the most special override's that gave any; None: the preset's own."""
     parts = [leaf.origin.key.split(".") for leaf in resolved.leaves.values()]
     named = [part[1:3] for part in parts if part[0] == "overrides"]

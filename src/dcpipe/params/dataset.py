@@ -58,7 +58,7 @@ class SourceConfig(DatasetValue, axis="source"):
 
     @property
     @abstractmethod
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """How many images its own test part has; None where it has none, or only reading tells."""
 
     def is_at(self, folder: Path) -> bool:
@@ -121,7 +121,7 @@ class Dataset:
 
     @field_validator("network")
     @classmethod
-    def _network(cls, name: str) -> str:
+    def _check_network(cls, name: str) -> str:
         if name == "native":
             raise ValueError("native means the dataset's own network: write its name, such as convnet3")
         return check_network(name)

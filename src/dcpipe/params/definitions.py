@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock
 
 from dcpipe.params.params_files import section_file_path
-from dcpipe.params.source_index import INDEX, SHIPPED, Written, definition_values, digest, read_index, write_index
+from dcpipe.params.source_index import INDEX, SHIPPED, IndexEntry, definition_values, digest, read_index, write_index
 from dcpipe.params.strict_yaml import Tree, read_yaml
 
 
@@ -72,7 +72,7 @@ def write_definitions(root: Path, definitions: Iterable[Definition]) -> list[str
                 text = yaml.safe_dump(one.tree, sort_keys=False, allow_unicode=True, width=110)
                 write_atomically(path, (head + text).encode())
                 changed.append(one.file)
-            index[one.file] = Written(one.source, digest(one.tree))
+            index[one.file] = IndexEntry(one.source, digest(one.tree))
         if index != before:
             write_index(root, index)
     return changed

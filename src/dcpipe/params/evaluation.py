@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from dcpipe.evaluation.start_config import FreshStart
-from dcpipe.params.augmentation import FAMILIES, ONE_OF, OPERATIONS, spelled_out
+from dcpipe.params.augmentation import FAMILIES, ONE_OF, OPERATIONS, expand_short_form
 from dcpipe.params.axis import AxisValue, ValueLocation
 from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset
@@ -55,18 +55,18 @@ class LearningRateConfig(EvaluationValue, axis="evaluation rate"):
     """The learning rate of the first half of training."""
 
     @property
-    def candidates(self) -> int:
+    def num_candidates(self) -> int:
         """How many rates each network is trained with."""
         return 1
 
     @property
-    def constant(self) -> float | None:
+    def constant_rate(self) -> float | None:
         """The rate that every set has; None where sets have their own."""
         return None
 
     @property
     @abstractmethod
-    def phrase(self) -> str:
+    def report_text(self) -> str:
         """What a report says of it."""
 
     @abstractmethod
@@ -104,12 +104,12 @@ class AugmentationConfig(EvaluationValue, axis="evaluation augmentation", shorth
         """What alters a batch."""
 
     @classmethod
-    def _in_full(cls, value: object) -> object:
+    def _expand_shorthand(cls, value: object) -> object:
         """Families of DSA joined by _, and DC's operations after `one-of-`, have a short form of their own."""
         if not isinstance(value, str) or value in cls.registry:
-            return super()._in_full(value)
+            return super()._expand_shorthand(value)
         try:
-            return spelled_out(value)
+            return expand_short_form(value)
         except ValueError as error:
             mappings = ", ".join(kind for kind in sorted(cls.registry) if kind != "none")
             raise ValueError(f"{error}, or write a mapping whose kind is one of {mappings}") from error

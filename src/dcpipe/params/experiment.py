@@ -26,14 +26,14 @@ class Run:
     )
 
     @property
-    def scores(self) -> int:
+    def num_scores(self) -> int:
         """How many scores its combinations ask for: the lists' lengths and `sets` multiplied."""
         cells = len(self.datasets) * len(self.methods) * len(self.ipc) * self.sets
         return cells * len(self.evaluations) * len(self.networks)
 
     @field_validator("networks")
     @classmethod
-    def _networks(cls, networks: list[str]) -> list[str]:
+    def _check_networks(cls, networks: list[str]) -> list[str]:
         return [check_network(name) for name in networks]
 
 
@@ -63,8 +63,8 @@ class Experiment:
 
     @field_validator("runs")
     @classmethod
-    def _runs(cls, runs: list[Run]) -> list[Run]:
-        scores = sum(run.scores for run in runs)
+    def _check_runs(cls, runs: list[Run]) -> list[Run]:
+        scores = sum(run.num_scores for run in runs)
         if scores > MAX_SCORES:
             problem = f"ask for {scores} scores; the most allowed is {MAX_SCORES}, because every score is a job"
             raise ValueError(f"{problem}; split the experiment")

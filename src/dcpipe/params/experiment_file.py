@@ -42,7 +42,7 @@ class ExperimentFile:
     definitions: tuple[Definition, ...] = ()
 
     @property
-    def extra(self) -> InlineSections:
+    def inline_sections(self) -> InlineSections:
         """The definitions, to plan with before anything is written; errors name where a person changes them."""
         extra: dict[str, dict[str, InlineParams]] = {}
         for one in self.definitions:
@@ -97,7 +97,7 @@ def _is_shipped(root: Path, definition: Definition) -> bool:
     key = definitions.first_difference(definition.tree, tree) if tree is not None else None
     other = f"{definition.name} has another definition in the shipped params ({key} differs)" if key else None
     conflict = other or definitions.definition_conflict(
-        root, definition, lambda source: _said_by(root, source, definition)
+        root, definition, lambda source: _definition_in_file(root, source, definition)
     )
     if conflict:
         raise UserError(conflict, where=definition.place, remedy="choose another name, or make both definitions equal")
@@ -112,7 +112,7 @@ def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Defini
         raise UserError("has no runs, so it is not an experiment", where=text, remedy=remedy)
     source, brought = _source(root, path), list[Definition]()
     for key, section in INLINE_SECTIONS.items():
-        for word, values in _brought(key, tree.pop(key, {}), text).items():
+        for word, values in _inline_definitions(key, tree.pop(key, {}), text).items():
             brought.append(Definition(section, word, values, source, f"{text}: {key}.{word}"))
     name = tree.pop("name", path.stem)
     if not isinstance(name, str):
@@ -126,7 +126,7 @@ def _source(root: Path, path: Path) -> str:
     return str(place.relative_to(root.resolve()) if place.is_relative_to(root.resolve()) else place)
 
 
-def _said_by(root: Path, source: str, definition: Definition) -> Tree | None:
+def _definition_in_file(root: Path, source: str, definition: Definition) -> Tree | None:
     """What a file that was run before says of a name now; None if it is gone, unreadable, or says nothing of it."""
     try:
         _, others = _definitions_of(root, root / source, source)
@@ -137,7 +137,7 @@ def _said_by(root: Path, source: str, definition: Definition) -> Tree | None:
     )
 
 
-def _brought(key: str, files: Value, where: str) -> Mapping[str, Tree]:
+def _inline_definitions(key: str, files: Value, where: str) -> Mapping[str, Tree]:
     """The definitions that the mapping below a key holds, by their names."""
     brought: dict[str, Tree] = {}
     for name, values in files.items() if isinstance(files, dict) else [("", files)]:

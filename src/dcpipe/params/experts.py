@@ -87,6 +87,6 @@ class Experts:
     compute: Compute
 
     @property
-    def shards(self) -> int:
+    def num_shards(self) -> int:
         """The number of jobs that make all experts."""
         return -(-self.count // self.shard_experts)

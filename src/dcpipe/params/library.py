@@ -17,7 +17,7 @@ from dcpipe.params.schema import Section
 
 
 @dataclass
-class _Files(Generic[Section]):
+class _SectionCache(Generic[Section]):
     """The files of one section that were read, each with its typed section, by name and context."""
 
     section: str
@@ -48,12 +48,12 @@ class ParamsLibrary:
     extra: InlineSections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._datasets = _Files("datasets", Dataset)
-        self._experts = _Files("experts", Experts)
-        self._methods = _Files("methods", Method)
-        self._evaluations = _Files("evaluations", Evaluation)
-        self._applications = _Files("applications", Application)
-        self._experiments = _Files("experiments", Experiment)
+        self._datasets = _SectionCache("datasets", Dataset)
+        self._experts = _SectionCache("experts", Experts)
+        self._methods = _SectionCache("methods", Method)
+        self._evaluations = _SectionCache("evaluations", Evaluation)
+        self._applications = _SectionCache("applications", Application)
+        self._experiments = _SectionCache("experiments", Experiment)
         self._chains: dict[str, tuple[str, ...]] = {}
 
     def dataset(self, name: str) -> tuple[ResolvedSection, Dataset]:

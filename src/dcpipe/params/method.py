@@ -31,7 +31,7 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Outer:
+class OuterLoop:
     """The loop over image updates."""
 
     iterations: Count = Field(description="iterations, of one update or several each")
@@ -56,7 +56,7 @@ class Method:
     label: str = Field(description="its name in tables and figures")
     seed: Index = Field(description="seed of all its random draws")
     matching: MatchingConfig
-    outer: Outer | None
+    outer: OuterLoop | None
     compute: Compute
 
     @model_validator(mode="after")

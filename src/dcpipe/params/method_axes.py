@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.distillation_result import Distiller
     from dcpipe.distillation.episodes import Matching
     from dcpipe.distillation.setting import Setting
-    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
+    from dcpipe.experts.trajectory import ExpertTrajectories, ParameterLayout
     from dcpipe.params.dataset import Dataset
     from dcpipe.params.experts import Experts
     from dcpipe.params.method import Method
@@ -45,7 +45,7 @@ class MethodContext:
     resolved_experts: ResolvedSection | None = None
 
     @property
-    def images(self) -> int:
+    def num_images(self) -> int:
         """How many images the synthetic set holds."""
         return self.ipc * self.facts.classes
 
@@ -134,7 +134,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return False
 
     @property
-    def labels_are_classes(self) -> bool:
+    def has_hard_labels(self) -> bool:
         """Whether a set without an outer loop has classes as labels for sure; others may be soft."""
         return False
 
@@ -143,7 +143,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         """Whether the images are learned; a coreset's are real ones."""
         return True
 
-    def work(self, _sizes: SetSizes) -> Work:
+    def estimate_work(self, _sizes: SetSizes) -> Work:
         """What one iteration holds and computes, beside the images; of a coreset, the choice."""
         return Work()
 
@@ -151,7 +151,7 @@ class MatchingConfig(MethodValue, axis="matching"):
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""
 
-    def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
+    def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """The reader of the experts' stores. Raises: UserError where it has no experts."""
         problem = f"has no experts ({layout.network}, {len(paths)} stores)"
         raise UserError(problem, where=f"matching.kind: {self.kind}", remedy="write matching.kind: trajectory")
@@ -166,7 +166,7 @@ class MatchingConfig(MethodValue, axis="matching"):
 class CoresetSelectionConfig(MethodValue, axis="coreset selection"):
     """Which real images a coreset holds."""
 
-    labels_are_classes: ClassVar[bool] = False  # whether they are for sure, of real images; others may be soft
+    has_hard_labels: ClassVar[bool] = False  # whether they are for sure, of real images; others may be soft
 
     @property
     def experts_name(self) -> str | None:
@@ -178,7 +178,7 @@ class CoresetSelectionConfig(MethodValue, axis="coreset selection"):
         """Whether it takes every training image, whatever the ipc."""
         return False
 
-    def work(self, _sizes: SetSizes) -> Work:
+    def estimate_work(self, _sizes: SetSizes) -> Work:
         """What the choice holds and computes, beside the images."""
         return Work()
 

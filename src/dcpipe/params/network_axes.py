@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.updates.update_counts import UpdateRule
 
 
-class LevelsConfig(MethodValue, axis="gradient levels"):
+class GradientLevelsConfig(MethodValue, axis="gradient levels"):
     """Of which groups of classes the gradients are matched."""
 
     @abstractmethod
@@ -21,7 +21,7 @@ class LevelsConfig(MethodValue, axis="gradient levels"):
         """The weights of the two levels in an update."""
 
 
-class RowsConfig(MethodValue, axis="gradient rows", shorthand=True):
+class GradientRowsConfig(MethodValue, axis="gradient rows", shorthand=True):
     """What counts as one row where two gradients are compared row by row."""
 
     @abstractmethod
@@ -29,11 +29,11 @@ class RowsConfig(MethodValue, axis="gradient rows", shorthand=True):
         """What cuts a gradient into rows."""
 
 
-class MagnitudeConfig(MethodValue, axis="gradient magnitude"):
+class GradientMagnitudeConfig(MethodValue, axis="gradient magnitude"):
     """How the lengths of two gradients are compared, row by row."""
 
     @property
-    def row_weight(self) -> float:
+    def distance_weight(self) -> float:
         """What the distance is multiplied by; 0 where it counts nothing."""
         return 0.0
 

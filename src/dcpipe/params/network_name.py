@@ -93,13 +93,13 @@ class Network(ABC):
         """How many blocks it has, if what it builds is a `dcpipe.models.layered.BlockNetwork`; None for any other."""
         return None
 
-    def size_problem(self, _image_size: int) -> tuple[str, str] | None:
+    def image_size_problem(self, _image_size: int) -> tuple[str, str] | None:
         """What is wrong with square images of this many pixels per side, and what to do; None for a size it takes."""
         return None
 
     def refuse_size(self, image_size: int) -> None:
         """Refuse square images that it cannot take. Raises: UserError naming the network."""
-        size_problem = self.size_problem(image_size)
+        size_problem = self.image_size_problem(image_size)
         if size_problem:
             raise UserError(size_problem[0], where=f"network {self.name}", remedy=size_problem[1])
 
@@ -120,7 +120,7 @@ class FixedNetwork(Network, is_base=True):
     def __post_init__(self) -> None:
         """Raises: UserError for a name that is not in the list."""
         if self.chosen not in self.names:
-            raise unknown(self.chosen)
+            raise unknown_network_error(self.chosen)
 
     @property
     def name(self) -> str:
@@ -154,7 +154,7 @@ def parse(name: str) -> Network:
     asked = [family for family in families() if lowered.startswith(family.prefix)]
     found = [network for family in asked if (network := family.parse(lowered))]
     if not found:
-        raise unknown(lowered)
+        raise unknown_network_error(lowered)
     if len(found) > 1:
         owners = " and ".join(type(network).__module__ for network in found)
         raise UserError(f"two families of networks read the name {name!r}", where=owners, remedy="rename one of them")
@@ -166,7 +166,7 @@ def parse(name: str) -> Network:
     return network
 
 
-def unknown(name: str) -> UserError:
+def unknown_network_error(name: str) -> UserError:
     """The refusal of a name that no family reads: what exists, and what was probably meant."""
     claimed = [family for family in families() if family.prefix and name.startswith(family.prefix)]
     candidates = [near for family in claimed or families() for near in family.similar_names(name)]

@@ -48,7 +48,7 @@ class StepSizeConfig(MethodValue, axis="step size"):
     initial: float
 
     @property
-    def learned_by(self) -> OptimiserConfig | None:
+    def learning_optimiser(self) -> OptimiserConfig | None:
         """The optimiser that learns it; None where it is kept."""
         return None
 
@@ -61,7 +61,7 @@ class LabelsConfig(MethodValue, axis="labels"):
     """What the synthetic images are labelled with."""
 
     @property
-    def learned_by(self) -> OptimiserConfig | None:
+    def learning_optimiser(self) -> OptimiserConfig | None:
         """The optimiser that learns them; None where they are not learned."""
         return None
 
@@ -89,7 +89,7 @@ class TeacherConfig(MethodValue, axis="teacher"):
 class SharpnessConfig(MethodValue, axis="outer sharpness"):
     """How an image update looks for flat regions of the matching loss."""
 
-    def passes(self, _inner_steps: int) -> float:
+    def passes_per_update(self, _inner_steps: int) -> float:
         """Evaluations an update, in shares of a whole one."""
         return 1.0
 

@@ -80,7 +80,7 @@ class ParamsSource:
     later: frozenset[str] = frozenset()
     folder: str = "params"
 
-    def of_base(self, name: str, base: str) -> "ParamsSource":
+    def base_source(self, name: str, base: str) -> "ParamsSource":
         """Where the base of a file is looked up: a project's file that varies its own name has the shipped one."""
         place = shipped.shipped_params(self.root)
         if base != name or place is None or self.folder == SHIPPED_FOLDER:

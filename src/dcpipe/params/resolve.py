@@ -74,7 +74,7 @@ class ResolvedSection:
         """Every file that was read for it."""
         return (self.file, *self.base_files)
 
-    def place(self, key: str) -> str:
+    def location_of(self, key: str) -> str:
         """Where a value stands: the file and its key there."""
         return str(self.leaves[key].origin)
 
@@ -110,7 +110,7 @@ def base_chain(root: Path, section: str, name: str, extra: InlineSections = NO_I
     names: list[str] = [name]
     files = ParamsSource(root, extra)
     while isinstance(base := load_params(files, section, names[0]).tree.get("base"), str):
-        files, same = files.of_base(names[0], base), base == names[0]
+        files, same = files.base_source(names[0], base), base == names[0]
         if base in names and not (same and files.folder == SHIPPED_FOLDER):
             raise UserError(f"base: {base} leads back to this file", where=section_file_path(section, name))
         names = names if same else [base, *names]
@@ -134,7 +134,9 @@ def _resolve_source(
     if base is not None:
         if not isinstance(base, str):
             raise UserError("base must be the name of a file", where=file, remedy="write a name such as mtt")
-        below = _resolve_source(files.of_base(name, base), section, base, context, (*seen, f"{files.folder}/{name}"))
+        below = _resolve_source(
+            files.base_source(name, base), section, base, context, (*seen, f"{files.folder}/{name}")
+        )
         link = ResolvedValue(base, _origin(files, section, name, "base", file), None)
         leaves, bases = dict(below.leaves), (link, *below.bases)
         base_files = below.files
@@ -148,7 +150,7 @@ def _resolve_source(
     put = partial(overlay_values, leaves, later=files.later, file=file, resolved=resolved)
     put(own, prefix="", only_known=base is not None)
     for part in context:
-        node = _dig(tree.get("overrides"), part, file)
+        node = _find_override(tree.get("overrides"), part, file)
         values = {key: value for key, value in node.items() if not key.startswith("ipc")} if node else {}
         put(values, prefix=f"overrides.{part}.", only_known=True)
     return ResolvedSection(leaves, file, bases, base_files)
@@ -193,7 +195,7 @@ def _source_of(key: str, sources: dict[str, str]) -> str | None:
     return sources.get("all")
 
 
-def _dig(overrides: Value, part: str, file: str) -> Tree | None:
+def _find_override(overrides: Value, part: str, file: str) -> Tree | None:
     node: Value = overrides
     for name in part.split("."):
         if node is None:

@@ -11,14 +11,14 @@ from dcpipe.params.schema import STRICT
 ALL_STEPS = "1/1"
 
 
-def _at_most_all(text: str) -> str:
+def _check_share(text: str) -> str:
     top, _, bottom = text.partition("/")
     if int(top) > int(bottom):
         raise ValueError(f"a share of the inner steps is at most 1/1 (it is {text})")
     return text
 
 
-Share = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$"), AfterValidator(_at_most_all)]
+Share = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$"), AfterValidator(_check_share)]
 """A share of the inner steps, written as a fraction such as 1/3; 1/1 is all of them."""
 
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from dcpipe.params import shipped
 from dcpipe.params.params_files import SHIPPED_FOLDER
-from dcpipe.params.source_index import INDEX, SHIPPED, Written, digest, read_index, write_index
+from dcpipe.params.source_index import INDEX, SHIPPED, IndexEntry, digest, read_index, write_index
 from dcpipe.params.strict_yaml import read_yaml
 
 
@@ -30,7 +30,7 @@ def write_copies(root: Path, files: Iterable[str]) -> list[str]:
             is_own = (root / file).is_file() and not shipped.is_copy(root, file)
             if is_own or not file.startswith("params/") or not source.is_file():
                 continue
-            entry = Written(SHIPPED, digest(read_yaml(source)))
+            entry = IndexEntry(SHIPPED, digest(read_yaml(source)))
             if index.get(file) != entry or not (root / file).is_file():
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, root / file)

@@ -14,7 +14,7 @@ SHIPPED = "shipped"  # the source of what came with the package
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class IndexEntry:
     """What the index says of a file of params/: its source, and the digest of the values that were written."""
 
     source: str
@@ -31,18 +31,18 @@ def digest(tree: Tree) -> str:
     return hashlib.sha256(json.dumps(definition_values(tree), sort_keys=True).encode()).hexdigest()
 
 
-def read_index(root: Path) -> dict[str, Written]:
+def read_index(root: Path) -> dict[str, IndexEntry]:
     """The index of a project, by the path in params/; empty where there is none. Raises: UserError."""
     path = root / INDEX
     if not path.is_file():
         return {}
     try:
-        return {file: Written(**entry) for file, entry in json.loads(path.read_text()).items()}
+        return {file: IndexEntry(**entry) for file, entry in json.loads(path.read_text()).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError("cannot be read", where=INDEX, remedy="remove it: it is written again") from error
 
 
-def write_index(root: Path, index: Mapping[str, Written]) -> None:
+def write_index(root: Path, index: Mapping[str, IndexEntry]) -> None:
     """Replace the index of a project."""
     from dcpipe.provenance.durable import write_atomically
 

@@ -49,17 +49,17 @@ def _int(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     try:
         return int(node.value)
     except ValueError as error:
-        raise _unreadable(node, "a whole number") from error
+        raise _unreadable_error(node, "a whole number") from error
 
 
 def _float(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     try:
         return float(node.value)
     except ValueError as error:
-        raise _unreadable(node, "a number") from error
+        raise _unreadable_error(node, "a number") from error
 
 
-def _unreadable(node: yaml.ScalarNode, kind: str) -> yaml.MarkedYAMLError:
+def _unreadable_error(node: yaml.ScalarNode, kind: str) -> yaml.MarkedYAMLError:
     text = node.value if len(node.value) <= 20 else f"{node.value[:20]}..."
     return yaml.MarkedYAMLError(problem=f"line {node.start_mark.line + 1}: {text!r} cannot be read as {kind}")
 
@@ -87,17 +87,17 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def _loaded(text: str) -> object:
     """Parse each text once: PyYAML takes 50 ms for a long preset, and many presets have the same bases."""
     loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader, restricted further)
-    if _parts(loaded, MAX_PARTS) > MAX_PARTS:
+    if _count_values(loaded, MAX_PARTS) > MAX_PARTS:
         raise yaml.MarkedYAMLError(problem="its aliases stand for more than a params file holds")
     return loaded
 
 
-def _parts(value: object, maximum: int) -> int:
+def _count_values(value: object, maximum: int) -> int:
     """How many values there are, each alias counted as what it stands for; counting ends above `maximum`."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     count = 1
     for one in inner:
-        count += _parts(one, maximum - count) if count <= maximum else 0
+        count += _count_values(one, maximum - count) if count <= maximum else 0
     return count
 
 

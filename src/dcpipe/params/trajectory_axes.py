@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from dcpipe.distillation.segments.drawn_segments import SegmentRule
     from dcpipe.distillation.start_noise.student_starts import StartRule
-    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
+    from dcpipe.experts.trajectory import ExpertTrajectories, ParameterLayout
     from dcpipe.models.flat import FlatModel
 
 AUTO_MICRO_BATCH_BYTES = 500 * 10**6  # of the graph of the images that go through a network at once
@@ -25,7 +25,7 @@ AUTO_MICRO_BATCH_BYTES = 500 * 10**6  # of the graph of the images that go throu
 MicroBatch = Count | Literal["auto"] | None
 
 
-class PathConfig(MethodValue, axis="path"):
+class ExpertPathConfig(MethodValue, axis="path"):
     """Where on an expert's trajectory parameters are read."""
 
     @property
@@ -34,12 +34,12 @@ class PathConfig(MethodValue, axis="path"):
         return None
 
     @property
-    def held_checkpoints(self) -> int:
+    def num_held_checkpoints(self) -> int:
         """Checkpoints of every expert that its reader holds in memory."""
         return 0
 
     @abstractmethod
-    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
+    def build(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """The reader of the stores of all shards."""
 
 
@@ -55,7 +55,7 @@ class SegmentConfig(MethodValue, axis="segment"):
 
     @property
     @abstractmethod
-    def epochs(self) -> frozenset[int]:
+    def checkpoint_epochs(self) -> frozenset[int]:
         """Every epoch that can be asked for, where only recorded ones are."""
 
     @abstractmethod
@@ -82,7 +82,7 @@ class KeptGraphsConfig(MethodValue, axis="kept graphs", shorthand=True):
         """What the card says of the graphs that are kept for a problem."""
         return {}
 
-    def work(self, _inner: InnerSizes) -> Work:
+    def estimate_work(self, _inner: InnerSizes) -> Work:
         """What the kept graphs hold, and the passes that they save, which count below zero."""
         return Work()
 
@@ -105,13 +105,13 @@ class HypergradientConfig(MethodValue, axis="hypergradient"):
         """Of how many of the last inner steps the parameters are kept."""
         return inner_steps
 
-    def work(self, inner: InnerSizes) -> Work:
+    def estimate_work(self, inner: InnerSizes) -> Work:
         """What one answer holds and computes: the parameters after each step, and one step's pass at a time."""
         size, kept = self.micro_batch_setting, self.kept_steps(inner.steps)
         fitting = inner.network.images_within(AUTO_MICRO_BATCH_BYTES) if size == "auto" else size
         at_once = min(fitting or inner.images, inner.images)
-        forwards = inner.network.gradient(at_once).times(inner.steps * inner.images / at_once)
-        backwards = inner.network.pullback(at_once).times(kept * inner.images / at_once)
+        forwards = inner.network.gradient_work(at_once).times(inner.steps * inner.images / at_once)
+        backwards = inner.network.pullback_work(at_once).times(kept * inner.images / at_once)
         return Work(held_bytes=(kept + 1) * inner.network.bytes) + forwards + backwards
 
     @abstractmethod

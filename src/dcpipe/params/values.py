@@ -23,7 +23,7 @@ Values = dict[str, dict[str, Value | Neutral]]
 Plain = dict[str, dict[str, Value]]
 
 
-def without_idle_network(dataset: ResolvedSection, network: str) -> Values:
+def native_network_values(dataset: ResolvedSection, network: str) -> Values:
     """The dataset's own network matters only to a job that says `native`."""
     return tracked_values(dataset, only=("network",)) if network == "native" else {}
 
@@ -45,19 +45,23 @@ def tracked_values(
 
 def merge_values(parts: Iterable[Values]) -> Plain:
     """All of them in one, files and keys sorted; without those that mean "as before"."""
-    return _gathered((file, key, value) for file, key, value in _each(parts) if not isinstance(value, Neutral))
+    return _group_by_file(
+        (file, key, value) for file, key, value in _iterate_values(parts) if not isinstance(value, Neutral)
+    )
 
 
 def neutral_values(parts: Iterable[Values]) -> Plain:
     """Only those that mean "as before", files and keys sorted."""
-    return _gathered((file, key, value.value) for file, key, value in _each(parts) if isinstance(value, Neutral))
+    return _group_by_file(
+        (file, key, value.value) for file, key, value in _iterate_values(parts) if isinstance(value, Neutral)
+    )
 
 
-def _each(parts: Iterable[Values]) -> Iterator[tuple[str, str, Value | Neutral]]:
+def _iterate_values(parts: Iterable[Values]) -> Iterator[tuple[str, str, Value | Neutral]]:
     return ((file, key, value) for part in parts for file, values in part.items() for key, value in values.items())
 
 
-def _gathered(rows: Iterable[tuple[str, str, Value]]) -> Plain:
+def _group_by_file(rows: Iterable[tuple[str, str, Value]]) -> Plain:
     gathered: Plain = {}
     for file, key, value in rows:
         gathered.setdefault(file, {})[key] = value

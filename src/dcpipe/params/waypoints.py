@@ -39,11 +39,11 @@ class Waypoints:
         return f"{listed}-{SMOOTHED}" if self.smoothed else listed
 
     @property
-    def anchors(self) -> int:
+    def num_anchors(self) -> int:
         """Checkpoints that are kept of each expert: both ends and the waypoints."""
         return 2 + len(self.epochs)
 
-    def recorded(self, last: int) -> tuple[tuple[int, ...], ...]:
+    def anchor_epochs(self, last: int) -> tuple[tuple[int, ...], ...]:
         """For each anchor of a path up to epoch `last`, the recorded epochs whose mean stands there.
 
         Smoothed, a waypoint is the mean of its two neighbours, the end that of the last two; the start stays.
@@ -59,12 +59,12 @@ def refuse_bad_waypoints(resolved: ResolvedSection, experts: Experts, name: str)
 
     Raises: UserError.
     """
-    where, waypoints = resolved.place("kept_epochs"), Waypoints.parse(name)
+    where, waypoints = resolved.location_of("kept_epochs"), Waypoints.parse(name)
     epochs = [0, *waypoints.epochs, experts.epochs]
     if any(after <= before for before, after in pairwise(epochs)):
         problem = f"waypoints {name} are not increasing epochs up to {experts.epochs}"
         raise UserError(problem, where=where, remedy=f"name increasing epochs between 0 and {experts.epochs}")
-    needed = {epoch for one in waypoints.recorded(experts.epochs) for epoch in one}
+    needed = {epoch for one in waypoints.anchor_epochs(experts.epochs) for epoch in one}
     missing = sorted(needed - set(kept_epochs(experts.kept_epochs, experts.epochs)))
     if missing:
         raise UserError(

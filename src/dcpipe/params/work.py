@@ -75,17 +75,17 @@ class NetworkSize:
         """Of one parameter vector."""
         return FLOAT_BYTES * self.parameters
 
-    def forward(self, images: float) -> Work:
+    def forward_work(self, images: float) -> Work:
         """One pass without a graph."""
-        return self._pass(images, FORWARD_COST, vectors=2)
+        return self._pass_work(images, FORWARD_COST, vectors=2)
 
-    def gradient(self, images: float) -> Work:
+    def gradient_work(self, images: float) -> Work:
         """The gradient of a loss by the parameters."""
-        return self._pass(images, GRADIENT_COST, vectors=4)
+        return self._pass_work(images, GRADIENT_COST, vectors=4)
 
-    def pullback(self, images: float) -> Work:
+    def pullback_work(self, images: float) -> Work:
         """The gradient's product with a vector, and the derivatives of that by images and parameters."""
-        return self._pass(images, PULLBACK_COST, vectors=8)
+        return self._pass_work(images, PULLBACK_COST, vectors=8)
 
     def graph_bytes(self, images: float) -> float:
         """What a gradient takes that is kept to be pulled back, with what an allocator leaves between."""
@@ -100,11 +100,11 @@ class NetworkSize:
         fixed = self.graph_bytes(0)
         return max(1, int((budget_bytes - fixed) // (self.graph_bytes(1) - fixed)))
 
-    def vmapped_gradient(self, images: float, networks: int) -> Work:
+    def vmapped_gradient_work(self, images: float, networks: int) -> Work:
         """Gradients of several networks at once."""
-        return Work(held_bytes=VMAP_BYTES) + self._pass(images * networks, VMAP_COST, vectors=4 * networks)
+        return Work(held_bytes=VMAP_BYTES) + self._pass_work(images * networks, VMAP_COST, vectors=4 * networks)
 
-    def _pass(self, images: float, kind: tuple[float, float, int], *, vectors: int) -> Work:
+    def _pass_work(self, images: float, kind: tuple[float, float, int], *, vectors: int) -> Work:
         activations, widest, operations = kind
         numbers = images * (activations * self.activations + widest * self.widest) + vectors * self.parameters
         return Work(phases=(FLOAT_BYTES * numbers,), operations=operations * images * self.operations, calls=operations)
@@ -144,7 +144,7 @@ class InnerSizes:
 
 
 @dataclass(slots=True)
-class Layers:
+class NetworkSizeBuilder:
     """Adds up a network layer by layer. `channels` and `side` are of what the next layer takes."""
 
     channels: int
@@ -155,13 +155,13 @@ class Layers:
     operations: int = 0
 
     @property
-    def numbers(self) -> int:
+    def num_elements(self) -> int:
         """Numbers that the next layer takes, for one image."""
         return self.channels * self.side**2
 
     def convolution(self, width: int, kernel: int, *, stride: int = 1, padding: int = 0, bias: bool = True) -> None:
         """A square kernel."""
-        weights, taken = width * self.channels * kernel**2, self.numbers
+        weights, taken = width * self.channels * kernel**2, self.num_elements
         self.channels, self.side = width, (self.side + 2 * padding - kernel) // stride + 1
         self.parameters += weights + (width if bias else 0)
         self.operations += 2 * weights * self.side**2
@@ -170,36 +170,36 @@ class Layers:
     def norm(self, parameters: int) -> None:
         """Scale and shift, of so many parameters together."""
         self.parameters += parameters
-        self._add_output(self.numbers)
+        self._add_output(self.num_elements)
 
     def activation(self) -> None:
         """Any that works number by number."""
-        self._add_output(self.numbers)
+        self._add_output(self.num_elements)
 
     def pool(self, side: int, *, stride: int | None = None) -> None:
         """Squares of so many pixels per side, put beside each other where no stride is given."""
-        taken = self.numbers
+        taken = self.num_elements
         self.side = (self.side - side) // (stride or side) + 1
         self._add_output(taken)
 
     def linear(self, width: int) -> None:
         """A layer over all numbers."""
-        taken = self.numbers
+        taken = self.num_elements
         self.parameters += (taken + 1) * width
         self.operations += 2 * taken * width
         self.channels, self.side = width, 1
         self._add_output(taken)
 
-    def add_parallel(self, other: "Layers") -> None:
+    def add_parallel(self, other: "NetworkSizeBuilder") -> None:
         """Another way through, over what this one took, whose result is added."""
         self.parameters += other.parameters
         self.activations += other.activations
         self.operations += other.operations
         self.widest = max(self.widest, other.widest)
 
-    def branch(self) -> "Layers":
+    def new_branch(self) -> "NetworkSizeBuilder":
         """An empty sum from here on."""
-        return Layers(self.channels, self.side)
+        return NetworkSizeBuilder(self.channels, self.side)
 
     @property
     def size(self) -> NetworkSize:
@@ -207,5 +207,5 @@ class Layers:
         return NetworkSize(self.parameters, self.activations, self.widest, self.operations)
 
     def _add_output(self, taken: int) -> None:
-        self.activations += self.numbers
-        self.widest = max(self.widest, taken + self.numbers)
+        self.activations += self.num_elements
+        self.widest = max(self.widest, taken + self.num_elements)

@@ -47,17 +47,17 @@ class Draft:
     def publish(self, card: dict[str, object]) -> dict[str, object]:
         """Move every payload to its place, then write the card with their manifest. Returns the card."""
         for name in self.names:
-            durable.flush(self.path(name))
-        manifest = [entry for name in sorted(self.names) for entry in _measure(self.path(name), name)]
+            durable.fsync_tree(self.path(name))
+        manifest = [entry for name in sorted(self.names) for entry in _file_entries(self.path(name), name)]
         card = {
             **json.loads(json.dumps(card)),  # as it will be read
             "format": FORMAT,
             "manifest": [_as_dict(entry) for entry in manifest],
             "digest": digest_of(manifest),
         }
-        card[SEAL] = sealed(card)
+        card[SEAL] = card_digest(card)
         (self.folder / CARD).unlink(missing_ok=True)
-        durable.flush_one(self.folder)  # or a power cut could leave the old card beside new payloads
+        durable.fsync_path(self.folder)  # or a power cut could leave the old card beside new payloads
         for name in self.names:
             durable.move_into_place(self.path(name), self.folder / name)
         durable.write_json(self.folder / CARD, card)
@@ -82,7 +82,7 @@ def draft_artifact(folder: Path) -> Iterator[Draft]:
         durable.remove_leftovers(folder, everything=True)
 
 
-def _measure(path: Path, name: str) -> list[FileEntry]:
+def _file_entries(path: Path, name: str) -> list[FileEntry]:
     entries = []
     for file in durable.files_below(path):
         inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
@@ -102,7 +102,7 @@ def digest_of(entries: list[FileEntry]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def sealed(card: Mapping[str, object]) -> str:
+def card_digest(card: Mapping[str, object]) -> str:
     """The digest of a card: the SHA-256 of all of it but this digest, as JSON."""
     rest = {key: value for key, value in card.items() if key != SEAL}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
@@ -124,21 +124,21 @@ def read_card(payload: Path) -> dict[str, object]:
     try:
         card = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise _corrupt(payload, "has no card beside it: it was never finished") from error
+        raise _corrupt_error(payload, "has no card beside it: it was never finished") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise _corrupt(path, "is not a readable card") from error
+        raise _corrupt_error(path, "is not a readable card") from error
     if not isinstance(card, dict):
-        raise _corrupt(path, "is not a card")
+        raise _corrupt_error(path, "is not a card")
     found = formats.checked_format(card.get("format", 1), newest=FORMAT, where=str(path))
     try:
         whole = card["digest"] == digest_of(card_entries(card))
-        sealed_whole = card[SEAL] == sealed(card) if found >= SEALED or SEAL in card else True
+        sealed_whole = card[SEAL] == card_digest(card) if found >= SEALED or SEAL in card else True
     except (TypeError, KeyError, ValueError) as error:
-        raise _corrupt(path, "is not a card") from error
+        raise _corrupt_error(path, "is not a card") from error
     if not whole:
-        raise _corrupt(path, "was changed after it was written (its manifest and its digest differ)")
+        raise _corrupt_error(path, "was changed after it was written (its manifest and its digest differ)")
     if not sealed_whole:
-        raise _corrupt(path, f"was changed after it was written (its content and its {SEAL} differ)")
+        raise _corrupt_error(path, f"was changed after it was written (its content and its {SEAL} differ)")
     return older_cards.migrated(card) if found < FORMAT else dict(card)
 
 
@@ -156,7 +156,7 @@ def payload_digest(payload: Path) -> str:
     return digest_of(card_entries(read_card(payload), payload.name))
 
 
-def verified_entries(payload: Path, *, every_digest: bool = False) -> Path:
+def verify_payload(payload: Path, *, every_digest: bool = False) -> Path:
     """The payload, after comparing what is there with its card.
 
     Every file must be there with its size, nothing else may be, and files that no inner checksum protects
@@ -167,19 +167,19 @@ def verified_entries(payload: Path, *, every_digest: bool = False) -> Path:
     """
     entries = card_entries(read_card(payload), payload.name)
     if not entries:
-        raise _corrupt(payload, "is not in its card")
+        raise _corrupt_error(payload, "is not in its card")
     for entry in entries:
         file = payload.parent / entry.path
         if not file.is_file():
-            raise _corrupt(file, "is missing")
+            raise _corrupt_error(file, "is missing")
         if file.stat().st_size != entry.size:
-            raise _corrupt(file, f"has {file.stat().st_size} bytes instead of {entry.size}")
+            raise _corrupt_error(file, f"has {file.stat().st_size} bytes instead of {entry.size}")
         if (every_digest or not _is_chunk(entry.path)) and sha256(file) != entry.sha256:
-            raise _corrupt(file, "was changed after it was written (its SHA-256 differs from the card's)")
+            raise _corrupt_error(file, "was changed after it was written (its SHA-256 differs from the card's)")
     known = {payload.parent / entry.path for entry in entries}
     for file in durable.files_below(payload):
         if file not in known:
-            raise _corrupt(file, "does not belong there")
+            raise _corrupt_error(file, "does not belong there")
     return payload
 
 
@@ -187,5 +187,5 @@ def _is_chunk(path: str) -> bool:
     return "/c/" in path and ".zarr/" in path
 
 
-def _corrupt(path: Path, problem: str) -> CorruptArtifactError:
+def _corrupt_error(path: Path, problem: str) -> CorruptArtifactError:
     return CorruptArtifactError(problem, where=str(path), remedy=damage.remedy(path))

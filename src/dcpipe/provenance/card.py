@@ -36,19 +36,19 @@ def own_identity(job: Job) -> dict[str, object]:
     }
 
 
-def key(identity: dict[str, object], hardware: dict[str, object]) -> str:
+def state_key(identity: dict[str, object], hardware: dict[str, object]) -> str:
     """A short digest of an identity on a class of machine; names the job's resume state."""
     text = json.dumps([identity, hardware], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def software(job: Job) -> dict[str, object]:
+def machine_class(job: Job) -> dict[str, object]:
     """The class of software and hardware that the same bits are promised on."""
     versions: dict[str, object] = {
         "dcpipe": __version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
-    if job.is_numeric:
+    if job.is_machine_dependent:
         from dcpipe import device
 
         versions |= device.hardware_class()

@@ -17,7 +17,7 @@ def params_of(card: Card) -> list[tuple[str, str, str]]:
 def inputs_of(card: Card) -> list[tuple[str, str]]:
     """Path and payload digest of every input in a card."""
     inputs = _part(card, "inputs").values()
-    return [(one["path"].text(), one["digest"].text()) for named in inputs for one in named.items()]
+    return [(one["path"].text(), one["digest"].text()) for named in inputs for one in named.elements()]
 
 
 def wildcards_of(card: Card) -> dict[str, str]:

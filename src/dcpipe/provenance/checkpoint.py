@@ -51,8 +51,10 @@ class ResumeState:
 
     def save(self, name: str, tensors: dict[str, Tensor], meta: object = None) -> None:
         """Save named tensors and a JSON value, whole or not at all."""
-        packed = dict(_apart(tensors))
-        content = save({**packed, _META: _text(meta), _FACTS: _text(self.facts), _FORMAT: torch.tensor(FORMAT)})
+        packed = dict(_unshare_memory(tensors))
+        content = save(
+            {**packed, _META: _json_tensor(meta), _FACTS: _json_tensor(self.facts), _FORMAT: torch.tensor(FORMAT)}
+        )
         with saving():
             write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
@@ -93,12 +95,12 @@ class ResumeState:
         return self.folder / f"{name}.state"
 
 
-def _text(value: object) -> Tensor:
+def _json_tensor(value: object) -> Tensor:
     """A JSON value as bytes."""
     return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
 
-def _apart(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _unshare_memory(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """The tensors on the CPU, each with memory of its own: safetensors refuses those that share some."""
     seen = set[int]()
     for name, tensor in tensors.items():

@@ -218,7 +218,7 @@ def is_empty(module: str) -> bool:
     return _facts_of(module)[2]
 
 
-def key(module: str) -> str:
+def module_key(module: str) -> str:
     """The key of a module's digest in the file (packages keep theirs under `__init__`, those of others `packages`)."""
     own = module == PACKAGE or module.startswith(f"{PACKAGE}.")
     inner = module.removeprefix(f"{PACKAGE}.") if own else f"packages.{module}"
@@ -251,12 +251,14 @@ class Identity:
 
         Raises: UserError if the file of equivalences is not readable.
         """
-        running = {key(name).removeprefix("modules."): value for name, value in current_digests().items()}
+        running = {module_key(name).removeprefix("modules."): value for name, value in current_digests().items()}
         return cls({**running, PINS: pinned_versions(root)}, equivalences.read_equivalences(root))
 
     def code(self, modules: Iterable[str]) -> dict[str, str]:
         """What a job that reaches these modules runs."""
-        return {name: self.running[name] for name in [*(key(one).removeprefix("modules.") for one in modules), PINS]}
+        return {
+            name: self.running[name] for name in [*(module_key(one).removeprefix("modules.") for one in modules), PINS]
+        }
 
     def file_entries(self, modules: Iterable[str]) -> dict[str, Value]:
         """The keys and values of the identity file that such a job names: those of older code, where it is equal."""

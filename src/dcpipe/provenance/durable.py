@@ -40,13 +40,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = temporary_path(path)
     try:
         temporary.write_bytes(content)
-        flush(temporary)
+        fsync_tree(temporary)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    flush_one(path.parent)
+    fsync_path(path.parent)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -65,15 +65,15 @@ def move_into_place(temporary: Path, target: Path) -> None:
         os.replace(temporary, target)
 
 
-def flush(path: Path) -> None:
+def fsync_tree(path: Path) -> None:
     """Make sure that a file, or every file of a folder, has reached the disk. Raises: FileNotFoundError."""
     path.stat()  # a payload that was never written must not cost the older artifact
     folders = [path, *(inner for inner in path.rglob("*") if inner.is_dir())] if path.is_dir() else []
     for file in [*files_below(path), *reversed(folders)]:
-        flush_one(file)
+        fsync_path(file)
 
 
-def flush_one(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Make sure that one file, or the names in one folder, have reached the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

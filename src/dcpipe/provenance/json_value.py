@@ -31,23 +31,23 @@ class JsonValue:
     def mapping(self) -> Mapping[str, object]:
         """A mapping as it is."""
         if not isinstance(self.value, Mapping):
-            raise self._wrong("a mapping")
+            raise self._type_error("a mapping")
         return self.value
 
     def fields(self) -> dict[str, "JsonValue"]:
         """The values of a mapping by key, each with its place."""
         return {key: JsonValue(value, f"{self.where}: {key}") for key, value in self.mapping().items()}
 
-    def items(self) -> list["JsonValue"]:
+    def elements(self) -> list["JsonValue"]:
         """The values of a list, each with its place."""
         if not isinstance(self.value, list | tuple):
-            raise self._wrong("a list")
+            raise self._type_error("a list")
         return [JsonValue(value, f"{self.where}[{index}]") for index, value in enumerate(self.value)]
 
     def text(self) -> str:
         """A text."""
         if not isinstance(self.value, str):
-            raise self._wrong("a text")
+            raise self._type_error("a text")
         return self.value
 
     def texts(self) -> dict[str, str]:
@@ -57,28 +57,28 @@ class JsonValue:
     def integer(self) -> int:
         """A whole number."""
         if not isinstance(self.value, int) or isinstance(self.value, bool):
-            raise self._wrong("a whole number")
+            raise self._type_error("a whole number")
         return self.value
 
     def integers(self) -> tuple[int, ...]:
         """A list of whole numbers."""
-        return tuple(item.integer() for item in self.items())
+        return tuple(item.integer() for item in self.elements())
 
     def number(self) -> float:
         """A number."""
         if not isinstance(self.value, int | float) or isinstance(self.value, bool):
-            raise self._wrong("a number")
+            raise self._type_error("a number")
         return float(self.value)
 
-    def exact_number(self) -> int | float:
+    def int_or_float(self) -> int | float:
         """A number; a whole one stays an int."""
         return self.integer() if isinstance(self.value, int) else self.number()
 
     def numbers(self) -> list[float]:
         """A list of numbers."""
-        return [item.number() for item in self.items()]
+        return [item.number() for item in self.elements()]
 
-    def _wrong(self, expected: str) -> CorruptArtifactError:
+    def _type_error(self, expected: str) -> CorruptArtifactError:
         return CorruptArtifactError(
             f"is {self.value!r:.60}, not {expected}", where=self.where, remedy=damage.remedy(self.where)
         )

@@ -16,11 +16,13 @@ _EXPERIMENT = re.compile(r"(?:published\.yaml#([a-z0-9-]+)|([^/#]+)\.ya?ml)")
 def migrated(card: Mapping[str, object]) -> dict[str, object]:
     """A card of format 1 or 2 as one of format 3; its files are the same."""
     params = card.get("params")
-    named = {_file(str(file)): values for file, values in params.items()} if isinstance(params, dict) else params
+    named = (
+        {_migrated_path(str(file)): values for file, values in params.items()} if isinstance(params, dict) else params
+    )
     return {**card, "params": named, "format": 3}
 
 
-def _file(name: str) -> str:
+def _migrated_path(name: str) -> str:
     brought, experiment = _BROUGHT.fullmatch(name), _EXPERIMENT.fullmatch(name)
     if brought:
         return f"params/{_SECTIONS[brought.group(1)]}/{brought.group(2)}.yaml"

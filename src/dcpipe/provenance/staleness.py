@@ -26,7 +26,7 @@ def staleness_problem(job: Job, root: Path, *, every_digest: bool = False) -> st
                 return f"{job.folder}: was made with other {part}{first_difference(found.get(part), wanted[part])}"
         for name, path in job.outputs.items():
             if name != "card":
-                artifact.verified_entries(root / path, every_digest=every_digest)
+                artifact.verify_payload(root / path, every_digest=every_digest)
     except NewerFormatError:
         raise
     except DcpipeError as error:

@@ -41,7 +41,7 @@ class ApplicationResult:
     seconds: float | None  # None unless every part was measured
 
     @property
-    def size(self) -> int | None:
+    def images_per_class(self) -> int | None:
         """Images per class; None: all real ones."""
         return None if self.method == WHOLE else self.ipc
 
@@ -68,7 +68,7 @@ def gather_application_results(jobs: Sequence[Job], root: Path) -> list[Applicat
 
 def _applied(jobs: Sequence[Job], root: Path) -> ApplicationResult:
     first, costs = jobs[0], [cost_of(job, root) for job in jobs]
-    paths = [artifact.verified_entries(root / job.outputs["results"]) for job in jobs]
+    paths = [artifact.verify_payload(root / job.outputs["results"]) for job in jobs]
     task = first.section("application", Application).task
     return ApplicationResult(
         application=first.wildcards["application"],
@@ -94,7 +94,7 @@ def steps_of(application: ApplicationResult) -> list[IncrementalStep]:
     pooled: dict[int, dict[tuple[str, frozenset[float]], tuple[float, ...]]] = {}
     for index, result in zip(application.sets, application.results, strict=True):
         seen = frozenset[float]()
-        for step in result["steps"].items():
+        for step in result["steps"].elements():
             seen |= frozenset(step["classes"].numbers())
             pooled.setdefault(len(seen), {})[index, seen] = tuple(step["accuracies"].numbers())
     return [
@@ -107,7 +107,7 @@ def incremental_table(applied: Iterable[ApplicationResult]) -> Table | None:
     """Every step of every method; None where there is none."""
     rows = [
         (
-            *(one.application, one.dataset, images_phrase(one.size), one.label, one.protocol, step.seen),
+            *(one.application, one.dataset, images_phrase(one.images_per_class), one.label, one.protocol, step.seen),
             *(fmean(step.accuracies), pstdev(step.accuracies), len(step.accuracies)),
         )
         for one in applied
@@ -138,9 +138,9 @@ def incremental_charts(applied: Iterable[ApplicationResult]) -> list[Chart]:
 
 
 def _of_group(key: tuple[str, str, str], members: Sequence[ApplicationResult]) -> Iterator[Chart]:
-    sizes: list[int | None] = [*sorted({one.ipc for one in members if one.size is not None})]
+    sizes: list[int | None] = [*sorted({one.ipc for one in members if one.images_per_class is not None})]
     for ipc in sizes or [None]:
-        drawn = [one for one in members if one.size in {ipc, None}]
+        drawn = [one for one in members if one.images_per_class in {ipc, None}]
         lines = [
             Line(one.label, [(float(step.seen), fmean(step.accuracies)) for step in steps_of(one)], colour)
             for colour, one in enumerate(drawn)
@@ -159,7 +159,7 @@ def candidate_means(application: ApplicationResult) -> dict[str, float]:
     """The mean accuracy of every candidate over networks and sets; one that diverged anywhere is worst."""
     found: dict[str, list[float]] = {}
     for result in application.results:
-        for candidate in result["candidates"].items():
+        for candidate in result["candidates"].elements():
             accuracies = candidate["accuracies"]
             values = [WORST] if accuracies.value is None else accuracies.numbers()
             found.setdefault(candidate["network"].text(), []).extend(values)
@@ -196,7 +196,14 @@ def _search_row(result: ApplicationResult, real: Mapping[str, float]) -> tuple[V
     by_real, by_own = (sorted(names, key=lambda name: (-means[name], name)) for means in (real, own))
     choice = by_own[0]
     return (
-        *(result.application, result.dataset, images_phrase(result.size), result.label, result.protocol, len(names)),
+        *(
+            result.application,
+            result.dataset,
+            images_phrase(result.images_per_class),
+            result.label,
+            result.protocol,
+            len(names),
+        ),
         _agreement(names, own, real),
         *(_agreement(ranking[:top], own, real) for ranking in (by_real, by_own) for top in TOPS),
         *(choice, real[choice], result.seconds),

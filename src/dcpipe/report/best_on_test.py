@@ -23,7 +23,7 @@ class BestOnTest:
     optimism: float
 
     @property
-    def places(self) -> str:
+    def iterations_text(self) -> str:
         """The iterations as text, one per set."""
         return ", ".join(map(str, self.iterations))
 
@@ -31,7 +31,8 @@ class BestOnTest:
     def text(self) -> str:
         """The number, where it is from, and its optimism."""
         mean, std = self.cell.mean, self.cell.std
-        return f"{mean:.1f} ± {std:.1f} (iteration {self.places}), {self.optimism:+.1f} points by selection on test"
+        number = f"{mean:.1f} ± {std:.1f} (iteration {self.iterations_text})"
+        return f"{number}, {self.optimism:+.1f} points by selection on test"
 
 
 def best_on_test(cell: Cell) -> BestOnTest | None:
@@ -58,7 +59,7 @@ def selection_table(cells: Sequence[Cell]) -> Table | None:
     rows = [
         (
             *(cell.dataset, cell.ipc, cell.label, cell.protocol, cell.network),
-            *(cell.mean, cell.std, best.cell.mean, best.cell.std, best.optimism, best.places),
+            *(cell.mean, cell.std, best.cell.mean, best.cell.std, best.optimism, best.iterations_text),
             *(cell.n, converged_at(cell)),
         )
         for cell, best in found

@@ -96,13 +96,13 @@ class Cell:
         return statistics.fmean(values) if len(values) == len(self.sets) else None
 
     @property
-    def unaveraged(self) -> float | None:
+    def unaveraged_accuracy(self) -> float | None:
         """Mean accuracy in percent on the images before averaging; None unless every set was tested so."""
         values = [value for one in self.sets for value in one.unaveraged]
         return statistics.fmean(values) if len(values) == self.n else None
 
     @property
-    def pixels(self) -> tuple[float, float] | None:
+    def pixel_range(self) -> tuple[float, float] | None:
         """The lowest and the highest pixel of all sets whose cards say it; None if none does."""
         seen = [one.pixels for one in self.sets if one.pixels]
         return (min(low for low, _ in seen), max(high for _, high in seen)) if seen else None
@@ -110,7 +110,7 @@ class Cell:
     @property
     def is_far_out_of_range(self) -> bool:
         """Whether a set has pixels far out of range: what its score means is not known."""
-        return self.pixels is not None and is_far_out_of_range(self.pixels)
+        return self.pixel_range is not None and is_far_out_of_range(self.pixel_range)
 
     @property
     def measured(self) -> list[JobCost]:
@@ -141,14 +141,14 @@ class Cell:
         return self.dataset, self.ipc, self.protocol, self.selection, self.network
 
     @property
-    def size(self) -> int | None:
+    def images_per_class(self) -> int | None:
         """Images per class; None: trained on all real images, whatever the experiment's ipc."""
         return None if self.method == WHOLE else self.ipc
 
     @property
     def title(self) -> str:
         """The cell's name for people, without its protocol."""
-        return f"{self.label} on {self.dataset}, {images_phrase(self.size)}"
+        return f"{self.label} on {self.dataset}, {images_phrase(self.images_per_class)}"
 
 
 def images_phrase(ipc: int | None) -> str:
@@ -177,11 +177,11 @@ def gather_cells(job: Job, root: Path) -> list[Cell]:
                 accuracies=tuple(scores["accuracies"].numbers()),
                 evaluation=one,
                 distillation=made,
-                digest=artifact.payload_digest(artifact.verified_entries(root / made.outputs["synthetic"])),
+                digest=artifact.payload_digest(artifact.verify_payload(root / made.outputs["synthetic"])),
                 cost=cost_of(made, root),
                 searched_rate=scores["learning_rate"].number() if scores.get("searched") else None,
                 validation=_validation(scores),
-                pixels=_pixels(root / made.outputs["synthetic"]),
+                pixels=_pixel_range(root / made.outputs["synthetic"]),
                 curve=_curve(scores),
                 unaveraged=_unaveraged(scores),
             ),
@@ -192,7 +192,7 @@ def gather_cells(job: Job, root: Path) -> list[Cell]:
     return [_cell(key, selections[key], sets[key], papers[key[0]], marks) for key in keys]
 
 
-def _pixels(synthetic: Path) -> tuple[float, float] | None:
+def _pixel_range(synthetic: Path) -> tuple[float, float] | None:
     seen = card_fields.facts_of(artifact.read_card(synthetic)).get("pixel_range")
     if seen is None:
         return None
@@ -201,12 +201,12 @@ def _pixels(synthetic: Path) -> tuple[float, float] | None:
 
 
 def _scores(path: Path) -> JsonValue:
-    return JsonValue(json.loads(artifact.verified_entries(path).read_text()), str(path))
+    return JsonValue(json.loads(artifact.verify_payload(path).read_text()), str(path))
 
 
 def _curve(scores: JsonValue) -> tuple[tuple[int, tuple[float, ...]], ...]:
     curve = scores.get("curve")
-    points = curve.items() if curve else []
+    points = curve.elements() if curve else []
     return tuple((point["iteration"].integer(), tuple(point["accuracies"].numbers())) for point in points)
 
 
@@ -221,13 +221,13 @@ def _validation(scores: JsonValue) -> float | None:
     if searched is None:
         return None
     rate = scores["learning_rate"].number()
-    chosen = next(one for one in searched.items() if one["learning_rate"].number() == rate)
+    chosen = next(one for one in searched.elements() if one["learning_rate"].number() == rate)
     return chosen["validation_mean"].number()
 
 
 def cost_of(job: Job, root: Path) -> JobCost | None:
     """Time, memory and device of a job; None: not measured."""
-    found = costs.measured_costs(root / job.costs)
+    found = costs.measured_costs(root / job.costs_path)
     return JobCost(found.seconds, found.peak_bytes, found.device) if found else None
 
 
@@ -249,7 +249,7 @@ def best_methods(cells: Sequence[Cell]) -> set[str]:
     if len(cells) < 2:
         return set()
     best = max(cells, key=lambda cell: cell.mean)
-    leading = {cell.method for cell in cells if cell is best or not cell_difference(best, cell).is_clear}
+    leading = {cell.method for cell in cells if cell is best or not cell_difference(best, cell).is_clearly_above}
     return leading if len(leading) < len(cells) else set()
 
 

@@ -127,13 +127,13 @@ def network_scores_chart(name: str, title: str, cells: Sequence[Cell], baseline:
         name,
         title,
         description,
-        lambda axes: draw_networks(axes, cells, baseline),
+        lambda axes: draw_network_scores(axes, cells, baseline),
         size=(left + PLOT + RIGHT, top + ROW * len(cells) + BOTTOM),
         margins=Margins(left, BOTTOM, top, RIGHT),
     )
 
 
-def draw_networks(axes: "Axes", cells: Sequence[Cell], baseline: float | None) -> None:
+def draw_network_scores(axes: "Axes", cells: Sequence[Cell], baseline: float | None) -> None:
     """Dots coloured by set, a bar at the mean of each row, a dashed line at the mean of random images."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 

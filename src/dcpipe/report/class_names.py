@@ -30,7 +30,7 @@ def class_names(prepared: Job, card: Card | None) -> tuple[str, ...]:
     """Names in the order of the labels; none where they are not known. `prepared` is the job that made the dataset."""
     stated = card_fields.facts_of(card or {}).get("classes")
     if stated is not None:
-        return tuple(name.text() for name in stated.items())
+        return tuple(name.text() for name in stated.elements())
     return published_names(prepared.section("dataset", Dataset))
 
 

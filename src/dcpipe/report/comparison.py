@@ -44,7 +44,7 @@ class Difference:
         return self.points / self.error if self.error else None
 
     @property
-    def is_clear(self) -> bool:
+    def is_clearly_above(self) -> bool:
         """Whether it is two standard errors or more above."""
         return self.verdict == "above"
 

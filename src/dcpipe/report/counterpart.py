@@ -6,7 +6,7 @@ from dcpipe.params.strict_yaml import Value
 from dcpipe.report.published import paper_datasets
 
 
-def counterpart(library: ParamsLibrary, dataset: str) -> str:
+def papers_dataset(library: ParamsLibrary, dataset: str) -> str:
     """The name under which papers' numbers stand: that of the shipped dataset with the same source and split.
 
     Standardisation, whitening and network may be others. A dataset without a counterpart keeps its name, for which
@@ -15,11 +15,11 @@ def counterpart(library: ParamsLibrary, dataset: str) -> str:
     if dataset in paper_datasets():
         return dataset
     shipped = ParamsLibrary(library.root)  # which files the own library has read is asked elsewhere
-    own = _images_of(library, dataset)
-    return next((name for name in sorted(paper_datasets()) if _images_of(shipped, name) == own), dataset)
+    own = _image_params(library, dataset)
+    return next((name for name in sorted(paper_datasets()) if _image_params(shipped, name) == own), dataset)
 
 
-def _images_of(library: ParamsLibrary, dataset: str) -> dict[str, Value] | None:
+def _image_params(library: ParamsLibrary, dataset: str) -> dict[str, Value] | None:
     """The params that say which images a dataset has; None if there is no such dataset here."""
     try:
         leaves = library.dataset(dataset)[0].leaves

@@ -17,7 +17,7 @@ def cross_architecture_tables(cells: Sequence[Cell]) -> list[Table]:
     """A matrix for each protocol, selection and number of images, where several networks were trained on the sets."""
     groups: dict[tuple[str, str, int | None], list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.protocol, cell.selection, cell.size), []).append(cell)
+        groups.setdefault((cell.protocol, cell.selection, cell.images_per_class), []).append(cell)
     return [_table(group, members) for group, members in groups.items() if len(_networks(members)) > 1]
 
 
@@ -58,7 +58,7 @@ def _rates(cells: Sequence[Cell]) -> str:
     """How each network's learning rate was set, once where all have the same."""
     rates: dict[str, list[str]] = {}
     for cell in cells:
-        phrase = cell.sets[0].evaluation.section("evaluation", Evaluation).learning_rate.phrase
+        phrase = cell.sets[0].evaluation.section("evaluation", Evaluation).learning_rate.report_text
         names = rates.setdefault(phrase, [])
         if cell.network not in names:
             names.append(cell.network)

@@ -94,7 +94,9 @@ def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
 
     def chart(unit: str, series: Sequence[tuple[str, Points]]) -> Chart:
         name, up = file_name(f"accuracy-by-{unit}", *place), "test accuracy in percent"
-        return charts.line_chart(name, f"{up} by {unit}, {title}", _level(series), x_label=_ACROSS[unit], y_label=up)
+        return charts.line_chart(
+            name, f"{up} by {unit}, {title}", _chart_lines(series), x_label=_ACROSS[unit], y_label=up
+        )
 
     return AccuracyCharts(title, chart("iteration", by_iteration), chart("second", by_seconds) if timed else None)
 
@@ -102,7 +104,7 @@ def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
 _ACROSS = {"iteration": "iteration", "second": "seconds"}
 
 
-def _level(series: Sequence[tuple[str, Points]]) -> list[Line]:
+def _chart_lines(series: Sequence[tuple[str, Points]]) -> list[Line]:
     """Named lines; one point becomes a level line as long as the longest."""
     end = max(x for _, points in series for x, _ in points)
     return [

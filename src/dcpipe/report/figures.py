@@ -75,14 +75,14 @@ class Chart:
         return f'<svg viewBox="{view_box}" role="img">{body.strip()}'
 
 
-def missing() -> list[str]:
+def missing_packages() -> list[str]:
     """The packages of the extra `report` that are not installed."""
     return [name for name in EXTRA if find_spec(name) is None]
 
 
-def refuse_missing() -> None:
+def refuse_missing_packages() -> None:
     """Raises: UserError naming the first package of the extra `report` that is not installed."""
-    for name in missing():
+    for name in missing_packages():
         remedy = "install it with `pip install dcpipe[report]`"
         raise UserError(f"the report needs {name}", where="report", remedy=remedy)
 
@@ -100,7 +100,7 @@ def chart(
 
     Raises: UserError if matplotlib is not installed.
     """
-    refuse_missing()
+    refuse_missing_packages()
     from matplotlib import style
     from matplotlib.figure import Figure
 

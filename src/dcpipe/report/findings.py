@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dcpipe.distillation.pixel_range import phrase
+from dcpipe.distillation.pixel_range import describe_range
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.cells import Cell, differences
 from dcpipe.report.comparison import TIE_STANDARD_ERRORS, Difference
@@ -29,23 +29,23 @@ def findings(
     gaps = differences(cells)
     every = (
         Finding("Made with other params, code or inputs than are here now", tuple(_stale(chain, origins))),
-        Finding("Images with pixels far out of range", tuple(_no_pictures(cells))),
-        Finding("Selected on test data", tuple(_legacy(cells))),
+        Finding("Images with pixels far out of range", tuple(_out_of_range(cells))),
+        Finding("Selected on test data", tuple(_selected_on_test(cells))),
         Finding("Values that no source states for the cell", tuple(_unsourced(cells))),
         Finding("Does not beat random by two standard errors", tuple(_no_better(cells, gaps))),
         Finding("Differs from what the papers print", tuple(filter(None, map(_against_papers, cells)))),
-        Finding("Has no random baseline beside it", tuple(_alone(cells, gaps))),
+        Finding("Has no random baseline beside it", tuple(_without_baseline(cells, gaps))),
         Finding("Spread between synthetic sets unknown", tuple(_one_set(cells))),
         Finding("Cost not measured", tuple(_unmeasured(costs))),
     )
     return [finding for finding in every if finding.lines]
 
 
-def _full(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     return f"{cell.title} ({cell.protocol}, {cell.selection}, {cell.network})"
 
 
-def _legacy(cells: Sequence[Cell]) -> list[str]:
+def _selected_on_test(cells: Sequence[Cell]) -> list[str]:
     count = Counter(cell.protocol for cell in cells if cell.selection == LEGACY)
     return [f"{number} cell{'s' if number > 1 else ''} under protocol {name}." for name, number in count.items()]
 
@@ -55,8 +55,12 @@ def _unsourced(cells: Sequence[Cell]) -> list[str]:
     return [f"{title}: {mark}." for title, mark in marks.items()]
 
 
-def _no_pictures(cells: Sequence[Cell]) -> list[str]:
-    return [f"{_full(cell)}: {phrase(cell.pixels)}." for cell in cells if cell.is_far_out_of_range and cell.pixels]
+def _out_of_range(cells: Sequence[Cell]) -> list[str]:
+    return [
+        f"{_cell_text(cell)}: {describe_range(cell.pixel_range)}."
+        for cell in cells
+        if cell.is_far_out_of_range and cell.pixel_range
+    ]
 
 
 def _stale(chain: Sequence[Job], origins: Lineage) -> list[str]:
@@ -68,13 +72,13 @@ def _stale(chain: Sequence[Job], origins: Lineage) -> list[str]:
 
 def _no_better(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
     return [
-        f"{_full(cells[position])}: {gap.points:+.1f} points, {_errors(gap)}."
+        f"{_cell_text(cells[position])}: {gap.points:+.1f} points, {_standard_errors_text(gap)}."
         for position, gap in gaps.items()
-        if not gap.is_clear
+        if not gap.is_clearly_above
     ]
 
 
-def _errors(gap: Difference) -> str:
+def _standard_errors_text(gap: Difference) -> str:
     if gap.error is None:
         return "and with one network there is no standard error"
     if gap.standard_errors is None:
@@ -87,11 +91,13 @@ def _against_papers(cell: Cell) -> str | None:
     if any(gap.standard_errors is None or abs(gap.standard_errors) < TIE_STANDARD_ERRORS for gap in gaps) or not gaps:
         return None
     printed = " / ".join(f"{gap.number.text} in {gap.number.source} ({gap.text})" for gap in gaps)
-    return f"{_full(cell)}: {cell.mean:.1f} ± {cell.std:.1f} here, {printed}."
+    return f"{_cell_text(cell)}: {cell.mean:.1f} ± {cell.std:.1f} here, {printed}."
 
 
-def _alone(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
-    return [f"{_full(cell)}." for i, cell in enumerate(cells) if i not in gaps and cell.method not in {BASELINE, WHOLE}]
+def _without_baseline(cells: Sequence[Cell], gaps: dict[int, Difference]) -> list[str]:
+    return [
+        f"{_cell_text(cell)}." for i, cell in enumerate(cells) if i not in gaps and cell.method not in {BASELINE, WHOLE}
+    ]
 
 
 def _one_set(cells: Sequence[Cell]) -> list[str]:

@@ -19,7 +19,7 @@ from dcpipe.report.findings import findings
 from dcpipe.report.origins import Lineage, StageCost
 from dcpipe.report.pictures import Picture
 from dcpipe.report.published import references
-from dcpipe.report.table import Table, duration, size
+from dcpipe.report.table import Table, duration, format_bytes
 from dcpipe.report.tables import Headline, headlines, published_numbers, reference_label
 from dcpipe.workflow.job import Job
 
@@ -49,7 +49,7 @@ class Gallery:
 
 
 @dataclass(frozen=True, slots=True)
-class Applications:
+class ApplicationCharts:
     """Charts of what sets are good for beside one network: continual learning, and accuracy against stored bytes."""
 
     continual: tuple[Chart, ...] = ()
@@ -82,7 +82,7 @@ def render_page(
     tables: Sequence[Table],
     costs: Sequence[StageCost],
     sources: Lineage,
-    applications: Applications,
+    applications: ApplicationCharts,
 ) -> RenderedPage:
     """The page, with its charts.
 
@@ -95,7 +95,7 @@ def render_page(
     )
     networks = [(head, _network_charts(head)) for head in heads]
     galleries, accuracies = _galleries(cells, sources), curves.accuracy_charts(cells)
-    experts, in_planes = paths.path_charts(costs, sources), [*planes.plane_charts(costs, sources)]
+    experts, in_planes = paths.trajectory_accuracy_charts(costs, sources), [*planes.plane_charts(costs, sources)]
     drawn = [chart for _, group in networks for _, chart in group]
     drawn += [chart for one in accuracies for chart in (one.by_iteration, one.by_seconds) if chart]
     drawn += [chart for gallery in galleries for chart in gallery.charts] + experts + in_planes
@@ -148,13 +148,13 @@ def _facts(cells: Sequence[Cell], costs: Sequence[StageCost]) -> list[tuple[str,
         ("cells", str(len(cells))),
         ("synthetic sets", str(len({one.distillation.name for cell in cells for one in cell.sets}))),
         ("networks trained", str(sum(cell.n for cell in cells))),
-        ("time", _partly(duration(sum(known)) if known else "not measured", len(known), len(costs))),
-        ("on disk", _partly(size(sum(sizes)) if sizes else "nothing here", len(sizes), len(costs))),
+        ("time", _at_least_text(duration(sum(known)) if known else "not measured", len(known), len(costs))),
+        ("on disk", _at_least_text(format_bytes(sum(sizes)) if sizes else "nothing here", len(sizes), len(costs))),
         ("device", ", ".join(devices) or "not measured"),
     ]
 
 
-def _partly(text: str, known: int, every: int) -> str:
+def _at_least_text(text: str, known: int, every: int) -> str:
     return text if known in {0, every} else f"at least {text}"
 
 
@@ -163,12 +163,12 @@ def _protocol(headline: Headline) -> list[str]:
     lines: dict[str, list[str]] = {}
     for entry in headline.entries.values():
         config = entry.cell.sets[0].evaluation.section("evaluation", Evaluation)
-        rate = config.learning_rate.phrase
+        rate = config.learning_rate.report_text
         line = (
             f"{config.networks} network{'s' if config.networks > 1 else ''} a set, {config.epochs} epochs, "
             f"batch {config.batch}, {rate}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}"
         )
-        lines.setdefault(line, []).append(f"{entry.cell.dataset} {images_phrase(entry.cell.size)}")
+        lines.setdefault(line, []).append(f"{entry.cell.dataset} {images_phrase(entry.cell.images_per_class)}")
     sets = [one for entry in headline.entries.values() for one in entry.cell.sets]
     chosen = sorted({one.searched_rate for one in sets if one.searched_rate is not None})
     rates = (
@@ -196,7 +196,7 @@ def _galleries(cells: Sequence[Cell], sources: Lineage) -> list[Gallery]:
     """One for each kind of synthetic set, whatever it was evaluated by."""
     kinds = list({(cell.dataset, cell.ipc, cell.method): cell for cell in reversed(cells)}.values())[::-1]
     datasets = list(dict.fromkeys(cell.dataset for cell in kinds))
-    kinds.sort(key=lambda cell: (datasets.index(cell.dataset), cell.size is None))
+    kinds.sort(key=lambda cell: (datasets.index(cell.dataset), cell.images_per_class is None))
     budget = min(CELL_PIXELS, PAGE_PIXELS // len(kinds))
     return [_gallery(cell, sources, budget) for cell in kinds]
 
@@ -209,14 +209,14 @@ def _gallery(cell: Cell, sources: Lineage, budget: int) -> Gallery:
         path, picture = one.distillation.outputs["synthetic"], None
         if position < SETS:
             train, whitening = one.distillation.input("train"), one.distillation.inputs.get("whitening")
-            whitened_by = artifact.verified_entries(sources.root / whitening[0]) if whitening else None
-            transform = store.transform(artifact.verified_entries(sources.root / train), whitened_by)
+            whitened_by = artifact.verify_payload(sources.root / whitening[0]) if whitening else None
+            transform = store.load_transform(artifact.verify_payload(sources.root / train), whitened_by)
             prepared = sources.graph.job_that_makes(train)
             names = class_names(prepared, sources.card(prepared))
             picture = pictures.picture(sources.root / path, transform, budget if position == 0 else budget // 4, names)
         shown.append(SetView(one.index, path, picture))
         recorded[one.index] = histories.read_curves(
-            artifact.verified_entries(sources.root / one.distillation.outputs["history"])
+            artifact.verify_payload(sources.root / one.distillation.outputs["history"])
         )
     return Gallery(cell, tuple(shown), histories.history_charts(cell, recorded))
 

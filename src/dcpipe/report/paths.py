@@ -14,7 +14,7 @@ from dcpipe.report.figures import Chart, file_name
 from dcpipe.report.origins import Lineage, StageCost
 
 
-def path_charts(costs: Sequence[StageCost], sources: Lineage) -> list[Chart]:
+def trajectory_accuracy_charts(costs: Sequence[StageCost], sources: Lineage) -> list[Chart]:
     """A chart per dataset and kind of experts whose artifacts are here: mean accuracy of all experts, in percent.
 
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card.
@@ -47,7 +47,7 @@ def _recorded(cost: StageCost, sources: Lineage) -> Points:
     rows = [
         [float(value) for value in row]
         for job in cost.jobs
-        for row in arrays.read(artifact.verified_entries(sources.root / job.outputs["trajectory"]), "accuracies")
+        for row in arrays.read(artifact.verify_payload(sources.root / job.outputs["trajectory"]), "accuracies")
     ]
     return [(float(epoch), fmean(values)) for epoch, values in enumerate(zip(*rows, strict=True))]
 
@@ -56,7 +56,7 @@ def _convex(cost: StageCost, sources: Lineage) -> Points:
     epochs: dict[int, list[float]] = {}
     try:
         for job in cost.jobs:
-            path = artifact.verified_entries(sources.root / job.outputs["accuracies"])
+            path = artifact.verify_payload(sources.root / job.outputs["accuracies"])
             for row in csv.DictReader(path.read_text().splitlines()):
                 epochs.setdefault(int(row["epoch"]), []).append(float(row["accuracy"]))
     except DcpipeError:

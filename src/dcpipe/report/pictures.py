@@ -71,7 +71,7 @@ def picture(path: Path, transform: "Transform", budget: int, class_names: Sequen
 
     stored = synthetic_set.load(path)
     pixels_NCHW = transform.invert(stored.images_NCHW.float())
-    labels_N = stored.classes
+    labels_N = stored.class_labels
     classes, affordable = sorted(set(labels_N.tolist())), max(1, budget // pixels_NCHW[0, 0].numel())
     rows = min(len(classes), CLASSES, affordable)
     columns = max(1, min(COLUMNS, affordable // rows))

@@ -32,7 +32,7 @@ class NetworkPath:
     marked: Sequence[int]
 
 
-def recorded_path(stores: Sequence[Path], expert: int) -> NetworkPath:
+def recorded_trajectory(stores: Sequence[Path], expert: int) -> NetworkPath:
     """The kept checkpoints of an expert of recorded stores (verified). Raises: as `trajectory.RecordedTrajectories`."""
     import torch
 
@@ -45,7 +45,7 @@ def recorded_path(stores: Sequence[Path], expert: int) -> NetworkPath:
     return NetworkPath(RECORDED, RECORDED, points_NP, epochs, range(len(epochs)))
 
 
-def convex_path(stores: Sequence[Path], expert: int, name: str = CONVEX) -> NetworkPath:
+def convex_trajectory(stores: Sequence[Path], expert: int, name: str = CONVEX) -> NetworkPath:
     """The points of an expert's convex path at every epoch, its anchors marked; stores are verified ones.
 
     Progress is linear within an epoch, so that there is nothing between these points but straight lines.
@@ -62,7 +62,7 @@ def convex_path(stores: Sequence[Path], expert: int, name: str = CONVEX) -> Netw
     return NetworkPath(CONVEX, name, torch.stack([path.at(expert, time) for time in times]), times, anchors)
 
 
-def in_plane(path: NetworkPath, components: "PrincipalComponents") -> list[tuple[float, float]]:
+def plane_coordinates(path: NetworkPath, components: "PrincipalComponents") -> list[tuple[float, float]]:
     """A path's coordinates along the first two components; 0 where there is one component."""
     rows = components.project(path.points_NP).tolist()
     return [(row[0], row[1] if len(row) > 1 else 0.0) for row in rows]
@@ -74,7 +74,7 @@ def paths_chart(
     """The paths as a chart."""
     drawn = []
     for path, colour in zip(paths, colours, strict=True):
-        points = in_plane(path, components)
+        points = plane_coordinates(path, components)
         drawn.append(PlanePath(path.name, points, [points[row] for row in path.marked], colour))
     return plane_chart(name, title, drawn, components.explained_in_plane)
 
@@ -93,13 +93,13 @@ def plane_charts(costs: Sequence[StageCost], sources: Lineage) -> Iterator[Chart
         others = [other for other in costs if other.stage == "convexify" and _place(other) == place]
         if one.stage != "experts" or one.bytes is None or not others:
             continue
-        store = artifact.verified_entries(sources.root / one.jobs[0].outputs["trajectory"])
-        paths = [recorded_path([store], 0)]
+        store = artifact.verify_payload(sources.root / one.jobs[0].outputs["trajectory"])
+        paths = [recorded_trajectory([store], 0)]
         for other in others:
             if other.bytes is not None:
-                found = artifact.verified_entries(sources.root / other.jobs[0].outputs["path"])
+                found = artifact.verify_payload(sources.root / other.jobs[0].outputs["path"])
                 waypoints = other.jobs[0].wildcards["waypoints"]
-                paths.append(convex_path([found], 0, f"convex, waypoints {waypoints}"))
+                paths.append(convex_trajectory([found], 0, f"convex, waypoints {waypoints}"))
         title = f"{place[0]}, expert 0 of {place[1]}"
         components = principal_components(paths[0].points_NP)
         yield paths_chart(file_name("plane", *place), title, paths, components, range(len(paths)))

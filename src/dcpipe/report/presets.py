@@ -23,14 +23,14 @@ def preset_lines(root: Path) -> list[str]:
         base = next((f"; {link.value} otherwise" for link in resolved.bases), "")
         blocks += [
             f"{name}: {description.strip()}{mark}",
-            f"    matching {resolved.leaves['matching.kind'].value}; {_axes(resolved)}{base}",
+            f"    matching {resolved.leaves['matching.kind'].value}; {_settings_text(resolved)}{base}",
             f"    from {_source(resolved)}",
             f"    papers print results for {_printed(name)}",
         ]
     return blocks
 
 
-def _axes(resolved: ResolvedSection) -> str:
+def _settings_text(resolved: ResolvedSection) -> str:
     """Every axis with a value but `none`; of a variant those that it sets itself."""
     own = {
         key: leaf.value

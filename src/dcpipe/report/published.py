@@ -96,13 +96,13 @@ class PublishedCell:
     values: tuple[float, ...]  # mean and deviation, mean, or nothing
 
 
-def published(dataset: str, method: str, ipc: int, network: str | None = None) -> PublishedNumbers | None:
+def find_published_numbers(dataset: str, method: str, ipc: int, network: str | None = None) -> PublishedNumbers | None:
     """The numbers printed for a cell on a network (the dataset's own), or None.
 
     For `whole` the ipc does not matter, nor does whitening for any.
     """
-    dataset = _file().variants.get(dataset, dataset)
-    network = network or _file().networks.get(dataset, "")
+    dataset = _read_published().variants.get(dataset, dataset)
+    network = network or _read_published().networks.get(dataset, "")
     found = _by_cell().get((dataset, method, None if method == WHOLE else ipc, network), ())
     merged: dict[tuple[float, float | None, str], list[str]] = {}
     for cell in found:
@@ -123,40 +123,40 @@ def published_cells() -> tuple[PublishedCell, ...]:
             dataset=dataset,
             method=method,
             ipc=None if size == "all" else int(size.removeprefix("ipc")),
-            network=table.network or _file().networks[dataset],
-            protocol=table.protocols.get(method) or _file().protocols[method],
+            network=table.network or _read_published().networks[dataset],
+            protocol=table.protocols.get(method) or _read_published().protocols[method],
             values=tuple(values),
         )
-        for table in _file().tables
+        for table in _read_published().tables
         for method, datasets in table.numbers.items()
         for dataset, cells in datasets.items()
         for size, values in cells.items()
     )
 
 
-def sets_of(protocol: str) -> int:
+def usual_set_count(protocol: str) -> int:
     """How many synthetic sets the literature makes for a number under a protocol."""
-    return _file().sets.get(protocol, 1)
+    return _read_published().sets.get(protocol, 1)
 
 
 def usual_protocol(method: str) -> str:
     """How the literature tests a preset, but for tables that say otherwise."""
-    return _file().protocols[method]
+    return _read_published().protocols[method]
 
 
 def native_network(dataset: str) -> str:
     """The network that the literature trains on a dataset; empty for one that no table has."""
-    return _file().networks.get(dataset, "")
+    return _read_published().networks.get(dataset, "")
 
 
 def variants_of(dataset: str) -> tuple[str, ...]:
     """Our datasets that are one of the papers', prepared as some of their methods had it."""
-    return tuple(name for name, of in _file().variants.items() if of == dataset)
+    return tuple(name for name, of in _read_published().variants.items() if of == dataset)
 
 
 def paper_datasets() -> frozenset[str]:
     """The datasets that a table prints numbers on, and their variants."""
-    return frozenset({*_file().networks, *_file().variants})
+    return frozenset({*_read_published().networks, *_read_published().variants})
 
 
 @cache
@@ -174,12 +174,12 @@ def _inline(key: str, files: Value) -> Mapping[str, InlineParams]:
 
 def references() -> dict[str, str]:
     """The papers by the names that sources have."""
-    return dict(_file().papers)
+    return dict(_read_published().papers)
 
 
 def statements() -> tuple[PaperStatement, ...]:
     """What the papers print that no row can be."""
-    return tuple(_file().statements)
+    return tuple(_read_published().statements)
 
 
 def _digits(number: float) -> str:
@@ -188,7 +188,7 @@ def _digits(number: float) -> str:
 
 
 @cache
-def _file() -> _Published:
+def _read_published() -> _Published:
     tree = {key: value for key, value in read_yaml(FILE).items() if key not in PARAMS}
     return TypeAdapter(_Published).validate_json(json.dumps(tree))
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dcpipe.errors import UserError
-from dcpipe.evaluation.applications.apply_plan import applied
-from dcpipe.evaluation.evaluate_plan import scores
+from dcpipe.evaluation.applications.apply_plan import application_jobs
+from dcpipe.evaluation.evaluate_plan import evaluation_jobs
 from dcpipe.params.experiment import Experiment
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.values import Values, tracked_values
 from dcpipe.report.baseline import BASELINE
-from dcpipe.report.counterpart import counterpart
+from dcpipe.report.counterpart import papers_dataset
 from dcpipe.report.unsourced import unsourced_cells
 from dcpipe.workflow.stages import EXPERIMENT, Payload, Plan, ReportEntry, Stage, register_stage, results_folder
 
@@ -48,10 +48,10 @@ class ReportStage(Stage):
         """Its values are those that it shows and no artifact has: titles, descriptions and labels."""
         resolved, experiment = graph.library.experiment(wildcards["experiment"])
         _refuse_absent_reference(resolved, experiment)
-        jobs = scores(graph, wildcards["experiment"])
+        jobs = evaluation_jobs(graph, wildcards["experiment"])
         made = [graph.job_that_makes(job.input("synthetic")) for job in jobs]
         sets = tuple({job.name: job for job in made}.values())
-        uses = applied(graph, wildcards["experiment"])
+        uses = application_jobs(graph, wildcards["experiment"])
         metrics = graph.make_job("metrics", experiment=wildcards["experiment"])
         return Plan(
             inputs={
@@ -80,13 +80,13 @@ def _refuse_absent_reference(resolved: ResolvedSection, experiment: Experiment) 
     methods = sorted({method for run in experiment.runs for method in run.methods})
     if experiment.reference not in {BASELINE, *methods}:
         problem = f"{experiment.reference} is not a method of this experiment"
-        raise UserError(problem, where=resolved.place("reference"), remedy=f"name one of {', '.join(methods)}")
+        raise UserError(problem, where=resolved.location_of("reference"), remedy=f"name one of {', '.join(methods)}")
 
 
 def _papers(graph: "Graph", sets: Iterable["Job"]) -> dict[str, str]:
     """By dataset the name under which papers print numbers for its images."""
     datasets = {job.wildcards["dataset"] for job in sets}
-    return {dataset: counterpart(graph.library, dataset) for dataset in sorted(datasets)}
+    return {dataset: papers_dataset(graph.library, dataset) for dataset in sorted(datasets)}
 
 
 def _label(graph: "Graph", distill_job: "Job") -> Values:

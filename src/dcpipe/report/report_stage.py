@@ -10,7 +10,7 @@ from dcpipe.report.best_on_test import selection_table
 from dcpipe.report.cells import Cell, gather_cells
 from dcpipe.report.cross_architecture import cross_architecture_tables
 from dcpipe.report.origins import Lineage
-from dcpipe.report.page import Applications
+from dcpipe.report.page import ApplicationCharts
 from dcpipe.report.reference_table import reference_table
 from dcpipe.report.robust_scores import robust_table
 from dcpipe.report.table import Table
@@ -32,10 +32,10 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     Raises: CorruptArtifactError naming an artifact whose bytes differ from its card; UserError if an artifact or a
     package of the extra `report` is missing, or a file cannot be written.
     """
-    figures.refuse_missing()
+    figures.refuse_missing_packages()
     for paths in job.inputs.values():
         for path in paths:
-            artifact.verified_entries(root / path)
+            artifact.verify_payload(root / path)
     cells = gather_cells(job, root)
     sources = Lineage(root, graph or Graph(root))
     chain = sources.chain([sources.graph.job_that_makes(job.input("metrics")), *job.section("applications", tuple)])
@@ -51,7 +51,7 @@ def run(job: Job, root: Path, graph: Graph | None = None) -> str:
     offered += [
         table for table in (applications.incremental_table(applied), applications.search_table(applied)) if table
     ]
-    drawn = Applications(
+    drawn = ApplicationCharts(
         tuple(applications.incremental_charts(applied)), tuple(stored_bytes.bytes_charts(cells, sizes))
     )
     rendered = page.render_page(job, cells, offered, costs, sources, drawn)

@@ -121,10 +121,8 @@ def _alike(cell: Cell, cells: Iterable[Cell], *, any_size: bool = False) -> Iter
 def _accuracy(cells: Iterable[Cell], method: str, *protocols: Evaluation) -> float | None:
     """The mean accuracy, as a share of 1, of a method under the first of these protocols that it has."""
     known = [(cell, _protocol(cell)) for cell in cells if cell.method == method]
-    wanted = [_without_augmentation_words(one) for one in protocols]
-    found = (
-        cell.mean / 100 for one in wanted for cell, protocol in known if _without_augmentation_words(protocol) == one
-    )
+    wanted = [_without_description(one) for one in protocols]
+    found = (cell.mean / 100 for one in wanted for cell, protocol in known if _without_description(protocol) == one)
     return next(found, None)
 
 
@@ -132,7 +130,7 @@ def _protocol(cell: Cell) -> Evaluation:
     return cell.sets[0].evaluation.section("evaluation", Evaluation)
 
 
-def _without_augmentation_words(protocol: Evaluation) -> Evaluation:
+def _without_description(protocol: Evaluation) -> Evaluation:
     return replace(protocol, description="")
 
 
@@ -141,4 +139,4 @@ def _may_be_soft(cell: Cell) -> bool:
     method = cell.sets[0].distillation.section("method", Method)
     if _protocol(cell).labels == "hard":
         return False
-    return method.outer.labels.kind != "hard" if method.outer else not method.matching.labels_are_classes
+    return method.outer.labels.kind != "hard" if method.outer else not method.matching.has_hard_labels

@@ -47,7 +47,7 @@ class PaperRow:
     @property
     def numbers(self) -> tuple[PublishedNumber, ...]:
         """What tables print for it; none where a figure draws it."""
-        found = printed.published(self.dataset, self.method, self.ipc or 1, self.network)
+        found = printed.find_published_numbers(self.dataset, self.method, self.ipc or 1, self.network)
         return tuple(one for one in found.numbers if one.protocol == self.protocol) if found else ()
 
     @property
@@ -67,7 +67,7 @@ class PlannedRow:
     sets: int
 
     @property
-    def run(self) -> Tree:
+    def run_tree(self) -> Tree:
         """As a run of an experiment."""
         return {
             "datasets": [self.dataset],
@@ -154,7 +154,7 @@ def reproduction(root: Path, row: PaperRow, *, sets: int | None = None, protocol
 
     Raises: UserError if no source states the preset's values for the row.
     """
-    return _experiment(row.name, [_planned(root, row, sets, protocol)], (), row.name, _options(sets, protocol))
+    return _make_reproduction(row.name, [_planned(root, row, sets, protocol)], (), row.name, _options(sets, protocol))
 
 
 def table_reproduction(root: Path, name: str, *, sets: int | None = None, protocol: str | None = None) -> Reproduction:
@@ -170,7 +170,7 @@ def table_reproduction(root: Path, name: str, *, sets: int | None = None, protoc
             refused[row] = error
     if not planned:
         raise next(iter(refused.values()))
-    return _experiment(f"table-{name}", planned, tuple(refused), f"--table {name}", _options(sets, protocol))
+    return _make_reproduction(f"table-{name}", planned, tuple(refused), f"--table {name}", _options(sets, protocol))
 
 
 def row_lines(root: Path) -> list[str]:
@@ -185,16 +185,16 @@ def row_lines(root: Path) -> list[str]:
     return [*table, f"tables, and how many rows each has: {names}", *other]
 
 
-def comparison(graph: Graph, reproduction: Reproduction) -> list[str]:
+def comparison_lines(graph: Graph, reproduction: Reproduction) -> list[str]:
     """Our numbers, and how far each is from the numbers that papers print for it.
 
     Where every snapshot was tested, also the best of them on test, which is what much of the literature prints.
     """
     cells = gather_cells(graph.make_job("report", experiment=reproduction.name), graph.root)
-    return [line for one in reproduction.rows for line in _compared(one, cells)]
+    return [line for one in reproduction.rows for line in _row_comparison_lines(one, cells)]
 
 
-def variant(root: Path, row: PaperRow) -> str:
+def dataset_variant(root: Path, row: PaperRow) -> str:
     """The row's dataset as its preset's source prepares it: the one of its variants whose cell that source covers.
 
     Raises: UserError if no source states the preset's values for the cell.
@@ -241,20 +241,20 @@ def _network(row: PaperRow) -> str:
 
 
 def _planned(root: Path, row: PaperRow, sets: int | None, protocol: str | None) -> PlannedRow:
-    made = 1 if row.method == WHOLE else sets or printed.sets_of(row.protocol)
-    return PlannedRow(row, variant(root, row), protocol or row.protocol, made)
+    made = 1 if row.method == WHOLE else sets or printed.usual_set_count(row.protocol)
+    return PlannedRow(row, dataset_variant(root, row), protocol or row.protocol, made)
 
 
 def _options(sets: int | None, protocol: str | None) -> str:
     return (f" --sets {sets}" if sets else "") + (f" --protocol {protocol}" if protocol else "")
 
 
-def _experiment(
+def _make_reproduction(
     name: str, planned: list[PlannedRow], left_out: tuple[PaperRow, ...], target: str, options: str
 ) -> Reproduction:
     command = f"dcpipe reproduce {target}"
     described = planned[0].row.description if len(planned) == 1 else f"{len(planned)} rows that one table prints."
-    runs: list[Value] = [one.run for one in planned]
+    runs: list[Value] = [one.run_tree for one in planned]
     tree: Tree = {"title": name, "description": described, "runs": runs}
     extra: dict[str, dict[str, InlineParams]] = {"experiments": {name: InlineParams(command, tree, command)}}
     wanted = {"methods": {one.row.method for one in planned}, "evaluations": {one.protocol for one in planned}}
@@ -265,13 +265,13 @@ def _experiment(
 
 def _obstacle(root: Path, row: PaperRow) -> str:
     try:
-        variant(root, find_row(root, row.name))
+        dataset_variant(root, find_row(root, row.name))
     except UserError as error:
         return f"; not run: {error.problem}"
     return ""
 
 
-def _compared(planned: PlannedRow, cells: Iterable[Cell]) -> list[str]:
+def _row_comparison_lines(planned: PlannedRow, cells: Iterable[Cell]) -> list[str]:
     row = planned.row
     place = (planned.dataset, row.method, row.ipc or 1, planned.protocol)
     ours = next(
@@ -284,8 +284,8 @@ def _compared(planned: PlannedRow, cells: Iterable[Cell]) -> list[str]:
         f"{row.name}: here {ours.mean:.1f} ± {ours.std:.1f} (n = {ours.n} networks, {planned.protocol}, finished sets)"
     )
     found = [f"  best snapshot on test: {best.text}"] if best else []
-    if ours.unaveraged is not None:
-        found.append(f"  images before averaging: {ours.unaveraged:.1f}")
+    if ours.unaveraged_accuracy is not None:
+        found.append(f"  images before averaging: {ours.unaveraged_accuracy:.1f}")
     for number in row.numbers:
         against = f", best on test {best.cell.mean - number.mean:+.1f}" if best else ""
         found.append(f"  {number.source}: {number.text}, here {ours.mean - number.mean:+.1f} points{against}")

@@ -50,20 +50,20 @@ def stability_table(cells: Sequence[Cell], sources: Lineage) -> Table | None:
 
 def _row(cell: Cell, sources: Lineage) -> Iterator[tuple[Value, ...]]:
     histories = [
-        read_history(artifact.verified_entries(sources.root / one.distillation.outputs["history"])) for one in cell.sets
+        read_history(artifact.verify_payload(sources.root / one.distillation.outputs["history"])) for one in cell.sets
     ]
     norms = [_finite(one.get("first_gradient_norm", one.get("image_gradient_norm", ()))) for one in histories]
     norms = [values for values in norms if values]
     if norms:
         yield (
             *(cell.dataset, cell.ipc, cell.label, sum(map(len, norms))),
-            *(fmean(map(fmean, norms)), fmean(map(spread, norms)), sum(map(spikes, norms))),
-            _over(histories, "cosine", 0.0, 1.0),
-            *(_over(histories, "rise", 0.0, ENDS), _over(histories, "rise", 1 - ENDS, 1.0)),
+            *(fmean(map(fmean, norms)), fmean(map(coefficient_of_variation, norms)), sum(map(spikes, norms))),
+            _mean_over(histories, "cosine", 0.0, 1.0),
+            *(_mean_over(histories, "rise", 0.0, ENDS), _mean_over(histories, "rise", 1 - ENDS, 1.0)),
         )
 
 
-def spread(values: Sequence[float]) -> float:
+def coefficient_of_variation(values: Sequence[float]) -> float:
     """Standard deviation over mean; 0 where the mean is 0."""
     mean = fmean(values)
     return pstdev(values) / mean if mean else 0.0
@@ -75,7 +75,7 @@ def spikes(values: Sequence[float]) -> int:
     return sum(value > limit for value in values)
 
 
-def _over(histories: Sequence[History], name: str, start: float, stop: float) -> float | None:
+def _mean_over(histories: Sequence[History], name: str, start: float, stop: float) -> float | None:
     """The mean of a column from one share of the updates to another; None if no set has it."""
     parts = [
         one[name][math.floor(start * len(one[name])) : math.ceil(stop * len(one[name]))]

@@ -39,7 +39,7 @@ def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Lineage) -
         wildcards = one.jobs[0].wildcards
         if one.stage == "convexify" and (wildcards["dataset"], wildcards["experts"]) == names:
             waypoints = wildcards["waypoints"]
-            anchors = Waypoints.parse(waypoints).anchors
+            anchors = Waypoints.parse(waypoints).num_anchors
             path = f"convex, waypoints {waypoints}"
             yield *names, path, experts * anchors, *_bytes(one, recorded, every)
 

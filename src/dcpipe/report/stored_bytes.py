@@ -31,10 +31,10 @@ def stored_bytes(cell: Cell, root: Path) -> int:
     from dcpipe.distillation import synthetic_set
 
     made = cell.sets[0].distillation
-    synthetic = synthetic_set.load(artifact.verified_entries(root / made.outputs["synthetic"]))
+    synthetic = synthetic_set.load(artifact.verify_payload(root / made.outputs["synthetic"]))
     whitening = made.inputs.get("whitening")
-    whitened_by = artifact.verified_entries(root / whitening[0]) if whitening else None
-    transform = store.transform(artifact.verified_entries(root / made.input("train")), whitened_by)
+    whitened_by = artifact.verify_payload(root / whitening[0]) if whitening else None
+    transform = store.load_transform(artifact.verify_payload(root / made.input("train")), whitened_by)
     pixels = transform.invert(synthetic.images_NCHW) * 255.0
     is_real = bool(((pixels - pixels.round()).abs() < WHOLE_PIXELS).all())
     images = synthetic.images_NCHW.numel() * (1 if is_real else FLOAT_BYTES)
@@ -46,14 +46,18 @@ def stored_bytes(cell: Cell, root: Path) -> int:
 def bytes_table(cells: Sequence[Cell], sizes: Sequence[int]) -> Table:
     """One row per cell, smallest first, beside random real images of as many bytes, read off between their sizes."""
     random = {
-        group: sorted((size, cell.mean) for cell, size in zip(cells, sizes, strict=True) if _is(cell, group, BASELINE))
-        for group in map(_place, cells)
+        group: sorted(
+            (size, cell.mean)
+            for cell, size in zip(cells, sizes, strict=True)
+            if _is_method_in_group(cell, group, BASELINE)
+        )
+        for group in map(_group_key, cells)
     }
     rows = []
-    for cell, size in sorted(zip(cells, sizes, strict=True), key=lambda pair: (_place(pair[0]), pair[1])):
-        equal = None if cell.method == BASELINE else interpolated_at(random[_place(cell)], size)
+    for cell, size in sorted(zip(cells, sizes, strict=True), key=lambda pair: (_group_key(pair[0]), pair[1])):
+        equal = None if cell.method == BASELINE else interpolated_at(random[_group_key(cell)], size)
         gain = None if equal is None else cell.mean - equal
-        place = (*_place(cell), cell.label, images_phrase(cell.size))
+        place = (*_group_key(cell), cell.label, images_phrase(cell.images_per_class))
         rows.append((*place, size, cell.mean, cell.std, cell.n, equal, gain))
     columns = (
         *map(Column, ("dataset", "protocol", "selection", "network", "method", "images")),
@@ -82,7 +86,7 @@ def bytes_charts(cells: Sequence[Cell], sizes: Sequence[int]) -> list[Chart]:
     groups: dict[tuple[str, ...], dict[str, Points]] = {}
     for cell, size in zip(cells, sizes, strict=True):
         if cell.method != WHOLE:
-            groups.setdefault(_place(cell), {}).setdefault(cell.label, []).append((float(size), cell.mean))
+            groups.setdefault(_group_key(cell), {}).setdefault(cell.label, []).append((float(size), cell.mean))
     found = []
     for place, methods in groups.items():
         if max(map(len, methods.values())) < 2:
@@ -98,9 +102,9 @@ def bytes_charts(cells: Sequence[Cell], sizes: Sequence[int]) -> list[Chart]:
     return found
 
 
-def _place(cell: Cell) -> tuple[str, str, str, str]:
+def _group_key(cell: Cell) -> tuple[str, str, str, str]:
     return cell.dataset, cell.protocol, cell.selection, cell.network
 
 
-def _is(cell: Cell, group: tuple[str, ...], method: str) -> bool:
-    return _place(cell) == group and cell.method == method
+def _is_method_in_group(cell: Cell, group: tuple[str, ...], method: str) -> bool:
+    return _group_key(cell) == group and cell.method == method

@@ -31,7 +31,12 @@ class Column:
             return "not measured" if self.kind in {"seconds", "bytes"} else "-"
         if isinstance(value, str) or self.kind in {"text", "count"}:
             return str(value)
-        shown = {"points": f"{value:.1f}", "number": f"{value:.3g}", "seconds": duration(value), "bytes": size(value)}
+        shown = {
+            "points": f"{value:.1f}",
+            "number": f"{value:.3g}",
+            "seconds": duration(value),
+            "bytes": format_bytes(value),
+        }
         return shown[self.kind]
 
 
@@ -70,13 +75,13 @@ class Table:
         """A table for LaTeX's booktabs."""
         shown = [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
         lines = [[column.title for column in self.columns], *shown]
-        head, *body = [" & ".join(map(escape, line)) + r" \\" for line in lines]
+        head, *body = [" & ".join(map(escape_latex, line)) + r" \\" for line in lines]
         shape = "".join("l" if column.kind == "text" else "r" for column in self.columns)
         return "\n".join(
             [
                 r"% needs \usepackage{booktabs}",
                 r"\begin{table}",
-                rf"  \caption{{{escape(self.caption)}}}",
+                rf"  \caption{{{escape_latex(self.caption)}}}",
                 rf"  \begin{{tabular}}{{{shape}}}",
                 r"    \toprule",
                 f"    {head}",
@@ -102,7 +107,7 @@ def _plain(value: Value) -> Value:
 _SIGNED = re.compile(r"[+-](?!\d)(?=.)")
 
 
-def escape(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text that LaTeX prints as it stands."""
     return "".join(_LATEX.get(letter, letter) for letter in text)
 
@@ -122,7 +127,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes for display, in powers of ten."""
     for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= divisor:

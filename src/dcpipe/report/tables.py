@@ -5,13 +5,13 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dcpipe.distillation.pixel_range import phrase
+from dcpipe.distillation.pixel_range import describe_range
 from dcpipe.report.baseline import BASELINE
 from dcpipe.report.best_on_test import BestOnTest, best_on_test
 from dcpipe.report.cells import Cell, best_methods, differences, images_phrase, standard_error
 from dcpipe.report.comparison import Difference
 from dcpipe.report.origins import StageCost
-from dcpipe.report.published import PublishedNumber, PublishedNumbers, published
+from dcpipe.report.published import PublishedNumber, PublishedNumbers, find_published_numbers
 from dcpipe.report.table import Column, Kind, Table, Value
 
 TIE = "="  # behind the accuracy of what does not differ from the reference
@@ -69,7 +69,7 @@ class HeadlineEntry:
         return self.difference is not None and self.difference.verdict == "tie"
 
     @property
-    def count(self) -> str:
+    def count_text(self) -> str:
         """How many networks, on how many sets."""
         sets = len(self.cell.sets)
         return f"n = {self.cell.n}, {sets} sets" if sets > 1 else f"n = {self.cell.n}"
@@ -103,10 +103,10 @@ class Headline:
         )
 
     @property
-    def no_pictures(self) -> str | None:
+    def out_of_range_note(self) -> str | None:
         """What the mark means, and which cells have it; None if none has."""
         marked = [one.cell for one in self.entries.values() if one.cell.is_far_out_of_range]
-        names = "; ".join(f"{cell.title} ({phrase(cell.pixels)})" for cell in marked if cell.pixels)
+        names = "; ".join(f"{cell.title} ({describe_range(cell.pixel_range)})" for cell in marked if cell.pixel_range)
         return f"Images with pixels far out of range are marked {MARK.strip()}: {names}." if marked else None
 
     @property
@@ -124,9 +124,9 @@ class Headline:
         places = [(method, dataset, ipc) for method, _ in self.methods]
         return [self.entries[place] for place in places if place in self.entries]
 
-    def count(self, dataset: str, ipc: int | None) -> str | None:
+    def column_count_text(self, dataset: str, ipc: int | None) -> str | None:
         """How many networks and sets, if every number of a column has as many; else None."""
-        counts = {entry.count for entry in self.column(dataset, ipc)}
+        counts = {entry.count_text for entry in self.column(dataset, ipc)}
         return counts.pop() if len(counts) == 1 else None
 
     def table(self) -> Table:
@@ -136,7 +136,7 @@ class Headline:
         caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
         tied = any(entry.is_tie for entry in self.entries.values())
         tie = f"{TIE}: within two standard errors of {self.reference_label}, a tie." if tied else None
-        notes = " ".join(filter(None, (caption, tie, self.warning, self.no_pictures)))
+        notes = " ".join(filter(None, (caption, tie, self.warning, self.out_of_range_note)))
         return Table(self.name, notes, tuple(columns), tuple(map(tuple, rows)))
 
     def _text(self, method: str, dataset: str, ipc: int | None) -> str | None:
@@ -162,13 +162,13 @@ def headlines(cells: Sequence[Cell], reference: str = BASELINE) -> list[Headline
 def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | None]], reference: str) -> Headline:
     columns: dict[tuple[str, int | None], list[Cell]] = {}
     for cell, _ in rows:
-        columns.setdefault((cell.dataset, cell.size), []).append(cell)
+        columns.setdefault((cell.dataset, cell.images_per_class), []).append(cell)
     leading = {place: best_methods(cells) for place, cells in columns.items()}
     entries: dict[tuple[str, str, int | None], HeadlineEntry] = {}
     for cell, gap in rows:
-        entry = HeadlineEntry(cell, gap, paper_gaps(cell), cell.method in leading[cell.dataset, cell.size])
+        entry = HeadlineEntry(cell, gap, paper_gaps(cell), cell.method in leading[cell.dataset, cell.images_per_class])
         # all images of several ipc are one column, which shows the first; the table of every cell has each
-        entries.setdefault((cell.method, cell.dataset, cell.size), entry)
+        entries.setdefault((cell.method, cell.dataset, cell.images_per_class), entry)
     methods = tuple(dict.fromkeys((cell.method, cell.label) for cell, _ in rows))
     datasets = list(dict.fromkeys(dataset for dataset, _ in columns))
     ordered = sorted(columns, key=lambda place: (datasets.index(place[0]), place[1] is None))
@@ -177,7 +177,7 @@ def _headline(group: tuple[str, str, str], rows: list[tuple[Cell, Difference | N
 
 def published_numbers(cell: Cell) -> PublishedNumbers | None:
     """The numbers that papers print for a cell, on the same network and, where they tested by several, its protocol."""
-    found = published(cell.papers_dataset or cell.dataset, cell.method, cell.ipc, cell.network)
+    found = find_published_numbers(cell.papers_dataset or cell.dataset, cell.method, cell.ipc, cell.network)
     alike = tuple(one for one in found.numbers if one.protocol == cell.protocol) if found else ()
     return replace(found, numbers=alike) if found and alike else found
 
@@ -199,7 +199,7 @@ def summary_table(cells: Sequence[Cell]) -> Table:
         (
             *(cell.dataset, cell.method, cell.ipc, cell.network, cell.protocol, cell.selection),
             *(cell.n, cell.mean, cell.std, cell.seconds, cell.peak_bytes, cell.digest),
-            *(cell.pixels or (None, None)),
+            *(cell.pixel_range or (None, None)),
         )
         for cell in cells
     ]
@@ -210,7 +210,7 @@ def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
     """One row per cell, for people; the papers' numbers have columns if they have any of these cells."""
     gaps, papers = differences(cells, reference), [paper_gaps(cell) for cell in cells]
     searched = any(cell.validation is not None for cell in cells)
-    averaged = any(cell.unaveraged is not None for cell in cells)
+    averaged = any(cell.unaveraged_accuracy is not None for cell in cells)
     bests, marked = [best_on_test(cell) for cell in cells], any(cell.unsourced for cell in cells)
     far = any(cell.is_far_out_of_range for cell in cells)
     kinds: dict[str, Kind] = {"dataset": "text", "ipc": "count", "method": "text", "mean": "points", "std": "points"}
@@ -229,11 +229,19 @@ def cell_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table:
         gap = gaps.get(position)
         rows.append(
             (
-                *(cell.dataset, cell.size or "all", cell.label, cell.mean, cell.std, cell.n, len(cell.sets)),
+                *(
+                    cell.dataset,
+                    cell.images_per_class or "all",
+                    cell.label,
+                    cell.mean,
+                    cell.std,
+                    cell.n,
+                    len(cell.sets),
+                ),
                 *_difference(gap),
                 *((cell.validation,) if searched else ()),
-                *((cell.unaveraged,) if averaged else ()),
-                *(_best(bests[position]) if any(bests) else ()),
+                *((cell.unaveraged_accuracy,) if averaged else ()),
+                *(_best_on_test_values(bests[position]) if any(bests) else ()),
                 *(_papers(papers[position]) if any(papers) else ()),
                 *((_pixels(cell),) if far else ()),
                 *((cell.unsourced,) if marked else ()),
@@ -249,9 +257,9 @@ def _difference(gap: Difference | None) -> tuple[Value, ...]:
 
 
 def _pixels(cell: Cell) -> str | None:
-    if cell.pixels is None:
+    if cell.pixel_range is None:
         return None
-    low, high = cell.pixels
+    low, high = cell.pixel_range
     return f"{MARK if cell.is_far_out_of_range else ''}{low:.3g} to {high:.3g}"
 
 
@@ -259,7 +267,7 @@ def _columns(kinds: Mapping[str, Kind]) -> tuple[Column, ...]:
     return tuple(Column(title, kind) for title, kind in kinds.items())
 
 
-def _best(best: BestOnTest | None) -> tuple[Value, ...]:
+def _best_on_test_values(best: BestOnTest | None) -> tuple[Value, ...]:
     return (best.cell.mean, best.optimism) if best else (None, None)
 
 
@@ -308,13 +316,13 @@ def _block(headline: Headline) -> str:
         " ".join(_pad(i, text, width) for i, (text, width) in enumerate(zip(line, widths, strict=True))) for line in cut
     ]
     warning = ["SELECTED ON TEST DATA: only to be compared with papers that do so"] if headline.warning else []
-    warning += textwrap.wrap(headline.no_pictures, WIDTH) if headline.no_pictures else []
+    warning += textwrap.wrap(headline.out_of_range_note, WIDTH) if headline.out_of_range_note else []
     return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
 
 
 def _gap(entry: HeadlineEntry, reference: str) -> str:
     if entry.difference is None:
-        if entry.cell.size is None:
+        if entry.cell.images_per_class is None:
             return "-"
         own, absent = ("baseline", "no baseline") if reference == BASELINE else ("reference", "no reference")
         return own if entry.cell.method == reference else absent

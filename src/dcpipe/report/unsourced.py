@@ -6,7 +6,7 @@ that the preset states for it are ours and say so; elsewhere they are those of o
 
 from typing import TYPE_CHECKING
 
-from dcpipe.params.coverage import coverage, values_from
+from dcpipe.params.coverage import applied_override, coverage
 from dcpipe.report.published import paper_datasets
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def unsourced_cells(graph: "Graph", experiment: str) -> dict[CellName, str]:
         for method in run.methods
         for ipc in run.ipc
     }
-    found = {cell: _mark(graph, *cell) for cell in sorted(cells)}
+    found = {cell: _unsourced_note(graph, *cell) for cell in sorted(cells)}
     return {cell: mark for cell, mark in found.items() if mark}
 
 
@@ -37,7 +37,7 @@ def unsourced_lines(graph: "Graph", experiment: str) -> list[str]:
     return [f"{', '.join(methods)} on {dataset}, ipc {ipc}: {mark}" for (dataset, ipc, mark), methods in groups.items()]
 
 
-def _mark(graph: "Graph", dataset: str, method: str, ipc: int) -> str | None:
+def _unsourced_note(graph: "Graph", dataset: str, method: str, ipc: int) -> str | None:
     if coverage(graph.root, method, graph.extra).covers(dataset, ipc):
         return None
     resolved = graph.library.method(method, dataset, ipc)[0]
@@ -45,4 +45,4 @@ def _mark(graph: "Graph", dataset: str, method: str, ipc: int) -> str | None:
     stated = any(leaf.origin.key.startswith(place) for leaf in resolved.leaves.values())
     if stated and dataset not in paper_datasets():
         return None
-    return f"values of {values_from(resolved) or 'the preset in general'}, no source"
+    return f"values of {applied_override(resolved) or 'the preset in general'}, no source"

@@ -30,8 +30,8 @@ def write_views(views: Mapping[Path, bytes]) -> None:
                 durable.remove_leftovers(path.parent)
             staged[path] = durable.temporary_path(path)
             staged[path].write_bytes(content)
-            durable.flush(staged[path])
-        _put_together(staged)
+            durable.fsync_tree(staged[path])
+        _replace_files(staged)
     except OSError as error:
         remedy = "free some disk space, or use a folder that you may write to"
         raise UserError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy) from error
@@ -40,7 +40,7 @@ def write_views(views: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _put_together(staged: Mapping[Path, Path]) -> None:
+def _replace_files(staged: Mapping[Path, Path]) -> None:
     """Rename every file to its place; if one cannot be, those of before come back."""
     before, done = {path: path.read_bytes() if path.exists() else None for path in staged}, list[Path]()
     try:
@@ -53,7 +53,7 @@ def _put_together(staged: Mapping[Path, Path]) -> None:
             durable.write_atomically(path, content) if content is not None else path.unlink(missing_ok=True)
         raise
     for folder in {path.parent for path in staged}:
-        durable.flush_one(folder)
+        durable.fsync_path(folder)
 
 
 def listed_files(crate: Path) -> set[Path]:

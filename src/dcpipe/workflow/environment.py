@@ -16,7 +16,7 @@ DEVICE = "DCPIPE_DEVICE"
 COMPILERS = ("g++", "clang++", "c++")
 
 
-def refuse_torch() -> None:
+def require_torch() -> None:
     """Raises: UserError if torch is not installed, or older than what the project is written for."""
     oldest = ".".join(map(str, OLDEST_TORCH))
     try:
@@ -29,16 +29,16 @@ def refuse_torch() -> None:
         raise UserError(f"torch {version} is too old", remedy=f"pip install 'torch>={oldest}'")
 
 
-def refuse_environment(job: Job) -> None:
+def require_environment(job: Job) -> None:
     """Raises: UserError if a device is asked for that is not here, or a compiler is needed that is not."""
-    _refuse_device()
+    _require_device()
     for section in job.sections.values():
         compute = getattr(section, "compute", None)
         if compute is not None and compute.backend == "compiled":
-            _refuse_no_compiler(job)
+            _require_compiler(job)
 
 
-def _refuse_device() -> None:
+def _require_device() -> None:
     named = os.environ.get(DEVICE, "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", named):
         raise UserError(f"{named!r} is not a device", where=DEVICE, remedy="write cpu, cuda or cuda:0, or unset it")
@@ -52,7 +52,7 @@ def _refuse_device() -> None:
         raise UserError(f"{named} is asked for, and there are {count} such devices", where=DEVICE, remedy=remedy)
 
 
-def _refuse_no_compiler(job: Job) -> None:
+def _require_compiler(job: Job) -> None:
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else COMPILERS)):
         where = next(

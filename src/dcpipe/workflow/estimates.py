@@ -13,7 +13,7 @@ from dcpipe.params.work import Work
 from dcpipe.workflow import costs
 from dcpipe.workflow.graph import Graph
 from dcpipe.workflow.job import Job
-from dcpipe.workflow.machine import Machine, known
+from dcpipe.workflow.machine import Machine, load_machine
 from dcpipe.workflow.stages import STAGES
 
 PROCESS_FACTOR = 1.1  # of what a process takes that has loaded the libraries and made one step: stages load some more
@@ -57,13 +57,13 @@ class Estimates:
 
     def __post_init__(self) -> None:
         for job in self.jobs:
-            measured = costs.measured_costs(self.graph.root / job.costs)
+            measured = costs.measured_costs(self.graph.root / job.costs_path)
             if measured:
-                self._measured.setdefault(job.stage, {}).setdefault(self.work(job), []).append(measured)
+                self._measured.setdefault(job.stage, {}).setdefault(self.estimate_work(job), []).append(measured)
 
-    def work(self, job: Job) -> Work:
+    def estimate_work(self, job: Job) -> Work:
         """What the job's stage says of it."""
-        return STAGES[job.stage].work(self.graph, job)
+        return STAGES[job.stage].estimate_work(self.graph, job)
 
     def estimate(self, job: Job) -> ResourceEstimate:
         """Of jobs of the same work the largest peak and the mean time, if any was measured here.
@@ -71,7 +71,7 @@ class Estimates:
         Else the memory is estimated; and the time is that of the measured jobs of the stage whose estimate is nearest,
         scaled by the two estimates, or estimated if no job of the stage was measured.
         """
-        work, measured = self.work(job), self._measured.get(job.stage, {})
+        work, measured = self.estimate_work(job), self._measured.get(job.stage, {})
         if work in measured:
             same = measured[work]
             return ResourceEstimate(
@@ -93,6 +93,6 @@ def requested_mb(graph: Graph, job: Job) -> int:
 
     What was measured of other jobs does not count: what is asked for is the same before and after them.
     """
-    work = STAGES[job.stage].work(graph, job)
-    needed = REQUEST_FACTOR * memory_bytes(known(graph.root), work) / 1e6
+    work = STAGES[job.stage].estimate_work(graph, job)
+    needed = REQUEST_FACTOR * memory_bytes(load_machine(graph.root), work) / 1e6
     return max(job.resources.mem_mb, math.ceil(needed / ROUNDED_MB) * ROUNDED_MB)

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from dcpipe.errors import DcpipeError, JobBusyError, UserError
-from dcpipe.loggers.run_logger import Run, logging_run, openers
+from dcpipe.loggers.run_logger import Run, open_loggers, openers
 from dcpipe.provenance import artifact, card, damage, durable, staleness
 from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.workflow import costs, engine_watch, environment
@@ -43,15 +43,15 @@ def execute_job(
     """
     started, cpu_started = time.monotonic(), _cpu_seconds()
     _require_inputs(job, root)
-    environment.refuse_environment(job)
+    environment.require_environment(job)
     openers()  # a logger that is not there is refused before anything is spent
     _forget_peak()
     place = folder or root / job.folder
-    if job.is_numeric:
+    if job.is_machine_dependent:
         from dcpipe import device
 
-        device.prepare(job.resources.threads)
-        device.forget_peak()
+        device.configure_torch(job.resources.threads)
+        device.reset_peak_memory()
     with (
         durable.explaining_full_disk((place, state_root(root)), "nothing was published"),
         _job_lock(job, root),
@@ -60,16 +60,16 @@ def execute_job(
         stopping_on_signals(),
         engine_watch.watching_engine(request_stop),
     ):
-        identity, hardware = card.identity(job, root), card.software(job)
-        state_folder = state_root(root) / card.key(identity, hardware) if keep_state else place / ".state"
+        identity, hardware = card.identity(job, root), card.machine_class(job)
+        state_folder = state_root(root) / card.state_key(identity, hardware) if keep_state else place / ".state"
         state = ResumeState(state_folder)
         task = Task(job, root, draft, state, facts=state.facts)
         seconds_before = task.state.seconds_before
         if any(state_folder.glob("*.state")):
             log.info("%s: resumes from its saved state", job.name)
-        with logging_run(Run(job.name, job.stage, job.wildcards, root)):
+        with open_loggers(Run(job.name, job.stage, job.wildcards, root)):
             (run_instead or import_module(job.implementation).run)(task)
-        _refuse_other_inputs(job, root, identity)
+        _refuse_changed_inputs(job, root, identity)
         written = draft.publish({**identity, **({"facts": task.facts} if task.facts else {}), "class": hardware})
         task.state.clear()
     if folder is None and run_instead is None:
@@ -78,7 +78,7 @@ def execute_job(
     return written
 
 
-def _refuse_other_inputs(job: Job, root: Path, identity: dict[str, object]) -> None:
+def _refuse_changed_inputs(job: Job, root: Path, identity: dict[str, object]) -> None:
     """Raises: DcpipeError if an input was made again, or removed, while the job ran."""
     remedy = "wait until nothing else makes its inputs, then start the same command again"
     try:
@@ -186,7 +186,7 @@ def _cpu_seconds() -> float:
 
 def _note_costs(job: Job, root: Path, seconds: float, cpu_seconds: float | None) -> None:
     """Note what a job took. Where that cannot be written the artifact is there all the same, and stays."""
-    if job.is_numeric:
+    if job.is_machine_dependent:
         from dcpipe import device
 
         peak, name = device.peak_bytes(), str(device.hardware_class().get("gpu", "cpu"))
@@ -195,7 +195,7 @@ def _note_costs(job: Job, root: Path, seconds: float, cpu_seconds: float | None)
 
         peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "cpu"
     try:
-        costs.write_costs(root / job.costs, seconds=seconds, peak_bytes=peak, device=name, cpu_seconds=cpu_seconds)
+        costs.write_costs(root / job.costs_path, seconds=seconds, peak_bytes=peak, device=name, cpu_seconds=cpu_seconds)
     except OSError as error:
         reason = error.strerror or str(error)
-        log.warning("%s cannot be written (%s); %s is published all the same", job.costs, reason, job.folder)
+        log.warning("%s cannot be written (%s); %s is published all the same", job.costs_path, reason, job.folder)

@@ -93,8 +93,8 @@ class Graph:
         named = {name: str(wildcards[name]) for name in names}
         key = (stage, tuple(named.items()))
         if key not in self._jobs:
-            job = self._make(row, named)
-            self._refuse_other_stages(row, job)
+            job = self._build_job(row, named)
+            self._refuse_undeclared_reads(row, job)
             for path in job.outputs.values():
                 other = self._job_by_output.setdefault(path, job)
                 if other.name != job.name or other.params != job.params:
@@ -102,7 +102,7 @@ class Graph:
             self._jobs[key] = job
         return self._jobs[key]
 
-    def _make(self, stage: Stage, wildcards: dict[str, str]) -> Job:
+    def _build_job(self, stage: Stage, wildcards: dict[str, str]) -> Job:
         plan, values, modules = stage.plan(self, wildcards), list[Values](), tuple[str, ...]()
         if not stage.is_view:
             modules = self._reached((stage.implementation, *plan.roots))
@@ -134,7 +134,7 @@ class Graph:
                 command = supplied.command
         return command
 
-    def _refuse_other_stages(self, stage: Stage, job: Job) -> None:
+    def _refuse_undeclared_reads(self, stage: Stage, job: Job) -> None:
         """Raises: RefusedError if a job reads what its stage does not say it reads: stages are ordered by that."""
         for path in (path for paths in job.inputs.values() for path in paths):
             maker = self.job_that_makes(path)

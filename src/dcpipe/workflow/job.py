@@ -50,9 +50,9 @@ class Job:
         return STAGES[self.stage].log.format(**self.wildcards)
 
     @property
-    def costs(self) -> str:
+    def costs_path(self) -> str:
         """Where the stage notes what it cost."""
-        return STAGES[self.stage].costs.format(**self.wildcards)
+        return STAGES[self.stage].costs_path.format(**self.wildcards)
 
     @property
     def is_view(self) -> bool:
@@ -60,7 +60,7 @@ class Job:
         return STAGES[self.stage].is_view
 
     @property
-    def is_numeric(self) -> bool:
+    def is_machine_dependent(self) -> bool:
         """Whether its bits depend on the machine."""
         return STAGES[self.stage].numeric
 

@@ -29,7 +29,7 @@ class Machine:
     is_measured: bool = False
 
 
-def known(root: Path) -> Machine:
+def load_machine(root: Path) -> Machine:
     """What was measured on this machine; the defaults if nothing was."""
     try:
         found = json.loads(_file(root).read_text())[_name()]
@@ -42,9 +42,9 @@ def known(root: Path) -> Machine:
     return Machine(call, speed, process, is_measured=True)
 
 
-def measured(root: Path) -> Machine:
+def measure_machine(root: Path) -> Machine:
     """The same, after measuring where it was not done yet: some seconds, in a process of its own, without a GPU."""
-    machine = known(root)
+    machine = load_machine(root)
     if machine.is_measured:
         return machine
     command = [sys.executable, "-m", "dcpipe.workflow.machine_speed"]
@@ -62,7 +62,7 @@ def measured(root: Path) -> Machine:
         write_json(_file(root), {**_all(root), _name(): found})
     except (OSError, ValueError, subprocess.SubprocessError):  # nothing depends on it
         return machine
-    return known(root)
+    return load_machine(root)
 
 
 _KEYS = ("seconds_per_call", "operations_per_second", "process_bytes")

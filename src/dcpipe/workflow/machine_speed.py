@@ -14,7 +14,7 @@ SHORT = ("convnet2-w8", 1, 8, 1)  # and of one that hardly does
 SECONDS = 0.5
 
 
-def _once(call: Callable[[], object]) -> float:
+def _median_seconds(call: Callable[[], object]) -> float:
     """CPU seconds of a call: the median over half a second, after a first one that is not counted."""
     call()
     times, started = list[float](), time.process_time()
@@ -34,15 +34,15 @@ def measure() -> dict[str, float]:
     from dcpipe.models.build import build
     from dcpipe.params.network_name import parse
 
-    device.prepare(1)
+    device.configure_torch(1)
     spent, operations = list[float](), list[float]()
     for name, channels, side, images in (LONG, SHORT):
         model = build(name, channels=channels, image_size=side, classes=10)
         size = parse(name).size(channels=channels, image_size=side, classes=10)
-        theta_P, x_NCHW = model.initial(torch.Generator()), torch.zeros(images, channels, side, side)
+        theta_P, x_NCHW = model.initial_parameters(torch.Generator()), torch.zeros(images, channels, side, side)
         labels_N = torch.zeros(images, dtype=torch.int64)
-        spent.append(_once(partial(inner_gradient, model, theta_P, x_NCHW, labels_N)))
-        operations.append(size.gradient(images).operations)
+        spent.append(_median_seconds(partial(inner_gradient, model, theta_P, x_NCHW, labels_N)))
+        operations.append(size.gradient_work(images).operations)
     return {
         "seconds_per_call": spent[1] / 3,
         "operations_per_second": operations[0] / max(spent[0] - spent[1], 1e-6),

@@ -63,11 +63,11 @@ class ProgressLine:
                 self._bar.total, self._bar.n = self._progress.total, self._progress.done
                 elapsed = duration(now - self._progress.began)
                 self._bar.set_description_str(
-                    ", ".join([self._progress.count, elapsed, *self._progress.details(now)]), refresh=False
+                    ", ".join([self._progress.count_text, elapsed, *self._progress.details(now)]), refresh=False
                 )
                 self._bar.refresh()
             elif self._is_due(now):
-                self._said_at, self._said_part = now, self._part()
+                self._said_at, self._said_part = now, self._done_fraction()
                 self._write(self._progress.state(now))
 
     def say(self, text: str) -> None:
@@ -90,7 +90,7 @@ class ProgressLine:
                 self._bar.close()
                 self._bar = None
             one = self._progress
-            parts = [f"{one.count} done in {duration(self._clock() - one.began)}"]
+            parts = [f"{one.count_text} done in {duration(self._clock() - one.began)}"]
             if one.failed:
                 parts.append(f"{len(one.failed)} failed: {', '.join(sorted(one.failed))}")
             self._write(", ".join(parts))
@@ -99,12 +99,12 @@ class ProgressLine:
         while not self._ended.wait(seconds):
             self.show()
 
-    def _part(self) -> float:
+    def _done_fraction(self) -> float:
         return self._progress.done / max(1, self._progress.total)
 
     def _is_due(self, now: float) -> bool:
         since = now - self._said_at
-        return since >= MAX_SECONDS or (since >= MIN_SECONDS and self._part() - self._said_part >= STEP)
+        return since >= MAX_SECONDS or (since >= MIN_SECONDS and self._done_fraction() - self._said_part >= STEP)
 
     def _write(self, text: str) -> None:
         self._stream.write(f"{text}\n")

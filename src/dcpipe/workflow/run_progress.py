@@ -31,7 +31,7 @@ class ExpectedJob(NamedTuple):
 def expected_jobs(graph: Graph, jobs: Sequence[Job]) -> dict[str, ExpectedJob]:
     """Jobs by name, each with the seconds it is expected to take; nothing is known of views."""
     real = [job for job in jobs if not job.is_view]
-    estimates = Estimates(graph, machine.known(graph.root), real)
+    estimates = Estimates(graph, machine.load_machine(graph.root), real)
     seconds = {job.name: estimates.estimate(job).seconds for job in real}
     return {job.name: ExpectedJob(job.stage, seconds.get(job.name)) for job in jobs}
 
@@ -70,7 +70,7 @@ class RunProgress:
         return len(self._done)
 
     @property
-    def count(self) -> str:
+    def count_text(self) -> str:
         """How many are done, as in ``3 of 14 jobs``."""
         return f"{self.done} of {jobs_text(self.total)}"
 
@@ -89,11 +89,11 @@ class RunProgress:
         self.running.pop(name, None)
         self.failed.add(name)
 
-    def leave(self, name: str) -> None:
+    def interrupt(self, name: str) -> None:
         """A running job stopped; another run goes on with it."""
         self.running.pop(name, None)
 
-    def drop(self, stage: str) -> None:
+    def remove_one(self, stage: str) -> None:
         """A job of a stage need not be run after all."""
         self.to_run[stage] -= 1
 
@@ -148,7 +148,7 @@ class RunProgress:
 
     def state(self, now: float) -> str:
         """The run in one line."""
-        return ", ".join([self.count, *self.details(now)])
+        return ", ".join([self.count_text, *self.details(now)])
 
     def details(self, now: float) -> list[str]:
         """What runs, what failed, and how long the rest will take."""

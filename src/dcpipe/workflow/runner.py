@@ -81,7 +81,7 @@ class ExperimentRunner:
             for job in jobs:
                 if job.name not in needed:
                     continue
-                outcome = self._outcome(job)
+                outcome = self._process_job(job)
                 if outcome.state in ABSENT:
                     self._absent[job.name] = outcome.state
                 if job.stage in self.stages:
@@ -98,7 +98,7 @@ class ExperimentRunner:
     def _jobs_needed_by(self, job: Job) -> Iterator[Job]:
         return (self.graph.job_that_makes(path) for paths in job.inputs.values() for path in paths)
 
-    def _outcome(self, job: Job) -> JobOutcome:
+    def _process_job(self, job: Job) -> JobOutcome:
         lacking = next(
             (needed_job for needed_job in self._jobs_needed_by(job) if needed_job.name in self._absent), None
         )
@@ -138,7 +138,7 @@ class ExperimentRunner:
     def _view(self, job: Job) -> tuple[State, str]:
         from dcpipe.report import figures
 
-        for package in figures.missing():
+        for package in figures.missing_packages():
             return "skipped", f"{package} is not installed: `pip install 'dcpipe[report]'`"
         return "made", import_module(job.implementation).run(job, self.graph.root, self.graph)
 
@@ -149,7 +149,7 @@ class OutcomeSummary:
 
     outcomes: list[JobOutcome] = field(default_factory=list)
 
-    def outcome_line(self, outcome: JobOutcome) -> str | None:
+    def add_outcome(self, outcome: JobOutcome) -> str | None:
         """What to say of a job now; None for those of which only the number matters."""
         self.outcomes.append(outcome)
         name, seconds = outcome.job.name, f"{outcome.seconds:.1f} s"
@@ -163,7 +163,7 @@ class OutcomeSummary:
     def table(self) -> list[str]:
         """What became of each stage's jobs, a line per stage."""
         kinds: tuple[State, ...] = ("made", "current", "failed", "blocked", "skipped", "stopped", "left")
-        seen = [kind for kind in kinds if kind in {"made", "current"} or self._of({kind})]
+        seen = [kind for kind in kinds if kind in {"made", "current"} or self._outcomes_in({kind})]
         lines = [f"{'stage':<10}" + "".join(f"{kind:>9}" for kind in seen) + f"{'seconds':>10}"]
         for stage in dict.fromkeys(outcome.job.stage for outcome in self.outcomes):
             own = [outcome for outcome in self.outcomes if outcome.job.stage == stage]
@@ -173,10 +173,12 @@ class OutcomeSummary:
 
     def summary(self) -> str:
         """The run in one line."""
-        counts = {state: len(self._of({state})) for state in ("made", "current", "failed", "blocked", "skipped")}
+        counts = {
+            state: len(self._outcomes_in({state})) for state in ("made", "current", "failed", "blocked", "skipped")
+        }
         seconds = sum(outcome.seconds for outcome in self.outcomes)
         parts = [f"{counts[state]} {state}" for state in counts if counts[state] or state in {"made", "current"}]
-        waiting = self._of(WAITING)
+        waiting = self._outcomes_in(WAITING)
         if waiting:
             parts.append(f"{len(waiting)} left (from {waiting[0].job.name} on; the same command continues)")
         return f"{', '.join(parts)}: {seconds:.1f} s"
@@ -184,9 +186,9 @@ class OutcomeSummary:
     @property
     def exit_code(self) -> int:
         """75 if another call has something to go on with, else 1 if a job failed or lacked what it needs, else 0."""
-        if self._of(WAITING):
+        if self._outcomes_in(WAITING):
             return Interrupted.exit_code
-        return 1 if self._of({"failed", "blocked"}) else 0
+        return 1 if self._outcomes_in({"failed", "blocked"}) else 0
 
-    def _of(self, states: Collection[str]) -> list[JobOutcome]:
+    def _outcomes_in(self, states: Collection[str]) -> list[JobOutcome]:
         return [outcome for outcome in self.outcomes if outcome.state in states]

@@ -141,7 +141,7 @@ class Stage(ABC):
         """Bytes that a job's payloads take at most: before compression."""
         return SMALL
 
-    def work(self, _graph: "Graph", _job: "Job") -> Work:
+    def estimate_work(self, _graph: "Graph", _job: "Job") -> Work:
         """What a job holds in memory and computes, beside a process with its libraries: from the shapes alone."""
         return Work()
 
@@ -174,7 +174,7 @@ class Stage(ABC):
         return f"logs/{self.name}/{self.label}.log"
 
     @property
-    def costs(self) -> str:
+    def costs_path(self) -> str:
         """Where the stage notes what it cost, with wildcards."""
         return f"costs/{self.label}.json"
 

@@ -69,8 +69,8 @@ def stopping_on_signals(*, after_seconds: float | None = None) -> Iterator[None]
     try:
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
-                before[number] = signal.signal(number, watch.ask)
-        with _asking_after(after_seconds):
+                before[number] = signal.signal(number, watch.handle_signal)
+        with _request_stop_after(after_seconds):
             yield
     finally:
         watch.end()
@@ -94,7 +94,7 @@ class _SignalHandler:
         self._thread = threading.Thread(target=self._force_exit, name="stopping", daemon=True)
         self._thread.start()
 
-    def ask(self, signum: int, _frame: FrameType | None) -> None:
+    def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
         """The signals' handler. Raises: Interrupted if it is not the first time."""
         again = self._asked.is_set() and signum == signal.SIGINT
         request_stop()
@@ -130,7 +130,7 @@ class _SignalHandler:
 
 
 @contextmanager
-def _asking_after(seconds: float | None) -> Iterator[None]:
+def _request_stop_after(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
     elif seconds <= 0:  # not even the first step of anything

@@ -27,7 +27,7 @@ class Task:
 
         Raises: CorruptArtifactError, UserError.
         """
-        return [artifact.verified_entries(self.root / path) for path in self.job.inputs[name]]
+        return [artifact.verify_payload(self.root / path) for path in self.job.inputs[name]]
 
     def input(self, name: str) -> Path:
         """The one path of an input, compared with its card."""

@@ -5,9 +5,9 @@ from dcpipe.commands.new.sizing import (
     NETWORKS,
     TEST_SHARE,
     TOO_SMALL_SHARE,
-    Allowance,
     Design,
     Prediction,
+    TimeBudget,
     split_sizes,
 )
 from dcpipe.commands.new.survey import Survey
@@ -97,7 +97,7 @@ RUN_TEMPLATE = """  - datasets: [{name}]
     networks: [native]"""
 
 
-def experiment_text(name: str, survey: Survey, design: Design, prediction: Prediction, allowance: Allowance) -> str:
+def experiment_text(name: str, survey: Survey, design: Design, prediction: Prediction, allowance: TimeBudget) -> str:
     """The YAML text of an experiment's file."""
     _, count = survey.rarest
     _, tested = split_sizes(survey)
@@ -156,22 +156,22 @@ def summary(survey: Survey) -> str:
 
 def time_text(prediction: Prediction, cores: int) -> str:
     """One line on how long it takes."""
-    side = prediction.on(cores)
+    side = prediction.seconds_on(cores)
     own = "1 core" if cores == 1 else f"{cores} cores"
     return (
-        f"predicted from the measured speed of this machine: {minutes(side)} by Snakemake on {own}, "
-        f"{minutes(prediction.total_seconds)} one job after the other"
+        f"predicted from the measured speed of this machine: {duration_text(side)} by Snakemake on {own}, "
+        f"{duration_text(prediction.total_seconds)} one job after the other"
     )
 
 
-def minutes(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A time in the unit that a person reads."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _size_reason(survey: Survey, design: Design, allowance: Allowance) -> str:
+def _size_reason(survey: Survey, design: Design, allowance: TimeBudget) -> str:
     share = 1 - survey.share_below(design.image_size)
     reason = (
         f"pixels per side; {share:.0%} of the images have that many"
@@ -184,14 +184,14 @@ def _size_reason(survey: Survey, design: Design, allowance: Allowance) -> str:
     lacking = survey.share_below(larger)
     if lacking > TOO_SMALL_SHARE:
         return f"{reason}, and {lacking:.0%} have fewer than {larger}"
-    return f"{reason}; {larger} would keep this machine longer than {minutes(allowance.seconds)}"
+    return f"{reason}; {larger} would keep this machine longer than {duration_text(allowance.seconds)}"
 
 
-def _network_reason(design: Design, allowance: Allowance) -> str:
+def _network_reason(design: Design, allowance: TimeBudget) -> str:
     usual, *_ = NETWORKS[design.image_size]
     if design.network == usual:
         return f"as papers take it for {design.image_size}x{design.image_size} pixels"
-    return f"half as wide as {usual}, which would keep this machine longer than {minutes(allowance.seconds)}"
+    return f"half as wide as {usual}, which would keep this machine longer than {duration_text(allowance.seconds)}"
 
 
 def _tested_reason(tested: int, count: int) -> str:
@@ -199,11 +199,11 @@ def _tested_reason(tested: int, count: int) -> str:
     return f"set aside and never trained on: {share}"
 
 
-def _trained_reason(survey: Survey, design: Design, allowance: Allowance) -> str:
+def _trained_reason(survey: Survey, design: Design, allowance: TimeBudget) -> str:
     left, _ = split_sizes(survey)
     rarest, _ = survey.rarest
     if design.trained == left:
         return f"all that are left of the rarest class, {rarest}, and as many of each other class"
     if design.trained > MIN_TRAINED:
-        return f"of {left}; more would keep this machine longer than {minutes(allowance.seconds)}"
+        return f"of {left}; more would keep this machine longer than {duration_text(allowance.seconds)}"
     return f"of {left}; with fewer nothing can be learned"

@@ -10,7 +10,7 @@ from pathlib import Path
 from dcpipe import device
 from dcpipe.commands.new import sizing
 from dcpipe.commands.new.experiment_text import experiment_text, summary, time_text
-from dcpipe.commands.new.sizing import Allowance, Design, Prediction
+from dcpipe.commands.new.sizing import Design, Prediction, TimeBudget
 from dcpipe.commands.new.survey import Survey, survey
 from dcpipe.data import location
 from dcpipe.errors import UserError
@@ -30,7 +30,7 @@ BROUGHT = {  # the names that the file takes in each section
 
 
 @dataclass(frozen=True, slots=True)
-class _Sized:
+class _SizedDesign:
     """A design and what it takes here; `within` says whether it keeps to the time that there is."""
 
     design: Design
@@ -38,7 +38,9 @@ class _Sized:
     within: bool
 
 
-def new(root: Path, photographs: Path, name: str | None, minutes: float, say: Callable[[str], None]) -> Path:
+def write_experiment(
+    root: Path, photographs: Path, name: str | None, minutes: float, say: Callable[[str], None]
+) -> Path:
     """Write NAME.yaml and, in local.yaml, where the photographs are. Returns the path of the experiment's file.
 
     Args: `minutes` is how long the experiment may take on all cores of this machine.
@@ -50,12 +52,12 @@ def new(root: Path, photographs: Path, name: str | None, minutes: float, say: Ca
     chosen = name if name is not None else name_of(folder)
     path = root / f"{chosen}.yaml"
     _refuse_name(root, path, chosen)
-    local = local_text(root, chosen, folder)
+    local = local_yaml_text(root, chosen, folder)
     found = survey(folder)
     say(f"{folder}: {summary(found)}")
     _report_unusable(found, say)
-    allowance = Allowance(60 * minutes, sizing.cores())
-    sized = _size(found, allowance)
+    allowance = TimeBudget(60 * minutes, sizing.cores())
+    sized = _fit_design(found, allowance)
     jobs = _write(root, path, experiment_text(chosen, found, sized.design, sized.prediction, allowance))
     file_schema.write_schemas(root / file_schema.FOLDER)
     if local is not None:
@@ -97,7 +99,7 @@ def _refuse_name(root: Path, path: Path, name: str) -> None:
                 raise UserError(f"the name {taken} is taken", where=where, remedy="choose another name with --name")
 
 
-def local_text(root: Path, name: str, folder: Path) -> str | None:
+def local_yaml_text(root: Path, name: str, folder: Path) -> str | None:
     """What local.yaml must say so that the folder is found under this name; None if it says so already.
 
     Raises: UserError if it says something else, or is written in a way that a line cannot be added to.
@@ -145,16 +147,16 @@ def _report_unusable(survey: Survey, say: Callable[[str], None]) -> None:
         say(str(error))
 
 
-def _size(survey: Survey, allowance: Allowance) -> _Sized:
+def _fit_design(survey: Survey, allowance: TimeBudget) -> _SizedDesign:
     """The largest images and network whose experiment keeps to the time that there is; the smallest if none does."""
-    device.prepare(threads=1)
-    chosen, sized = device.choose(), list[_Sized]()
+    device.configure_torch(threads=1)
+    chosen, sized = device.choose(), list[_SizedDesign]()
     for size in sizing.image_sizes(survey):
         for network in sizing.NETWORKS[size]:
-            speed = sizing.measure(network, len(survey.counts), survey.channels, size, chosen)
+            speed = sizing.measure_speed(network, len(survey.counts), survey.channels, size, chosen)
             design = sizing.design_for(survey, size, network, speed, allowance)
             within = sizing.fits(design, speed, allowance)
-            sized.append(_Sized(design, sizing.predict(design, speed), within))
+            sized.append(_SizedDesign(design, sizing.predict(design, speed), within))
             if within:
                 return sized[-1]
     return sized[-1]
@@ -165,7 +167,7 @@ def _write(root: Path, path: Path, text: str) -> int:
     write_atomically(path, text.encode())
     try:
         file = experiment_file.load_experiment(root, str(path))
-        return len(Graph(root, file.extra).experiment_jobs(file.name))
+        return len(Graph(root, file.inline_sections).experiment_jobs(file.name))
     except BaseException:
         path.unlink()
         raise

@@ -47,7 +47,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class TimeBudget:
     """So many seconds of wall-clock time on so many cores."""
 
     seconds: float
@@ -93,7 +93,7 @@ class Prediction:
     total_seconds: float
     longest_chain_seconds: float
 
-    def on(self, cores: int) -> float:
+    def seconds_on(self, cores: int) -> float:
         """Seconds of wall-clock time with so many jobs side by side."""
         return max(self.total_seconds / cores, self.longest_chain_seconds)
 
@@ -103,13 +103,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def measure(
+def measure_speed(
     network: str, classes: int, channels: int, image_size: int, device: torch.device, seconds: float = MEASURED_SECONDS
 ) -> Speed:
     """Train a network on noise for so many seconds with each batch, on one numeric thread as jobs do."""
     model = build(network, channels=channels, image_size=image_size, classes=classes)
     draws = Stream.root(0, "speed of this machine").generator()
-    theta_P = model.initial(draws).to(device).requires_grad_()
+    theta_P = model.initial_parameters(draws).to(device).requires_grad_()
     noise_NCHW = torch.randn((LARGE_BATCH, channels, image_size, image_size), generator=draws).to(device)
     labels_N = torch.arange(LARGE_BATCH, device=device) % classes
 
@@ -153,9 +153,9 @@ def predict(design: Design, speed: Speed) -> Prediction:
     return Prediction(work + JOB_SECONDS * design.jobs, expert + longest + 6 * JOB_SECONDS)
 
 
-def fits(design: Design, speed: Speed, allowance: Allowance) -> bool:
+def fits(design: Design, speed: Speed, allowance: TimeBudget) -> bool:
     """Whether a design keeps to the time that there is."""
-    return predict(design, speed).on(allowance.cores) <= allowance.seconds
+    return predict(design, speed).seconds_on(allowance.cores) <= allowance.seconds
 
 
 def image_sizes(survey: Survey) -> list[int]:
@@ -163,7 +163,7 @@ def image_sizes(survey: Survey) -> list[int]:
     fitting = [
         size
         for size in NETWORKS
-        if survey.share_below(size) <= TOO_SMALL_SHARE and survey.sides[0] >= image_files.least_side(size)
+        if survey.share_below(size) <= TOO_SMALL_SHARE and survey.sides[0] >= image_files.min_source_side(size)
     ]
     return fitting or [min(NETWORKS)]
 
@@ -177,7 +177,7 @@ def split_sizes(survey: Survey) -> tuple[int, int | None]:
     return count - tested, tested
 
 
-def design_for(survey: Survey, size: int, network: str, speed: Speed, allowance: Allowance) -> Design:
+def design_for(survey: Survey, size: int, network: str, speed: Speed, allowance: TimeBudget) -> Design:
     """The largest design for images of this size that keeps to the time that there is, or else the smallest."""
     trained, tested = split_sizes(survey)
     classes = len(survey.counts)

@@ -81,7 +81,7 @@ def survey(folder: Path) -> Survey:
     ]
     every = max(1, -(-len(files) // DECODED))
     for number, (part, name, path) in enumerate(progress.track(files, "looking at the images")):
-        seen = _look(path, problems, whole=number % every == 0)
+        seen = _inspect_image(path, problems, whole=number % every == 0)
         if seen is None:
             continue
         side, mode = seen
@@ -136,7 +136,7 @@ def _classes(folder: Path, parts: Mapping[str, Path]) -> tuple[str, ...]:
     return classes
 
 
-def _look(path: Path, problems: Problems, *, whole: bool) -> tuple[int, str] | None:
+def _inspect_image(path: Path, problems: Problems, *, whole: bool) -> tuple[int, str] | None:
     """An image's shorter side in pixels, and Pillow's name of its mode; None, and a problem, if it cannot be used."""
     try:
         with warnings.catch_warnings(), Image.open(path, formats=image_formats()) as image:

@@ -32,7 +32,7 @@ def inner_step_counts(job: Job) -> InnerStepCounts:
     return InnerStepCounts(few, 2 * few, steps) if steps > 2 * few else InnerStepCounts(steps, steps, steps)
 
 
-def with_inner(job: Job, steps: int) -> Job:
+def with_inner_steps(job: Job, steps: int) -> Job:
     """The job with so many inner steps, where it has any."""
     method = job.sections.get("method")
     if not isinstance(method, Method) or method.matching.inner_loop is None:

@@ -59,11 +59,11 @@ def _name(graph: Graph, job: Job) -> str:
         wildcards["ipc"] = f"ipc{wildcards['ipc']}"
     if job.stage in {"evaluate", "apply"}:
         del wildcards["method"]
-        wildcards["ipc"] = "all-images" if _maker(graph, job).matching.takes_all_images else wildcards["ipc"]
+        wildcards["ipc"] = "all-images" if _source_method(graph, job).matching.takes_all_images else wildcards["ipc"]
     return " ".join([job.stage, *wildcards.values()])
 
 
-def shorten_job(job: Job, steps: int) -> Mapping[str, object]:
+def shortened_sections(job: Job, steps: int) -> Mapping[str, object]:
     """The sections that set the length of a job, changed to a short one."""
     if job.stage == "experts":
         return {"experts": replace(_experts(job), shard_experts=1, epochs=steps, kept_epochs="all")}
@@ -98,26 +98,26 @@ def _job_size(graph: Graph, job: Job) -> JobSize | None:
             real = min(method.matching.real_images_per_class, dataset.train_images_per_class or math.inf)
             return JobSize(method.outer.iterations, max(int(job.wildcards["ipc"]), int(real))) if method.outer else None
         case "evaluate":
-            return _evaluated(job, _maker(graph, job), dataset)
+            return _evaluation_size(job, _source_method(graph, job), dataset)
         case "apply":  # all networks of a part for an epoch are a step; testing them counts as loading does
-            return replace(_evaluated(job, _maker(graph, job), dataset), tested=0)
+            return replace(_evaluation_size(job, _source_method(graph, job), dataset), tested=0)
     return None
 
 
-def _evaluated(job: Job, method: Method, dataset: Dataset) -> JobSize:
+def _evaluation_size(job: Job, method: Method, dataset: Dataset) -> JobSize:
     config, classes = _evaluation(job), dataset.facts.classes
     ipc = _images_per_class(job, dataset) if method.matching.takes_all_images else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * config.batch / classes)))
     sets = 1
     if config.selection.reads_snapshots and method.outer:
         sets = math.ceil(method.outer.iterations / method.outer.snapshot_every) + 1
-    rates = config.learning_rate.candidates
+    rates = config.learning_rate.num_candidates
     rounds = math.ceil(config.networks / min(config.networks, config.side_by_side))
     tested = sets * config.networks * _test_images(dataset)
     return JobSize(sets * rates * rounds * (config.epochs + 1), few, ipc / few, tested)
 
 
-def _maker(graph: Graph, job: Job) -> Method:
+def _source_method(graph: Graph, job: Job) -> Method:
     """The method that made the set that a job evaluates."""
     return method_of(graph.job_that_makes(job.input("synthetic")))
 
@@ -135,7 +135,7 @@ def _images_per_class(job: Job, dataset: Dataset) -> int:
 
 
 def _test_images(dataset: Dataset) -> int:
-    per_class, own = dataset.split.test_per_class, dataset.source.test_images
+    per_class, own = dataset.split.test_per_class, dataset.source.num_test_images
     return dataset.facts.classes * per_class if per_class is not None else own or 0
 
 

@@ -62,20 +62,20 @@ class NoiseInputs:
     def _make(self, maker: Job) -> None:
         match maker.stage:
             case "data":
-                execute_job(maker, self.root, run_instead=self._images)
+                execute_job(maker, self.root, run_instead=self._write_images)
             case "experts":
-                execute_job(self.provide(maker), self.root, run_instead=self._trajectory)
+                execute_job(self.provide(maker), self.root, run_instead=self._write_trajectory)
             case "distill":
-                execute_job(replace(maker, inputs={}), self.root, run_instead=self._set)
+                execute_job(replace(maker, inputs={}), self.root, run_instead=self._write_synthetic_set)
             case "evaluate":
-                execute_job(replace(maker, inputs={}), self.root, run_instead=self._scores)
+                execute_job(replace(maker, inputs={}), self.root, run_instead=self._write_scores)
             case _:  # as it is, on noise inputs below it
                 execute_job(self.provide(maker), self.root)
 
     def _facts(self, job: Job) -> DatasetFacts:
         return self.graph.library.dataset(job.wildcards["dataset"])[1].facts
 
-    def _images(self, task: Task) -> None:
+    def _write_images(self, task: Task) -> None:
         facts = self._facts(task.job)
         config = self.graph.library.dataset(task.job.wildcards["dataset"])[1]
         train = np.tile(np.arange(facts.classes), self.per_class)
@@ -86,14 +86,14 @@ class NoiseInputs:
             _write_noise(task.output(output), part, labels, facts)
         for output in ("train", "test"):
             half = Standardisation((0.5,) * facts.channels, (0.25,) * facts.channels)
-            store.describe(task.output(output), classes=facts.classes, standardisation=half)
+            store.write_attributes(task.output(output), classes=facts.classes, standardisation=half)
 
-    def _trajectory(self, task: Task) -> None:
+    def _write_trajectory(self, task: Task) -> None:
         config, network, facts = task.section("experts", Experts), task.section("network", str), self._facts(task.job)
         model = build(network, channels=facts.channels, image_size=facts.image_size, classes=facts.classes)
         kept = kept_epochs(config.kept_epochs, config.epochs)
         draws = Stream.root(0, "made up", task.job.name).generator()
-        theta_P = model.initial(draws)
+        theta_P = model.initial_parameters(draws)
         steps_EP = torch.randn((len(kept), *theta_P.shape), generator=draws)
         steps_EP *= EXPERT_DRIFT * theta_P.norm() / theta_P.numel() ** 0.5
         lengths = [[1.0] * len(model.layout)] * config.epochs
@@ -107,7 +107,7 @@ class NoiseInputs:
             level=0,
         )
 
-    def _set(self, task: Task) -> None:
+    def _write_synthetic_set(self, task: Task) -> None:
         facts = self._facts(task.job)
         count = facts.classes * self.per_class
         shape = (count, facts.channels, facts.image_size, facts.image_size)
@@ -121,7 +121,7 @@ class NoiseInputs:
             task.output(name).write_text("")
 
     @staticmethod
-    def _scores(task: Task) -> None:
+    def _write_scores(task: Task) -> None:
         draws = torch.rand(3, generator=Stream.root(0, "made up", task.job.name).generator())
         task.output("scores").write_text(json.dumps({"accuracies": (100 * draws).tolist()}))
 

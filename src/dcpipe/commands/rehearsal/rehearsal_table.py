@@ -53,10 +53,10 @@ def total_line(results: Sequence[RehearsalResult], disk_bytes: int, devices: Seq
     hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
     jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]
     lines = [f"{jobs} jobs, at least {hours}; {disk_bytes / 1e9:.4g} GB of artifacts at most"]
-    return load_warning(results) + lines + ([f"without {', '.join(missing)}"] if missing else [])
+    return machine_load_warning(results) + lines + ([f"without {', '.join(missing)}"] if missing else [])
 
 
-def load_warning(results: Sequence[RehearsalResult]) -> list[str]:
+def machine_load_warning(results: Sequence[RehearsalResult]) -> list[str]:
     """One line if the machine did other work meanwhile; none if it did not."""
     wall, cpu = sum(one.wall_seconds for one in results), sum(one.cpu_seconds for one in results)
     if cpu == 0 or wall < LOADED_RATIO * cpu:

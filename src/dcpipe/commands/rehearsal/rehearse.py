@@ -26,8 +26,8 @@ from threading import Thread
 import torch
 
 from dcpipe import device, progress
-from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner
-from dcpipe.commands.rehearsal.job_kinds import JobKind, shorten_job
+from dcpipe.commands.rehearsal.inner_steps import inner_step_counts, with_inner_steps
+from dcpipe.commands.rehearsal.job_kinds import JobKind, shortened_sections
 from dcpipe.commands.rehearsal.noise_inputs import NoiseInputs
 from dcpipe.data import store
 from dcpipe.errors import DcpipeError
@@ -180,12 +180,12 @@ def _linear_cost(job: Job, root: Path, steps: int) -> _LinearCost:
 def _full_length_cost(job: Job, root: Path, steps: int) -> _LinearCost:
     """The line of a job with all its inner steps: from a few and twice as many, unless all are soon done."""
     lengths = inner_step_counts(job)
-    few = _linear_cost(with_inner(job, lengths.few), root, steps)
+    few = _linear_cost(with_inner_steps(job, lengths.few), root, steps)
     if lengths.few == lengths.all:
         return few
     if few.step * lengths.all / lengths.few < SOON_SECONDS:
         return _linear_cost(job, root, steps)
-    more = _linear_cost(with_inner(job, lengths.more), root, steps)
+    more = _linear_cost(with_inner_steps(job, lengths.more), root, steps)
     beyond = (lengths.all - lengths.few) / (lengths.more - lengths.few)
     step = few.step + beyond * (more.step - few.step)
     return _LinearCost(few.once, max(more.step, step), few.peak + beyond * max(0.0, more.peak - few.peak))
@@ -194,9 +194,9 @@ def _full_length_cost(job: Job, root: Path, steps: int) -> _LinearCost:
 def _measured_cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
     """Seconds and peak memory of a job cut to so many steps."""
     cpu = time.process_time()
-    execute_job(replace(job, sections={**job.sections, **shorten_job(job, steps)}), root, keep_state=False)
+    execute_job(replace(job, sections={**job.sections, **shortened_sections(job, steps)}), root, keep_state=False)
     cpu = time.process_time() - cpu
-    noted = costs.read_costs(root / job.costs) or {}
+    noted = costs.read_costs(root / job.costs_path) or {}
     wall = float(str(noted["seconds"]))
     return min(wall, cpu) if noted["device"] == "cpu" else wall, int(str(noted["peak_bytes"]))
 
@@ -206,7 +206,7 @@ def _seconds_per_image(job: Job, root: Path) -> float:
     images = store.load(root / job.input("test"), "test", device.choose())
     network = job.section("network", str)
     model = build(network, channels=images.channels, image_size=images.size, classes=images.classes)
-    theta = model.initial(Stream.root(0, "rehearsal").generator()).to(images.images_NCHW.device)
+    theta = model.initial_parameters(Stream.root(0, "rehearsal").generator()).to(images.images_NCHW.device)
     seconds, clock = 0.0, time.process_time if theta.is_cpu else time.monotonic
     for _ in range(2):
         started = clock()

@@ -35,10 +35,10 @@ def export_set(root: Path, distill_job: Job, layout: str, to: Path) -> list[str]
     Raises: UserError if the folder exists, or the layout has no place for the set's labels.
     """
     release_folder.refuse_existing(to)
-    synthetic = synthetic_set.load(artifact.verified_entries(root / distill_job.outputs["synthetic"]))
+    synthetic = synthetic_set.load(artifact.verify_payload(root / distill_job.outputs["synthetic"]))
     whitening = distill_job.inputs.get("whitening")
-    whitened_by = artifact.verified_entries(root / whitening[0]) if whitening else None
-    transform = store.transform(artifact.verified_entries(root / distill_job.input("train")), whitened_by)
+    whitened_by = artifact.verify_payload(root / whitening[0]) if whitening else None
+    transform = store.load_transform(artifact.verify_payload(root / distill_job.input("train")), whitened_by)
     files = _content(
         synthetic, layout, "_".join((distill_job.wildcards["dataset"], distill_job.wildcards["method"])), distill_job
     )

@@ -114,7 +114,7 @@ def _table(parts: ReleaseParts, names: tuple[str, ...]) -> "pyarrow.Table":
     floats = pyarrow.list_(pyarrow.float32())
     columns = {
         "image": pyarrow.array(pictures, pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})),
-        "label": pyarrow.array(synthetic.classes.tolist(), pyarrow.int64()),
+        "label": pyarrow.array(synthetic.class_labels.tolist(), pyarrow.int64()),
         "tensor": pyarrow.array(images.tolist(), pyarrow.list_(pyarrow.list_(floats))),
     }
     if synthetic.is_soft:
@@ -173,7 +173,8 @@ images, labels = rows["tensor"], rows["label"]      # float32 of {"x".join(map(s
 step_size = {float(parts.synthetic.step_size)!r}
 ```
 
-`tensor` holds the images exactly as networks see them ({parts.transform.phrase}); `image` is a picture of it.{labels}
+`tensor` holds the images exactly as networks see them ({parts.transform.description});
+`image` is a picture of it.{labels}
 Test images must go through `{TRANSFORM}` ({", ".join(sorted(parts.transform.tensors()))}).
 
 - protocol: {parts.scored.wildcards["evaluation"]} with {parts.network}, in full in `{CARD}`

@@ -70,10 +70,10 @@ class ReleaseParts:
         selection = self.scores["selection"].text()
         chosen = "" if selection == "last" else f", chosen by {selection}"
         measured = f"(n = {networks} networks, protocol {protocol}, {self.network}{chosen})"
-        return f"{mean:.1f} +- {std:.1f} % on {self.tests} test images {measured}"
+        return f"{mean:.1f} +- {std:.1f} % on {self.num_test_images} test images {measured}"
 
     @property
-    def tests(self) -> int:
+    def num_test_images(self) -> int:
         """How many test images there are."""
         return facts_of(self.cards["scores"])["test_images"].integer()
 
@@ -99,7 +99,7 @@ def gather_parts(graph: Graph, scored: Job) -> ReleaseParts:
     """
     made = graph.job_that_makes(next(iter(scored.inputs["synthetic"])))
     for job, problem in (
-        (made, _other_params(made, graph.root)),
+        (made, _params_problem(made, graph.root)),
         (scored, staleness.staleness_problem(scored, graph.root)),
     ):
         if problem:
@@ -108,7 +108,7 @@ def gather_parts(graph: Graph, scored: Job) -> ReleaseParts:
     return _gather(graph, scored, made)
 
 
-def _other_params(distill_job: Job, root: Path) -> str | None:
+def _params_problem(distill_job: Job, root: Path) -> str | None:
     """The set's own inputs, such as experts, may be absent."""
     problem = staleness.params_difference(distill_job, root)
     return problem and f"{distill_job.folder}: {problem}"
@@ -116,25 +116,27 @@ def _other_params(distill_job: Job, root: Path) -> str | None:
 
 def _gather(graph: Graph, scored: Job, distill_job: Job) -> ReleaseParts:
     root = graph.root
-    scores_file = artifact.verified_entries(root / scored.outputs["scores"], every_digest=True)
+    scores_file = artifact.verify_payload(root / scored.outputs["scores"], every_digest=True)
     scores = JsonValue(json.loads(scores_file.read_text()), str(scores_file))
-    path = artifact.verified_entries(root / scored.input("synthetic"), every_digest=True)
+    path = artifact.verify_payload(root / scored.input("synthetic"), every_digest=True)
     iteration = scores.get("iteration")
     if iteration is not None:
         synthetic = dict(synthetic_set.load_snapshots(path))[iteration.integer()]
     else:
         synthetic = synthetic_set.load(path)
-    train = artifact.verified_entries(root / scored.input("train"))
+    train = artifact.verify_payload(root / scored.input("train"))
     whitened_by = None
     if "whitening" in scored.inputs:
-        whitened_by = artifact.verified_entries(root / scored.input("whitening"), every_digest=True)
+        whitened_by = artifact.verify_payload(root / scored.input("whitening"), every_digest=True)
     cards = {
         "synthetic": artifact.read_card(root / distill_job.outputs["synthetic"]),
         "scores": artifact.read_card(root / scored.outputs["scores"]),
         "data": artifact.read_card(train),
     }
     classes = store.num_classes(train)
-    return ReleaseParts(scored, distill_job, synthetic, store.transform(train, whitened_by), scores, cards, classes)
+    return ReleaseParts(
+        scored, distill_job, synthetic, store.load_transform(train, whitened_by), scores, cards, classes
+    )
 
 
 def _content(parts: ReleaseParts) -> dict[str, bytes]:
@@ -158,16 +160,16 @@ def _content(parts: ReleaseParts) -> dict[str, bytes]:
         CARD: (json.dumps(release_card(parts), indent=1, sort_keys=True) + "\n").encode(),
         "README.md": _readme(parts).encode(),
         **{name: text.encode() for name, text in scripts.items()},
-        **_pictures(pixels, parts.synthetic.classes, parts.classes),
+        **_pictures(pixels, parts.synthetic.class_labels, parts.classes),
     }
 
 
 def _rate(parts: ReleaseParts) -> float | None:
     """The protocol's rate, or the one chosen by its search; None: the set's own step size."""
     config = parts.protocol.learning_rate
-    if config.candidates > 1:
+    if config.num_candidates > 1:
         return parts.scores["learning_rate"].number()
-    return config.constant
+    return config.constant_rate
 
 
 def _pictures(pixels_NCHW: Tensor, labels_N: Tensor, classes: int) -> dict[str, bytes]:
@@ -198,14 +200,14 @@ def release_card(parts: ReleaseParts) -> Card:
         "method": {"name": wildcards["method"], "label": method.label, "description": method.description},
         "images_per_class": int(wildcards["ipc"]),
         "set": int(wildcards["set"]),
-        "images": {"shape": list(synthetic.images_NCHW.shape), "are": parts.transform.phrase},
+        "images": {"shape": list(synthetic.images_NCHW.shape), "are": parts.transform.description},
         "labels": "logits whose softmax is the target" if parts.synthetic.is_soft else "classes",
-        "classes": parts.classes if names is None else [name.text() for name in names.items()],
+        "classes": parts.classes if names is None else [name.text() for name in names.elements()],
         "step_size": float(synthetic.step_size),
         "network": parts.network,
         "protocol": {"name": parts.scored.wildcards["evaluation"], **asdict(parts.protocol)},
         "expected": {**parts.scores.mapping(), "unit": "percent of the test images", "std_is": "the population's"},
-        "test": {"images": parts.tests, "are": _test_description(parts)},
+        "test": {"images": parts.num_test_images, "are": _test_description(parts)},
         "made_by": {job.stage: job.command.split(" --log ")[0] for job in (parts.made, parts.scored)},
         "cards": parts.cards,
     }
@@ -223,7 +225,7 @@ python train.py test.npz           # plain PyTorch; needs torch, safetensors, nu
 ```
 
 `test.npz` holds {_test_description(parts)}: `images` (uint8) and `labels`.
-The images in `{SET}` are {parts.transform.phrase}: test images must go through `{TRANSFORM}`, as in `train.py`.
+The images in `{SET}` are {parts.transform.description}: test images must go through `{TRANSFORM}`, as in `train.py`.
 With dcpipe: `released = dcpipe.load("FOLDER")` is a torch Dataset, and `released.test_transform` what test images need.
 `{CARD}` holds the protocol, every single accuracy and where each byte comes from.
 

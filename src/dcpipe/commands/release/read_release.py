@@ -50,9 +50,8 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
         pixels = _pixels(picture, expected)
         shape = tuple(pixels.shape[-3:])
         if pixels.dtype != torch.uint8 or pixels.dim() not in {3, 4} or shape != expected:
-            problem = (
-                f"images must be uint8 of {_sizes(expected)}; these are {pixels.dtype} of {_sizes(tuple(pixels.shape))}"
-            )
+            given = f"{pixels.dtype} of {_shape_text(tuple(pixels.shape))}"
+            problem = f"images must be uint8 of {_shape_text(expected)}; these are {given}"
             raise UserError(
                 problem, where="test_transform", remedy="resize them, and do not scale them: this transform does"
             )
@@ -90,5 +89,5 @@ def _pixels(picture: Picture, expected: tuple[int, ...]) -> Tensor:
     return array if tuple(array.shape[-3:]) == expected != tuple(last.shape[-3:]) else last
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))

@@ -43,9 +43,9 @@ def publish(folder: Path, content: Mapping[str, bytes]) -> None:
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        durable.flush(temporary)
+        durable.fsync_tree(temporary)
         os.rename(temporary, folder)
-        durable.flush_one(folder.parent)
+        durable.fsync_path(folder.parent)
     except OSError as error:
         remedy = "free some disk space, or choose a folder that you may write to with --to"
         problem = f"cannot be written ({error.strerror}); no file was left there"

@@ -21,7 +21,7 @@ def export_test_images(graph: Graph, dataset: str, to: Path) -> int:
         raise UserError("test images are written as .npz", where=str(to), remedy="choose a name that ends in .npz")
     if to.exists():
         raise UserError("exists already", where=str(to), remedy="choose another name, or remove it")
-    test = artifact.verified_entries(graph.root / graph.make_job("data", dataset=dataset).outputs["test"])
+    test = artifact.verify_payload(graph.root / graph.make_job("data", dataset=dataset).outputs["test"])
     pixels = store.load_pixels(test, "test")
     content = io.BytesIO()
     np.savez(content, images=pixels.pixels_NCHW.numpy(), labels=pixels.labels_N.numpy())

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 from dcpipe.data import image_files
-from dcpipe.data.bounded_files import bounded_text, image_formats
+from dcpipe.data.bounded_files import image_formats, read_bounded_text
 from dcpipe.data.foreign.foreign_set import ForeignFiles, ForeignSet
-from dcpipe.data.foreign.table_files import column_numbers, read_tables
+from dcpipe.data.foreign.table_files import column_to_tensor, read_tables
 from dcpipe.data.problems import Problems
 from dcpipe.errors import UserError
 
@@ -89,7 +89,7 @@ def _from_metadata(path: Path, metadata: Path) -> ForeignFiles:
 
 def _rows(metadata: Path) -> list[dict[str, str]]:
     try:
-        text = bounded_text(metadata, "write it again")
+        text = read_bounded_text(metadata, "write it again")
         if metadata.suffix == ".csv":
             return list(csv.DictReader(io.StringIO(text)))
         found = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -114,11 +114,11 @@ def _from_tables(path: Path, tables: Sequence[Path]) -> ForeignFiles:
         problem = f"has no column of {'labels' if images_name else 'images'}"
         raise UserError(problem, where=str(tables[0]), remedy="it needs image (or tensor) and label (or logits)")
     if images_name == "tensor":
-        images = column_numbers(table.column(images_name), str(tables[0]))
+        images = column_to_tensor(table.column(images_name), str(tables[0]))
     else:
         rows = table.column(images_name).to_pylist()
-        images = _stack([_decoded(*_encoded(row, path)) for row in rows], str(tables[0]))
-    labels = column_numbers(table.column(label_name), str(tables[0]))
+        images = _stack([_decoded(*_encoded_image(row, path)) for row in rows], str(tables[0]))
+    labels = column_to_tensor(table.column(label_name), str(tables[0]))
     labels = labels if labels.is_floating_point() else labels.long()
     step_size = _step_size(table, path)
     files = [(one.relative_to(path).as_posix(), one) for one in tables]
@@ -126,7 +126,7 @@ def _from_tables(path: Path, tables: Sequence[Path]) -> ForeignFiles:
     return ForeignFiles([found], files)
 
 
-def _encoded(row: object, path: Path) -> tuple[bytes, str]:
+def _encoded_image(row: object, path: Path) -> tuple[bytes, str]:
     """An image as `datasets` keeps it: its encoded bytes, or the path of its file."""
     if not isinstance(row, Mapping):
         raise UserError("an image is not an encoded file", where=str(path), remedy="cast the column to datasets.Image")

@@ -38,7 +38,7 @@ def read_tables(paths: Sequence[Path], columns: Iterable[str]) -> "pyarrow.Table
             for batch in _parquet(path, wanted) if path.suffix == ".parquet" else _arrow(path, wanted):
                 batches.append(batch)
                 rows, size = rows + batch.num_rows, size + batch.nbytes
-                _refuse_more(path, rows, size)
+                _refuse_too_large(path, rows, size)
         except (pyarrow.ArrowException, OSError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"cannot be read ({reason})", where=str(path), remedy="write it again") from error
@@ -51,7 +51,7 @@ def read_tables(paths: Sequence[Path], columns: Iterable[str]) -> "pyarrow.Table
         raise UserError(problem, where=str(paths[0].parent), remedy="write them again") from error
 
 
-def column_numbers(column: "pyarrow.ChunkedArray", where: str) -> Tensor:
+def column_to_tensor(column: "pyarrow.ChunkedArray", where: str) -> Tensor:
     """The numbers of a column, whose rows may be nested lists of one shape: float32, or int64.
 
     Raises: UserError for anything else.
@@ -78,7 +78,7 @@ def column_numbers(column: "pyarrow.ChunkedArray", where: str) -> Tensor:
     return torch.from_numpy(numbers.astype(np.float32 if numbers.dtype.kind == "f" else np.int64))
 
 
-def _refuse_more(path: Path, rows: int, size: int) -> None:
+def _refuse_too_large(path: Path, rows: int, size: int) -> None:
     if rows > MAX_ROWS:
         raise UserError(f"has {rows} rows", where=str(path), remedy=_REMEDY)
     if size > MAX_BYTES:
@@ -97,7 +97,7 @@ def _parquet(path: Path, wanted: set[str]) -> "Iterator[pyarrow.RecordBatch]":
                     values += column.num_values
                     size += column.total_uncompressed_size
         # a value that is repeated takes no room in the file; the narrowest that is unpacked takes one byte
-        _refuse_more(path, stated.num_rows, max(size, values))
+        _refuse_too_large(path, stated.num_rows, max(size, values))
         names = [name for name in file.schema_arrow.names if name in wanted]
         # the longest value of a dictionary may stand in every row
         rows = max(1, min(BATCH_ROWS, MAX_BYTES // max(1, size)))
@@ -109,7 +109,7 @@ def _arrow(path: Path, wanted: set[str]) -> "Iterator[pyarrow.RecordBatch]":
     from pyarrow import ipc
 
     with pyarrow.memory_map(str(path)) as mapped:
-        _refuse_more(path, 0, mapped.size())
+        _refuse_too_large(path, 0, mapped.size())
         with ipc.open_stream(mapped) as stream:
             for batch in stream:
                 yield batch.select([name for name in batch.schema.names if name in wanted])

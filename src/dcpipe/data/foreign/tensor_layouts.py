@@ -85,7 +85,7 @@ def read_npz(path: Path) -> ForeignFiles:
         arrays["images"] = _channels_first(arrays["images"])
     kinds = "biuf"
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array.dtype.kind in kinds}
-    return _named("npz", tensors, path)
+    return _set_of_tensors("npz", tensors, path)
 
 
 def read_safetensors(path: Path) -> ForeignFiles:
@@ -95,7 +95,7 @@ def read_safetensors(path: Path) -> ForeignFiles:
     except (SafetensorError, OSError) as error:
         problem = f"is not a safetensors file ({error})"
         raise UserError(problem, where=str(path), remedy="pass another file") from error
-    return _named("safetensors", tensors, path)
+    return _set_of_tensors("safetensors", tensors, path)
 
 
 def _claimed(found: object) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _claimed(found: object) -> dict[str, object]:
     return claims
 
 
-def _named(layout: str, tensors: Mapping[str, Tensor], path: Path) -> ForeignFiles:
+def _set_of_tensors(layout: str, tensors: Mapping[str, Tensor], path: Path) -> ForeignFiles:
     labels = "logits" if "logits" in tensors else "labels"
     missing = [name for name in ("images", labels) if name not in tensors]
     if missing:

@@ -26,7 +26,7 @@ class RandomSelection(CoresetSelectionConfig):
 
     implementation = ("dcpipe.distillation.coresets.real_selection",)
 
-    labels_are_classes = True
+    has_hard_labels = True
 
     kind: Literal["random"]
 
@@ -51,7 +51,7 @@ class Herding(CoresetSelectionConfig):
 
     implementation = ("dcpipe.distillation.coresets.herding",)
 
-    labels_are_classes = True
+    has_hard_labels = True
 
     kind: Literal["herding"]
     experts: Name = Field(description="the experts file whose networks give the features")
@@ -70,12 +70,12 @@ class Herding(CoresetSelectionConfig):
             remedy = "name experts that are trained here, or of a network without batch norm"
             raise location.error("experts", problem, remedy)
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """Features of every class, at most 1,024 images at a time."""
         if sizes.network is None:
             return Work()
         batch = min(1024, sizes.train_images_per_class)
-        return sizes.network.forward(batch).times(sizes.classes * sizes.train_images_per_class / batch)
+        return sizes.network.forward_work(batch).times(sizes.classes * sizes.train_images_per_class / batch)
 
     def build(self, step_size: float) -> "Distiller":
         """By features."""
@@ -90,12 +90,12 @@ class Herding(CoresetSelectionConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Whole(CoresetSelectionConfig):
+class WholeDataset(CoresetSelectionConfig):
     """Every training image, whatever the ipc: the ceiling."""
 
     implementation = ("dcpipe.distillation.coresets.real_selection",)
 
-    labels_are_classes = True
+    has_hard_labels = True
 
     kind: Literal["whole"]
 
@@ -104,7 +104,7 @@ class Whole(CoresetSelectionConfig):
         """It does."""
         return True
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """A copy of every image."""
         return Work(held_bytes=4 * sizes.classes * sizes.train_images_per_class * sizes.numbers)
 
@@ -136,9 +136,9 @@ class Coreset(MatchingConfig):
         return self.selection.experts_name
 
     @property
-    def labels_are_classes(self) -> bool:
+    def has_hard_labels(self) -> bool:
         """As the selection says."""
-        return self.selection.labels_are_classes
+        return self.selection.has_hard_labels
 
     @property
     def has_outer_loop(self) -> bool:
@@ -150,9 +150,9 @@ class Coreset(MatchingConfig):
         """As the selection does."""
         return self.selection.takes_all_images
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """The selection's."""
-        return self.selection.work(sizes)
+        return self.selection.estimate_work(sizes)
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Nothing is computed but features."""

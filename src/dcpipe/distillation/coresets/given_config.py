@@ -30,7 +30,7 @@ class GivenSet(CoresetSelectionConfig):
         """As it is."""
         from dcpipe.distillation.coresets import given_set
 
-        return partial(given_set.given, name=self.name, digest=self.digest, step_size=step_size)
+        return partial(given_set.load_given_set, name=self.name, digest=self.digest, step_size=step_size)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

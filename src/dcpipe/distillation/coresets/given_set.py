@@ -19,7 +19,7 @@ from dcpipe.provenance.artifact import sha256
 SUFFIX = ".safetensors"
 
 
-def given(setting: Setting, *, name: str, digest: str, step_size: float) -> DistillationResult:
+def load_given_set(setting: Setting, *, name: str, digest: str, step_size: float) -> DistillationResult:
     """The set in the file, with this step size.
 
     Raises: UserError if the file is missing, has another digest, or does not fit the dataset.
@@ -45,20 +45,19 @@ def refuse_misfit(synthetic: SyntheticSet, setting: Setting, where: str) -> None
     shape, train = tuple(synthetic.images_NCHW.shape[1:]), setting.train
     expected = tuple(train.images_NCHW.shape[1:])
     if shape != expected:
-        problem = f"its images are {_sizes(shape)}; the dataset's are {_sizes(expected)}"
+        problem = f"its images are {_format_shape(shape)}; the dataset's are {_format_shape(expected)}"
         raise UserError(problem, where=where, remedy="name the dataset that the set was made of")
     if not bool(torch.isfinite(synthetic.images_NCHW).all()):
         raise UserError("some pixels are not finite", where=where, remedy="check how the file was written")
     if synthetic.is_soft:
         if synthetic.labels.shape[1] != train.classes or not bool(torch.isfinite(synthetic.labels).all()):
-            problem = (
-                f"its logits are {_sizes(tuple(synthetic.labels.shape))}, for {train.classes} classes, or not finite"
-            )
+            shape = _format_shape(tuple(synthetic.labels.shape))
+            problem = f"its logits are {shape}, for {train.classes} classes, or not finite"
             raise UserError(problem, where=where, remedy="store N x K finite logits")
     elif int(synthetic.labels.min()) < 0 or int(synthetic.labels.max()) >= train.classes:
         problem = f"its labels go from {int(synthetic.labels.min())} to {int(synthetic.labels.max())}"
         raise UserError(problem, where=where, remedy=f"use the labels 0 to {train.classes - 1}")
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))

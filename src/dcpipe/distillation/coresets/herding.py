@@ -7,7 +7,7 @@ layer of an expert's last kept checkpoint, not normalised; batch norms use that 
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.coresets.real_selection import unchanged_result
+from dcpipe.distillation.coresets.real_selection import selection_result
 from dcpipe.distillation.distillation_result import DistillationResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
@@ -49,4 +49,4 @@ def herd(setting: Setting, *, first_expert: int, step_size: float) -> Distillati
         features = [model.features(theta, train.images_NCHW[part], statistics) for part in torch.split(members, BATCH)]
         rows.append(members[choose_rows(torch.cat(features).cpu(), setting.ipc)])
     picked = torch.cat(rows)
-    return unchanged_result(setting, train.images_NCHW[picked].clone(), train.labels_N[picked].clone(), step_size)
+    return selection_result(setting, train.images_NCHW[picked].clone(), train.labels_N[picked].clone(), step_size)

@@ -56,7 +56,7 @@ class ImportedSet(CoresetSelectionConfig):
         """As it is."""
         from dcpipe.distillation.coresets import imported_set
 
-        return partial(imported_set.imported, config=self, step_size=step_size)
+        return partial(imported_set.load_imported_set, config=self, step_size=step_size)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -34,7 +34,7 @@ EPS = 0.1  # of that whitening: the papers' value
 log = logging.getLogger("dcpipe")
 
 
-def imported(setting: Setting, *, config: "ImportedSet", step_size: float) -> DistillationResult:
+def load_imported_set(setting: Setting, *, config: "ImportedSet", step_size: float) -> DistillationResult:
     """The set of this number in the files, with this step size.
 
     Raises: UserError if the files are missing, have another digest, do not fit the dataset, or are not prepared as the
@@ -43,10 +43,12 @@ def imported(setting: Setting, *, config: "ImportedSet", step_size: float) -> Di
     found, where = _read(setting, config)
     train = setting.train
     refuse_unfit(found, where, classes=train.classes, channels=train.channels, image_size=train.size)
-    _refuse_other_size(found, setting, where)
+    _refuse_other_ipc(found, setting, where)
     images = _prepared(found, setting, config, where)
     verdict = (
-        "its pixels say that nothing was whitened" if found.are_pixels else _checked(images, setting, config, where)
+        "its pixels say that nothing was whitened"
+        if found.are_pixels
+        else _check_whitening(images, setting, config, where)
     )
     eta = torch.tensor(step_size, dtype=torch.float64)
     synthetic = SyntheticSet(images, found.logits_or_classes, eta).to(setting.device)
@@ -73,17 +75,17 @@ def _read(setting: Setting, config: "ImportedSet") -> tuple[ForeignSet, str]:
     if digest != config.digest:
         problem = f"the files have the digest {digest}; params state {config.digest}"
         raise UserError(problem, where=str(place), remedy="use the files with that digest, or import these anew")
-    return _selected_iteration(files, setting.set_index, str(place)), str(place)
+    return _select_set(files, setting.set_index, str(place)), str(place)
 
 
-def _selected_iteration(files: ForeignFiles, index: int, where: str) -> ForeignSet:
+def _select_set(files: ForeignFiles, index: int, where: str) -> ForeignSet:
     if index >= len(files.sets):
         problem = f"holds {len(files.sets)} set{'s' if len(files.sets) > 1 else ''}; set {index} is asked for"
         raise UserError(problem, where=where, remedy=f"write sets: {len(files.sets)} in the experiment")
     return files.sets[index]
 
 
-def _refuse_other_size(foreign: ForeignSet, setting: Setting, where: str) -> None:
+def _refuse_other_ipc(foreign: ForeignSet, setting: Setting, where: str) -> None:
     """A set must not be called another number of images per class than it has."""
     a_class = foreign.images_per_class(setting.train.classes)
     if a_class != setting.ipc:
@@ -102,17 +104,20 @@ def _prepared(foreign: ForeignSet, setting: Setting, config: "ImportedSet", wher
     if config.mean is not None and config.std is not None:
         mean, std = (torch.tensor(one, dtype=torch.float64)[:, None, None] for one in (config.mean, config.std))
         return transform.apply(255.0 * (foreign.images_NCHW.double() * std + mean))
-    if config.whitening != _kind(transform):
+    if config.whitening != _whitening_kind(transform):
         problem = "its numbers are not whitened, and those of this dataset are"
         remedy = "state by which mean and std they were standardised, or use the dataset's variant without whitening"
         raise UserError(problem, where=where, remedy=remedy)
     return foreign.images_NCHW
 
 
-def _checked(images: Tensor, setting: Setting, config: "ImportedSet", where: str) -> str:
+def _check_whitening(images: Tensor, setting: Setting, config: "ImportedSet", where: str) -> str:
     """Whether pixel statistics agree with the stated whitening. Raises: UserError if they contradict it."""
     transform = _transform(setting)
-    own, rows = _kind(transform), setting.train.images_NCHW[_evenly_spaced_rows(len(setting.train.labels_N))].cpu()
+    own, rows = (
+        _whitening_kind(transform),
+        setting.train.images_NCHW[_evenly_spaced_rows(len(setting.train.labels_N))].cpu(),
+    )
     # numbers that were prepared anew are compared as they are now
     stated: Literal["none", "zca"] = own if config.mean is not None else config.whitening
     unwhitened, whitened = (
@@ -139,7 +144,7 @@ def _transform(setting: Setting) -> Transform:
     return setting.transform
 
 
-def _kind(transform: Transform) -> Literal["none", "zca"]:
+def _whitening_kind(transform: Transform) -> Literal["none", "zca"]:
     return "zca" if "matrix" in transform.tensors() else "none"
 
 

@@ -63,12 +63,12 @@ class ConfidentPatches(CoresetSelectionConfig):
             problem = f"published experts hold no running statistics, which {network} needs"
             raise location.error("experts", problem, "name experts that are trained here, or without batch norm")
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """Every crop of every candidate goes through the teacher once, at most 1,024 at a time."""
         if sizes.network is None:
             return Work()
         looked_at = sizes.classes * min(self.candidates, sizes.train_images_per_class) * self.crops
-        return sizes.network.forward(min(1024, looked_at)).times(max(1.0, looked_at / 1024))
+        return sizes.network.forward_work(min(1024, looked_at)).times(max(1.0, looked_at / 1024))
 
     def build(self, step_size: float) -> "Distiller":
         """The mosaics."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dcpipe.distillation.distances.gradient_rows import Rows
-from dcpipe.distillation.distances.row_distances import RowDistance, angle
+from dcpipe.distillation.distances.row_distances import RowDistance, cosine_distance
 from dcpipe.models.flat import TensorSpec
 
 
@@ -30,7 +30,7 @@ class GradientDistance:
         total = a_P.new_zeros(())
         for a_RL, b_RL in zip(self.rows(a_P, layout), self.rows(b_P, layout), strict=True):
             if self.angle_weight:
-                total = total + self.angle_weight * angle(a_RL, b_RL).sum()
+                total = total + self.angle_weight * cosine_distance(a_RL, b_RL).sum()
             if self.magnitude_weight:
                 total = total + self.magnitude_weight * self.magnitude(a_RL, b_RL).sum()
         return total

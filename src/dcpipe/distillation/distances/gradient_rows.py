@@ -14,7 +14,7 @@ Rows = Callable[[Tensor, Sequence[TensorSpec]], Iterable[Tensor]]
 """(a gradient (P), the layout of its tensors) -> matrices of rows (R x L each)."""
 
 
-def outputs(vector_P: Tensor, layout: Sequence[TensorSpec]) -> Iterator[Tensor]:
+def rows_per_output(vector_P: Tensor, layout: Sequence[TensorSpec]) -> Iterator[Tensor]:
     """Each tensor of two or more dimensions as a matrix with a row for each output (its first dimension).
 
     Tensors of one dimension (biases, scales and shifts of norms) are left out: they count nothing.
@@ -25,7 +25,7 @@ def outputs(vector_P: Tensor, layout: Sequence[TensorSpec]) -> Iterator[Tensor]:
             yield piece.view(spec.shape[0], -1)
 
 
-def whole(vector_P: Tensor, _layout: Sequence[TensorSpec]) -> Iterator[Tensor]:
+def single_row(vector_P: Tensor, _layout: Sequence[TensorSpec]) -> Iterator[Tensor]:
     """The whole gradient as one row, tensors of one dimension among it (1 x P).
 
     Source: `cos` and `mse` of DC's public code, which join all tensors.

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.network_axes import MagnitudeConfig
+from dcpipe.params.network_axes import GradientMagnitudeConfig
 from dcpipe.params.schema import STRICT, PositiveFloat
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class NoMagnitude(MagnitudeConfig):
+class NoMagnitude(GradientMagnitudeConfig):
     """The length of gradients does not matter."""
 
     implementation = ("dcpipe.distillation.distances.row_distances",)
@@ -26,7 +26,7 @@ class NoMagnitude(MagnitudeConfig):
         """Nothing."""
         from dcpipe.distillation.distances import row_distances
 
-        return row_distances.nothing
+        return row_distances.zero
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -35,7 +35,7 @@ class NoMagnitude(MagnitudeConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Magnitude(MagnitudeConfig):
+class Magnitude(GradientMagnitudeConfig):
     """A distance of rows that their lengths do matter to: |a - b|, |a - b|^2, or that over the row's length."""
 
     implementation = ("dcpipe.distillation.distances.row_distances",)
@@ -44,7 +44,7 @@ class Magnitude(MagnitudeConfig):
     weight: PositiveFloat = Field(description="weight of this distance next to that of the angle")
 
     @property
-    def row_weight(self) -> float:
+    def distance_weight(self) -> float:
         """The weight."""
         return self.weight
 

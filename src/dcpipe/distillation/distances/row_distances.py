@@ -14,20 +14,20 @@ RowDistance = Callable[[Tensor, Tensor], Tensor]
 """Two layers' gradients (R x L each) -> a distance a row (R)."""
 
 
-def angle(a_RL: Tensor, b_RL: Tensor) -> Tensor:
+def cosine_distance(a_RL: Tensor, b_RL: Tensor) -> Tensor:
     """1 - cos of the angle between rows (R), between 0 and 2; 1 where a row is 0, with derivative 0.
 
     Source: equation 8 of arXiv:2208.00311, which is the distance of DC (arXiv:2006.05929).
     """
-    return 1.0 - (a_RL * b_RL).sum(dim=1) / (_lengths(a_RL) * _lengths(b_RL) + EPSILON)
+    return 1.0 - (a_RL * b_RL).sum(dim=1) / (_row_norms(a_RL) * _row_norms(b_RL) + EPSILON)
 
 
 def euclidean(a_RL: Tensor, b_RL: Tensor) -> Tensor:
     """|a - b| of rows (R); where they are equal its derivative is taken to be 0. Source: equation 9, and d_2 there."""
-    return _lengths(a_RL - b_RL)
+    return _row_norms(a_RL - b_RL)
 
 
-def nothing(a_RL: Tensor, _b_RL: Tensor) -> Tensor:
+def zero(a_RL: Tensor, _b_RL: Tensor) -> Tensor:
     """0 for every row (R)."""
     return a_RL.new_zeros(len(a_RL))
 
@@ -42,7 +42,7 @@ def mean_squared(a_RL: Tensor, b_RL: Tensor) -> Tensor:
     return (a_RL - b_RL).square().mean(dim=1)
 
 
-def _lengths(a_RL: Tensor) -> Tensor:
+def _row_norms(a_RL: Tensor) -> Tensor:
     # this norm, unlike the root of a sum, has derivative 0 at 0: units that never fire give rows of zeros
     lengths_R: Tensor = torch.linalg.vector_norm(a_RL, dim=1)
     return lengths_R

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.network_axes import RowsConfig
+from dcpipe.params.network_axes import GradientRowsConfig
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class OutputRows(RowsConfig):
+class OutputRows(GradientRowsConfig):
     """A row for each output of each layer; tensors of one dimension count nothing (DC's distance)."""
 
     implementation = ("dcpipe.distillation.distances.gradient_rows",)
@@ -25,7 +25,7 @@ class OutputRows(RowsConfig):
         """Layer by layer."""
         from dcpipe.distillation.distances import gradient_rows
 
-        return gradient_rows.outputs
+        return gradient_rows.rows_per_output
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -34,7 +34,7 @@ class OutputRows(RowsConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WholeRow(RowsConfig):
+class WholeRow(GradientRowsConfig):
     """The whole gradient is one row, biases, scales and shifts with it (`cos` and `mse` of DC's public code)."""
 
     implementation = ("dcpipe.distillation.distances.gradient_rows",)
@@ -45,7 +45,7 @@ class WholeRow(RowsConfig):
         """All in one."""
         from dcpipe.distillation.distances import gradient_rows
 
-        return gradient_rows.whole
+        return gradient_rows.single_row
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -15,7 +15,7 @@ def trajectory_distance(theta_P: Tensor, start_P: Tensor, target_P: Tensor) -> T
     Errors: ExpertStalledError if start and target are one point, or so close that the square is 0.
     Source: the matching loss of MTT, arXiv:2203.11932.
     """
-    return _squared(theta_P - target_P) / _squared_way(start_P, target_P)
+    return _squared_norm(theta_P - target_P) / _squared_displacement(start_P, target_P)
 
 
 def displacement_distance(theta_P: Tensor, student_start_P: Tensor, start_P: Tensor, target_P: Tensor) -> Tensor:
@@ -27,16 +27,16 @@ def displacement_distance(theta_P: Tensor, student_start_P: Tensor, start_P: Ten
     Source: robust learning in FTD, arXiv:2211.11004, equation 9.
     """
     gap_P = (theta_P - student_start_P) - (target_P - start_P)
-    return _squared(gap_P) / _squared_way(start_P, target_P)
+    return _squared_norm(gap_P) / _squared_displacement(start_P, target_P)
 
 
-def _squared(vector_P: Tensor) -> Tensor:
+def _squared_norm(vector_P: Tensor) -> Tensor:
     # one reduction for numerator and denominator: a student that stays put then has distance exactly 1
     return vector_P.square().sum()
 
 
-def _squared_way(start_P: Tensor, target_P: Tensor) -> Tensor:
-    way = _squared(target_P - start_P)
+def _squared_displacement(start_P: Tensor, target_P: Tensor) -> Tensor:
+    way = _squared_norm(target_P - start_P)
     if way.item() == 0:
         raise ExpertStalledError(
             "the expert did not move between the start and the target of this segment",

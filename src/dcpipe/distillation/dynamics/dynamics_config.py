@@ -28,7 +28,7 @@ class NoDynamics(DynamicsConfig):
         """No measure."""
         from dcpipe.distillation.dynamics import measures
 
-        return measures.nothing
+        return measures.no_dynamics
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -54,7 +54,7 @@ class ExactDynamics(DynamicsConfig):
         """The measure of a job."""
         from dcpipe.distillation.dynamics import measures
 
-        return measures.exact(self, setting, labels)
+        return measures.exact_dynamics(self, setting, labels)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -21,12 +21,12 @@ Dynamics = Callable[[int, SyntheticSet], dict[str, float]]
 """(iteration, the set before it) -> what the history notes of it beside the rest."""
 
 
-def nothing(_iteration: int, _synthetic: SyntheticSet) -> dict[str, float]:
+def no_dynamics(_iteration: int, _synthetic: SyntheticSet) -> dict[str, float]:
     """No measure."""
     return {}
 
 
-def exact(config: "ExactDynamics", setting: Setting, labels: LabelRule) -> Dynamics:
+def exact_dynamics(config: "ExactDynamics", setting: Setting, labels: LabelRule) -> Dynamics:
     """Means over the same draws at every so many iterations.
 
     `exact_loss` L(S); `exact_gradient_norm` |h|, h the exact gradient of the images; `exact_sharpness`
@@ -40,7 +40,7 @@ def exact(config: "ExactDynamics", setting: Setting, labels: LabelRule) -> Dynam
             return {}
         losses, norms, rises = list[float](), list[float](), list[float]()
         for draw in range(config.draws):
-            episode = matching.draw(draw, len(synthetic.images_NCHW))
+            episode = matching.draw_episode(draw, len(synthetic.images_NCHW))
             labelled = labels.with_labels(synthetic, episode)
             result = episode.evaluate(labelled)
             h_NCHW = result.gradients.images

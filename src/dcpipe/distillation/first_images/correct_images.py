@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.setting import Setting
-from dcpipe.distillation.synthetic_set import class_rows
+from dcpipe.distillation.synthetic_set import drawn_class_rows
 from dcpipe.distillation.teachers import Teachers, logits
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
@@ -17,7 +17,7 @@ from dcpipe.random import Stream
 BATCH = 256
 
 
-def correct(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor]:
+def correctly_classified_images(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor]:
     """Images (N x C x H x W) and their labels (N), `setting.ipc` of each class, sorted by class.
 
     Each class is shuffled as for real images, and the first that expert 0 classifies correctly are taken; if these are
@@ -25,10 +25,10 @@ def correct(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor]:
     Errors: UserError if all experts together classify fewer correctly.
     """
     train, teachers, ipc = setting.train, Teachers.from_setting(setting), setting.ipc
-    waiting = {c: class_rows(train.labels_N, c, len(train.labels_N), stream) for c in range(train.classes)}
+    waiting = {c: drawn_class_rows(train.labels_N, c, len(train.labels_N), stream) for c in range(train.classes)}
     taken = {label: rows[:0] for label, rows in waiting.items()}
     for expert in range(teachers.path.num_experts):
-        theta_P = teachers.last(expert).to(setting.device)
+        theta_P = teachers.last_parameters(expert).to(setting.device)
         for label in (label for label, rows in taken.items() if len(rows) < ipc):
             right, waiting[label] = _split_by_correctness(
                 setting, teachers, theta_P, waiting[label], ipc - len(taken[label])

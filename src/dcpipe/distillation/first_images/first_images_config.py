@@ -76,7 +76,7 @@ class CorrectImages(FirstImagesConfig):
         """Real images that experts classify correctly."""
         from dcpipe.distillation.first_images import correct_images
 
-        return correct_images.correct
+        return correct_images.correctly_classified_images
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

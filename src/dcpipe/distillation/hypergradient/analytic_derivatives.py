@@ -31,7 +31,7 @@ class AnalyticMicroBatch:
     @torch.no_grad()
     def pullback(self, v_P: Tensor, *, through_parameters: bool) -> PullbackResult:
         """See `MicroBatchGradient`."""
-        _, pullback = _functions(self.network.derivatives, compiled=self.network.compiled)
+        _, pullback = _gradient_and_pullback(self.network.derivatives, compiled=self.network.compiled)
         found = pullback(self.theta_P, self.state, v_P, through_parameters=through_parameters)
         theta_P, images_BCHW, labels_BK = found
         return PullbackResult(self.gradient @ v_P, theta_P, images_BCHW, labels_BK if self.soft else None)
@@ -43,18 +43,18 @@ class AnalyticDerivatives:
 
     derivatives: ConvNetDerivatives
     compiled: bool = False
-    has_identical_bits: ClassVar[bool] = True
+    has_bit_identical_gradient: ClassVar[bool] = True
 
     @torch.no_grad()
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient alone."""
-        gradient, _ = _functions(self.derivatives, compiled=self.compiled)
+        gradient, _ = _gradient_and_pullback(self.derivatives, compiled=self.compiled)
         return gradient(theta_P, x_BCHW, labels)[0]
 
     @torch.no_grad()
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
+    def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """The gradient and its state."""
-        gradient, _ = _functions(self.derivatives, compiled=self.compiled)
+        gradient, _ = _gradient_and_pullback(self.derivatives, compiled=self.compiled)
         gradient_P, state = gradient(theta_P, x_BCHW, labels)
         return AnalyticMicroBatch(self, theta_P, state, gradient_P, labels.is_floating_point())
 
@@ -75,7 +75,9 @@ class PullbackFunction(Protocol):
 
 
 @cache
-def _functions(derivatives: ConvNetDerivatives, *, compiled: bool) -> tuple[GradientFunction, PullbackFunction]:
+def _gradient_and_pullback(
+    derivatives: ConvNetDerivatives, *, compiled: bool
+) -> tuple[GradientFunction, PullbackFunction]:
     """One graph with static shapes, or an error: code that quietly fell back to eager would give other bits."""
     if not compiled:
         return derivatives.gradient, derivatives.pullback

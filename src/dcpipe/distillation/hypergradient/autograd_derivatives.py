@@ -63,13 +63,13 @@ class AutogradDerivatives:
     """
 
     apply: Apply
-    has_identical_bits: ClassVar[bool] = False
+    has_bit_identical_gradient: ClassVar[bool] = False
 
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """Without a graph."""
         return inner_gradient(self.apply, theta_P, x_BCHW, labels)
 
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
+    def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """With its graph."""
         return AutogradMicroBatch.of(self.apply, theta_P, x_BCHW, labels)
 
@@ -77,12 +77,12 @@ class AutogradDerivatives:
         """What the graph holds."""
         held: dict[int, torch.UntypedStorage] = {}  # each once, however many views are saved; alive, so ids are own
 
-        def count(saved: Tensor) -> Tensor:
+        def record_storage(saved: Tensor) -> Tensor:
             storage = saved.untyped_storage()
             held[id(storage)] = storage
             return saved
 
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+        with torch.autograd.graph.saved_tensors_hooks(record_storage, lambda saved: saved):
             graph = AutogradMicroBatch.of(self.apply, theta_P, x_BCHW, labels)
         held.pop(id(graph.theta_P.untyped_storage()), None)  # a parameter vector, which is there anyway
         return sum(storage.nbytes() for storage in held.values()) + graph.graph_P.nbytes

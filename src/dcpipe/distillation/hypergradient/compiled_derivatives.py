@@ -44,7 +44,7 @@ class CompiledDerivatives:
     shapes, or an error: code that quietly fell back to eager would give other bits.
     """
 
-    has_identical_bits = True
+    has_bit_identical_gradient = True
 
     def __init__(self, apply: Apply) -> None:
         torch.use_deterministic_algorithms(True)  # tells the compiler too
@@ -62,7 +62,7 @@ class CompiledDerivatives:
             by_theta, by_images, *by_labels = pull(v_P)
             return PullbackResult(gradient_P @ v_P, by_theta, by_images, by_labels[0] if by_labels else None)
 
-        def of_data(theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, v_P: Tensor) -> PullbackResult:
+        def data_pullback(theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, v_P: Tensor) -> PullbackResult:
             soft = (labels,) if labels.is_floating_point() else ()
             gradient_P, pull, *_ = torch.func.vjp(lambda x, *z: gradient(theta_P, x, *(z or (labels,))), x_BCHW, *soft)
             by_images, *by_labels = pull(v_P)
@@ -71,13 +71,13 @@ class CompiledDerivatives:
         compiled = partial(torch.compile, fullgraph=True, dynamic=False)
         self._gradient: Callable[[Tensor, Tensor, Tensor], Tensor] = compiled(gradient)
         self.pullback: StepPullback = compiled(pullback)
-        self.data_pullback: StepPullback = compiled(of_data)
+        self.data_pullback: StepPullback = compiled(data_pullback)
 
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient."""
         return self._gradient(theta_P, x_BCHW, labels)
 
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
+    def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """What the gradient is computed from."""
         return RecomputedMicroBatch(self, theta_P, x_BCHW, labels)
 

@@ -16,19 +16,19 @@ from torch import Tensor
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, objective_and_gradient
 from dcpipe.distillation.hypergradient.inner_step import InnerStep
 from dcpipe.distillation.matching_results import Gradients, StudentResult, StudentTrace
-from dcpipe.distillation.student import run
+from dcpipe.distillation.student import run_inner_loop
 
 
-def evaluate(problem: HypergradientProblem) -> StudentResult:
+def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
     """The derivatives of the objective through all T steps.
 
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
     Source: the adjoint of the inner loop of MTT, arXiv:2203.11932.
     """
-    return backwards(problem, *run(problem), [], through_parameters=True)
+    return backward_pass(problem, *run_inner_loop(problem), [], through_parameters=True)
 
 
-def backwards(
+def backward_pass(
     problem: HypergradientProblem,
     thetas: Sequence[Tensor],
     sum_P: Tensor,

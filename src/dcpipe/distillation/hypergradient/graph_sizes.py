@@ -37,7 +37,9 @@ def images_within(budget_bytes: int, inner: InnerTraining, parameters: int, shap
     It is the graph by which a gradient is pulled back, whether or not it is kept.
     """
     # a compiled step's own memory is not known before it is compiled
-    derivatives = inner.derivatives if inner.derivatives.has_identical_bits else AutogradDerivatives(inner.apply)
+    derivatives = (
+        inner.derivatives if inner.derivatives.has_bit_identical_gradient else AutogradDerivatives(inner.apply)
+    )
     one, two = (_micro_batch_bytes(derivatives, parameters, (n, *shape), None, torch.float32) for n in (1, 2))
     pixels = 2 * torch.Size(shape).numel() * torch.float32.itemsize
     each, fixed = two - one + pixels, 2 * one - two

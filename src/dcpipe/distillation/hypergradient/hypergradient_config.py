@@ -60,16 +60,18 @@ class StepwiseHypergradient(HypergradientConfig):
         largest = max((len(rows) for rows in problem.draws.batches), default=0)
         return {"micro_batch": min(problem.inner.micro_batch or largest, largest), **self.kept_graphs.facts(problem)}
 
-    def work(self, inner: InnerSizes) -> Work:
+    def estimate_work(self, inner: InnerSizes) -> Work:
         """With the graphs of steps that are differentiated."""
-        return super().work(inner) + self.kept_graphs.work(replace(inner, steps=self.kept_steps(inner.steps)))
+        return super().estimate_work(inner) + self.kept_graphs.estimate_work(
+            replace(inner, steps=self.kept_steps(inner.steps))
+        )
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
         """A number must cut something, and only networks whose images do not influence each other."""
         inner = context.method.matching.inner_loop
         if not isinstance(self.micro_batch, int) or inner is None:
             return
-        batch = inner.batch or context.images
+        batch = inner.batch or context.num_images
         if self.micro_batch >= batch:
             problem = f"a micro-batch of {self.micro_batch} has no effect: an inner step's batch has {batch} images"
             raise location.error("micro_batch", problem, "write null, or a smaller number")
@@ -112,16 +114,16 @@ class Unrolled(HypergradientConfig):
             problem = "has no effect on the unrolled hypergradient"
             raise location.error_at("compute.backend", problem, "write eager")
 
-    def work(self, inner: InnerSizes) -> Work:
+    def estimate_work(self, inner: InnerSizes) -> Work:
         """The passes of all steps are there at once."""
-        every = inner.network.pullback(inner.steps * inner.images)
+        every = inner.network.pullback_work(inner.steps * inner.images)
         return replace(every, held_bytes=2 * inner.steps * inner.network.bytes, calls=inner.steps * every.calls)
 
     def build(self, _inner_steps: int) -> "Hypergradient":
         """Through all steps."""
         from dcpipe.distillation.hypergradient import unrolled
 
-        return unrolled.evaluate
+        return unrolled.compute_hypergradient
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

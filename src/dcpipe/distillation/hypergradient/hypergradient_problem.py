@@ -55,7 +55,7 @@ class StepDerivatives(Protocol):
     """
 
     @property
-    def has_identical_bits(self) -> bool:
+    def has_bit_identical_gradient(self) -> bool:
         """Whether `gradient` gives the bits that `part` does."""
 
     def __hash__(self) -> int:
@@ -64,7 +64,7 @@ class StepDerivatives(Protocol):
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient (P) of the mean cross-entropy, detached, in as little memory as it takes."""
 
-    def part(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
+    def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """The gradient with what its pullback needs; the bits depend on the inputs alone."""
 
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, /) -> int:

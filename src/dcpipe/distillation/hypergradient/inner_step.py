@@ -39,7 +39,7 @@ class InnerStep:
             raw_BCHW = problem.images_NCHW.detach()[rows].requires_grad_()
             seen_BCHW = augmented(inner, raw_BCHW, draws.augmentations[number])
         cut = micro_batches(inner, seen_BCHW.detach(), labels)
-        parts = ((share, inner.derivatives.part(theta_P, x, y)) for share, x, y in cut)
+        parts = ((share, inner.derivatives.gradient_with_pullback(theta_P, x, y)) for share, x, y in cut)
         return cls(rows, raw_BCHW, seen_BCHW, tuple(parts) if keep else parts)
 
     def gradient(self, like_P: Tensor) -> Tensor:

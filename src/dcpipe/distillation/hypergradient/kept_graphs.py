@@ -10,7 +10,7 @@ Legend: P parameters, T inner steps.
 import torch
 from torch import Tensor
 
-from dcpipe.distillation.hypergradient.exact import backwards
+from dcpipe.distillation.hypergradient.exact import backward_pass
 from dcpipe.distillation.hypergradient.graph_sizes import step_bytes
 from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 from dcpipe.distillation.hypergradient.inner_step import InnerStep
@@ -18,14 +18,14 @@ from dcpipe.distillation.matching_results import StudentResult
 from dcpipe.distillation.student import step_gradient
 
 
-def within(budget_bytes: int | None, *, through_parameters: bool = True) -> Hypergradient:
+def budgeted_hypergradient(budget_bytes: int | None, *, through_parameters: bool = True) -> Hypergradient:
     """The hypergradient that keeps as many of the last steps as fit in a budget (None: all).
 
     Without `through_parameters` it is TESLA's: v stays what it is at the last parameters.
     Memory: T+1 parameter vectors, the kept steps, and one step more.
     """
 
-    def evaluate(problem: HypergradientProblem) -> StudentResult:
+    def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
         steps = problem.draws.steps
         first_kept = steps - kept_steps(problem, budget_bytes)
         theta_P, eta = problem.start_P.detach(), problem.step_size.detach()
@@ -39,15 +39,15 @@ def within(budget_bytes: int | None, *, through_parameters: bool = True) -> Hype
             sum_P += gradient_P
             theta_P = theta_P - eta * gradient_P
             thetas.append(theta_P)
-        return backwards(problem, thetas, sum_P, kept, through_parameters=through_parameters)
+        return backward_pass(problem, thetas, sum_P, kept, through_parameters=through_parameters)
 
-    return evaluate
+    return compute_hypergradient
 
 
 def _gradient_without_graph(problem: HypergradientProblem, number: int, theta_P: Tensor) -> Tensor:
     """The gradient of a step that is not kept, with the bits that it has where it is."""
     inner, draws = problem.inner, problem.draws
-    if not inner.derivatives.has_identical_bits:
+    if not inner.derivatives.has_bit_identical_gradient:
         return InnerStep.of(problem, number, theta_P, keep=False).gradient(theta_P)
     rows = draws.batches[number].to(theta_P.device)
     images_BCHW, labels = problem.images_NCHW.detach()[rows], problem.labels.detach()[rows]

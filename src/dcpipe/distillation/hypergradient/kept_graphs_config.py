@@ -33,10 +33,10 @@ class NoGraphs(KeptGraphsConfig):
         if through_parameters:
             from dcpipe.distillation.hypergradient import exact
 
-            return exact.evaluate
+            return exact.compute_hypergradient
         from dcpipe.distillation.hypergradient import per_step
 
-        return per_step.evaluate
+        return per_step.compute_hypergradient
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -65,13 +65,13 @@ class LastStepGraphs(KeptGraphsConfig):
         """With kept graphs."""
         from dcpipe.distillation.hypergradient import kept_graphs
 
-        return kept_graphs.within(self.budget_bytes, through_parameters=through_parameters)
+        return kept_graphs.budgeted_hypergradient(self.budget_bytes, through_parameters=through_parameters)
 
-    def work(self, inner: InnerSizes) -> Work:
+    def estimate_work(self, inner: InnerSizes) -> Work:
         """The graphs that fit, and a gradient less for each."""
         step = inner.network.graph_bytes(inner.images)
         kept = inner.steps if self.budget_bytes is None else min(inner.steps, int(self.budget_bytes // step))
-        saved = inner.network.gradient(inner.images)
+        saved = inner.network.gradient_work(inner.images)
         return Work(held_bytes=kept * step, operations=-kept * saved.operations, calls=-kept * saved.calls)
 
     def facts(self, problem: "HypergradientProblem") -> Mapping[str, int]:

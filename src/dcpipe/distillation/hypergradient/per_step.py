@@ -11,15 +11,15 @@ saves little of it: 5 % on one core, batch 10, for a ConvNet on 8x8 or 32x32. Bo
 Source: TESLA, arXiv:2211.10586.
 """
 
-from dcpipe.distillation.hypergradient.exact import backwards
+from dcpipe.distillation.hypergradient.exact import backward_pass
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
 from dcpipe.distillation.matching_results import StudentResult
-from dcpipe.distillation.student import run
+from dcpipe.distillation.student import run_inner_loop
 
 
-def evaluate(problem: HypergradientProblem) -> StudentResult:
+def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
     """The derivatives of the objective, each step by itself.
 
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
     """
-    return backwards(problem, *run(problem), [], through_parameters=False)
+    return backward_pass(problem, *run_inner_loop(problem), [], through_parameters=False)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from dcpipe.distillation.hypergradient import exact
 from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 from dcpipe.distillation.matching_results import StudentResult
-from dcpipe.distillation.student import run
+from dcpipe.distillation.student import run_inner_loop
 
 
-def truncated_hypergradient(kept_steps: int, through_all: Hypergradient = exact.evaluate) -> Hypergradient:
+def truncated_hypergradient(kept_steps: int, through_all: Hypergradient = exact.compute_hypergradient) -> Hypergradient:
     """The kind that differentiates the last `kept_steps` steps (all, where there are fewer; with 0, none).
 
     `through_all` differentiates those.
@@ -25,12 +25,12 @@ def truncated_hypergradient(kept_steps: int, through_all: Hypergradient = exact.
     Source: SATM, truncated unrolling hypergradient, equation 8.
     """
 
-    def evaluate(problem: HypergradientProblem) -> StudentResult:
+    def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
         draws = problem.draws
         cut = max(0, draws.steps - kept_steps)
-        (at_cut_P,), sum_P = run(replace(problem, draws=draws.before(cut)), kept_from=cut)
+        (at_cut_P,), sum_P = run_inner_loop(replace(problem, draws=draws.before(cut)), kept_from=cut)
         result = through_all(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
         trace = replace(result.trace, gradient_sum=sum_P + result.trace.gradient_sum, first=cut)
         return replace(result, trace=trace)
 
-    return evaluate
+    return compute_hypergradient

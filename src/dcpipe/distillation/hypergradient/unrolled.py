@@ -13,7 +13,7 @@ from dcpipe.distillation.student import augmented, cross_entropy
 from dcpipe.errors import UserError
 
 
-def evaluate(problem: HypergradientProblem) -> StudentResult:
+def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
     """The derivatives of the objective through all T steps.
 
     Only `apply` and `augment` of the inner loop are used, always eagerly.

@@ -61,4 +61,4 @@ class CorrectExpertsMeanLogits:
 
 
 def _expert_logits(teachers: Teachers, expert: int, images_NCHW: Tensor) -> Tensor:
-    return logits(teachers.model, teachers.last(expert).to(images_NCHW.device), images_NCHW)
+    return logits(teachers.model, teachers.last_parameters(expert).to(images_NCHW.device), images_NCHW)

@@ -112,7 +112,7 @@ class OneHot(InitialLogitsConfig):
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
         """A hard label has no derivative."""
-        learned = context.method.outer.labels.learned_by if context.method.outer else None
+        learned = context.method.outer.labels.learning_optimiser if context.method.outer else None
         if learned and self.logit >= HARD_LOGIT:
             problem = f"has no effect: a logit of {self.logit} is a hard label, which has no derivative"
             remedy = f"lower {location.key}.logit, or write outer.labels.kind: hard"
@@ -142,15 +142,15 @@ class LearnedLabels(LabelsConfig):
     optimiser: OptimiserConfig
 
     @property
-    def learned_by(self) -> OptimiserConfig | None:
+    def learning_optimiser(self) -> OptimiserConfig | None:
         """Its optimiser."""
         return self.optimiser
 
     def build(self, setting: "Setting") -> "LabelRule":
         """Logits."""
-        from dcpipe.distillation.labels.learned import LearnedLabelRule
+        from dcpipe.distillation.labels.learned import SoftLabelRule
 
-        return LearnedLabelRule(self.initial.build(setting))
+        return SoftLabelRule(self.initial.build(setting))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -172,9 +172,9 @@ class FixedLabels(LabelsConfig):
 
     def build(self, setting: "Setting") -> "LabelRule":
         """Logits, which no optimiser changes."""
-        from dcpipe.distillation.labels.learned import LearnedLabelRule
+        from dcpipe.distillation.labels.learned import SoftLabelRule
 
-        return LearnedLabelRule(self.initial.build(setting))
+        return SoftLabelRule(self.initial.build(setting))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -203,7 +203,7 @@ class SegmentTarget(TeacherConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class NamedCheckpoint(TeacherConfig):
+class FixedCheckpointTeacher(TeacherConfig):
     """The same one in every iteration."""
 
     implementation = ("dcpipe.distillation.labels.teacher",)

@@ -12,7 +12,7 @@ from dcpipe.distillation.labels.label_rules import InitialLogits
 from dcpipe.distillation.synthetic_set import SyntheticSet
 
 
-class LearnedLabelRule:
+class SoftLabelRule:
     """See `dcpipe.distillation.labels.label_rules.LabelRule`."""
 
     def __init__(self, initial: InitialLogits) -> None:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.network_axes import LevelsConfig
+from dcpipe.params.network_axes import GradientLevelsConfig
 from dcpipe.params.schema import STRICT
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ PositiveWeight = Annotated[Weight, AfterValidator(_above_0)]
 WEIGHT = "weight of the distance of all classes together; classes: their number"
 
 
-def weight_of(weight: Literal["classes"] | float, classes: int) -> float:
+def numeric_weight(weight: Literal["classes"] | float, classes: int) -> float:
     """A weight as a number."""
     return float(classes if weight == "classes" else weight)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Intra(LevelsConfig):
+class Intra(GradientLevelsConfig):
     """The gradients of each class are matched (DC, arXiv:2006.05929)."""
 
     implementation = ("dcpipe.distillation.levels.level_weights",)
@@ -61,7 +61,7 @@ class Intra(LevelsConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Inter(LevelsConfig):
+class Inter(GradientLevelsConfig):
     """The gradient of all classes together is matched."""
 
     implementation = ("dcpipe.distillation.levels.level_weights",)
@@ -73,7 +73,7 @@ class Inter(LevelsConfig):
         """All classes together count."""
         from dcpipe.distillation.levels import level_weights
 
-        return level_weights.constant(0.0, weight_of(self.weight, classes))
+        return level_weights.constant(0.0, numeric_weight(self.weight, classes))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -82,7 +82,7 @@ class Inter(LevelsConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Interleaved(LevelsConfig):
+class Interleaved(GradientLevelsConfig):
     """Each class in one update, all classes together in the next."""
 
     implementation = ("dcpipe.distillation.levels.level_weights",)
@@ -94,7 +94,7 @@ class Interleaved(LevelsConfig):
         """The two in turns."""
         from dcpipe.distillation.levels import level_weights
 
-        return level_weights.alternating(weight_of(self.weight, classes))
+        return level_weights.alternating(numeric_weight(self.weight, classes))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -103,7 +103,7 @@ class Interleaved(LevelsConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MultiLevel(LevelsConfig):
+class MultiLevel(GradientLevelsConfig):
     """Each class and all classes together (arXiv:2208.00311, equation 6)."""
 
     implementation = ("dcpipe.distillation.levels.level_weights",)
@@ -115,7 +115,7 @@ class MultiLevel(LevelsConfig):
         """Both count."""
         from dcpipe.distillation.levels import level_weights
 
-        return level_weights.constant(1.0, weight_of(self.weight, classes))
+        return level_weights.constant(1.0, numeric_weight(self.weight, classes))
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -29,15 +29,15 @@ class DistributionMatchingConfig(NetworkMatchingConfig):
     real_batch: Count = Field(description="real images per class in an update; --batch_real")
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """Class by class; with batch norm all classes at once."""
         network = sizes.network
         if network is None:
             return Work()
         real, own = min(self.real_batch, sizes.train_images_per_class), sizes.ipc
         if self.network != "native" and has_running_statistics(self.network):
-            return network.forward(sizes.classes * real) + network.gradient(sizes.classes * own)
-        return (network.forward(real) + network.gradient(own)).times(sizes.classes)
+            return network.forward_work(sizes.classes * real) + network.gradient_work(sizes.classes * own)
+        return (network.forward_work(real) + network.gradient_work(own)).times(sizes.classes)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

@@ -49,7 +49,7 @@ class DistributionMatching(NetworkMatching):
             rows = [synthetic_rows(synthetic, draw.label) for draw in group]
             leaves = [synthetic.images_NCHW[own].detach().requires_grad_() for own in rows]
             with torch.no_grad():
-                real = self._means(episode, [self._parts.batches.real(draw) for draw in group])
+                real = self._means(episode, [self._parts.batches.real_images(draw) for draw in group])
             seen = [draw.augmented(leaf) for draw, leaf in zip(group, leaves, strict=True)]
             found = self._means(episode, seen)
             gap = sum(((a - b).square().sum() for a, b in zip(real, found, strict=True)), loss.new_zeros(()))

@@ -69,7 +69,7 @@ class FeatureMatching(NetworkMatching):
         Only one class's graph exists at a time: discrimination reaches a class's images through its centre alone.
         """
         rows = [synthetic_rows(synthetic, draw.label) for draw in episode.classes]
-        real_means, pull_KF, loss = self._real_side(synthetic, episode, rows)
+        real_means, pull_KF, loss = self._real_means_and_discrimination(synthetic, episode, rows)
         by_images = torch.zeros_like(synthetic.images_NCHW)
         for draw, own, real, pull_F in zip(episode.classes, rows, real_means, pull_KF, strict=True):
             leaf = synthetic.images_NCHW[own].detach().requires_grad_()
@@ -79,14 +79,14 @@ class FeatureMatching(NetworkMatching):
             loss = loss + gap.detach()
         return MatchingResult(loss, Gradients(by_images))
 
-    def _real_side(
+    def _real_means_and_discrimination(
         self, synthetic: SyntheticSet, episode: NetworkEpisode, rows: Sequence[Tensor]
     ) -> tuple[list[list[Tensor]], Tensor, Tensor]:
         """Each class's mean of every layer; the derivative of discrimination by the centres (K x F), and its value."""
         means, features = [], []
         with torch.no_grad():
             for draw in episode.classes:
-                layers = self._layered.layers(episode.network.theta_P, self._parts.batches.real(draw))
+                layers = self._layered.layer_outputs(episode.network.theta_P, self._parts.batches.real_images(draw))
                 means.append([layer.mean(dim=0) for layer in layers])
                 features.append(layers[-1])
             centres_KF = torch.stack(
@@ -102,4 +102,4 @@ class FeatureMatching(NetworkMatching):
         return means, pull_KF, value.detach()
 
     def _means(self, episode: NetworkEpisode, x_NCHW: Tensor) -> list[Tensor]:
-        return [layer.mean(dim=0) for layer in self._layered.layers(episode.network.theta_P, x_NCHW)]
+        return [layer.mean(dim=0) for layer in self._layered.layer_outputs(episode.network.theta_P, x_NCHW)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, trained_work
+from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, training_work
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
@@ -61,16 +61,16 @@ class FeatureMatchingConfig(NetworkMatchingConfig):
             problem = f"{len(self.layer_weights)} weights for the {layers} blocks of {network} and its features"
             raise location.error("layer_weights", problem, f"write {layers + 1}")
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """Every layer of a class's real images, and of its synthetic ones to be differentiated."""
         network = sizes.network
         if network is None:
             return Work()
-        real = network.forward(min(self.real_batch, sizes.train_images_per_class))
+        real = network.forward_work(min(self.real_batch, sizes.train_images_per_class))
         layers = Work(phases=(FLOAT_BYTES * network.activations * min(self.real_batch, sizes.train_images_per_class),))
-        update = (real + network.gradient(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
+        update = (real + network.gradient_work(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
         means = Work(held_bytes=FLOAT_BYTES * sizes.classes * network.activations)
-        return means + layers + update + trained_work(sizes, network, self.updates, self.training)
+        return means + layers + update + training_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

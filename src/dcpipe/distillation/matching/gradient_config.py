@@ -7,11 +7,17 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.distillation.distances.rows_config import OutputRows
-from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, trained_work
+from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, refuse_idle_training, training_work
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
-from dcpipe.params.network_axes import LevelsConfig, MagnitudeConfig, RowsConfig, TrainingConfig, UpdatesConfig
+from dcpipe.params.network_axes import (
+    GradientLevelsConfig,
+    GradientMagnitudeConfig,
+    GradientRowsConfig,
+    TrainingConfig,
+    UpdatesConfig,
+)
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
@@ -24,18 +30,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Distance:
+class GradientDistanceConfig:
     """Of two gradients, row by row: `angle` times 1 - cos, plus what `magnitude` says."""
 
-    rows: Annotated[RowsConfig, NeutralDefault(OutputRows(kind="outputs"))]
+    rows: Annotated[GradientRowsConfig, NeutralDefault(OutputRows(kind="outputs"))]
     angle: NonNegativeFloat = Field(description="weight of 1 - cos of the angle between two rows")
-    magnitude: MagnitudeConfig
+    magnitude: GradientMagnitudeConfig
 
     def build(self) -> "GradientDistance":
         """The distance of two gradients."""
         from dcpipe.distillation.distances.gradient_distance import GradientDistance
 
-        return GradientDistance(self.rows.build(), self.angle, self.magnitude.build(), self.magnitude.row_weight)
+        return GradientDistance(self.rows.build(), self.angle, self.magnitude.build(), self.magnitude.distance_weight)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -52,8 +58,8 @@ class GradientMatchingConfig(NetworkMatchingConfig):
     network: NetworkOrNative = Field(description="the network that is drawn; native: the dataset's own")
     real_batch: Count = Field(description="real images per class in an update; --batch_real")
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
-    levels: LevelsConfig
-    distance: Distance
+    levels: GradientLevelsConfig
+    distance: GradientDistanceConfig
     updates: UpdatesConfig
     training: TrainingConfig
 
@@ -61,19 +67,19 @@ class GradientMatchingConfig(NetworkMatchingConfig):
         """As of every matching with networks; training must have a use and the distance a part."""
         super().check(location, context)
         refuse_idle_training(location, self.updates, self.training)
-        if self.distance.angle == 0 and self.distance.magnitude.row_weight == 0:
+        if self.distance.angle == 0 and self.distance.magnitude.distance_weight == 0:
             remedy = "give angle a weight, or choose a magnitude"
             raise location.error("distance.angle", "angle and magnitude are both 0", remedy)
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """Both gradients of each class, every update; the real ones of all classes are kept."""
         network = sizes.network
         if network is None:
             return Work()
-        real = network.gradient(min(self.real_batch, sizes.train_images_per_class))
-        update = (real + network.pullback(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
+        real = network.gradient_work(min(self.real_batch, sizes.train_images_per_class))
+        update = (real + network.pullback_work(sizes.ipc)).times(sizes.classes * self.updates.max_updates)
         kept = Work(held_bytes=(sizes.classes + 4) * network.bytes)
-        return kept + update + trained_work(sizes, network, self.updates, self.training)
+        return kept + update + training_work(sizes, network, self.updates, self.training)
 
     def build(self, setting: "Setting") -> "Matching":
         """The matching of a job."""

@@ -51,7 +51,7 @@ class GradientMatching(NetworkMatching):
         loss = synthetic.images_NCHW.new_zeros(())
         shares, pull_P = [0.0] * len(sides), None
         if inter:
-            loss, pull_P, shares = self._together(synthetic, episode, sides)
+            loss, pull_P, shares = self._inter_class_distance(synthetic, episode, sides)
             loss = inter * loss
         by_images = torch.zeros_like(synthetic.images_NCHW)
         for draw, real_P, share in zip(episode.classes, sides, shares, strict=True):
@@ -67,7 +67,7 @@ class GradientMatching(NetworkMatching):
             (by_images[rows],) = torch.autograd.grad(value, leaf)
         return MatchingResult(loss, Gradients(by_images))
 
-    def _together(
+    def _inter_class_distance(
         self, synthetic: SyntheticSet, episode: NetworkEpisode, sides: list[Tensor]
     ) -> tuple[Tensor, Tensor, list[float]]:
         """The distance of the gradients of all classes' batches, its derivative (P), and each class's share.
@@ -76,7 +76,7 @@ class GradientMatching(NetworkMatching):
         """
         rows = [synthetic_rows(synthetic, draw.label) for draw in episode.classes]
         shares = _shares([len(own) for own in rows])
-        found_P, apply = torch.zeros_like(sides[0]), self._apply(episode)
+        found_P, apply = torch.zeros_like(sides[0]), self._network_function(episode)
         for draw, own, share in zip(episode.classes, rows, shares, strict=True):
             images, labels = draw.augmented(synthetic.images_NCHW[own]), synthetic.labels[own]
             found_P += share * inner_gradient(apply, episode.network.theta_P, images, labels)
@@ -89,19 +89,19 @@ class GradientMatching(NetworkMatching):
         (pull_P,) = torch.autograd.grad(distance, found_P)
         return distance.detach(), pull_P, shares
 
-    def _apply(self, episode: NetworkEpisode) -> Apply:
+    def _network_function(self, episode: NetworkEpisode) -> Apply:
         """The network of an episode, batch norms with the statistics they have now."""
         return lambda theta_P, x_NCHW: self._parts.trainer.logits(episode.network, theta_P, x_NCHW)
 
     def _real_gradient(self, draw: ClassSample, episode: NetworkEpisode) -> Tensor:
-        images = self._parts.batches.real(draw)
+        images = self._parts.batches.real_images(draw)
         labels = torch.full((len(images),), draw.label, device=images.device)
-        return inner_gradient(self._apply(episode), episode.network.theta_P, images, labels)
+        return inner_gradient(self._network_function(episode), episode.network.theta_P, images, labels)
 
     def _gradient(self, leaf_NCHW: Tensor, labels_N: Tensor, draw: ClassSample, episode: NetworkEpisode) -> Tensor:
         """The gradient (P) of a class of the set, differentiable in its images."""
         theta_P = episode.network.theta_P.detach().requires_grad_()
-        loss = cross_entropy(self._apply(episode)(theta_P, draw.augmented(leaf_NCHW)), labels_N)
+        loss = cross_entropy(self._network_function(episode)(theta_P, draw.augmented(leaf_NCHW)), labels_N)
         (found_P,) = torch.autograd.grad(loss, theta_P, create_graph=True)
         return found_P
 

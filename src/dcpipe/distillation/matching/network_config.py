@@ -32,7 +32,7 @@ class NetworkMatchingConfig(MatchingConfig):
             raise location.error_at("compute.backend", problem, "write eager")
         if self.network != "native":
             refuse_image_size(
-                parse(self.network), context.facts.image_size, location.resolved.place(f"{location.key}.network")
+                parse(self.network), context.facts.image_size, location.resolved.location_of(f"{location.key}.network")
             )
 
 
@@ -43,10 +43,10 @@ def refuse_idle_training(location: ValueLocation, updates: UpdatesConfig, traini
         raise location.error("training.kind", problem, "write none, or raise updates.count")
 
 
-def trained_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, training: TrainingConfig) -> Work:
+def training_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, training: TrainingConfig) -> Work:
     """What the training of an iteration's network on the set holds and computes, at most."""
     batch = training.images_per_step
     if batch is None:
         return Work()
     batch = min(batch, sizes.images)
-    return network.gradient(batch).times((updates.max_updates - 1) * training.max_epochs * sizes.images / batch)
+    return network.gradient_work(batch).times((updates.max_updates - 1) * training.max_epochs * sizes.images / batch)

@@ -35,7 +35,7 @@ class NetworkEpisode:
         return {"update": self.update}
 
     @property
-    def student(self) -> None:
+    def student_episode(self) -> None:
         """None: the loss comes from no student."""
         return None
 
@@ -45,7 +45,7 @@ class NetworkEpisode:
 
     def next_episode(self, synthetic: SyntheticSet) -> "NetworkEpisode | None":
         """The network trained on the set, and other draws; None after the last update (which trains nothing)."""
-        return self.matching.after(self, synthetic)
+        return self.matching.next_episode(self, synthetic)
 
 
 Loss = Callable[[NetworkEpisode, SyntheticSet], MatchingResult]
@@ -69,12 +69,12 @@ class NetworkMatching:
         self._trainer, self._batches, self._stream = trainer, batches, setting.stream
         self._real_batch, self._is_last = real_batch, is_last
 
-    def draw(self, iteration: int, _num_images: int) -> NetworkEpisode:
+    def draw_episode(self, iteration: int, _num_images: int) -> NetworkEpisode:
         """A fresh network, and for each class real images and an augmentation."""
         network = self._trainer.fresh(self._stream.child("iteration", iteration, "network"))
         return self._with_batches(NetworkEpisode(self, iteration, 0, network, ()))
 
-    def after(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> NetworkEpisode | None:
+    def next_episode(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> NetworkEpisode | None:
         """The next episode of an iteration; None where it was the last."""
         done, stream = episode.update + 1, self._stream_of(episode)
 

@@ -16,14 +16,14 @@ from dcpipe.params.epochs import kept_epochs
 from dcpipe.params.method_axes import InnerLoop, MatchingConfig, MethodContext
 from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, Count, Name, StepCount
-from dcpipe.params.trajectory_axes import HypergradientConfig, PathConfig, SegmentConfig, StartNoiseConfig
+from dcpipe.params.trajectory_axes import ExpertPathConfig, HypergradientConfig, SegmentConfig, StartNoiseConfig
 from dcpipe.params.waypoints import refuse_bad_waypoints
 from dcpipe.params.work import FLOAT_BYTES, InnerSizes, SetSizes, Work
 
 if TYPE_CHECKING:
     from dcpipe.distillation.episodes import Matching
     from dcpipe.distillation.setting import Setting
-    from dcpipe.experts.trajectory import ExpertPath, ParameterLayout
+    from dcpipe.experts.trajectory import ExpertTrajectories, ParameterLayout
 
 AUGMENTED = 12  # copies of a batch that its augmentation keeps to be differentiated
 
@@ -39,7 +39,7 @@ class TrajectoryMatchingConfig(MatchingConfig):
     max_experts: Annotated[Count | None, NeutralDefault(None)] = Field(
         description="only the first so many of the experts; null: all of them; --max_experts"
     )
-    path: PathConfig
+    path: ExpertPathConfig
     segment: SegmentConfig
     start_noise: StartNoiseConfig
     inner_steps: StepCount = Field(description="steps of a student; N, --syn_steps")
@@ -84,8 +84,8 @@ class TrajectoryMatchingConfig(MatchingConfig):
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:
         """Batches must cut something; every epoch that a segment asks for must be reached and kept."""
-        if self.inner_batch is not None and self.inner_batch >= context.images:
-            problem = f"a batch size of the whole set ({context.images} images) has no effect"
+        if self.inner_batch is not None and self.inner_batch >= context.num_images:
+            problem = f"a batch size of the whole set ({context.num_images} images) has no effect"
             raise location.error("inner_batch", problem, "write null, or a smaller number")
         if self.max_experts is not None and context.experts and self.max_experts >= context.experts.count:
             problem = f"{self.max_experts} has no effect: there are {context.experts.count} experts"
@@ -106,25 +106,25 @@ class TrajectoryMatchingConfig(MatchingConfig):
         if self.segment.between_epochs:
             problem = "segments that start between epochs need a convex path"
             raise location.error("path.kind", problem, "write path.kind: convex, or segment.kind: fixed")
-        missing = sorted(self.segment.epochs - set(kept_epochs(experts.kept_epochs, experts.epochs)))
+        missing = sorted(self.segment.checkpoint_epochs - set(kept_epochs(experts.kept_epochs, experts.epochs)))
         if missing:
             problem = f"epoch {missing[0]} is needed but not in kept_epochs"
             raise location.error("segment.max_start_epoch", problem, f"add it to kept_epochs in {resolved.file}")
 
-    def work(self, sizes: SetSizes) -> Work:
+    def estimate_work(self, sizes: SetSizes) -> Work:
         """A student by the hypergradient, between two checkpoints; a convex path is held whole."""
         network = sizes.network
         if network is None:
             return Work()
         images = min(self.inner_batch or sizes.images, sizes.images)
-        work = self.hypergradient.work(InnerSizes(network, self.inner_steps, images, sizes.numbers))
+        work = self.hypergradient.estimate_work(InnerSizes(network, self.inner_steps, images, sizes.numbers))
         augmented = (
             Work() if self.augmentation == "none" else Work(held_bytes=AUGMENTED * FLOAT_BYTES * images * sizes.numbers)
         )
-        checkpoints = 4 + sizes.num_experts * self.path.held_checkpoints
+        checkpoints = 4 + sizes.num_experts * self.path.num_held_checkpoints
         return Work(held_bytes=checkpoints * network.bytes) + augmented + work
 
-    def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertPath":
+    def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """By the path; of all experts, or of the first ones."""
         path = self.path.build(paths, layout)
         if self.max_experts is None:

@@ -27,7 +27,7 @@ from dcpipe.distillation.student import draw_batches
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.teachers import Teachers
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
-from dcpipe.params.method import Outer
+from dcpipe.params.method import OuterLoop
 from dcpipe.random import Stream
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TrajectoryEpisode:
         return {"expert": self.segment.expert, "start_epoch": self.segment.start}
 
     @property
-    def student(self) -> "TrajectoryEpisode":
+    def student_episode(self) -> "TrajectoryEpisode":
         """Itself."""
         return self
 
@@ -66,7 +66,7 @@ class TrajectoryEpisode:
     def with_new_draws(self, num_images: int) -> "TrajectoryEpisode":
         """The same segment and start, with other batches and augmentation."""
         again = self.stream.child("again")
-        return replace(self, draws=self.matching.draws(num_images, again), stream=again)
+        return replace(self, draws=self.matching.draw_inner_loop(num_images, again), stream=again)
 
     def next_episode(self, synthetic: SyntheticSet) -> None:
         """None: a segment is matched once."""
@@ -84,7 +84,7 @@ class TrajectoryMatching:
         self._restricted = outer.coordinates.build() if outer else unrestricted
         inner = make_inner_training(
             experts.model,
-            derivatives=ConvNetDerivatives.of(
+            derivatives=ConvNetDerivatives.from_name(
                 setting.network,
                 channels=train.channels,
                 image_size=train.size,
@@ -99,7 +99,7 @@ class TrajectoryMatching:
         self._hypergradient = config.hypergradient.build(config.inner_steps)
         self._facts = setting.facts
 
-    def draw(self, iteration: int, num_images: int) -> TrajectoryEpisode:
+    def draw_episode(self, iteration: int, num_images: int) -> TrajectoryEpisode:
         """A segment, the student's start, and batches and augmentation of every inner step."""
         stream = self._stream.child("iteration", iteration)
         segment = self._segments(self._experts.num_experts, iteration, stream.child("segment").generator())
@@ -107,9 +107,11 @@ class TrajectoryMatching:
         target_P = self._experts.at(segment.expert, segment.target).to(self._device)
         student_P, distance = self._starts(start_P, target_P, stream)
         objective = self._restricted(distance, target_P)
-        return TrajectoryEpisode(self, segment, target_P, student_P, objective, self.draws(num_images, stream), stream)
+        return TrajectoryEpisode(
+            self, segment, target_P, student_P, objective, self.draw_inner_loop(num_images, stream), stream
+        )
 
-    def draws(self, num_images: int, stream: Stream) -> InnerDraws:
+    def draw_inner_loop(self, num_images: int, stream: Stream) -> InnerDraws:
         """Batches of a set of so many images, and how each is augmented."""
         steps, batch = self._config.inner_steps, self._config.inner_batch
         batches = draw_batches(num_images, batch, steps, stream.child("batches").generator())
@@ -152,6 +154,6 @@ class TrajectoryMatching:
         return self._hypergradient(problem)
 
 
-def learns_labels(outer: Outer | None) -> bool:
+def learns_labels(outer: OuterLoop | None) -> bool:
     """Whether the derivative of label logits is asked for."""
-    return outer is not None and outer.labels.learned_by is not None
+    return outer is not None and outer.labels.learning_optimiser is not None

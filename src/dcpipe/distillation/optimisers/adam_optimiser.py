@@ -17,7 +17,7 @@ class AdamOptimiser(TorchOptimiser):
     def __init__(self, config: "Adam") -> None:
         betas = (config.beta_1, config.beta_2)
 
-        def make(parameters: list[Parameter]) -> TorchAdam:
+        def make_adam(parameters: list[Parameter]) -> TorchAdam:
             return TorchAdam(parameters, lr=config.learning_rate, betas=betas, eps=config.epsilon, foreach=False)
 
-        super().__init__(make)
+        super().__init__(make_adam)

@@ -9,7 +9,7 @@ from dcpipe.distillation import finite_check
 from dcpipe.distillation.matching_results import Gradients
 from dcpipe.distillation.optimisers.tensor_optimiser import TensorOptimiser
 from dcpipe.distillation.synthetic_set import SyntheticSet
-from dcpipe.params.method import Outer
+from dcpipe.params.method import OuterLoop
 
 
 @dataclass(slots=True)
@@ -21,9 +21,9 @@ class OuterOptimiser:
     labels: TensorOptimiser | None
 
     @classmethod
-    def from_config(cls, outer: Outer) -> "OuterOptimiser":
+    def from_config(cls, outer: OuterLoop) -> "OuterOptimiser":
         """Fresh optimisers, as the preset chooses them."""
-        step_size, labels = outer.step_size.learned_by, outer.labels.learned_by
+        step_size, labels = outer.step_size.learning_optimiser, outer.labels.learning_optimiser
         return cls(
             outer.images.optimiser.build(),
             step_size.build() if step_size else None,
@@ -56,7 +56,7 @@ class OuterOptimiser:
         self.images, self.step_size, self.labels = after.images, after.step_size, after.labels
         return SyntheticSet(images, labels, step_size)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The optimisers' state, by part and name."""
         return {
             f"optimiser.{part}.{name}": tensor
@@ -64,7 +64,7 @@ class OuterOptimiser:
             for name, tensor in optimiser.state_dict().items()
         }
 
-    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+    def load_state_dict(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         """Take up a saved state."""
         for part, optimiser in self._parts().items():
             prefix = f"optimiser.{part}."

@@ -31,12 +31,14 @@ class SegmentRule(Protocol):
 
 def fixed(config: "FixedRange", num_experts: int, _iteration: int, generator: torch.Generator) -> Segment:
     """A start epoch of a range that never changes."""
-    return _within(config.min_start_epoch, config.max_start_epoch, config.span_epochs, num_experts, generator)
+    return _draw_segment(config.min_start_epoch, config.max_start_epoch, config.span_epochs, num_experts, generator)
 
 
 def growing(config: "GrowingRange", num_experts: int, iteration: int, generator: torch.Generator) -> Segment:
     """A start epoch of a range that grows with the iterations."""
-    return _within(config.min_start_epoch, end_of_range(config, iteration), config.span_epochs, num_experts, generator)
+    return _draw_segment(
+        config.min_start_epoch, end_of_range(config, iteration), config.span_epochs, num_experts, generator
+    )
 
 
 def continuous(config: "ContinuousTime", num_experts: int, _iteration: int, generator: torch.Generator) -> Segment:
@@ -46,7 +48,7 @@ def continuous(config: "ContinuousTime", num_experts: int, _iteration: int, gene
     return Segment(expert, time, time + config.span_epochs)
 
 
-def _within(first: int, end: int, span: int, num_experts: int, generator: torch.Generator) -> Segment:
+def _draw_segment(first: int, end: int, span: int, num_experts: int, generator: torch.Generator) -> Segment:
     expert = int(torch.randint(num_experts, (), generator=generator))
     start = int(torch.randint(first, end, (), generator=generator))
     return Segment(expert, start, start + span)

@@ -35,7 +35,7 @@ class FixedRange(SegmentConfig):
     span_epochs: Count = Field(description=SPAN)
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> "FixedRange":
+    def _validate_range(self) -> "FixedRange":
         if self.min_start_epoch >= self.max_start_epoch:
             raise ValueError("min_start_epoch must be below max_start_epoch, which is never drawn itself")
         return self
@@ -46,7 +46,7 @@ class FixedRange(SegmentConfig):
         return self.max_start_epoch - 1 + self.span_epochs
 
     @property
-    def epochs(self) -> frozenset[int]:
+    def checkpoint_epochs(self) -> frozenset[int]:
         """Every start and its target."""
         return _start_and_end(range(self.min_start_epoch, self.max_start_epoch), self.span_epochs)
 
@@ -77,7 +77,7 @@ class GrowingRange(SegmentConfig):
     span_epochs: Count = Field(description=SPAN)
 
     @model_validator(mode="after")
-    def _grows(self) -> "GrowingRange":
+    def _validate_growth(self) -> "GrowingRange":
         if not self.min_start_epoch < self.first_max_start_epoch < self.max_start_epoch:
             raise ValueError(
                 "min_start_epoch, first_max_start_epoch and max_start_epoch must increase; else write kind: fixed"
@@ -90,7 +90,7 @@ class GrowingRange(SegmentConfig):
         return self.max_start_epoch - 1 + self.span_epochs
 
     @property
-    def epochs(self) -> frozenset[int]:
+    def checkpoint_epochs(self) -> frozenset[int]:
         """Every start and its target."""
         return _start_and_end(range(self.min_start_epoch, self.max_start_epoch), self.span_epochs)
 
@@ -132,7 +132,7 @@ class ContinuousTime(SegmentConfig):
         return self.max_start_epoch + self.span_epochs
 
     @property
-    def epochs(self) -> frozenset[int]:
+    def checkpoint_epochs(self) -> frozenset[int]:
         """As of a fixed range."""
         return _start_and_end(range(self.max_start_epoch), self.span_epochs)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.sharpness_config import Asam
 
 
-def evaluate(
+def compute_gradients(
     config: "Asam",
     synthetic: SyntheticSet,
     episode: Episode,

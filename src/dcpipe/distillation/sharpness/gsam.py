@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.sharpness_config import Gsam
 
 
-def evaluate(
+def compute_gradients(
     config: "Gsam",
     synthetic: SyntheticSet,
     episode: Episode,

@@ -8,7 +8,7 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.random import Stream
 
 
-def evaluate(
+def compute_gradients(
     synthetic: SyntheticSet,
     episode: Episode,
     *,

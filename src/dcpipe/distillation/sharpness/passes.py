@@ -50,7 +50,7 @@ class SharpnessRule(Protocol):
 
 def one_pass(episode: Episode, synthetic: SyntheticSet) -> tuple[MatchingResult, StudentTrace | None]:
     """The episode's result, and the trace of its student, if it has one."""
-    student = episode.student
+    student = episode.student_episode
     if student is None:
         return episode.evaluate(synthetic), None
     result = student.evaluate(synthetic)
@@ -116,7 +116,7 @@ def _start(trace: StudentTrace, second_pass: SecondPass) -> StudentStart | None:
 
 
 def _student(episode: Episode) -> StudentEpisode:
-    if episode.student is None:
+    if episode.student_episode is None:
         remedy = "write steps: 1/1 and draws: shared"
         raise UserError("needs a matching with students", where="outer.sharpness.second_pass", remedy=remedy)
-    return episode.student
+    return episode.student_episode

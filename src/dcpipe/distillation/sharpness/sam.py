@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.sharpness.sharpness_config import Sam
 
 
-def evaluate(
+def compute_gradients(
     config: "Sam",
     synthetic: SyntheticSet,
     episode: Episode,

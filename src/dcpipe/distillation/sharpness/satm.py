@@ -19,10 +19,10 @@ from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.random import Stream
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.sharpness.sharpness_config import Satm, Smoothing
+    from dcpipe.distillation.sharpness.sharpness_config import Satm, SmoothingNoise
 
 
-def weight_deviations(images_NCHW: Tensor, noise: "Smoothing") -> Tensor:
+def noise_std(images_NCHW: Tensor, noise: "SmoothingNoise") -> Tensor:
     """The standard deviation (N, 1, 1, 1) of each image's noise, by the unit that the params name."""
     norms_N: Tensor = torch.linalg.vector_norm(images_NCHW.flatten(1), dim=1)
     match noise.unit:
@@ -35,7 +35,7 @@ def weight_deviations(images_NCHW: Tensor, noise: "Smoothing") -> Tensor:
     return answer_N.view(-1, 1, 1, 1)
 
 
-def evaluate(
+def compute_gradients(
     config: "Satm",
     synthetic: SyntheticSet,
     episode: Episode,
@@ -55,6 +55,6 @@ def evaluate(
         episode,
         config.second_pass,
         perturb,
-        noise_NCHW=weight_deviations(images_NCHW, config.noise) * drawn_NCHW,
+        noise_NCHW=noise_std(images_NCHW, config.noise) * drawn_NCHW,
         noise_is_kept=config.noise.kept,
     )

@@ -38,7 +38,7 @@ class NoSharpness(SharpnessConfig):
         """One pass."""
         from dcpipe.distillation.sharpness import none
 
-        return none.evaluate
+        return none.compute_gradients
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -56,7 +56,7 @@ class TwoPasses(SharpnessConfig):
         """Of the second pass."""
         return (self.second_pass.steps,)
 
-    def passes(self, inner_steps: int) -> float:
+    def passes_per_update(self, inner_steps: int) -> float:
         """The first, and the second's share."""
         return 1.0 + (steps_of(self.second_pass.steps, inner_steps) / inner_steps if inner_steps else 1.0)
 
@@ -81,7 +81,7 @@ class TwoPasses(SharpnessConfig):
             problem = f"the second pass starts at step {inner.steps - taken}, but the first keeps only its last {kept}"
             remedy = f"write at most {kept} of the {inner.steps} inner steps, or {ALL_STEPS} for all"
             raise location.error("second_pass.steps", f"{problem} steps", remedy)
-        whole = inner.batch is None or inner.batch >= context.images
+        whole = inner.batch is None or inner.batch >= context.num_images
         if second.draws == "fresh" and inner.augmentation == "none" and whole:
             problem = "has no effect: with whole batches and no augmentation nothing is drawn"
             raise location.error("second_pass.draws", problem, "write shared")
@@ -102,7 +102,7 @@ class Sam(TwoPasses):
         """Two passes."""
         from dcpipe.distillation.sharpness import sam
 
-        return partial(sam.evaluate, self)
+        return partial(sam.compute_gradients, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -126,7 +126,7 @@ class Gsam(TwoPasses):
         """Two passes."""
         from dcpipe.distillation.sharpness import gsam
 
-        return partial(gsam.evaluate, self)
+        return partial(gsam.compute_gradients, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -149,7 +149,7 @@ class Asam(TwoPasses):
         """Two passes."""
         from dcpipe.distillation.sharpness import asam
 
-        return partial(asam.evaluate, self)
+        return partial(asam.compute_gradients, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -173,7 +173,7 @@ class Vasso(TwoPasses):
         """Two passes."""
         from dcpipe.distillation.sharpness import vasso
 
-        return partial(vasso.evaluate, self)
+        return partial(vasso.compute_gradients, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:
@@ -182,7 +182,7 @@ class Vasso(TwoPasses):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Smoothing:
+class SmoothingNoise:
     """Gaussian noise on the images of the first pass, drawn anew in every iteration (SATM, section 4.1).
 
     The standard deviation of image j's noise is, by `unit`: `rms` scale |S_j| / sqrt(D), D its numbers of pixels and
@@ -203,14 +203,14 @@ class Satm(TwoPasses):
     kind: Literal["satm"]
     radius: NonNegativeFloat = Field(description="length of the perturbation of all images together, in its unit")
     radius_unit: RadiusUnitKnob
-    noise: Smoothing
+    noise: SmoothingNoise
     second_pass: SecondPass
 
     def build(self) -> "SharpnessRule":
         """Two passes."""
         from dcpipe.distillation.sharpness import satm
 
-        return partial(satm.evaluate, self)
+        return partial(satm.compute_gradients, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

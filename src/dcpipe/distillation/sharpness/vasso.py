@@ -23,7 +23,7 @@ def mean_gradient(mean_NCHW: Tensor | None, h_NCHW: Tensor, theta: float) -> Ten
     return h_NCHW if mean_NCHW is None else (1.0 - theta) * mean_NCHW + theta * h_NCHW
 
 
-def evaluate(
+def compute_gradients(
     config: "Vasso",
     synthetic: SyntheticSet,
     episode: Episode,

@@ -31,7 +31,7 @@ class LearnedStepSize(StepSizeConfig):
     optimiser: OptimiserConfig
 
     @property
-    def learned_by(self) -> OptimiserConfig | None:
+    def learning_optimiser(self) -> OptimiserConfig | None:
         """Its optimiser."""
         return self.optimiser
 
@@ -67,7 +67,7 @@ class FirstOrderStepSize(StepSizeConfig):
     )
 
     @property
-    def learned_by(self) -> OptimiserConfig | None:
+    def learning_optimiser(self) -> OptimiserConfig | None:
         """Its optimiser."""
         return self.optimiser
 
@@ -112,7 +112,7 @@ class LogarithmStepSize(StepSizeConfig):
     optimiser: OptimiserConfig
 
     @property
-    def learned_by(self) -> OptimiserConfig | None:
+    def learning_optimiser(self) -> OptimiserConfig | None:
         """Its optimiser, of the logarithm."""
         return LogarithmOptimiserConfig(self.optimiser)
 

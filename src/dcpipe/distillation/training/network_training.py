@@ -42,14 +42,14 @@ class NetworkTrainer:
         """An untrained network, on the real images' device and in their dtype."""
         like = self._batches.images
         statistics = {name: value.to(like) for name, value in self._model.initial_statistics().items()}
-        return NetworkState(self._model.initial(stream.generator()).to(like), statistics)
+        return NetworkState(self._model.initial_parameters(stream.generator()).to(like), statistics)
 
     def with_real_statistics(self, network: NetworkState, stream: Stream) -> NetworkState:
         """The network after it has seen real images, of which only batch norms take note."""
         if not self._model.has_running_statistics:
             return network
         images, _ = self._batches.balanced(STATISTICS_IMAGES, stream)
-        return NetworkState(network.theta_P, self._followed(network, images))
+        return NetworkState(network.theta_P, self._updated_statistics(network, images))
 
     def logits(self, network: NetworkState, theta_P: Tensor, x_NCHW: Tensor) -> Tensor:
         """The network's logits with its running statistics unchanged, at any parameters."""
@@ -95,10 +95,12 @@ class NetworkTrainer:
                 images = augment.apply(images, drawn)
             gradient_P = inner_gradient(self._model, network.theta_P, images, synthetic.labels[rows])
             theta_P = network.theta_P.add(gradient_P, alpha=-step_size)
-            network = NetworkState(theta_P, self._followed(network, images))
+            network = NetworkState(theta_P, self._updated_statistics(network, images))
         return network
 
-    def _followed(self, network: NetworkState, images_NCHW: Tensor) -> dict[str, Tensor]:
+    def _updated_statistics(self, network: NetworkState, images_NCHW: Tensor) -> dict[str, Tensor]:
         if not self._model.has_running_statistics:
             return network.statistics
-        return updated_statistics(network.statistics, self._model.observe(network.theta_P, images_NCHW)[1])
+        return updated_statistics(
+            network.statistics, self._model.forward_with_statistics(network.theta_P, images_NCHW)[1]
+        )

@@ -7,7 +7,7 @@ from dcpipe.random import Stream
 
 if TYPE_CHECKING:
     from dcpipe.distillation.training.network_training import NetworkState, NetworkTrainer
-    from dcpipe.distillation.training.training_config import UntilMoved, UntilOverfit
+    from dcpipe.distillation.training.training_config import UntilAccuracyMoves, UntilOverfit
 
 Ended = Callable[["NetworkState", int], bool]
 """Whether training ends with this network after this many epochs; asked before the first and after each."""
@@ -26,7 +26,7 @@ def after_epochs(count: int, _trainer: "NetworkTrainer", _update: int, _stream: 
 
 def by_schedule(counts: Sequence[int], _trainer: "NetworkTrainer", update: int, _stream: Stream) -> Ended:
     """A number of epochs of each update's own."""
-    return lambda _, epoch: epoch == scheduled(counts, update)
+    return lambda _, epoch: epoch == scheduled_epochs(counts, update)
 
 
 def when_overfit(config: "UntilOverfit", trainer: "NetworkTrainer", _update: int, stream: Stream) -> Ended:
@@ -41,7 +41,7 @@ def when_overfit(config: "UntilOverfit", trainer: "NetworkTrainer", _update: int
     return ended
 
 
-def when_moved(config: "UntilMoved", trainer: "NetworkTrainer", _update: int, stream: Stream) -> Ended:
+def when_accuracy_moves(config: "UntilAccuracyMoves", trainer: "NetworkTrainer", _update: int, stream: Stream) -> Ended:
     """When the accuracy on real images moves."""
     accuracies: list[float] = []
 
@@ -53,7 +53,7 @@ def when_moved(config: "UntilMoved", trainer: "NetworkTrainer", _update: int, st
     return ended
 
 
-def scheduled(counts: Sequence[int], update: int) -> int:
+def scheduled_epochs(counts: Sequence[int], update: int) -> int:
     """zeta(t): the number of an update (from 0) in a schedule whose last number serves all that follow.
 
     Source: equation 12 of arXiv:2208.00311 is [50, 40, 30, 20, 10, 10, 10, 10, 10, 10, 5].

@@ -77,7 +77,7 @@ class FixedEpochs(TrainingInBatches):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Schedule(TrainingInBatches):
+class EpochSchedule(TrainingInBatches):
     """As `epochs`, with a number of its own for each update; the last one serves all that follow."""
 
     implementation = ("dcpipe.distillation.training.stopping_rules",)
@@ -134,7 +134,7 @@ class UntilOverfit(TrainingInBatches):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class UntilMoved(TrainingInBatches):
+class UntilAccuracyMoves(TrainingInBatches):
     """Epochs until the network's accuracy on real images, measured after every one, has moved (CAFE)."""
 
     implementation = ("dcpipe.distillation.training.stopping_rules",)
@@ -155,7 +155,7 @@ class UntilMoved(TrainingInBatches):
         """By accuracy."""
         from dcpipe.distillation.training import stopping_rules
 
-        return partial(stopping_rules.when_moved, self)
+        return partial(stopping_rules.when_accuracy_moves, self)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

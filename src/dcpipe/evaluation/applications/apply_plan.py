@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from dcpipe.data.data_plan import dataset_facts, pixels
-from dcpipe.data.loading_plan import classifying, loading, network_size, test_images, train_images
+from dcpipe.data.data_plan import dataset_facts, values_per_image
+from dcpipe.data.loading_plan import classifying_work, loading_work, network_size, num_test_images, num_train_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.errors import UserError
 from dcpipe.params import check, network_name
@@ -64,7 +64,7 @@ class ApplyStage(Stage):
         _refuse_choices(protocol, evaluation)
         at = ValueLocation(resolved, "task")
         application.task.check(at, ApplicationContext(resolved, data, evaluation))
-        parts = application.task.parts(data)
+        parts = application.task.num_parts(data)
         if part >= parts:
             problem = f"there is no part {part}: this application of {dataset} has {parts}"
             raise UserError(problem, where=resolved.file, remedy=f"name a part from 0 to {parts - 1}")
@@ -93,20 +93,22 @@ class ApplyStage(Stage):
             resources=self.with_threads(evaluation.compute.threads),
         )
 
-    def work(self, graph: "Graph", job: "Job") -> Work:
+    def estimate_work(self, graph: "Graph", job: "Job") -> Work:
         """Test images and the set; every network that a part trains, one after the other."""
         config, dataset = job.section("evaluation", Evaluation), job.wildcards["dataset"]
         task, data = job.section("application", Application).task, job.section("dataset", Dataset)
-        tested, facts = test_images(graph, dataset), dataset_facts(graph, job)
+        tested, facts = num_test_images(graph, dataset), dataset_facts(graph, job)
         method, ipc = job.section("method", Method), int(job.wildcards["ipc"])
-        images = train_images(graph, dataset) if method.matching.takes_all_images else facts.classes * ipc
+        images = num_train_images(graph, dataset) if method.matching.takes_all_images else facts.classes * ipc
         batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
-        found = loading(graph, dataset, tested) + Work(held_bytes=2 * FLOAT_BYTES * images * pixels(facts))
+        found = loading_work(graph, dataset, tested) + Work(
+            held_bytes=2 * FLOAT_BYTES * images * values_per_image(facts)
+        )
         for name in task.trained_networks(data, int(job.wildcards["part"])):
             network = network_size(graph, dataset, name)
-            step = network.vmapped_gradient(batch, together) if together > 1 else network.gradient(batch)
+            step = network.vmapped_gradient_work(batch, together) if together > 1 else network.gradient_work(batch)
             passes = config.networks / together * config.sharpness.passes * (config.epochs + 1) * images / batch
-            found += step.times(passes) + classifying(network, tested).times(config.networks)
+            found += step.times(passes) + classifying_work(network, tested).times(config.networks)
         return found
 
 
@@ -115,7 +117,7 @@ def _refuse_choices(resolved: ResolvedSection, evaluation: Evaluation) -> None:
     if evaluation.selection.reads_snapshots:
         problem, remedy = "an application uses the finished set", "name a protocol whose selection is last"
         raise ValueLocation(resolved, "selection").error("kind", problem, remedy)
-    if evaluation.learning_rate.candidates > 1:
+    if evaluation.learning_rate.num_candidates > 1:
         problem, remedy = "an application trains at one learning rate", "name a protocol whose rate is own or fixed"
         raise ValueLocation(resolved, "learning_rate").error("kind", problem, remedy)
     if not evaluation.start.is_fresh:
@@ -123,13 +125,15 @@ def _refuse_choices(resolved: ResolvedSection, evaluation: Evaluation) -> None:
         raise ValueLocation(resolved, "start").error("kind", problem, remedy)
 
 
-def applied(graph: "Graph", experiment: str) -> tuple["Job", ...]:
+def application_jobs(graph: "Graph", experiment: str) -> tuple["Job", ...]:
     """The applications of an experiment: every part of every combination of its runs, each once."""
     jobs: dict[str, Job] = {}
     for run in graph.library.experiment(experiment)[1].application_runs or ():
         for application in run.applications:
             for dataset in run.datasets:
-                parts = graph.library.application(application, dataset)[1].task.parts(graph.library.dataset(dataset)[1])
+                parts = graph.library.application(application, dataset)[1].task.num_parts(
+                    graph.library.dataset(dataset)[1]
+                )
                 cells: list[dict[str, str | int]] = [
                     {"method": method, "ipc": ipc, "set": index, "evaluation": evaluation, "part": part}
                     for method in run.methods
@@ -155,6 +159,6 @@ def _refuse_absent_ranking(graph: "Graph", experiment: str, job: "Job", jobs: It
     wanted["evaluation"] = task.reference_protocol
     if not any(wanted.items() <= one.wildcards.items() for one in jobs):
         problem = f"{names['application']} has no ranking by all real images of {names['dataset']} to compare with"
-        where = graph.library.experiment(experiment)[0].place("application_runs")
+        where = graph.library.experiment(experiment)[0].location_of("application_runs")
         remedy = f"add a run with methods: [{WHOLE}], evaluations: [{task.reference_protocol}]"
         raise UserError(problem, where=where, remedy=remedy)

@@ -26,10 +26,10 @@ def convnet_names(
         ConvNetName(depth=depth, width=width, norm=norm, activation=activation, pooling=pooling)
         for depth, width, activation, norm, pooling in every
     )
-    return [network.name for network in networks if network.size_problem(image_size) is None]
+    return [network.name for network in networks if network.image_size_problem(image_size) is None]
 
 
-def mixed(names: Sequence[str]) -> list[str]:
+def shuffle_by_hash(names: Sequence[str]) -> list[str]:
     """The names in an order that has nothing to do with what they mean, and is the same always.
 
     So the first of them are a sample, a larger sample begins with the smaller one, and parts take about as long.

@@ -15,14 +15,17 @@ from dcpipe.evaluation.applications.trials import ApplicationInputs, Trials
 from dcpipe.random import Stream
 
 
-def measure_order(steps: int, network: str, trials: Trials, material: ApplicationInputs) -> dict[str, object]:
+def measure_class_order(steps: int, network: str, trials: Trials, material: ApplicationInputs) -> dict[str, object]:
     """The accuracies after each step of one order of the classes; the part is the order's number."""
     arriving = class_steps(material.test.classes, steps, material.stream.child(material.part))
     name = material.native if network == "native" else network
     results = []
     for step in range(steps):
         seen = torch.cat(arriving[: step + 1]).sort().values
-        memory, tested = images_of_seen_classes(material.synthetic, seen), images_of(material.test, seen)
+        memory, tested = (
+            images_of_seen_classes(material.synthetic, seen),
+            real_images_of_seen_classes(material.test, seen),
+        )
         found = trials.accuracies(f"step {step}", name, memory, tested)
         counts = {"images": len(memory.images_NCHW), "tested": len(tested.labels_N)}
         results.append({"classes": arriving[step].tolist(), **counts, "accuracies": list(found)})
@@ -39,7 +42,7 @@ def images_of_seen_classes(synthetic: SyntheticSet, classes_seen: Tensor) -> Syn
 
     Soft labels say nothing of other classes: their probability goes to those seen, in proportion.
     """
-    rows = torch.isin(synthetic.classes, classes_seen.to(synthetic.classes.device))
+    rows = torch.isin(synthetic.class_labels, classes_seen.to(synthetic.class_labels.device))
     labels = synthetic.labels[rows]
     if synthetic.is_soft:
         unseen = torch.ones(labels.shape[1], dtype=torch.bool, device=labels.device)
@@ -49,7 +52,7 @@ def images_of_seen_classes(synthetic: SyntheticSet, classes_seen: Tensor) -> Syn
     return SyntheticSet(synthetic.images_NCHW[rows], labels, synthetic.step_size, intended_classes_N)
 
 
-def images_of(images: Images, classes_seen: Tensor) -> Images:
+def real_images_of_seen_classes(images: Images, classes_seen: Tensor) -> Images:
     """The images of the classes seen, in their order."""
     rows = torch.isin(images.labels_N, classes_seen.to(images.labels_N.device))
     return Images(images.images_NCHW[rows], images.labels_N[rows], images.classes)

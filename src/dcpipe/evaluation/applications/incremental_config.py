@@ -35,10 +35,10 @@ class ClassIncremental(TaskConfig):
             problem = f"{self.steps} steps are more than the {classes} classes"
             raise location.error("steps", problem, f"write at most {classes}")
         if self.network != "native":
-            where = context.resolved.place(f"{location.key}.network")
+            where = context.resolved.location_of(f"{location.key}.network")
             refuse_image_size(parse_network(self.network), context.dataset.facts.image_size, where)
 
-    def parts(self, _dataset: Dataset) -> int:
+    def num_parts(self, _dataset: Dataset) -> int:
         """One for each order of the classes."""
         return self.orders
 
@@ -53,7 +53,7 @@ class ClassIncremental(TaskConfig):
 
         from dcpipe.evaluation.applications import incremental
 
-        return partial(incremental.measure_order, self.steps, self.network)
+        return partial(incremental.measure_class_order, self.steps, self.network)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

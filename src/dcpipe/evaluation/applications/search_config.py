@@ -42,7 +42,7 @@ class ArchitectureSearch(TaskConfig):
 
     @field_validator("depths", "widths", "activations", "norms", "poolings")
     @classmethod
-    def _once(cls, values: list[object]) -> list[object]:
+    def _refuse_repeated(cls, values: list[object]) -> list[object]:
         repeated = next((value for value in values if values.count(value) > 1), None)
         if repeated is not None:
             raise ValueError(f"{repeated} is listed twice; remove one of them")
@@ -58,7 +58,7 @@ class ArchitectureSearch(TaskConfig):
         names = convnet_space.convnet_names(
             self.depths, self.widths, self.activations, self.norms, self.poolings, image_size=image_size
         )
-        return convnet_space.mixed(names)[: self.sample]
+        return convnet_space.shuffle_by_hash(names)[: self.sample]
 
     def check(self, location: ValueLocation, context: ApplicationContext) -> None:
         """There is something to rank."""
@@ -71,16 +71,16 @@ class ArchitectureSearch(TaskConfig):
             problem = f"{self.sample} are more than the {found} ConvNets of the space that fit these images"
             raise location.error("sample", problem, f"write at most {found}, or null for all")
 
-    def parts(self, dataset: Dataset) -> int:
+    def num_parts(self, dataset: Dataset) -> int:
         """One for so many candidates."""
         return max(1, -(-len(self.candidates(dataset.facts.image_size)) // self.part_size))
 
-    def _of_part(self, image_size: int, part: int) -> Sequence[str]:
+    def _part_candidates(self, image_size: int, part: int) -> Sequence[str]:
         return self.candidates(image_size)[part * self.part_size : (part + 1) * self.part_size]
 
     def trained_networks(self, dataset: Dataset, part: int) -> tuple[str, ...]:
         """The candidates of a part."""
-        return tuple(self._of_part(dataset.facts.image_size, part))
+        return tuple(self._part_candidates(dataset.facts.image_size, part))
 
     def build(self) -> "ApplicationFunction":
         """The candidates of one part."""
@@ -88,7 +88,7 @@ class ArchitectureSearch(TaskConfig):
 
         from dcpipe.evaluation.applications import search
 
-        return partial(search.measure_candidates, self._of_part)
+        return partial(search.measure_candidates, self._part_candidates)
 
     @classmethod
     def examples(cls) -> Mapping[str, Example]:

@@ -38,7 +38,7 @@ class Photographs(SourceConfig):
         )
 
     @property
-    def test_images(self) -> int | None:
+    def num_test_images(self) -> int | None:
         """None of its own."""
         return None
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.network_axes import MagnitudeConfig
+from dcpipe.params.network_axes import GradientMagnitudeConfig
 from dcpipe.params.schema import STRICT, PositiveFloat
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class L1(MagnitudeConfig):
+class L1(GradientMagnitudeConfig):
     """The sum of absolute differences of two rows."""
 
     implementation = ("dcpipe.distillation.distances.l1",)
@@ -24,7 +24,7 @@ class L1(MagnitudeConfig):
     weight: PositiveFloat = Field(description="weight of this distance next to that of the angle")
 
     @property
-    def row_weight(self) -> float:
+    def distance_weight(self) -> float:
         """The weight."""
         return self.weight
 
