@@ -31,7 +31,7 @@ def measure(root: Path, dataset: str, methods: list[str], radius: float, draws: 
         for iteration, synthetic in synthetic_set.load_snapshots(root / made.outputs["snapshots"]):
             seen: dict[str, list[float]] = {"loss": [], "norm": [], "sharpness": []}
             for draw in range(draws):
-                episode = matching.draw(draw, len(synthetic.images_NCHW))
+                episode = matching.draw_episode(draw, len(synthetic.images_NCHW))
                 answer = episode.evaluate(synthetic)
                 gradient = answer.gradients.images
                 climbed = synthetic.images_NCHW + ascent(synthetic.images_NCHW, gradient, radius)

@@ -34,7 +34,7 @@ def test_the_papers_space_has_720_networks_all_different() -> None:
 
 def test_the_shipped_preset_is_the_papers_space() -> None:
     task = ParamsLibrary(repository.ROOT).application("convnets-720", "cifar10-zca")[1].task
-    assert sorted(task.num_candidates(32)) == sorted(convnet_space.convnet_names(*SPACE, image_size=32))
+    assert sorted(task.candidates(32)) == sorted(convnet_space.convnet_names(*SPACE, image_size=32))
 
 
 def test_networks_too_deep_for_the_images_are_left_out() -> None:

@@ -30,7 +30,7 @@ class Matched:
 
     def begin(self, iteration: int = 0) -> Any:
         """The first episode of an iteration."""
-        return self.matching.draw(iteration, len(self.synthetic.labels))
+        return self.matching.draw_episode(iteration, len(self.synthetic.labels))
 
     def loss(self, images_NCHW: Tensor, episode: Any) -> float:
         """The matching loss of the set with other images."""

@@ -250,7 +250,7 @@ def test_matched_gradients_take_the_statistics_as_they_stand(made: Path) -> None
     case = matched(made, "dc", network="convnet2-w8-batch")
     network, model = case.begin().network, case.matching._parts.model
     images = case.train.images_NCHW[:6]
-    frozen = case.matching._apply(case.begin())
+    frozen = case.matching._network_function(case.begin())
     alone = torch.cat([frozen(network.theta_P, image[None]) for image in images])
     torch.testing.assert_close(frozen(network.theta_P, images), alone, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(model(network.theta_P, images), alone, rtol=0.01)

@@ -171,7 +171,7 @@ def test_cafe_without_discrimination_and_with_one_layer_is_dm(made: Path) -> Non
 def test_cafe_is_one_graphs_derivative_taken_class_by_class(made: Path) -> None:
     case = matched(made, "cafe", layer_weights=[0.1, 1.0, 2.0], discrimination_weight=0.05)
     episode = case.begin()
-    theta_P, layers = episode.network.theta_P, case.matching._layered.layers
+    theta_P, layers = episode.network.theta_P, case.matching._layered.layer_outputs
     leaf = case.synthetic.images_NCHW.clone().requires_grad_()
     own, total, features = [], torch.zeros((), dtype=torch.float64), []
     for draw in episode.classes:

@@ -26,7 +26,7 @@ def close(one, other, tolerance=1e-9):
 
 
 def loss_at(kind, task, **changes):
-    return solve(kind.evaluate, INNER, **replace(task, **changes).keywords)[1].loss
+    return solve(kind.compute_hypergradient, INNER, **replace(task, **changes).keywords)[1].loss
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
@@ -51,7 +51,7 @@ def test_exact_equals_unrolled(batch, micro_batch, augmented, soft):
 @KINDS
 def test_the_derivatives_are_those_of_central_differences(kind):
     task = problem(batch=4, augmented=True, soft=True)
-    gradients, _ = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=True)
+    gradients, _ = solve(kind.compute_hypergradient, INNER, **task.keywords, labels_require_grad=True)
     towards = {"images": digits(20)[0][10:], "step_size": torch.ones(()), "labels": task.labels.sin()}
     for name, direction in towards.items():
         here, h = getattr(task, name), 1e-4
@@ -64,7 +64,7 @@ def test_the_derivatives_are_those_of_central_differences(kind):
 @KINDS
 def test_a_single_pixel_has_the_derivative_of_central_differences(kind):
     task, h = problem(steps=3), 1e-4
-    gradients, _ = solve(kind.evaluate, INNER, **task.keywords)
+    gradients, _ = solve(kind.compute_hypergradient, INNER, **task.keywords)
     for row, y, x in [(0, 2, 3), (4, 5, 5), (9, 0, 7)]:
         step = torch.zeros_like(task.images)
         step[row, 0, y, x] = h
@@ -76,7 +76,7 @@ def test_a_single_pixel_has_the_derivative_of_central_differences(kind):
 @KINDS
 def test_at_step_size_zero_the_loss_is_one_with_a_slope_of_closed_form(kind):
     task = replace(problem(batch=4), step_size=torch.zeros((), dtype=torch.float64))
-    gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
+    gradients, trace = solve(kind.compute_hypergradient, INNER, **task.keywords)
     assert trace.loss.item() == 1
     assert torch.equal(trace.final, task.start)
     assert gradients.images.count_nonzero() == 0
@@ -87,8 +87,8 @@ def test_at_step_size_zero_the_loss_is_one_with_a_slope_of_closed_form(kind):
 @KINDS
 def test_a_target_made_by_the_same_student_is_reached_and_pulls_nowhere(kind):
     task = problem(batch=4, augmented=True)
-    made = solve(kind.evaluate, INNER, **task.keywords)[1].final
-    gradients, trace = solve(kind.evaluate, INNER, **replace(task, target=made).keywords)
+    made = solve(kind.compute_hypergradient, INNER, **task.keywords)[1].final
+    gradients, trace = solve(kind.compute_hypergradient, INNER, **replace(task, target=made).keywords)
     assert trace.loss.item() == 0
     assert gradients.images.count_nonzero() == 0
     assert gradients.step_size.item() == 0
@@ -97,9 +97,9 @@ def test_a_target_made_by_the_same_student_is_reached_and_pulls_nowhere(kind):
 @KINDS
 def test_the_order_of_the_synthetic_set_does_not_matter_to_full_batches(kind):
     task, order = problem(), torch.randperm(10, generator=torch.Generator().manual_seed(3))
-    gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
+    gradients, trace = solve(kind.compute_hypergradient, INNER, **task.keywords)
     shuffled = replace(task, images=task.images[order], labels=task.labels[order])
-    their_gradients, their_trace = solve(kind.evaluate, INNER, **shuffled.keywords)
+    their_gradients, their_trace = solve(kind.compute_hypergradient, INNER, **shuffled.keywords)
     close(their_trace.loss, trace.loss, 1e-12)
     close(their_gradients.images, gradients.images[order], 1e-11)
     close(their_gradients.step_size, gradients.step_size, 1e-11)
@@ -108,7 +108,7 @@ def test_the_order_of_the_synthetic_set_does_not_matter_to_full_batches(kind):
 @KINDS
 def test_rows_outside_every_batch_have_gradient_exactly_zero(kind):
     task = problem(batch=3, steps=2, soft=True)
-    gradients, _ = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=True)
+    gradients, _ = solve(kind.compute_hypergradient, INNER, **task.keywords, labels_require_grad=True)
     used = torch.cat(task.draws.batches).unique()
     unused = torch.tensor([row for row in range(10) if row not in used])
     assert len(unused) > 0
@@ -174,7 +174,7 @@ def test_per_step_is_the_derivative_with_every_point_of_the_student_held():
 @KINDS
 def test_no_step_leaves_the_student_at_its_start(kind):
     task = replace(problem(), draws=InnerDraws((), ()))
-    gradients, trace = solve(kind.evaluate, INNER, **task.keywords)
+    gradients, trace = solve(kind.compute_hypergradient, INNER, **task.keywords)
     assert trace.loss.item() == 1
     assert len(trace.thetas) == 1
     assert gradients.images.count_nonzero() == 0
@@ -184,9 +184,9 @@ def test_no_step_leaves_the_student_at_its_start(kind):
 @KINDS
 def test_going_on_from_a_kept_point_ends_at_the_same_bits(kind):
     task = problem(batch=4, augmented=True)
-    _, whole = solve(kind.evaluate, INNER, **task.keywords)
+    _, whole = solve(kind.compute_hypergradient, INNER, **task.keywords)
     rest = InnerDraws(task.draws.batches[2:], task.draws.augmentations[2:])
-    _, tail = solve(kind.evaluate, INNER, **(task.keywords | {"start_P": whole.thetas[2], "draws": rest}))
+    _, tail = solve(kind.compute_hypergradient, INNER, **(task.keywords | {"start_P": whole.thetas[2], "draws": rest}))
     assert torch.equal(tail.final, whole.final)
     assert torch.equal(tail.loss, whole.loss)
 
@@ -194,9 +194,9 @@ def test_going_on_from_a_kept_point_ends_at_the_same_bits(kind):
 @KINDS
 def test_the_same_draws_give_the_same_bits_and_hold_no_graph(kind):
     task = problem(batch=4, augmented=True)
-    one, one_trace = solve(kind.evaluate, INNER, **task.keywords)
+    one, one_trace = solve(kind.compute_hypergradient, INNER, **task.keywords)
     with torch.no_grad():
-        two, two_trace = solve(kind.evaluate, INNER, **task.keywords)
+        two, two_trace = solve(kind.compute_hypergradient, INNER, **task.keywords)
     assert torch.equal(one.images, two.images)
     assert torch.equal(one.step_size, two.step_size)
     assert torch.equal(one_trace.loss, two_trace.loss)
@@ -231,7 +231,7 @@ def peak_of_kept_bytes(kind, inner, task):
             held["now"] -= self.tensor.nbytes
 
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        solve(kind.evaluate, inner, **task.keywords)
+        solve(kind.compute_hypergradient, inner, **task.keywords)
     return held["peak"]
 
 
@@ -254,8 +254,10 @@ def test_logits_that_leave_one_class_alone_are_hard_labels(kind):
     """At 800 the softmax of float64 is one-hot to the bit: nothing is left to learn, and the images do not notice."""
     task = problem(batch=4, augmented=True)
     logits = 800 * functional.one_hot(task.labels, 10).double()
-    soft, _ = solve(kind.evaluate, INNER, **replace(task, labels=logits).keywords, labels_require_grad=True)
-    hard, _ = solve(kind.evaluate, INNER, **task.keywords)
+    soft, _ = solve(
+        kind.compute_hypergradient, INNER, **replace(task, labels=logits).keywords, labels_require_grad=True
+    )
+    hard, _ = solve(kind.compute_hypergradient, INNER, **task.keywords)
     close(soft.images, hard.images, 1e-12)
     close(soft.step_size, hard.step_size, 1e-12)
     assert soft.labels.count_nonzero() == 0
@@ -264,7 +266,7 @@ def test_logits_that_leave_one_class_alone_are_hard_labels(kind):
 @KINDS
 def test_hard_labels_cannot_be_learned(kind):
     with pytest.raises(UserError, match="hard labels"):
-        solve(kind.evaluate, INNER, **problem().keywords, labels_require_grad=True)
+        solve(kind.compute_hypergradient, INNER, **problem().keywords, labels_require_grad=True)
 
 
 def test_the_unrolled_kind_refuses_a_micro_batch():
@@ -285,8 +287,8 @@ def test_draws_hold_one_augmentation_a_batch():
 def test_compiled_steps_agree_with_eager_ones(kind, soft, micro_batch):
     task = problem(batch=4, augmented=True, soft=soft, dtype=torch.float32)
     compiled = make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch, backend="compiled")
-    ours, our_trace = solve(kind.evaluate, compiled, **task.keywords, labels_require_grad=soft)
-    theirs, their_trace = solve(kind.evaluate, INNER, **task.keywords, labels_require_grad=soft)
+    ours, our_trace = solve(kind.compute_hypergradient, compiled, **task.keywords, labels_require_grad=soft)
+    theirs, their_trace = solve(kind.compute_hypergradient, INNER, **task.keywords, labels_require_grad=soft)
     close(our_trace.final, their_trace.final, 1e-5)
     close(ours.images, theirs.images, 1e-4)
     close(ours.step_size, theirs.step_size, 1e-4)

@@ -227,7 +227,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(tiny: Path, tmp_path: Path, mon
         return real(self, iteration, num_images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrajectoryMatching, "draw", draw)
+        patch.setattr(TrajectoryMatching, "draw_episode", draw)
         with pytest.raises(Interrupted):
             execute_job(job, tiny)
     execute_job(job, tiny)

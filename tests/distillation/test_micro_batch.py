@@ -12,6 +12,7 @@ from dcpipe.distillation.hypergradient import graph_sizes, hypergradient_config
 from dcpipe.distillation.hypergradient.hypergradient_config import Exact
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerDraws
 from dcpipe.distillation.inner_loop import make_inner_training
+from dcpipe.errors import UserError
 from dcpipe.models.analytic_networks import stored_numbers_per_image
 from dcpipe.models.build import build
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
@@ -113,3 +114,17 @@ def graph_bytes_of(images: int, network: str) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if images_within(middle, network, DIGITS) >= images else (middle + 1, high)
     return low
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("aut", "input should be a valid integer, or 'auto' (it is \"aut\")"),
+        (0, "input should be greater than or equal to 1, or 'auto' (it is 0)"),
+    ],
+)
+def test_what_is_neither_a_count_nor_a_word_is_refused(wrong: object, told: str, root: Path) -> None:
+    repository.set_params(root, "methods/mtt.yaml", {"matching.hypergradient.micro_batch": wrong})
+    with pytest.raises(UserError) as caught:
+        Graph(root).make_job("distill", **repository.CELL)
+    assert str(caught.value) == f"params/methods/mtt.yaml: matching.hypergradient.micro_batch: {told}"

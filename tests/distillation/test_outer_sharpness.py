@@ -44,7 +44,7 @@ class Seen:
 class Quadratic:
     """1/2 S H S - b S, without students: a loss of the images like any other."""
 
-    student = None
+    student_episode = None
 
     def evaluate(self, synthetic):
         s = synthetic.images_NCHW.flatten()
@@ -60,7 +60,7 @@ class Students:
         self.draws = draws or self.task.draws
 
     @property
-    def student(self):
+    def student_episode(self):
         return self
 
     def with_new_draws(self, num_images):
@@ -83,7 +83,7 @@ def students(kind=exact.compute_hypergradient):
 
 def found(kind, rule, matching, synthetic, carried_state=None, stream=STREAM):
     config = () if kind is none else (rule,)
-    return kind.evaluate(*config, synthetic, matching, carried_state=carried_state, stream=stream)
+    return kind.compute_gradients(*config, synthetic, matching, carried_state=carried_state, stream=stream)
 
 
 def quadratic_set():

@@ -33,7 +33,7 @@ def test_the_rate_that_does_best_on_validation_is_the_one_that_is_tested(
 ) -> None:
     asked: list[tuple[float, str]] = []
     at = AccuracyMeasurer._accuracies_at
-    monkeypatch.setattr(AccuracyMeasurer, "_at", lambda *given: asked.append(given[1:3]) or at(*given))
+    monkeypatch.setattr(AccuracyMeasurer, "_accuracies_at", lambda *given: asked.append(given[1:3]) or at(*given))
     rates = (1e-4, 1e-2, 5e-2)
     found = _scores(tiny, rates)
     searched = {row["learning_rate"]: row["validation_mean"] for row in found["searched"]}

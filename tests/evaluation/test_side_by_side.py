@@ -38,8 +38,8 @@ def distilled(made: Path) -> SyntheticSet:
 
 
 class _InDouble(FlatModel):
-    def initial(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        return super().initial(generator, dtype)
+    def initial_parameters(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        return super().initial_parameters(generator, dtype)
 
     def initial_statistics(self, dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
         return super().initial_statistics(dtype)

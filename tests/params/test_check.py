@@ -79,7 +79,7 @@ def _refusal(root: Path, stage: str, **words: str | int) -> str:
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_what_cannot_work_is_refused_when_it_is_planned(name: str, root: Path) -> None:
     edits, told = IMPOSSIBLE[name]
-    for file, values in edits.elements():
+    for file, values in edits.items():
         repository.set_params(root, file, values)
     with pytest.raises(UserError) as caught:
         Graph(root).experiment_jobs("tiny")

@@ -71,7 +71,7 @@ def test_every_cell_that_a_method_has_values_for_can_be_planned(subtests: pytest
     graph = Graph(ROOT)
     for name in available_names(ROOT, "methods"):
         with subtests.test(method=name):
-            for dataset, values in (read_yaml(ROOT / f"params/methods/{name}.yaml").get("overrides") or {}).elements():
+            for dataset, values in (read_yaml(ROOT / f"params/methods/{name}.yaml").get("overrides") or {}).items():
                 for ipc in {1, *(int(key[3:]) for key in values if key.startswith("ipc"))}:
                     assert graph.make_job("distill", dataset=dataset, method=name, ipc=ipc, set=0).outputs
 
@@ -91,7 +91,7 @@ def test_every_source_speaks_of_a_key_that_is_there(subtests: pytest.Subtests) -
             keys = {leaf.origin.key for leaf in resolve_section(ROOT, section, name, later=later).leaves.values()}
             overrides = tree.get("overrides") or {}
             places = [dataset for dataset in overrides]
-            places += [f"{d}.{key}" for d, values in overrides.elements() for key in values if key.startswith("ipc")]
+            places += [f"{d}.{key}" for d, values in overrides.items() for key in values if key.startswith("ipc")]
             for place in places:
                 found = resolve_section(ROOT, section, name, context=(place,), later=later)
                 keys |= {leaf.origin.key for leaf in found.leaves.values()}

@@ -87,7 +87,7 @@ def test_a_project_records_a_file_in_both_engines(installed: Path, project: Path
     assert "Data and pipelines are up to date." in printed
     assert "adopted 6 jobs of hot: Snakemake has nothing to do" in printed
     locked = read_yaml(lab / "experiments/hot/dvc.lock")["stages"]
-    (distilled,) = [stage for name, stage in locked.elements() if name.startswith("distill")]
+    (distilled,) = [stage for name, stage in locked.items() if name.startswith("distill")]
     assert {"params/methods/mtt-hot.yaml", "params/methods/mtt.yaml"} <= distilled["params"].keys()
     assert (lab / "results/hot/report.html").is_file()
     assert not (lab / "dvc.yaml").exists(), "the default experiment was not run"

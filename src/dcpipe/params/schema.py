@@ -102,8 +102,10 @@ def _explain(error: ValidationError, resolved: ResolvedSection) -> UserError:
     missing = [
         _key(item, tree).rsplit(".", 1)[-1] for item in errors if item["type"] in {"missing", "missing_argument"}
     ]
-    problem, remedy = _problem(first, key, missing)
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    alternatives = [item["msg"] for item in errors if _key(item, tree) == key]  # several where one of a union is asked
+    problem, remedy = _problem(first, key, missing, alternatives)
+    others = len({_key(item, tree) for item in errors}) - 1
+    more = f" (and {others} more)" if others else ""
     return UserError(f"{problem}{more}", where=where, remedy=remedy)
 
 
@@ -119,7 +121,7 @@ def _where(key: str, resolved: ResolvedSection) -> str:
     return location_text(resolved.file, key) if key else resolved.file
 
 
-def _problem(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, str | None]:
+def _problem(first: ErrorDetails, key: str, missing: list[str], alternatives: list[str]) -> tuple[str, str | None]:
     kind = first["type"]
     if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
         near = get_close_matches(key.rsplit(".", 1)[-1], missing, n=1)
@@ -132,7 +134,9 @@ def _problem(first: ErrorDetails, key: str, missing: list[str]) -> tuple[str, st
     message = first["msg"]
     if message.startswith("Value error, "):
         return message.removeprefix("Value error, "), None
-    message = message[0].lower() + message[1:]
+    should_be = "Input should be "
+    others = [one.removeprefix(should_be) for one in alternatives if one != message and one.startswith(should_be)]
+    message = ", or ".join([message[0].lower() + message[1:], *others])
     shown = json.dumps(first["input"]) if not isinstance(first["input"], dict) else "a mapping"
     return f"{message} (it is {shown})", None
 
@@ -148,7 +152,9 @@ def _key(item: ErrorDetails, node: Value) -> str:
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
             parts.append(str(part))
-        elif index == len(location) - 1 and not (isinstance(node, dict) and node.get("kind") == part):
+        elif (
+            index == len(location) - 1 and isinstance(node, dict) and node.get("kind") != part and "[" not in str(part)
+        ):
             parts.append(str(part))
     if item["type"] in {"union_tag_invalid", "union_tag_not_found"} and not isinstance(node, str):  # else in short
         parts.append("kind")

@@ -51,8 +51,8 @@ def refuse_misfit(synthetic: SyntheticSet, setting: Setting, where: str) -> None
         raise UserError("some pixels are not finite", where=where, remedy="check how the file was written")
     if synthetic.is_soft:
         if synthetic.labels.shape[1] != train.classes or not bool(torch.isfinite(synthetic.labels).all()):
-            shape = _format_shape(tuple(synthetic.labels.shape))
-            problem = f"its logits are {shape}, for {train.classes} classes, or not finite"
+            stated = _format_shape(tuple(synthetic.labels.shape))
+            problem = f"its logits are {stated}, for {train.classes} classes, or not finite"
             raise UserError(problem, where=where, remedy="store N x K finite logits")
     elif int(synthetic.labels.min()) < 0 or int(synthetic.labels.max()) >= train.classes:
         problem = f"its labels go from {int(synthetic.labels.min())} to {int(synthetic.labels.max())}"

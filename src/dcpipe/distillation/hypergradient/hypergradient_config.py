@@ -69,7 +69,7 @@ class StepwiseHypergradient(HypergradientConfig):
     def check(self, location: ValueLocation, context: MethodContext) -> None:
         """A number must cut something, and only networks whose images do not influence each other."""
         inner = context.method.matching.inner_loop
-        if not isinstance(self.micro_batch, int) or inner is None:
+        if self.micro_batch is None or self.micro_batch == "auto" or inner is None:
             return
         batch = inner.batch or context.num_images
         if self.micro_batch >= batch:
