@@ -53,6 +53,13 @@ def test_one_image_more_would_not_fit(network: str) -> None:
     assert step_bytes(most) <= budget < step_bytes(most + 1)
 
 
+def test_a_compiled_step_is_reckoned_as_autograds() -> None:
+    model = build("convnet2-w8-group", **DIGITS)
+    eager, compiled = (make_inner_training(model, backend=backend) for backend in ("eager", "compiled"))
+    fitting = [graph_sizes.images_within(10**6, inner, model.num_parameters, (1, 8, 8)) for inner in (eager, compiled)]
+    assert fitting[0] == fitting[1] < 1000
+
+
 def test_a_budget_below_one_image_takes_one() -> None:
     assert images_within(1, "convnet2-w8", DIGITS) == 1
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dcpipe import device
 from dcpipe.distillation.hypergradient.analytic_derivatives import AnalyticDerivatives
 from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDerivatives
 from dcpipe.distillation.hypergradient.hypergradient_problem import StepDerivatives
@@ -106,3 +107,16 @@ def test_running_statistics_are_of_float32() -> None:
         theta_P, torch.randn(4, 3, 32, 32, generator=Stream.root(0, "x").generator())
     )
     assert {one.dtype for one in (logits, *seen.values())} == {torch.float32}
+
+
+def test_tf32_is_a_switch_of_nvidias_devices_that_the_next_job_finds_off() -> None:
+    """A CPU has no such units: the bits are float32's."""
+    device.configure_torch(1)
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    assert not any(one.allow_tf32 for one in switches)
+    theta_P, x_BCHW, *_ = _point(torch.float32)
+    plain = build(NETWORK, **SHAPE)(theta_P, x_BCHW)
+    assert torch.equal(build(NETWORK, **SHAPE, precision="tf32")(theta_P, x_BCHW), plain)
+    assert all(one.allow_tf32 for one in switches)
+    device.configure_torch(1)
+    assert not any(one.allow_tf32 for one in switches)

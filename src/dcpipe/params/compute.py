@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.schema import STRICT, ThreadCount
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -18,5 +18,5 @@ class Compute:
     threads: ThreadCount = Field(description="numeric threads; another number gives other bits")
     backend: Literal["eager", "compiled"] = Field(description="compiled: inner steps by torch.compile, other bits")
     precision: Annotated[Precision, NeutralDefault("float32")] = Field(
-        description="bfloat16: convolutions and linear layers round to it, all else is float32"
+        description="what convolutions and linear layers round to, all else is float32; tf32: on NVIDIA's devices alone"
     )

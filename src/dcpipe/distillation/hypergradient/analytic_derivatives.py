@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dcpipe.distillation.hypergradient.hypergradient_problem import MicroBatchGradient, PullbackResult
+from dcpipe.distillation.hypergradient.whole_graph import compile_whole
 from dcpipe.models.convnet_derivative_state import GradientState, Pullback
 from dcpipe.models.convnet_derivatives import ConvNetDerivatives
 
@@ -58,6 +59,10 @@ class AnalyticDerivatives:
         gradient_P, state = gradient(theta_P, x_BCHW, labels)
         return AnalyticMicroBatch(self, theta_P, state, gradient_P, labels.is_floating_point())
 
+    def graph_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
+        """What is kept is all of it."""
+        return self.kept_bytes(theta_P, x_BCHW, labels)
+
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
         """What the state holds, and the gradient."""
         gradient_P, state = self.derivatives.gradient(theta_P, x_BCHW, labels)
@@ -78,12 +83,9 @@ class PullbackFunction(Protocol):
 def _gradient_and_pullback(
     derivatives: ConvNetDerivatives, *, compiled: bool
 ) -> tuple[GradientFunction, PullbackFunction]:
-    """One graph with static shapes, or an error: code that quietly fell back to eager would give other bits."""
     if not compiled:
         return derivatives.gradient, derivatives.pullback
-    torch.use_deterministic_algorithms(True)  # tells the compiler too
-    gradient = torch.compile(derivatives.gradient, fullgraph=True, dynamic=False)
-    return gradient, torch.compile(derivatives.pullback, fullgraph=True, dynamic=False)
+    return compile_whole(derivatives.gradient, "gradient"), compile_whole(derivatives.pullback, "pullback")
 
 
 def _tensors(state: GradientState) -> Iterator[Tensor]:

@@ -73,6 +73,10 @@ class AutogradDerivatives:
         """With its graph."""
         return AutogradMicroBatch.of(self.apply, theta_P, x_BCHW, labels)
 
+    def graph_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
+        """What is kept is all of it."""
+        return self.kept_bytes(theta_P, x_BCHW, labels)
+
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
         """What the graph holds."""
         held: dict[int, torch.UntypedStorage] = {}  # each once, however many views are saved; alive, so ids are own

@@ -5,12 +5,13 @@ Legend: B images in a batch, C channels, H W pixels, K classes, P parameters.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDerivatives
 from dcpipe.distillation.hypergradient.hypergradient_problem import Apply, MicroBatchGradient, PullbackResult
+from dcpipe.distillation.hypergradient.whole_graph import compile_whole
 from dcpipe.distillation.student import cross_entropy
 
 StepPullback = Callable[[Tensor, Tensor, Tensor, Tensor], PullbackResult]
@@ -47,7 +48,7 @@ class CompiledDerivatives:
     has_bit_identical_gradient = True
 
     def __init__(self, apply: Apply) -> None:
-        torch.use_deterministic_algorithms(True)  # tells the compiler too
+        self._apply = apply
 
         def loss(theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
             return cross_entropy(apply(theta_P, x_BCHW), labels)
@@ -68,10 +69,9 @@ class CompiledDerivatives:
             by_images, *by_labels = pull(v_P)
             return PullbackResult(gradient_P @ v_P, None, by_images, by_labels[0] if by_labels else None)
 
-        compiled = partial(torch.compile, fullgraph=True, dynamic=False)
-        self._gradient: Callable[[Tensor, Tensor, Tensor], Tensor] = compiled(gradient)
-        self.pullback: StepPullback = compiled(pullback)
-        self.data_pullback: StepPullback = compiled(data_pullback)
+        self._gradient: Callable[[Tensor, Tensor, Tensor], Tensor] = compile_whole(gradient, "gradient")
+        self.pullback: StepPullback = compile_whole(pullback, "pullback")
+        self.data_pullback: StepPullback = compile_whole(data_pullback, "pullback of the data")
 
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient."""
@@ -80,6 +80,10 @@ class CompiledDerivatives:
     def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """What the gradient is computed from."""
         return RecomputedMicroBatch(self, theta_P, x_BCHW, labels)
+
+    def graph_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
+        """Autograd's: what a compiled function takes is not known before it is compiled."""
+        return AutogradDerivatives(self._apply).kept_bytes(theta_P, x_BCHW, labels)
 
     def kept_bytes(self, _theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> int:
         """The images and labels, beside what is there anyway."""

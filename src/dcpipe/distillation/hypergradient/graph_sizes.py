@@ -6,8 +6,8 @@ Legend: N images, B images in a batch, C channels, H W pixels, K classes, P para
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
-from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDerivatives
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, InnerTraining, StepDerivatives
 
 ALLOWANCE = 1.5  # what a process grows by for a step is 1.1 to 1.4 times what it holds: an allocator leaves gaps
@@ -25,7 +25,7 @@ def step_bytes(problem: HypergradientProblem) -> int:
 
     def micro_batch(count: int) -> int:
         shape = (count, *images.shape[1:])
-        return _micro_batch_bytes(inner.derivatives, problem.start_P.numel(), shape, soft, images.dtype) if count else 0
+        return _kept_bytes(inner.derivatives, problem.start_P.numel(), shape, soft, images.dtype) if count else 0
 
     pixels = 2 * largest * images[0].numel() * images.itemsize  # before and after the augmentation
     return int(ALLOWANCE * (whole * micro_batch(inner.micro_batch or largest) + micro_batch(rest) + pixels))
@@ -36,22 +36,32 @@ def images_within(budget_bytes: int, inner: InnerTraining, parameters: int, shap
 
     It is the graph by which a gradient is pulled back, whether or not it is kept.
     """
-    # a compiled step's own memory is not known before it is compiled
-    derivatives = (
-        inner.derivatives if inner.derivatives.has_bit_identical_gradient else AutogradDerivatives(inner.apply)
-    )
-    one, two = (_micro_batch_bytes(derivatives, parameters, (n, *shape), None, torch.float32) for n in (1, 2))
+    one, two = (_graph_bytes(inner.derivatives, parameters, (n, *shape), None, torch.float32) for n in (1, 2))
     pixels = 2 * torch.Size(shape).numel() * torch.float32.itemsize
     each, fixed = two - one + pixels, 2 * one - two
     return max(1, int((budget_bytes / ALLOWANCE - fixed) // each))
 
 
 @lru_cache(maxsize=64)
-def _micro_batch_bytes(
+def _kept_bytes(
     derivatives: StepDerivatives, parameters: int, shape: tuple[int, ...], classes: int | None, dtype: torch.dtype
 ) -> int:
+    return derivatives.kept_bytes(*_without_numbers(parameters, shape, classes, dtype))
+
+
+@lru_cache(maxsize=64)
+def _graph_bytes(
+    derivatives: StepDerivatives, parameters: int, shape: tuple[int, ...], classes: int | None, dtype: torch.dtype
+) -> int:
+    return derivatives.graph_bytes(*_without_numbers(parameters, shape, classes, dtype))
+
+
+def _without_numbers(
+    parameters: int, shape: tuple[int, ...], classes: int | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Parameters, images and labels that have shapes and nothing else."""
     with torch.device("meta"):
         theta_P, x_BCHW = torch.empty(parameters, dtype=dtype), torch.empty(shape, dtype=dtype)
         hard = torch.empty(shape[0], dtype=torch.int64)
         labels = hard if classes is None else torch.empty((shape[0], classes), dtype=dtype)
-    return derivatives.kept_bytes(theta_P, x_BCHW, labels)
+    return theta_P, x_BCHW, labels

@@ -67,6 +67,9 @@ class StepDerivatives(Protocol):
     def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """The gradient with what its pullback needs; the bits depend on the inputs alone."""
 
+    def graph_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, /) -> int:
+        """About what the graph of such a part takes that its pullback walks, kept or made for it; as `kept_bytes`."""
+
     def kept_bytes(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor, /) -> int:
         """The bytes that a part of these shapes holds beside the parameters; the tensors are on the meta device."""
 
