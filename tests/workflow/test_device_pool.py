@@ -145,3 +145,28 @@ def test_a_number_of_devices_that_is_none_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(device_pool.SIMULATED, "none")
     with pytest.raises(UserError, match="DCPIPE_SIMULATED_DEVICES"):
         device.choose()
+
+
+def test_devices_are_shared_evenly_and_by_no_more_than_allowed(pool: dict[str, str], tmp_path: Path) -> None:
+    pool = {**pool, device_pool.PER_DEVICE: "2"}
+    holders = []
+    for index in range(4):
+        holders.append(hold(pool, tmp_path / f"{index}.json", 600))
+        read(tmp_path / f"{index}.holds")
+    devices = [int(read(tmp_path / f"{index}.holds")["device"]) for index in range(4)]
+    assert devices == [0, 1, 0, 1]
+    fifth = hold(pool, tmp_path / "fifth.json", 0)
+    waiting(tmp_path, 1)
+    holders[2].kill()
+    assert read(tmp_path / "fifth.json")["device"] == 0
+    assert fifth.wait() == 0
+    for holder in holders:
+        holder.kill()
+        holder.wait()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_number_of_jobs_a_device_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(device_pool.PER_DEVICE, "0")
+    with pytest.raises(UserError, match="DCPIPE_JOBS_PER_DEVICE: '0' is not a number of jobs"):
+        device.choose()

@@ -1,8 +1,9 @@
-"""Which accelerator of this machine a process may use: one process a device, in the order in which they asked.
+"""Which accelerator of this machine a process may use, in the order in which they asked.
 
-A device is a file that its holder locks, and so is a place in the queue; the kernel drops both when the process dies,
-however it dies. Nothing is ever left to clean up, and who came first is served first. Locks are those of one user on
-one machine.
+One process a device, or as many as DCPIPE_JOBS_PER_DEVICE says: small jobs leave most of a device idle. A device, or a
+process's part of it, is a file that its holder locks, and so is a place in the queue; the kernel drops both when the
+process dies, however it dies. Nothing is ever left to clean up, and who came first is served first. Locks are those of
+one user on one machine.
 """
 
 import os
@@ -17,6 +18,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from dcpipe.errors import UserError
 
 SIMULATED = "DCPIPE_SIMULATED_DEVICES"  # that many devices to share, on a machine that need not have one
+PER_DEVICE = "DCPIPE_JOBS_PER_DEVICE"
 POLL_SECONDS = 0.1
 
 _held: dict[str, BaseFileLock] = {}  # the device this process took, and its lock: held until the process ends
@@ -27,35 +29,43 @@ def simulated_devices() -> tuple[str, ...]:
 
     Raises: UserError if it is not a whole number from 1.
     """
-    text = os.environ.get(SIMULATED, "")
+    return tuple(f"simulated-{index}" for index in range(_whole_number(SIMULATED, "devices") or 0))
+
+
+def _whole_number(variable: str, counted: str) -> int | None:
+    """What a variable of the environment says; None where it is unset. Raises: UserError if it is no number from 1."""
+    text = os.environ.get(variable, "")
     if not text:
-        return ()
+        return None
     if not text.isdecimal() or int(text) < 1:
-        raise UserError(
-            f"{text!r} is not a number of devices", where=SIMULATED, remedy="a whole number from 1, or unset"
-        )
-    return tuple(f"simulated-{index}" for index in range(int(text)))
+        problem = f"{text!r} is not a number of {counted}"
+        raise UserError(problem, where=variable, remedy="a whole number from 1, or unset")
+    return int(text)
 
 
 def take_device(devices: Sequence[str], while_waiting: Callable[[], None] = lambda: None) -> int:
     """Wait for the first free device, hold it until this process ends, and return its place in `devices`.
 
-    The same again for a process that holds one. `while_waiting` is called while waiting and may raise to give up.
+    Where several processes may share one, the first ones get a device each. A process that holds one keeps it.
+    `while_waiting` is called while waiting and may raise to give up.
+    Raises: UserError if DCPIPE_JOBS_PER_DEVICE is not a whole number from 1.
     """
+    shares = range(_whole_number(PER_DEVICE, "jobs") or 1)
+    slots = [f"{name}.{share}" if share else name for share in shares for name in devices]
     for name in _held:
-        return devices.index(name)
+        return slots.index(name) % len(devices)
     folder = Path(tempfile.gettempdir()) / f"dcpipe-devices-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with _place_in_queue(folder, devices) as place:
+    with _place_in_queue(folder, slots) as place:
         while True:
             while_waiting()
             with _queue_lock(folder):
                 wanted_before = _devices_wanted_before(place)
-                for index, name in enumerate(devices):
+                for index, name in enumerate(slots):
                     lock = None if name in wanted_before else _lock(folder / f"{name}.lock")
                     if lock is not None:
                         _held[name] = lock
-                        return index
+                        return index % len(devices)
             time.sleep(POLL_SECONDS)
 
 
@@ -85,13 +95,13 @@ def _queue_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _place_in_queue(folder: Path, devices: Sequence[str]) -> Iterator[Path]:
+def _place_in_queue(folder: Path, slots: Sequence[str]) -> Iterator[Path]:
     """A file, locked while this process waits, that says when it came (its name) and what it would take."""
     place = folder / f"{time.monotonic_ns():020d}-{os.getpid()}.waiting"
     with _queue_lock(folder):
         lock = _lock_of(place)
         lock.acquire()
-        place.write_text("\n".join(devices))
+        place.write_text("\n".join(slots))
     try:
         yield place
     finally:
