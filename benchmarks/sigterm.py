@@ -1,9 +1,9 @@
-"""How long each stage takes to end after SIGTERM, and whether it then goes on to the same bytes.
+"""How long each stage takes to end after a signal, and whether it then goes on to the same bytes.
 
-    python benchmarks/sigterm.py [--moments 10] [--seed 0] [JOB ...]
+    python benchmarks/sigterm.py [--moments 10] [--seed 0] [--signal SIGTERM] [JOB ...]
 
 In a folder where the experiments are complete (a clone in which `snakemake` ran). A job is removed and run whole by
-its own command; it is removed again, SIGTERM comes at a random moment of the seconds it takes, the same command goes
+its own command; it is removed again, the signal comes at a random moment of the seconds it takes, the same command goes
 on, and payloads are compared with those of the whole run. JOB is a command without `dcpipe`, as in
 "experts digits plain --shard 0"; without any, those of `tiny`. Prints a row per stage.
 """
@@ -42,7 +42,7 @@ def start(job: Job) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def measure(job: Job, moments: int, draws: random.Random) -> tuple[float, float, int, int]:
+def measure(job: Job, moments: int, draws: random.Random, sent: signal.Signals) -> tuple[float, float, int, int]:
     """Seconds of the whole job, most seconds until it left, and how often it still ran, and bytes then differed."""
     remove(job)
     began = time.monotonic()
@@ -55,12 +55,12 @@ def measure(job: Job, moments: int, draws: random.Random) -> tuple[float, float,
         process = start(job)
         time.sleep(draws.uniform(0.0, whole))
         running = process.poll() is None
-        sent = time.monotonic()
-        process.send_signal(signal.SIGTERM)
+        moment = time.monotonic()
+        process.send_signal(sent)
         code = process.wait()
         hit += running
-        worst = max(worst, time.monotonic() - sent)
-        assert code in {0, 75, -signal.SIGTERM}, f"{job.name} left with {code}"
+        worst = max(worst, time.monotonic() - moment)
+        assert code in {0, 75, -sent}, f"{job.name} left with {code}"
         assert code == 0 or start(job).wait() == 0, f"{job.name} does not go on"
         other += digests(job) != before
     return whole, worst, hit, other
@@ -86,11 +86,12 @@ def main() -> None:
     parser.add_argument("jobs", nargs="*")
     parser.add_argument("--moments", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", type=signal.Signals.__getitem__, default=signal.SIGTERM, metavar="NAME")
     asked = parser.parse_args()
     draws = random.Random(asked.seed)  # noqa: S311 (moments, no secrets)
     print(f"{'stage':<10}{'job s':>8}{'most s until it left':>22}{'heard while running':>21}{'other bytes':>13}")
     for job in chosen(asked.jobs):
-        whole, worst, hit, other = measure(job, asked.moments, draws)
+        whole, worst, hit, other = measure(job, asked.moments, draws, asked.signal)
         print(f"{job.stage:<10}{whole:>8.1f}{worst:>22.2f}{hit:>18} of {asked.moments}{other:>10}", flush=True)
 
 
