@@ -94,7 +94,7 @@ def test_pixels_need_no_statement(tmp_path: Path) -> None:
         torch.testing.assert_close(found.pixels(), PIXELS / 255)
         assert found.labels.tolist() == LABELS.tolist()
         assert found.step_size == 0.01
-        with pytest.raises(UserError, match=r"mean: .* holds pixels, which nobody standardised; leave it out"):
+        with pytest.raises(UserError, match=r"mean: .* holds pixels, which are not standardised; leave it out"):
             dcpipe.load(path, **CONSTANTS)
 
 
@@ -143,7 +143,7 @@ def test_what_is_missing_or_impossible_is_said(tmp_path: Path) -> None:
         dcpipe.load(folder)
     with pytest.raises(UserError, match=r"the step size in the files is -3.5; state step_size=..., such as math.exp"):
         dcpipe.load(folder, **CONSTANTS)
-    with pytest.raises(UserError, match='whitening="zca": how test images must be whitened is known of named data'):
+    with pytest.raises(UserError, match='whitening="zca": the whitening of test images is known only where the data'):
         dcpipe.load(folder, whitening="zca")
     with pytest.raises(UserError, match="theirs: mean: has 2 values; images have 1 channel"):
         dcpipe.load(folder, mean=[0.5, 0.5], std=[0.5], step_size=0.01)
@@ -156,7 +156,7 @@ def test_what_is_missing_or_impossible_is_said(tmp_path: Path) -> None:
         dcpipe.load(tmp_path / "nothing")
     (tmp_path / "release").mkdir()
     (tmp_path / "release/set.safetensors").touch()
-    with pytest.raises(UserError, match="mean: a release states all of this itself; leave it out"):
+    with pytest.raises(UserError, match="mean: a released set states its own; leave it out"):
         dcpipe.load(tmp_path / "release", **CONSTANTS)
     with pytest.raises(UserError, match="is not a released set: it has no SHA256SUMS"):
         dcpipe.load(tmp_path / "release")

@@ -137,7 +137,7 @@ def test_damaged_and_misshapen_idx_files_are_refused(shop: Workshop) -> None:
     content = gzip.decompress(whole)
     packed.write_bytes(gzip.compress(struct.pack(">IIII", 0x803, 80, 14, 14) + content[16 : 16 + 80 * 14 * 14]))
     shop.pinned("own", {"kind": "mnist"}, base="mnist")
-    assert "images are 1x14x14; params state 1x28x28" in refused(shop, "own")
+    assert "images are 1x14x14; correct the params, which state 1x28x28" in refused(shop, "own")
 
 
 def test_unpacked_files_have_published_sums_of_their_own(shop: Workshop) -> None:

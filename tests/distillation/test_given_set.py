@@ -72,7 +72,7 @@ def test_the_step_size_is_the_presets_and_soft_labels_stay(tiny: Path) -> None:
         ({"images": torch.zeros(10, 3, 8, 8)}, "its images are 3 x 8 x 8; the dataset's are 1 x 8 x 8"),
         ({"images": torch.full((10, 1, 8, 8), torch.nan)}, "some pixels are not finite"),
         ({"labels": torch.arange(10) + 1}, "its labels go from 1 to 10"),
-        ({"logits": torch.zeros(10, 7)}, "its logits are 10 x 7, for 10 classes"),
+        ({"logits": torch.zeros(10, 7)}, "its logits are 10 x 7 or not finite; the dataset has 10 classes"),
     ],
 )
 def test_a_set_that_does_not_fit_is_refused(tiny: Path, changes: dict[str, Tensor], said: str) -> None:

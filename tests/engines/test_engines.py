@@ -240,7 +240,7 @@ def test_record_refuses_a_dvc_yaml_that_git_ignores(recorded: Clone, tmp_path: P
 def test_record_refuses_edited_maths(recorded: Clone, tmp_path: Path) -> None:
     clone = copy(recorded, tmp_path / "clone")
     clone.edit(EXACT, "v_P = v_P - eta * pulled.theta", "v_P = v_P + eta * pulled.theta")
-    refused(clone, "code identity is stale", "distillation.hypergradient.exact", "snakemake")
+    refused(clone, "the code changed since this was written", "distillation.hypergradient.exact", "snakemake")
 
 
 def test_a_partial_target_is_not_recorded_and_not_an_error(tmp_path: Path) -> None:

@@ -38,11 +38,11 @@ IMPOSSIBLE = {
     ),
     "a split that takes more than there is": (
         {TINY: {"split.train_per_class": 160}},
-        f"{SPLIT}: takes 192 images of each class, but the rarest class has 174; lower a count below split",
+        f"{SPLIT}: takes 192 images of each class, but the rarest class has 174; lower one of the counts of split",
     ),
     "a split that leaves nothing to train on": (
         {TINY: {"split.test_per_class": 166, "split.train_per_class": None}},
-        f"{SPLIT}: takes 175 images of each class, but the rarest class has 174; lower a count below split",
+        f"{SPLIT}: takes 175 images of each class, but the rarest class has 174; lower one of the counts of split",
     ),
     "constants for other channels": (
         {TINY: {"standardise": {"kind": "constants", "mean": [0.1, 0.2], "std": [0.3]}}},

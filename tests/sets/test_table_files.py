@@ -109,7 +109,7 @@ def test_what_unpacks_to_far_more_is_refused_in_little_memory(tmp_path: Path, bo
     environment = {"PYTHONPATH": str(repository.ROOT / "src"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=environment)
     said, grown = done.stdout.splitlines()
-    assert "these bounds are a million images and 2 GiB" in said
+    assert "1 to a million images, at most 2 GiB" in said
     assert int(grown) < 5 * 2**26
 
 

@@ -151,7 +151,7 @@ def as_class_labels(labels: LabelsLike, count: int, argument: str) -> NDArray[np
         remedy = "pass one class per image: labels.argmax(1) of one-hot or soft labels"
         raise UserError(f"have the shape {_shape_text(found.shape)}", where=argument, remedy=remedy)
     if found.ndim != 1 or len(found) != count:
-        shape = _shape_text(found.shape) or "of one number"
+        shape = _shape_text(found.shape) or "one number"
         raise UserError(f"are {shape}; there are {count} images", where=argument, remedy="pass one label per image")
     if not np.issubdtype(found.dtype, np.integer):
         raise UserError(f"are {found.dtype}", where=argument, remedy="pass whole numbers, from 0")

@@ -89,17 +89,17 @@ def _refuse_statements(statements: ImportOptions, dataset: str | None, number: i
     stated |= {"step_size": statements.step_size, "number": number or None}
     for name, value in stated.items():
         if value is not None:
-            raise UserError("a release states all of this itself", where=name, remedy="leave it out")
+            raise UserError("a released set states its own", where=name, remedy="leave it out")
 
 
 def _load_foreign_set(path: Path, foreign: ForeignSet, statements: ImportOptions) -> DistilledSet:
     """Pixels, or numbers that were standardised by constants that are stated."""
     if statements.whitening == "zca":
-        problem = "how test images must be whitened is known of named datasets alone"
+        problem = "the whitening of test images is known only where the dataset is named"
         raise UserError(problem, where='whitening="zca"', remedy='pass the name of one, such as dataset="cifar10-zca"')
     if foreign.are_pixels and (statements.mean is not None or statements.std is not None):
         where = "mean" if statements.mean is not None else "std"
-        raise UserError(f"{path} holds pixels, which nobody standardised", where=where, remedy="leave it out")
+        raise UserError(f"{path} holds pixels, which are not standardised", where=where, remedy="leave it out")
     if not foreign.are_pixels and statements.mean is None and statements.std is None:
         problem = "its numbers were prepared for networks, and its files do not say how"
         remedy = 'pass mean=... and std=... of its authors, or the dataset that it was made of: dataset="cifar10-zca"'

@@ -82,7 +82,7 @@ def matching_objective(
     graph = place.graph()
     config = graph.library.method(chosen, dataset, ipc)[1]
     if config.outer is None or config.matching.network_name is None:
-        problem = "matches experts" if config.outer else "matches nothing"
+        problem = "needs experts, which are not made here" if config.outer else "chooses images and matches nothing"
         raise UserError(
             f"the preset {method} {problem}", where="method", remedy="choose dc, dsa, dm, cafe or a gm preset"
         )

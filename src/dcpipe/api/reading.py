@@ -59,8 +59,8 @@ def _own_standardisation(pixels_NCHW: Tensor) -> Standardisation:
     found = moments.standardisation()
     constant = [channel for channel, std in enumerate(found.std_C) if std == 0]
     if constant:
-        problem = f"channel {constant[0] + 1} has one value in every pixel of all images"
-        raise UserError(problem, where="images", remedy="state how they were standardised: mean=..., std=...")
+        problem = f"channel {constant[0] + 1} has one value in all images, so its standard deviation is 0"
+        raise UserError(problem, where="images", remedy="if they are standardised already, pass mean=... and std=...")
     return found
 
 

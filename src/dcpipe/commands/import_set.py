@@ -126,7 +126,7 @@ def _whitening(foreign: ForeignSet, config: Dataset, stated: ImportOptions) -> W
 
 def _refuse_whitening(config: Dataset, dataset: str, stated: ImportOptions) -> None:
     if stated.whitening == "zca" and config.whitening.fit_threads is None:
-        problem = f"{dataset} is not whitened, so the numbers cannot be whitened in its way"
+        problem = f"{dataset} is not whitened, so whitened images do not fit it"
         remedy = "name the dataset's variant with whitening.kind: zca, for example cifar10-zca"
         raise UserError(problem, where=stated.option("whitening", "zca"), remedy=remedy)
 

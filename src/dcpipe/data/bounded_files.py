@@ -71,7 +71,7 @@ def npz_names(path: Path) -> set[str]:
     except (OSError, ValueError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
         raise UserError("is not an .npz file", where=str(path), remedy=remedy) from error
     if len(names) > MAX_ARRAYS or len(set(names)) < len(names):
-        problem = f"has {len(names)} arrays, but {len(set(names))} different names"
+        problem = f"has {len(names)} arrays of {len(set(names))} names; at most {MAX_ARRAYS}, all different, are read"
         raise UserError(problem, where=str(path), remedy=remedy)
     return set(names)
 

@@ -133,7 +133,7 @@ def _write(task: Task, facts: DatasetFacts, part: Part, name: store.Part, rows: 
         images = part.read(rows[start:stop])
         if images.shape[1:] != shape:
             shapes = ["x".join(map(str, sizes)) for sizes in (images.shape[1:], shape)]
-            raise UserError(f"images are {shapes[0]}; params state {shapes[1]}", where=task.job.name)
+            raise UserError(f"images are {shapes[0]}; correct the params, which state {shapes[1]}", where=task.job.name)
         return images
 
     path = task.output("test" if name == "test" else "train")

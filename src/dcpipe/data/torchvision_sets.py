@@ -247,7 +247,7 @@ def _read_batch(path: Path) -> tuple[Pixels, NDArray[np.int64]]:
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != row:
         raise UserError(f"has no array data of N x {row} bytes", where=str(path), remedy=remedy)
     if not isinstance(labels, list) or len(labels) != len(pixels) or not all(isinstance(one, int) for one in labels):
-        raise UserError("has not one label per image", where=str(path), remedy=remedy)
+        raise UserError("does not have one label per image", where=str(path), remedy=remedy)
     return pixels, np.asarray(labels, dtype=np.int64)
 
 

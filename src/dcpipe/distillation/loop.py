@@ -70,7 +70,7 @@ class MethodComponents:
         method = setting.method
         outer = method.outer
         if outer is None:
-            raise UserError("has no outer loop", where=setting.name, remedy="choose a matching")
+            raise UserError("no outer loop: matching.kind is none", where=setting.name, remedy="choose a matching")
         labels = outer.labels.build(setting)
         return cls(
             outer,

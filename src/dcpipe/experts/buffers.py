@@ -161,7 +161,7 @@ def _sorted_by_number(files: Sequence[Path]) -> list[Path]:
         if not path.is_file():
             raise UserError("this file does not exist", where=str(path), remedy="pass replay_buffer_*.pt files")
         if names.count(path.name) > 1:
-            raise UserError("two files have this name", where=path.name, remedy="pass each file of one folder once")
+            raise UserError("two files have this name", where=path.name, remedy="pass each file once, of one folder")
 
     def parts(path: Path) -> list[tuple[int, str]]:
         return [(int(text), "") if text.isdecimal() else (-1, text) for text in re.split(r"([0-9]+)", path.name)]
@@ -173,7 +173,7 @@ def _refuse_origin(resolved: ResolvedSection, config: Experts, digest: str) -> N
     pinned = config.origin.pinned_digest
     if pinned is None:
         where = _key_location(resolved, "origin.kind")
-        remedy = f"write a variant with `origin: {{kind: imported, digest: {digest}}}`, and import that"
+        remedy = f"write a variant with `origin: {{kind: imported, digest: {digest}}}`, and import into it"
         raise UserError("is not `imported`", where=where, remedy=remedy)
     if pinned != digest:
         problem, remedy = (

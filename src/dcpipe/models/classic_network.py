@@ -39,7 +39,7 @@ class ClassicName(FixedNetwork):
         if self.name == "mlp" or image_size in CLASSIC_SIZES:
             return None
         sizes = ", ".join(f"{size}x{size}" for size in CLASSIC_SIZES)
-        problem = f"{self.name} has no layout for images of {image_size}x{image_size} pixels (it has for {sizes})"
+        problem = f"{self.name} has no layout for images of {image_size}x{image_size} pixels (only for {sizes})"
         return problem, "take mlp or a convnet, which fit any size"
 
     def build(self, *, channels: int, image_size: int, classes: int) -> "FeatureNetwork":

@@ -25,7 +25,7 @@ def dataset(resolved: ResolvedSection, config: Dataset) -> None:
         taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
         problem = f"takes {taken} images of each class, but the rarest class has {known.smallest_class}"
         where = resolved.location_of(_split_count_key(resolved, config))
-        raise UserError(problem, where=where, remedy="lower a count below split")
+        raise UserError(problem, where=where, remedy="lower one of the counts of split")
     context = DatasetContext(resolved, config, known)
     for key, value in axis_values_in(config):
         if isinstance(value, DatasetValue):

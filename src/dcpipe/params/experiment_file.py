@@ -116,7 +116,7 @@ def _definitions_of(root: Path, path: Path, text: str) -> tuple[str, list[Defini
             brought.append(Definition(section, word, values, source, f"{text}: {key}.{word}"))
     name = tree.pop("name", path.stem)
     if not isinstance(name, str):
-        raise UserError(f"{name!r} is not a valid name", where=f"{text}: name", remedy="write a text")
+        raise UserError(f"{name!r} is not a valid name", where=f"{text}: name", remedy="write a name such as birds")
     return name, [*brought, Definition("experiments", name, tree, source, text)]
 
 

@@ -52,7 +52,7 @@ class MethodContext:
     def refuse_batch_norm(self, location: ValueLocation) -> None:
         """Experts without batch norm can look at images one by one. Raises: UserError for others."""
         if self.network and has_running_statistics(self.network):
-            problem = f"{self.network} has batch norm, and segments hold no running statistics to look at images with"
+            problem = f"{self.network} has batch norm, and segments hold no running statistics for it"
             raise location.error("kind", problem, "choose experts without batch norm")
 
     def refuse_unknown_expert(self, location: ValueLocation, knob: str, expert: int) -> None:
@@ -153,7 +153,7 @@ class MatchingConfig(MethodValue, axis="matching"):
 
     def open_experts(self, paths: Sequence[Path], layout: "ParameterLayout") -> "ExpertTrajectories":
         """The reader of the experts' stores. Raises: UserError where it has no experts."""
-        problem = f"has no experts ({layout.network}, {len(paths)} stores)"
+        problem = f"has no experts ({layout.network}, {len(paths)} folders of experts)"
         raise UserError(problem, where=f"matching.kind: {self.kind}", remedy="write matching.kind: trajectory")
 
     def distiller(self) -> "Distiller":

@@ -118,8 +118,8 @@ def _refuse_silent_replacement(root: Path, section: str, name: str, tree: Tree) 
     on_purpose = tree.get("base") == name or tree.get("replaces") == "shipped"
     if place is None or on_purpose or place == tree:
         if tree.get("replaces") not in {None, "shipped"} or ("replaces" in tree and place is None):
-            remedy = "write `replaces: shipped`, in a project's file whose name is shipped, or remove the line"
+            remedy = "write `replaces: shipped`, in a file that has the name of a shipped one, or remove the line"
             raise UserError(f"replaces: {tree['replaces']!r} is not possible here", where=file, remedy=remedy)
         return
-    remedy = f"write `base: {name}` to vary it, or `replaces: shipped` to stand for it, or choose another name"
+    remedy = f"write `base: {name}` to vary it, or `replaces: shipped` to replace it, or choose another name"
     raise UserError(f"{name} is also shipped, with other values", where=file, remedy=remedy)

@@ -124,7 +124,7 @@ def _resolve_source(
     file, tree = found.place, found.tree
     formats.checked_format(tree.get("format", FORMAT), newest=FORMAT, where=file)
     if "name" in tree and section != "experiments":
-        raise UserError("unknown key name", where=file, remedy="only experiments have one: remove it")
+        raise UserError("unknown key `name`", where=file, remedy="only experiments have one: remove it")
     if f"{files.folder}/{name}" in seen:
         raise UserError(f"base: {name} leads back to itself", where=file, remedy="name another base")
     leaves: dict[str, ResolvedValue] = {}

@@ -344,7 +344,7 @@ def refuse_stale(root: Path) -> None:
         names = ", ".join(name.removeprefix("modules.") for name in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         remedy = "results were made by other code: run `snakemake` (or `make repro`) first"
-        raise RefusedError(f"code identity is stale ({names}{more})", where=FILE, remedy=remedy)
+        raise RefusedError(f"the code changed since this was written ({names}{more})", where=FILE, remedy=remedy)
 
 
 def flat_leaves(tree: Tree, prefix: str = "") -> dict[str, Value]:

@@ -205,7 +205,7 @@ def dataset_variant(root: Path, row: PaperRow) -> str:
             return name
     size = "" if row.ipc is None else f" at {row.ipc} image{'' if row.ipc == 1 else 's'} per class"
     problem = f"no source states the values of {row.method} on {row.dataset}{size}"
-    remedy = "choose them in a preset and an experiment of your own, or list the cell under `covers` with its source"
+    remedy = "choose them in a preset and an experiment of your own, or list dataset and ipc under `covers`"
     raise UserError(problem, where=f"reproduce {row.name}", remedy=remedy)
 
 

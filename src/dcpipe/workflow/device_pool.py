@@ -39,7 +39,7 @@ def _whole_number(variable: str, counted: str) -> int | None:
         return None
     if not text.isdecimal() or int(text) < 1:
         problem = f"{text!r} is not a number of {counted}"
-        raise UserError(problem, where=variable, remedy="a whole number from 1, or unset")
+        raise UserError(problem, where=variable, remedy="write a whole number from 1, or unset it")
     return int(text)
 
 

@@ -49,7 +49,7 @@ def _require_device() -> None:
     count = torch.cuda.device_count()
     if int(named.partition(":")[2] or 0) >= count:
         remedy = "unset it, or write cpu" if count == 0 else f"write cuda:0 to cuda:{count - 1}"
-        raise UserError(f"{named} is asked for, and there are {count} such devices", where=DEVICE, remedy=remedy)
+        raise UserError(f"{named} is asked for, and torch finds {count} CUDA devices", where=DEVICE, remedy=remedy)
 
 
 def _require_compiler(job: Job) -> None:

@@ -140,4 +140,4 @@ class Graph:
             maker = self.job_that_makes(path)
             if maker.stage not in stage.reads:
                 remedy = f"add {maker.stage} to the reads of {type(stage).__name__}"
-                raise RefusedError(f"{job.name} reads it, an artifact of {maker.stage}", where=path, remedy=remedy)
+                raise RefusedError(f"{maker.stage} is not in the reads of {job.name}", where=path, remedy=remedy)

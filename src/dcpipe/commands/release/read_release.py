@@ -53,7 +53,7 @@ class ReleasedSet(Dataset[tuple[Tensor, Tensor]]):
             given = f"{pixels.dtype} of {_shape_text(tuple(pixels.shape))}"
             problem = f"images must be uint8 of {_shape_text(expected)}; these are {given}"
             raise UserError(
-                problem, where="test_transform", remedy="resize them, and do not scale them: this transform does"
+                problem, where="test_transform", remedy="resize them to that size, and leave their values 0 to 255"
             )
         images = self.transform.apply(pixels if pixels.dim() == 4 else pixels[None])
         return images if pixels.dim() == 4 else images[0]

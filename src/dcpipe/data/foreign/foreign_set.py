@@ -74,7 +74,7 @@ def refuse_unfit(foreign: ForeignSet, where: str, *, classes: int, channels: int
     shape, expected = tuple(foreign.images_NCHW.shape), (channels, image_size, image_size)
     if len(shape) != 4 or shape[1:] != expected:
         text, wanted = ("x".join(map(str, sizes)) for sizes in (shape, ("N", *expected)))
-        raise UserError(f"images are {text}, those of the dataset {wanted}", where=where, remedy="name its dataset")
+        raise UserError(f"images are {text}, those of the dataset {wanted}", where=where, remedy="name its own dataset")
     if len(foreign.labels) != shape[0] or shape[0] == 0:
         problem = f"there are {shape[0]} images and {len(foreign.labels)} labels"
         raise UserError(problem, where=where, remedy="pass files that belong together")

@@ -17,7 +17,7 @@ MAX_ROWS = 10**6  # of all tables of a set
 MAX_BYTES = 2**31  # of all columns that are read, unpacked
 BATCH_ROWS = 1000
 
-_REMEDY = "pass a synthetic set: these bounds are a million images and 2 GiB"
+_REMEDY = "pass a synthetic set: 1 to a million images, at most 2 GiB"
 
 
 def read_tables(paths: Sequence[Path], columns: Iterable[str]) -> "pyarrow.Table":

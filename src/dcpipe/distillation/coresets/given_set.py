@@ -52,7 +52,7 @@ def refuse_misfit(synthetic: SyntheticSet, setting: Setting, where: str) -> None
     if synthetic.is_soft:
         if synthetic.labels.shape[1] != train.classes or not bool(torch.isfinite(synthetic.labels).all()):
             stated = _format_shape(tuple(synthetic.labels.shape))
-            problem = f"its logits are {stated}, for {train.classes} classes, or not finite"
+            problem = f"its logits are {stated} or not finite; the dataset has {train.classes} classes"
             raise UserError(problem, where=where, remedy="store N x K finite logits")
     elif int(synthetic.labels.min()) < 0 or int(synthetic.labels.max()) >= train.classes:
         problem = f"its labels go from {int(synthetic.labels.min())} to {int(synthetic.labels.max())}"

@@ -39,14 +39,14 @@ class ImportedSet(CoresetSelectionConfig):
         """Whitened numbers need a dataset that is whitened in the same way; mean and std have a number per channel."""
         if self.whitening == "zca":
             if context.dataset.whitening.fit_threads is None:
-                problem = "this dataset is not whitened, so the numbers cannot be whitened in its way"
+                problem = "this dataset is not whitened, so whitened images do not fit it"
                 raise location.error("whitening", problem, "choose the dataset's variant with whitening.kind: zca")
             if self.mean is not None or self.std is not None:
                 key = "mean" if self.mean is not None else "std"
                 raise location.error(key, "has no effect on whitened numbers", "write null")
         if (self.mean is None) != (self.std is None):
             missing = "mean" if self.mean is None else "std"
-            raise location.error(missing, "stands alone", "write both, or neither")
+            raise location.error(missing, "is null, and the other is not", "write mean and std, or null for both")
         for key, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) != context.facts.channels:
                 problem = f"has {len(values)} numbers; images have {context.facts.channels} channels"

@@ -98,7 +98,7 @@ def _prepared(foreign: ForeignSet, setting: Setting, config: "ImportedSet", wher
     transform = _transform(setting)
     if foreign.are_pixels:
         if config.whitening == "zca" or config.mean is not None:
-            problem = "its images are pixels from 0 to 255, which nobody whitened or standardised"
+            problem = "its images are pixels from 0 to 255, which are not whitened or standardised"
             raise UserError(problem, where=where, remedy="write whitening: none, mean: null and std: null")
         return transform.apply(foreign.images_NCHW)
     if config.mean is not None and config.std is not None:
@@ -140,7 +140,7 @@ def _check_whitening(images: Tensor, setting: Setting, config: "ImportedSet", wh
 
 def _transform(setting: Setting) -> Transform:
     if setting.transform is None:
-        raise UserError("no preparation of images is known", where=setting.name, remedy="make it by its stage")
+        raise UserError("how its images are prepared is unknown", where=setting.name, remedy="run the stage distill")
     return setting.transform
 
 

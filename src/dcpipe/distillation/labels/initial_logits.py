@@ -54,7 +54,7 @@ class CorrectExpertsMeanLogits:
             agrees_N = logits_NK.argmax(dim=1) == classes_N
             total_NK, right_N = total_NK + logits_NK * agrees_N[:, None], right_N + agrees_N
         if not bool(right_N.all()):
-            problem = f"no expert classifies image {int(right_N.argmin())} of the first ones correctly"
+            problem = f"no expert classifies initial image {int(right_N.argmin())} correctly"
             remedy = "write outer.images.initial: correct, or outer.labels.initial.kind: one-expert"
             raise UserError(problem, where="outer.labels.initial", remedy=remedy)
         return total_NK / right_N[:, None]

@@ -33,7 +33,7 @@ class TargetTeacher:
         """The set with the teacher's logits."""
         if episode.student_episode is None:
             remedy = "choose another kind of labels"
-            raise UserError("needs a matching with students", where="outer.labels.teacher", remedy=remedy)
+            raise UserError("the matching must train students", where="outer.labels.teacher", remedy=remedy)
         logits_NK = logits(self._model, episode.student_episode.target_P, synthetic.images_NCHW)
         return replace(synthetic, labels=logits_NK)
 

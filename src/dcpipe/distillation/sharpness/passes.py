@@ -118,5 +118,5 @@ def _start(trace: StudentTrace, second_pass: SecondPass) -> StudentStart | None:
 def _student(episode: Episode) -> StudentEpisode:
     if episode.student_episode is None:
         remedy = "write steps: 1/1 and draws: shared"
-        raise UserError("needs a matching with students", where="outer.sharpness.second_pass", remedy=remedy)
+        raise UserError("the matching must train students", where="outer.sharpness.second_pass", remedy=remedy)
     return episode.student_episode

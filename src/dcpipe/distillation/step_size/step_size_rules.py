@@ -29,7 +29,7 @@ def first_order(
     """The derivative by the first-order rule. Raises: UserError where there is no student."""
     if trace is None:
         remedy = "choose another kind"
-        raise UserError("needs a matching with students", where="outer.step_size.kind: first-order", remedy=remedy)
+        raise UserError("the matching must train students", where="outer.step_size.kind: first-order", remedy=remedy)
     return replace(gradients, step_size=first_order_derivative(config, trace, step_size))
 
 
