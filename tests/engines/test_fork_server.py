@@ -223,7 +223,7 @@ def test_without_a_server_the_process_does_the_job(run: Run, changed: Mapping[st
 
 def test_a_run_offers_a_folder_for_its_user_alone_and_removes_it(tmp_path: Path) -> None:
     show = "print(folder := os.environ['DCPIPE_FORK_SERVER'], oct(os.stat(folder).st_mode) if folder != 'off' else '')"
-    code = f"import os; from dcpipe.engines import fork_server; fork_server.offer('x'); {show}"
+    code = f"import os; from dcpipe.engines import fork_server; fork_server.enable_forks('x'); {show}"
     folder, mode = repository.child(tmp_path, "-c", code).stdout.split()
     assert mode == "0o40700"
     assert not Path(folder).exists()

@@ -27,7 +27,7 @@ def _contexts(section: str, name: str) -> list[tuple[str, int]]:
     ipcs = {1}
     for file in base_chain(ROOT, section, name):
         overrides = read_yaml(ROOT / f"params/{section}/{file}.yaml").get("overrides") or {}
-        ipcs |= {int(key[3:]) for values in overrides.param_values() for key in values if key.startswith("ipc")}
+        ipcs |= {int(key[3:]) for values in overrides.values() for key in values if key.startswith("ipc")}
     return [(dataset, ipc) for dataset in available_names(ROOT, "datasets") for ipc in sorted(ipcs)]
 
 

@@ -70,7 +70,7 @@ def test_the_readme_leads_from_photographs_to_a_released_set(
     assert f"{folder}: 6 classes, 180 images (30 in each); shorter side of 18 pixels; in colour" in printed
     assert f"next: `{' '.join(snakemake)}`" in printed
     text = (root / "birds.yaml").read_text()
-    (dataset,) = read_yaml(root / "birds.yaml")["datasets"].param_values()
+    (dataset,) = read_yaml(root / "birds.yaml")["datasets"].values()
     assert (dataset["source"]["classes"], dataset["source"]["image_size"]) == (6, 16)
     assert (dataset["split"]["test_per_class"], dataset["split"]["train_per_class"]) == (6, 24)
     short = {"iterations": 2, "snapshot_every": 2, "epochs": 4, "inner_steps": 2, "max_start_epoch": 2, "networks": 1}
