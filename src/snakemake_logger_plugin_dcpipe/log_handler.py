@@ -116,7 +116,7 @@ class LogHandler(LogHandlerBase):
             case LogEvent.GROUP_ERROR:
                 pass  # each of its jobs follows
             case None | LogEvent.ERROR:
-                self._other(record)
+                self._show_other_text(record)
 
     def _begin(self, stats: dict[str, int]) -> None:
         stages = list(dict.fromkeys(one.stage for one in self._known.values()))  # each after those it reads
@@ -160,7 +160,7 @@ class LogHandler(LogHandlerBase):
             text += [f"  the end of {log}:", *(f"    {line}" for line in last_lines(Path(log)))]
         self._write("\n".join(text))
 
-    def _other(self, record: logging.LogRecord) -> None:
+    def _show_other_text(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         if self._line is not None and SAID_BY_THE_JOB.match(text):
             return

@@ -119,7 +119,7 @@ class TorchvisionSet:
             inner = name.removesuffix(".gz")
             yield inner, (self._root / inner)
 
-    def refuse_unpublished(self, digest: str) -> None:
+    def require_published_digest(self, digest: str) -> None:
         """Compare each file with its sum. Raises: UserError naming the first that differs."""
         from torchvision.datasets.utils import check_integrity
 

@@ -61,8 +61,8 @@ def fit_by_kornia(images_ND: Tensor, *, eps: float) -> Whitening:
     fitted = ZCAWhitening(eps=float(eps), unbiased=True, compute_inv=True).fit(images_ND.double())
     return Whitening(
         mean_D=fitted.mean_vector.reshape(-1),
-        matrix_DD=_symmetric(fitted.transform_matrix),
-        inverse_DD=_symmetric(fitted.transform_inv),
+        matrix_DD=_symmetrise(fitted.transform_matrix),
+        inverse_DD=_symmetrise(fitted.transform_inv),
         eps=eps,
     )
 
@@ -83,8 +83,8 @@ def fit_by_eigh(chunks: Iterable[Tensor], *, eps: float) -> Whitening:
     root_D = (spectrum_D.clamp(min=0.0) + eps).sqrt()
     return Whitening(
         mean_D=mean_D,
-        matrix_DD=_symmetric((basis_DD / root_D) @ basis_DD.T),
-        inverse_DD=_symmetric((basis_DD * root_D) @ basis_DD.T),
+        matrix_DD=_symmetrise((basis_DD / root_D) @ basis_DD.T),
+        inverse_DD=_symmetrise((basis_DD * root_D) @ basis_DD.T),
         eps=eps,
     )
 
@@ -157,6 +157,6 @@ def _refuse_unfit(count: int, eps: float) -> None:
         )
 
 
-def _symmetric(matrix_DD: Tensor) -> Tensor:
+def _symmetrise(matrix_DD: Tensor) -> Tensor:
     """Symmetric to the last bit, which a product of rounded factors is not."""
     return (matrix_DD + matrix_DD.T) / 2

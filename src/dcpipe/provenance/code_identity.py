@@ -126,18 +126,18 @@ def _is_bare_text(node: object) -> bool:
 
 @cache
 def _modules() -> dict[str, Path]:
-    found = _below(SOURCE, PACKAGE)
+    found = _modules_below(SOURCE, PACKAGE)
     for package in sorted({module.partition(".")[0] for module in plugins.load_plugins()} - {PACKAGE}):
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:
             for folder in spec.submodule_search_locations:
-                found |= _below(Path(folder), package)
+                found |= _modules_below(Path(folder), package)
         elif spec and spec.origin:
             found[package] = Path(spec.origin)
     return found
 
 
-def _below(folder: Path, package: str) -> dict[str, Path]:
+def _modules_below(folder: Path, package: str) -> dict[str, Path]:
     found = {}
     for path in sorted(folder.rglob("*.py")):
         parts = (package, *path.relative_to(folder).with_suffix("").parts)

@@ -21,7 +21,7 @@ class Column:
     kind: Kind = "text"
 
     @property
-    def raw_title(self) -> str:
+    def title_with_unit(self) -> str:
         """The title over raw values: it names their unit."""
         return f"{self.title} ({self.kind})" if self.kind in {"seconds", "bytes"} else self.title
 
@@ -53,7 +53,7 @@ class Table:
         """Raw values; a missing one is empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([column.raw_title for column in self.columns])
+        writer.writerow([column.title_with_unit for column in self.columns])
         writer.writerows([[_plain(value) for value in row] for row in self.rows])
         return text.getvalue()
 

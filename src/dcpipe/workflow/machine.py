@@ -59,7 +59,7 @@ def measure_machine(root: Path) -> Machine:
         )
         found = json.loads(done.stdout)
         _file(root).parent.mkdir(parents=True, exist_ok=True)
-        write_json(_file(root), {**_all(root), _name(): found})
+        write_json(_file(root), {**_read_machines(root), _name(): found})
     except (OSError, ValueError, subprocess.SubprocessError):  # nothing depends on it
         return machine
     return load_machine(root)
@@ -77,7 +77,7 @@ def _name() -> str:
     return platform.node() or "this machine"
 
 
-def _all(root: Path) -> dict[str, object]:
+def _read_machines(root: Path) -> dict[str, object]:
     try:
         found = json.loads(_file(root).read_text())
     except (OSError, ValueError, RecursionError):

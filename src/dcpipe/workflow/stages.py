@@ -213,13 +213,13 @@ class Registry(Mapping[str, Stage]):
         self._ordered: dict[str, Stage] = {}
 
     def __getitem__(self, name: str) -> Stage:
-        return self._all()[name]
+        return self._load_stages()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self._load_stages())
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._load_stages())
 
     def add(self, stage: Stage) -> None:
         """Take a stage in. Raises: UserError if another one has its name."""
@@ -228,7 +228,7 @@ class Registry(Mapping[str, Stage]):
             owners = f"{type(other).__module__} and {type(stage).__module__}"
             raise UserError(f"two stages are named {stage.name}", where=owners, remedy="give one another name")
 
-    def _all(self) -> dict[str, Stage]:
+    def _load_stages(self) -> dict[str, Stage]:
         if not self._ordered:
             package = Path(__file__).parents[1]
             for path in sorted(package.rglob("*_plan.py")):

@@ -116,13 +116,13 @@ def _rehearse_and_send(
         raise RuntimeError("only a child process may run this")
     sentinel = parent.sentinel
 
-    def watch() -> None:
+    def remove_folder_after_parent() -> None:
         wait([sentinel])
         remover = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
         # it replaces this process, so that nothing writes there any more
         os.execv(sys.executable, [sys.executable, "-c", remover, str(folder)])  # noqa: S606 (its own interpreter)
 
-    Thread(target=watch, daemon=True).start()
+    Thread(target=remove_folder_after_parent, daemon=True).start()
     try:
         sender.send(tried(graph, kind, steps, folder))
     except Exception as error:
