@@ -71,7 +71,7 @@ def test_the_rate_of_a_linear_cost_is_found_and_its_constant_counts_once(
 ) -> None:
     once, a_step = 7.0, 0.25
     monkeypatch.setattr(rehearse, "_measured_cost", lambda _job, _root, steps: (once + a_step * steps, 10 * steps))
-    monkeypatch.setattr(rehearse, "_seconds_per_image", lambda _job, _root: 0.0)
+    monkeypatch.setattr(rehearse, "_measure_seconds_per_image", lambda _job, _root: 0.0)
     graph = _experiment(root, "mtt")
     for kind, one in zip(job_kinds.find_job_kinds(graph, "one"), _run(graph), strict=True):
         assert one.seconds_per_step == pytest.approx(a_step * kind.size.share)

@@ -104,7 +104,10 @@ def test_gzip_and_texts_end_at_their_bounds(tmp_path: Path, monkeypatch: pytest.
         assert (tmp_path / "x").stat().st_size <= 3 * 2**20
     (tmp_path / "a.txt").write_text("a" * 1000)
     assert bounded_files.read_bounded_text(tmp_path / "a.txt", "-") == "a" * 1000
-    for content, told in ((b"a" * 1001, "has more than 1000 bytes"), (b"\xff\xfe", "cannot be read")):
+    for content, told in (
+        (b"a" * 1001, "has more than 1000 bytes, too many for a list"),
+        (b"\xff\xfe", "cannot be read"),
+    ):
         (tmp_path / "a.txt").write_bytes(content)
         with pytest.raises(UserError, match=told):
             bounded_files.read_bounded_text(tmp_path / "a.txt", "-")

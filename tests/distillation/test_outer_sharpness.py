@@ -44,7 +44,7 @@ class Seen:
 class Quadratic:
     """1/2 S H S - b S, without students: a loss of the images like any other."""
 
-    student_episode = None
+    as_student_episode = None
 
     def evaluate(self, synthetic):
         s = synthetic.images_NCHW.flatten()
@@ -60,7 +60,7 @@ class Students:
         self.draws = draws or self.task.draws
 
     @property
-    def student_episode(self):
+    def as_student_episode(self):
         return self
 
     def with_new_draws(self, num_images):

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dcpipe.errors import CorruptArtifactError
+from dcpipe.provenance.checkpoint import ResumeState
 from dcpipe.provenance.json_value import JsonValue
 
 
@@ -36,3 +38,12 @@ def test_values_come_out_as_they_were_written() -> None:
 def test_a_value_of_another_type_is_refused_with_its_place(wrong: Callable[[JsonValue], object], message: str) -> None:
     with pytest.raises(CorruptArtifactError, match=f"^{message}; remove x.json, then"):
         wrong(read({"flag": True, "rows": [1, "two"]}))
+
+
+def test_what_lacks_in_a_resume_state_is_mended_by_removing_it(tmp_path: Path) -> None:
+    """DVC and Snakemake know artifacts; a job makes its state anew."""
+    state = ResumeState(tmp_path)
+    with pytest.raises(CorruptArtifactError) as caught:
+        JsonValue({}, str(state.path("distill")))["iteration"]
+    place = tmp_path / "distill.state"
+    assert str(caught.value) == f"{place}: has no key 'iteration'; remove {place}: the job then begins anew"

@@ -54,7 +54,7 @@ def test_a_set_that_is_lucky_with_every_network_counts_once() -> None:
 
 def test_networks_that_one_side_lacks_are_left_out() -> None:
     assert networks_difference({"a": OURS, "b": THEIRS}, {"a": THEIRS, "c": OURS}) == difference(OURS, THEIRS)
-    with pytest.raises(UserError, match="both sides need accuracies with the same network"):
+    with pytest.raises(UserError, match="two methods are compared that were not tested with one network"):
         networks_difference({"a": OURS}, {"b": THEIRS})
 
 

@@ -209,7 +209,7 @@ def _new_evaluation_dataset(
     if pixels.shape[1:] != tested.pixels_NCHW.shape[1:]:
         own, other = _shape_text(tested.pixels_NCHW.shape[1:]), _shape_text(pixels.shape[1:])
         problem = f"are {own}; the images to train on are {other}"
-        raise UserError(problem, where="test images", remedy="pass test images of the size that the set has")
+        raise UserError(problem, where="test images", remedy="pass training and test images of the set's shape")
     missing = np.setdiff1d(np.arange(tested.classes), labels)
     if len(missing) or int(labels.max()) >= tested.classes:
         problem = (

@@ -40,7 +40,7 @@ def read_bounded_text(path: Path, remedy: str) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_TEXT + 1)
         if len(content) > MAX_TEXT:
-            raise UserError(f"has more than {MAX_TEXT} bytes", where=str(path), remedy=remedy)
+            raise UserError(f"has more than {MAX_TEXT} bytes, too many for a list", where=str(path), remedy=remedy)
         return content.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"

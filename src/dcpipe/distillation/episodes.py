@@ -23,7 +23,7 @@ class Episode(Protocol):
         ...
 
     @property
-    def student_episode(self) -> "StudentEpisode | None":
+    def as_student_episode(self) -> "StudentEpisode | None":
         """The same episode, where its loss comes from a student's inner loop; else None."""
         ...
 

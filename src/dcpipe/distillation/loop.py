@@ -70,7 +70,11 @@ class MethodComponents:
         method = setting.method
         outer = method.outer
         if outer is None:
-            raise UserError("no outer loop: matching.kind is none", where=setting.name, remedy="choose a matching")
+            raise UserError(
+                "is none, so there is no outer loop to run",
+                where=f"{setting.name}: matching.kind",
+                remedy="choose another kind in the method's preset, and state outer",
+            )
         labels = outer.labels.build(setting)
         return cls(
             outer,
@@ -216,7 +220,7 @@ def _restore(state: ResumeState, outer: OuterLoop, device: torch.device) -> Dist
     saved = state.load("distill")
     if saved is None:
         return None
-    tensors, meta = saved[0], JsonValue(saved[1], f"the saved state in {state.folder}")
+    tensors, meta = saved[0], JsonValue(saved[1], str(state.path("distill")))
 
     def read_set(prefix: str) -> SyntheticSet:
         parts = (tensors[f"{prefix}.{part}"] for part in ("images", "labels", "step_size"))

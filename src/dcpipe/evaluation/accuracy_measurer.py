@@ -47,7 +47,7 @@ class AccuracyMeasurer:
         names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]), network)
         self._stream = Stream.root(config.seed, "evaluate", *names)
         saved = task.state.load("accuracies")
-        logged = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
+        logged = JsonValue(saved[1], str(task.state.path("accuracies"))).fields() if saved else {}
         self._known = {key: value.number() for key, value in logged.items()}
         self.searches: dict[int, LearningRateSearchResult] = {}  # by the iteration that the set is from
         self.unaveraged: dict[int, list[float]] = {}  # likewise: test accuracies before networks went on to the average

@@ -102,7 +102,9 @@ def import_files(
     for number, job in enumerate(jobs):
         if number in missing:
             execute_job(
-                job, graph.root, run_instead=lambda task: _write(task, wanted, islice(recordings, size), entries, read)
+                job,
+                graph.root,
+                run_instead=lambda task: _write_shard(task, wanted, islice(recordings, size), entries, read),
             )
         yield job, "imported" if number in missing else "current"
 
@@ -131,7 +133,9 @@ def run(task: Task) -> None:
             problem, where=str(place), remedy="set origin.digest to that of these files, or put the other files there"
         )
     wanted, first = ExpectedTrajectories.from_job(task.job), int(wildcards["shard"]) * config.shard_experts
-    _write(task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries, read)
+    _write_shard(
+        task, wanted, _recordings(files, wanted, set(range(first, first + config.shard_experts))), entries, read
+    )
 
 
 def _entries(files: Iterable[Path]) -> list[FileEntry]:
@@ -264,7 +268,7 @@ def _recording(expert: ImportedExpert, expected: ExpectedTrajectories) -> Record
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)
 
 
-def _write(
+def _write_shard(
     task: Task,
     expected: ExpectedTrajectories,
     experts: Iterable[tuple[ImportedExpert, Recording]],

@@ -98,7 +98,7 @@ def _restore(task: Task, trainer: ExpertTrainer, name: str) -> ExpertProgress | 
         return None
     tensors, meta = saved
     target = trainer.train.images_NCHW.device
-    logged = JsonValue(meta, f"the saved state of {name}")
+    logged = JsonValue(meta, str(task.state.path(name)))
     velocity = tensors.get("velocity")
     return ExpertProgress(
         epoch=logged["epoch"].integer(),

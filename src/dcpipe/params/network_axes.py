@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dcpipe.distillation.distances.row_distances import RowDistance
     from dcpipe.distillation.levels.level_weights import Levels
     from dcpipe.distillation.training.stopping_rules import StoppingRule
-    from dcpipe.distillation.updates.update_counts import UpdateRule
+    from dcpipe.distillation.updates.update_counts import LastUpdateRule
 
 
 class GradientLevelsConfig(MethodValue, axis="gradient levels"):
@@ -56,7 +56,7 @@ class UpdatesConfig(MethodValue, axis="updates per network"):
         return False
 
     @abstractmethod
-    def build(self) -> "UpdateRule":
+    def build(self) -> "LastUpdateRule":
         """What says when a network has served."""
 
 

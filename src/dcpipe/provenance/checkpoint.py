@@ -56,7 +56,7 @@ class ResumeState:
             {**packed, _META: _json_tensor(meta), _FACTS: _json_tensor(self.facts), _FORMAT: torch.tensor(FORMAT)}
         )
         with saving():
-            write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
+            write_atomically(self.path(name), hashlib.sha256(content).digest() + content)
         self._last = time.monotonic()
         write_atomically(self.folder / _SECONDS, f"{self.seconds_before + self._last - self._started:.3f}".encode())
 
@@ -66,7 +66,7 @@ class ResumeState:
         Raises: NewerFormatError if a newer dcpipe saved it.
         """
         try:
-            raw = self._path(name).read_bytes()
+            raw = self.path(name).read_bytes()
         except OSError:
             return None
         digest, content = raw[:32], raw[32:]
@@ -77,7 +77,7 @@ class ResumeState:
         except SafetensorError:
             return None
         found = int(tensors.pop(_FORMAT, torch.tensor(1)))
-        formats.checked_format(found, newest=FORMAT, where=str(self._path(name)))
+        formats.checked_format(found, newest=FORMAT, where=str(self.path(name)))
         facts = json.loads(tensors.pop(_FACTS).numpy().tobytes()) if _FACTS in tensors else {}
         self.facts |= {name: value for name, value in facts.items() if name not in self.facts}
         meta = json.loads(tensors.pop(_META).numpy().tobytes())
@@ -91,7 +91,8 @@ class ResumeState:
         """Forget everything: the artifact is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """The file of a name."""
         return self.folder / f"{name}.state"
 
 

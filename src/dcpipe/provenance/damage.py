@@ -3,6 +3,7 @@
 from pathlib import Path
 
 CARD = "card.json"
+STATE = ".state"  # a job's resume state
 
 
 def remedy(where: Path | str) -> str:
@@ -12,5 +13,7 @@ def remedy(where: Path | str) -> str:
     looks into folders that are there.
     """
     path = Path(str(where).split(": ")[0])
+    if path.suffix == STATE:
+        return f"remove {path}: the job then begins anew"
     folder = next((above for above in (path, *path.parents) if (above / CARD).is_file()), path)
     return f"remove {folder}, then `dvc checkout` restores it, or `snakemake` makes it again"

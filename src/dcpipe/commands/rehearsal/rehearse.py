@@ -146,7 +146,7 @@ def _rehearse(graph: Graph, kind: JobKind, steps: int, folder: Path) -> Rehearsa
     job = noise.provide(kind.job)
     wall, cpu = time.monotonic(), time.process_time()
     whole = _full_length_cost(job, noise.root, steps)
-    testing = size.tested * _seconds_per_image(job, noise.root) if size.tested else 0.0
+    testing = size.tested * _measure_seconds_per_image(job, noise.root) if size.tested else 0.0
     return replace(
         _empty_result(kind),
         seconds_per_step=whole.step * size.share,
@@ -201,7 +201,7 @@ def _measured_cost(job: Job, root: Path, steps: int) -> tuple[float, int]:
     return min(wall, cpu) if noted["device"] == "cpu" else wall, int(str(noted["peak_bytes"]))
 
 
-def _seconds_per_image(job: Job, root: Path) -> float:
+def _measure_seconds_per_image(job: Job, root: Path) -> float:
     """Of a forward pass of a score's network: the second call's, for the first is slower."""
     images = store.load(root / job.input("test"), "test", device.choose())
     network = job.section("network", str)

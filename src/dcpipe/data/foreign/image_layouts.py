@@ -89,7 +89,7 @@ def _from_metadata(path: Path, metadata: Path) -> ForeignFiles:
 
 def _rows(metadata: Path) -> list[dict[str, str]]:
     try:
-        text = read_bounded_text(metadata, "write it again")
+        text = read_bounded_text(metadata, "write a list of images there, one a line")
         if metadata.suffix == ".csv":
             return list(csv.DictReader(io.StringIO(text)))
         found = [json.loads(line) for line in text.splitlines() if line.strip()]

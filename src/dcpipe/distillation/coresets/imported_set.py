@@ -74,7 +74,8 @@ def _read(setting: Setting, config: "ImportedSet") -> tuple[ForeignSet, str]:
     digest = digest_of(files.files)
     if digest != config.digest:
         problem = f"the files have the digest {digest}; params state {config.digest}"
-        raise UserError(problem, where=str(place), remedy="use the files with that digest, or import these anew")
+        remedy = "put back the files that params state, or import these under another name by `dcpipe import-set`"
+        raise UserError(problem, where=str(place), remedy=remedy)
     return _select_set(files, setting.set_index, str(place)), str(place)
 
 

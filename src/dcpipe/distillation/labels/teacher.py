@@ -31,10 +31,10 @@ class TargetTeacher:
 
     def with_labels(self, synthetic: SyntheticSet, episode: Episode) -> SyntheticSet:
         """The set with the teacher's logits."""
-        if episode.student_episode is None:
+        if episode.as_student_episode is None:
             remedy = "choose another kind of labels"
             raise UserError("the matching must train students", where="outer.labels.teacher", remedy=remedy)
-        logits_NK = logits(self._model, episode.student_episode.target_P, synthetic.images_NCHW)
+        logits_NK = logits(self._model, episode.as_student_episode.target_P, synthetic.images_NCHW)
         return replace(synthetic, labels=logits_NK)
 
 

@@ -8,7 +8,7 @@ from dcpipe.distillation.matching_results import MatchingResult
 from dcpipe.distillation.setting import Setting
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.distillation.training.network_training import NetworkState, NetworkTrainer
-from dcpipe.distillation.updates.update_counts import UpdateRule
+from dcpipe.distillation.updates.update_counts import LastUpdateRule
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.network_axes import TrainingConfig
 from dcpipe.random import Stream
@@ -35,7 +35,7 @@ class NetworkEpisode:
         return {"update": self.update}
 
     @property
-    def student_episode(self) -> None:
+    def as_student_episode(self) -> None:
         """None: the loss comes from no student."""
         return None
 
@@ -62,7 +62,7 @@ class NetworkMatching:
         batches: ClassBatches,
         *,
         real_batch: int,
-        is_last: UpdateRule,
+        is_last: LastUpdateRule,
         loss: Loss,
     ) -> None:
         self.loss = loss

@@ -55,7 +55,7 @@ class TrajectoryEpisode:
         return {"expert": self.segment.expert, "start_epoch": self.segment.start}
 
     @property
-    def student_episode(self) -> "TrajectoryEpisode":
+    def as_student_episode(self) -> "TrajectoryEpisode":
         """Itself."""
         return self
 

@@ -50,7 +50,7 @@ class SharpnessRule(Protocol):
 
 def one_pass(episode: Episode, synthetic: SyntheticSet) -> tuple[MatchingResult, StudentTrace | None]:
     """The episode's result, and the trace of its student, if it has one."""
-    student = episode.student_episode
+    student = episode.as_student_episode
     if student is None:
         return episode.evaluate(synthetic), None
     result = student.evaluate(synthetic)
@@ -116,7 +116,7 @@ def _start(trace: StudentTrace, second_pass: SecondPass) -> StudentStart | None:
 
 
 def _student(episode: Episode) -> StudentEpisode:
-    if episode.student_episode is None:
+    if episode.as_student_episode is None:
         remedy = "write steps: 1/1 and draws: shared"
         raise UserError("the matching must train students", where="outer.sharpness.second_pass", remedy=remedy)
-    return episode.student_episode
+    return episode.as_student_episode

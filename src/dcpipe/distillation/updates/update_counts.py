@@ -10,7 +10,7 @@ Measure = Callable[[int], float]
 """Real images per class -> the network's accuracy on them (a share)."""
 
 
-class UpdateRule(Protocol):
+class LastUpdateRule(Protocol):
     """Whether the update that was just made, number `done` from 1, was the network's last.
 
     `accuracies`: what the rule measured after the updates before. Answers these and its own

@@ -12,7 +12,7 @@ from dcpipe.params.network_axes import UpdatesConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
 if TYPE_CHECKING:
-    from dcpipe.distillation.updates.update_counts import UpdateRule
+    from dcpipe.distillation.updates.update_counts import LastUpdateRule
 
 Window = Annotated[int, Field(ge=2)]
 
@@ -36,7 +36,7 @@ class FixedUpdates(UpdatesConfig):
         """Whether there is exactly one."""
         return self.count == 1
 
-    def build(self) -> "UpdateRule":
+    def build(self) -> "LastUpdateRule":
         """By their number."""
         from dcpipe.distillation.updates import update_counts
 
@@ -65,7 +65,7 @@ class UntilSettled(UpdatesConfig):
         """The bound."""
         return self.at_most
 
-    def build(self) -> "UpdateRule":
+    def build(self) -> "LastUpdateRule":
         """By accuracy."""
         from dcpipe.distillation.updates import update_counts
 

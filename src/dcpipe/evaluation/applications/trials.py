@@ -27,7 +27,7 @@ class Trials:
     def __init__(self, task: Task, config: Evaluation) -> None:
         self._task, self._config = task, config
         saved = task.state.load(SAVED)
-        known = JsonValue(saved[1], "the saved accuracies").fields() if saved else {}
+        known = JsonValue(saved[1], str(task.state.path("accuracies"))).fields() if saved else {}
         self._known = {key: tuple(value.numbers()) for key, value in known.items()}
 
     def accuracies(self, key: str, network: str, synthetic: SyntheticSet, test: Images) -> Sequence[float]:
