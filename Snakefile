@@ -15,4 +15,4 @@ include: "workflow/rules/stages.smk"
 rule all:
     default_target: True
     input:
-        flow.targets(),
+        flow.all_outputs(),

@@ -41,7 +41,7 @@ def along_expert(made_of: Setting, synthetic: SyntheticSet, expert: int, epochs:
     checkpoints = [path.at(expert, epoch) for epoch in epochs]
 
     def train(theta_P: Tensor, segment: int) -> Tensor:
-        student = matching.draw_episode(segment, len(synthetic.images_NCHW)).student
+        student = matching.draw_episode(segment, len(synthetic.images_NCHW)).as_student_episode
         assert student is not None
         return student.evaluate(synthetic, StudentStart(0, theta_P)).trace.final
 

@@ -220,7 +220,7 @@ def test_a_kind_that_cannot_be_tried_says_why_and_the_rest_is_told(root: Path, m
         [
             rehearsal_table.table_head(kinds),
             *(rehearsal_table.kind_line(one, kinds) for one in found),
-            *rehearsal_table.total_line(found, 10**9, (1, 8)),
+            *rehearsal_table.total_lines(found, 10**9, (1, 8)),
         ]
     )
     assert "distill tiny mtt ipc1 2 6 not tried: no room; make some" in " ".join(text.split())

@@ -158,12 +158,12 @@ def test_unpacked_files_with_the_stated_sums_are_taken_and_others_not(shop: Work
         packed.unlink()
     files = list((place / "MNIST" / "raw").iterdir())
     sums = {file.name: hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in files}
-    TorchvisionSet("mnist", place, published_checksums("mnist"), sums).require_published_digest("sha256:0")
+    TorchvisionSet("mnist", place, published_checksums("mnist"), sums).require_published_data("sha256:0")
     damaged = bytearray(files[0].read_bytes())
     damaged[-1] ^= 1
     files[0].write_bytes(damaged)
     with pytest.raises(UserError, match=f"{files[0].name}: is not the publisher's file"):
-        TorchvisionSet("mnist", place, published_checksums("mnist"), sums).require_published_digest("sha256:0")
+        TorchvisionSet("mnist", place, published_checksums("mnist"), sums).require_published_data("sha256:0")
 
 
 def test_tiny_imagenet_is_compared_with_its_published_counts(shop: Workshop) -> None:

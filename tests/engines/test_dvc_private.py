@@ -56,5 +56,5 @@ def test_equal_params_are_written_once_and_read_as_before(tmp_path: Path) -> Non
         int,
         float,
     }
-    dvc_lock.write_lock(tmp_path / "dvc.lock", dvc_lock.lock_stages(tmp_path / "dvc.lock"))
+    dvc_lock.write_lock(tmp_path / "dvc.lock", dvc_lock.read_stages(tmp_path / "dvc.lock"))
     assert (tmp_path / "dvc.lock").read_text() == text

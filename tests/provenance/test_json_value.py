@@ -20,7 +20,7 @@ def test_values_come_out_as_they_were_written() -> None:
     assert value["name"].text() == "mean"
     assert value["shape"].integers() == (3, 1)
     assert value["values"].numbers() == [0.1, 2.0]
-    assert value["classes"].texts() == {"a": "bird"}
+    assert value["classes"].text_fields() == {"a": "bird"}
     assert value.get("absent") is None
 
 

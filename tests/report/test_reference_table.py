@@ -8,7 +8,7 @@ import pytest
 
 from dcpipe.errors import UserError
 from dcpipe.report import report_stage
-from dcpipe.report.reference_table import experiment_comparison
+from dcpipe.report.reference_table import experiment_reference_table
 from dcpipe.workflow.execution import execute_job
 from dcpipe.workflow.graph import Graph
 
@@ -43,7 +43,7 @@ def compared(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def verdicts(root: Path, reference: str | None = None) -> dict[tuple[str, str], str]:
     """The verdict by method and network."""
-    table = experiment_comparison(Graph(root).make_job("report", experiment="compared"), root, reference)
+    table = experiment_reference_table(Graph(root).make_job("report", experiment="compared"), root, reference)
     names = [column.title for column in table.columns]
     method, network, verdict = (names.index(name) for name in ("method", "network", "verdict"))
     return {(str(row[method]), str(row[network])): str(row[verdict]) for row in table.rows}

@@ -14,7 +14,7 @@ validate(config, "../schemas/config.schema.yaml")
 try:
     flow = SnakemakeRules(config, Path(), whole=is_first_process(workflow))
     flow.prepare_record()
-    flow.announce_jobs()
+    flow.send_expected_jobs()
 except DcpipeError as error:
     raise WorkflowError(str(error)) from None
 if is_first_process(workflow):

@@ -83,7 +83,7 @@ class Comparison:
         return (*values, found.points if found else None, found.error if found else None, row.verdict)
 
     def __str__(self) -> str:
-        shown = self._shown()
+        shown = self._text_lines()
         widths = [max(len(line[place]) for line in shown) for place in range(len(shown[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in shown]
         return "\n".join([*(line.rstrip() for line in lines), "", self.caption])
@@ -92,13 +92,13 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        head, *body = [[html.escape(cell) for cell in line] for line in self._shown()]
+        head, *body = [[html.escape(cell) for cell in line] for line in self._text_lines()]
         rows = ["".join(f"<th>{cell}</th>" for cell in head)]
         rows += ["".join(f"<td>{cell}</td>" for cell in line) for line in body]
         table = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table>{table}</table><p>{html.escape(self.caption)}</p>"
 
-    def _shown(self) -> list[list[str]]:
+    def _text_lines(self) -> list[list[str]]:
         head = ["set", "images", "accuracy %", "n"] + ([f"against {self.reference}"] if self.reference else [])
         return [head, *(self._line(row) for row in self.rows)]
 

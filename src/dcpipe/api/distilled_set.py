@@ -39,12 +39,12 @@ class Origin:
         return self.job.wildcards["dataset"]
 
     @property
-    def train(self) -> Path:
+    def train_path(self) -> Path:
         """The artifact of the real images, verified."""
         return artifact.verify_payload(self.workspace.root / self.job.input("train"))
 
     @property
-    def whitening(self) -> Path | None:
+    def whitening_path(self) -> Path | None:
         """The artifact of the whitening, verified; None where images are standardised."""
         whitened = "whitening" in self.job.inputs
         return artifact.verify_payload(self.workspace.root / self.job.input("whitening")) if whitened else None
@@ -129,7 +129,7 @@ def set_of_job(workspace: Workspace, job: Job) -> DistilledSet:
     """The set that a job of the distill stage has made."""
     origin = Origin(workspace, job)
     path = artifact.verify_payload(workspace.root / job.outputs["synthetic"])
-    transform = store.load_transform(origin.train, origin.whitening)
+    transform = store.load_transform(origin.train_path, origin.whitening_path)
     card = artifact.read_card(path)
     label = job.section("method", Method).label
     return DistilledSet(synthetic_set.load(path), transform, card, label=label, origin=origin)

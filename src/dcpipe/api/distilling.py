@@ -61,7 +61,7 @@ def distill(
     else:
         design = sizes.design_of(given, minutes, network)
         dataset = _define_dataset(place, given, design, minutes)
-        changes = sizes.method_tree(place, method, dataset, ipc, design, given)
+        changes = sizes.method_changes(place, method, dataset, ipc, design, given)
         chosen = sizes.define_variant(place, method, dataset, ipc, changes, params)
     graph = place.graph()
     job = graph.make_job("distill", dataset=dataset, method=chosen, ipc=ipc, set=0)

@@ -159,7 +159,7 @@ def evaluation_dataset_for(
         real = given_images(train, "training images")
         return _new_evaluation_dataset(place, tested, (real.pixels_NCHW, real.labels_N), {}, has_real=True)
     if origin:
-        pixels = store.load_pixels(origin.train, "train")
+        pixels = store.load_pixels(origin.train_path, "train")
         tree = origin.workspace.graph().library.dataset(origin.dataset)[0].tree()
         kept = {key: tree[key] for key in ("standardise", "whitening", "network")}
         arrays = pixels.pixels_NCHW.numpy(), pixels.labels_N.numpy()

@@ -67,7 +67,7 @@ def load(
         return DistilledSet(released.synthetic, released.transform, released.card, label=place.name)
     files = read_sets(place)
     if not isinstance(number, int) or not 0 <= number < len(files.sets):
-        problem = f"is {number!r}; {place} holds {_count(len(files.sets))}"
+        problem = f"is {number!r}; {place} holds {_count_text(len(files.sets))}"
         raise UserError(problem, where="number", remedy="pass a whole number from 0")
     if dataset is not None:
         return _load_imported_set(Workspace.open(workspace), place, files, dataset, said, number)
@@ -146,5 +146,5 @@ def _label(path: Path) -> str:
     return path.resolve().parent.name if path.stem == "images_best" else path.stem
 
 
-def _count(sets: int) -> str:
+def _count_text(sets: int) -> str:
     return f"{sets} set{'' if sets == 1 else 's'}"

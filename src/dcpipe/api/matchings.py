@@ -77,7 +77,7 @@ def matching_objective(
     dataset = place.define("datasets", tree, stem="given")
     graph = place.graph()
     weights = graph.library.method(method, dataset, ipc)[0].leaves.get("matching.layer_weights")
-    changes: Tree = {"matching": {"layer_weights": sizes.block_weights(weights.value, name)}} if weights else {}
+    changes: Tree = {"matching": {"layer_weights": sizes.fit_layer_weights(weights.value, name)}} if weights else {}
     chosen = sizes.define_variant(place, method, dataset, ipc, changes, params)
     graph = place.graph()
     config = graph.library.method(chosen, dataset, ipc)[1]

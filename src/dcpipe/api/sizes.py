@@ -84,7 +84,7 @@ def dataset_tree(images: LabelledImages, source: str, digest: str, network: str,
     }
 
 
-def method_tree(
+def method_changes(
     workspace: Workspace, method: str, dataset: str, ipc: int, design: Design, images: LabelledImages
 ) -> Tree:
     """What a preset must say otherwise for these images; empty if nothing."""
@@ -139,13 +139,13 @@ def _fit_to_design(leaves: Mapping[str, Value], design: Design, ipc: int) -> dic
         if isinstance(batch, int):
             changes[key] = min(batch, design.trained)
     if "matching.layer_weights" in leaves:
-        changes["matching.layer_weights"] = block_weights(leaves["matching.layer_weights"], design.network)
+        changes["matching.layer_weights"] = fit_layer_weights(leaves["matching.layer_weights"], design.network)
     if "outer.labels.teacher.epoch" in leaves:
         changes["outer.labels.teacher.epoch"] = max(LAST_EPOCH, design.epochs)
     return changes
 
 
-def block_weights(weights: Value, network: str) -> Value:
+def fit_layer_weights(weights: Value, network: str) -> Value:
     """Weights of a network's blocks and features: the last block's and the features' as they are, 0.1 before."""
     blocks = parse(network).num_blocks
     return [*([0.1] * (blocks - 1)), *weights[-2:]] if isinstance(weights, list) and blocks else weights

@@ -74,7 +74,7 @@ AnyExperiment = Annotated[
 ]
 
 
-def _name_of(context: typer.Context, experiment: str | None) -> str | None:
+def _resolve_experiment_name(context: typer.Context, experiment: str | None) -> str | None:
     """An experiment's name, also if its path is given; the definitions of its file are in params/ afterwards."""
     from dcpipe.params import experiment_file
 
@@ -89,7 +89,7 @@ NamedExperiment = Annotated[
     typer.Argument(
         help="An experiment: the name of a file in params/experiments, or the path of a YAML file elsewhere.",
         autocompletion=_name_completer("experiments"),
-        callback=_name_of,
+        callback=_resolve_experiment_name,
     ),
 ]
 OptionalExperiment = Annotated[
@@ -97,7 +97,7 @@ OptionalExperiment = Annotated[
     typer.Argument(
         help="An experiment, as for `dcpipe plan`; default: the default experiment and those exported before.",
         autocompletion=_name_completer("experiments"),
-        callback=_name_of,
+        callback=_resolve_experiment_name,
     ),
 ]
 _debug = False

@@ -63,7 +63,7 @@ def compare(
     from dcpipe.workflow.graph import Graph
 
     job = Graph(ROOT).make_job("report", experiment=experiment)
-    table = reference_table.experiment_comparison(job, ROOT, to)
+    table = reference_table.experiment_reference_table(job, ROOT, to)
     forms = {TableFormat.TEXT: table.text, TableFormat.CSV: table.csv, TableFormat.LATEX: table.latex}
     write_out(forms[form]())
 
@@ -107,7 +107,7 @@ def rehearse_(
     print_lines(
         [rehearsal_table.rehearsal_json(results, disk, counts)]
         if as_json
-        else rehearsal_table.total_line(results, disk, counts)
+        else rehearsal_table.total_lines(results, disk, counts)
     )
 
 

@@ -52,7 +52,7 @@ def repro(experiment: NamedExperiment = DEFAULT_EXPERIMENT) -> None:
     dvc_yaml.export_dvc_yaml(ROOT, experiment)
     fork_server.enable_forks(experiment)
     dvc.dvc_repro(ROOT, experiment)
-    typer.echo(f"adopted {guard.adopt_artifacts(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
+    typer.echo(f"adopted {guard.adopt_from_dvc(ROOT, experiment)} jobs of {experiment}: Snakemake has nothing to do")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -75,7 +75,7 @@ def adopt(
         count, left = guard.adopt_finished(ROOT, experiment)
         typer.echo(f"adopted {count} finished jobs of {experiment}; {left} left to run")
         return
-    count = guard.adopt_artifacts(ROOT, experiment)
+    count = guard.adopt_from_dvc(ROOT, experiment)
     typer.echo(f"adopted {count} jobs of {experiment}: Snakemake has nothing to do")
 
 
@@ -142,7 +142,7 @@ def reference_(
 
 
 @app.command("plots-page", rich_help_panel=PANEL)
-def plots_page_() -> None:
+def install_plots_page() -> None:
     """Let `dvc plots` write pages that open without a network: the drawing library is put into them.
 
     For this clone, once. Example: dcpipe plots-page && dvc plots show

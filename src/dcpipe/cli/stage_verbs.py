@@ -44,7 +44,7 @@ def _execute(graph: "Graph", job: "Job") -> None:
     if stale:
         names = ", ".join(name.removeprefix("modules.") for name in stale[:3])
         logging.getLogger("dcpipe").warning("%s is stale (%s): run `dcpipe graph export`", code_identity.FILE, names)
-    _refuse_other_inputs(graph, job)
+    _refuse_stale_inputs(graph, job)
     logging.getLogger("dcpipe").info("%s: loading libraries", job.name)
     from dcpipe.workflow import execution  # imports torch, so only after the arguments are checked
 
@@ -52,7 +52,7 @@ def _execute(graph: "Graph", job: "Job") -> None:
     logging.getLogger("dcpipe").info("%s: done, digest %s", job.folder, str(card["digest"])[:16])
 
 
-def _refuse_other_inputs(graph: "Graph", job: "Job") -> None:
+def _refuse_stale_inputs(graph: "Graph", job: "Job") -> None:
     """Raises: UserError if an input was made with other params than the present ones; engines make it again first."""
     from dcpipe.errors import UserError
     from dcpipe.provenance import staleness

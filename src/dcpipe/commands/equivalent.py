@@ -53,7 +53,7 @@ class ChangedJobKind:
         return _changes(self.old_code, self.running_code)
 
     @property
-    def changed_modules(self) -> str:
+    def changed_modules_text(self) -> str:
         """The names of the modules that differ from the known code that is nearest to the running one."""
         nearest = min((_changes(code, self.running_code) for code in self.equivalent_codes), key=len)
         return ", ".join(nearest)
@@ -184,7 +184,7 @@ def _changed_kinds(
         was = outcome.jobs.get(job.name)
         if was is None or was.params != trial_plan(job).params:
             continue  # other params: the job is stale, whatever the code
-        code, running = code_identity.running_code(was.code), identity.code(job.modules)
+        code, running = code_identity.decode_file_entries(was.code), identity.code(job.modules)
         if code == identity.equivalences.oldest(running) or not (experiments or _made_by(job, root, was.code)):
             continue
         if code[equivalences.PINS] != running[equivalences.PINS]:
@@ -196,7 +196,7 @@ def _changed_kinds(
         found.setdefault(key, []).append(
             ChangedJobKind(job, 1, code, running, identity.equivalences.equivalent_codes(code))
         )
-    kept = code_identity.running_code(
+    kept = code_identity.decode_file_entries(
         {key: value for key, value in outcome.recorded.items() if not key.startswith("besides.")}
     )
     return [replace(same[0], jobs=len(same)) for same in found.values()], kept
@@ -267,7 +267,9 @@ def _compare_kind(
     made, before = (outcome.files for outcome in outcomes)
     different = [path for path in sorted(made.keys() | before.keys()) if made.get(path) != before.get(path)]
     if different:
-        return ComparedJobKind(kind, None, f"{different[0]} differs between old and new code ({kind.changed_modules})")
+        return ComparedJobKind(
+            kind, None, f"{different[0]} differs between old and new code ({kind.changed_modules_text})"
+        )
     evidence = Evidence(
         tried=job.name,
         commit=commit,

@@ -85,7 +85,7 @@ def import_set(root: Path, path: Path, dataset: str, stated: ImportOptions) -> I
         for job in jobs:
             execute_job(job, root)
             made.append(root / job.folder)
-        verdict = _verdict(jobs[0], root)
+        verdict = _read_whitening_check(jobs[0], root)
         if stated.whitening is None and not first.are_pixels and not verdict.startswith("agrees"):
             problem = f"whether its numbers were whitened is not stated, and {verdict}"
             remedy = f"state {stated.option('whitening', 'none')} or {stated.option('whitening', 'zca')}"
@@ -239,7 +239,7 @@ def _rollback_on_error() -> Iterator[list[Path]]:
         raise
 
 
-def _verdict(job: Job, root: Path) -> str:
+def _read_whitening_check(job: Job, root: Path) -> str:
     facts = facts_of(artifact.read_card(root / job.outputs["synthetic"]))
     return facts["imported"]["whitening_check"].text()
 

@@ -88,7 +88,7 @@ def init(folder: Path, example: str, say: Callable[[str], None]) -> None:
     if example == "folder":
         _write_photographs(folder)
     _start_versioning(folder)
-    _finish(folder)
+    _mark_finished(folder)
     enter = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"{folder} is a project. Next: `{enter}snakemake --cores all` runs {experiment}, from images to a report")
 
@@ -101,7 +101,7 @@ def init_unversioned(folder: Path) -> None:
     try:
         _refuse_other_content(folder)
         _write_files(folder, "digits")
-        _finish(folder)
+        _mark_finished(folder)
     except OSError as error:
         remedy = "choose a folder that you may write to"
         raise UserError(f"cannot be written ({error.strerror})", where=str(folder), remedy=remedy) from error
@@ -157,7 +157,7 @@ def _write_files(folder: Path, experiment: str) -> None:
     copy_profiles(folder)
 
 
-def _finish(folder: Path) -> None:
+def _mark_finished(folder: Path) -> None:
     write_atomically(folder / shipped.MARKER, PROJECT.encode())
     (folder / UNFINISHED).unlink()
 

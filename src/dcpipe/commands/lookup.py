@@ -33,13 +33,13 @@ class ArtifactMatch:
         return inputs_of(self.card)
 
     @property
-    def entries(self) -> list[FileEntry]:
+    def file_entries(self) -> list[FileEntry]:
         """Its files."""
         return artifact.card_entries(self.card)
 
-    def payloads(self) -> dict[str, str]:
+    def payload_digests(self) -> dict[str, str]:
         """The digest of each payload, as it stands in the cards of the jobs that use it."""
-        names = dict.fromkeys(entry.path.split("/")[0] for entry in self.entries)
+        names = dict.fromkeys(entry.path.split("/")[0] for entry in self.file_entries)
         return {name: artifact.digest_of(artifact.card_entries(self.card, name)) for name in names}
 
 
@@ -60,17 +60,17 @@ def find_artifacts(root: Path, text: str) -> list[ArtifactMatch]:
 def artifact_lines(root: Path, match: ArtifactMatch) -> list[str]:
     """An artifact's origin, content and uses, for a terminal."""
     folder = match.folder.as_posix()
-    payloads = match.payloads()
+    payloads = match.payload_digests()
     uses = [
         f"  used by   {used.folder}{'' if digest == payloads.get(Path(path).name) else ', when it was ' + digest[:16]}"
         for used in (ArtifactMatch(place, card, "") for place, card in _cards(root))
         for path, digest in used.inputs
         if Path(path).parent == match.folder
     ]
-    size = sum(entry.size for entry in match.entries)
+    size = sum(entry.size for entry in match.file_entries)
     return [
         folder,
-        f"  is        {match.part}; {len(match.entries)} files, {size / 1e6:.2f} MB",
+        f"  is        {match.part}; {len(match.file_entries)} files, {size / 1e6:.2f} MB",
         *(f"  holds     {name}  {digest[:16]}" for name, digest in payloads.items()),
         f"  made by   {match.command}",
         *(f"  made from {path}  {digest[:16]}" for path, digest in match.inputs),
@@ -95,10 +95,10 @@ def _by_digest(folder: Path, card: Card, text: str) -> ArtifactMatch | None:
     artifact_of = ArtifactMatch(folder, card, "")
     if str(card["digest"]).startswith(text):
         return ArtifactMatch(folder, card, "the whole artifact")
-    for name, digest in artifact_of.payloads().items():
+    for name, digest in artifact_of.payload_digests().items():
         if digest.startswith(text):
             return ArtifactMatch(folder, card, f"its payload {name}")
-    entry = next((entry for entry in artifact_of.entries if entry.sha256.startswith(text)), None)
+    entry = next((entry for entry in artifact_of.file_entries if entry.sha256.startswith(text)), None)
     return ArtifactMatch(folder, card, f"its file {entry.path}") if entry else None
 
 

@@ -38,14 +38,14 @@ from dcpipe.workflow.job import Job
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnPaths:
+class PathsFigure:
     """The files by name, and what to say of them."""
 
     files: dict[str, bytes]
     lines: list[str]
 
 
-def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int) -> DrawnPaths:
+def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int) -> PathsFigure:
     """The figure of a distill job's set, and its points as CSV.
 
     Raises: UserError if the method matches no trajectories, if there is no such expert, or if an artifact is missing;
@@ -72,7 +72,7 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
     title = f"expert {expert} of {wildcards['dataset']}, and {wildcards['method']}"
     chart = planes.paths_chart(name, title, found, components, [COLOUR[path.kind] for path in found])
     files = {**chart.files, f"{name}.csv": _csv(found, components).encode()}
-    return DrawnPaths(files, _variance_lines(found, components))
+    return PathsFigure(files, _variance_lines(found, components))
 
 
 def expert_trajectories(graph: Graph, job: Job, root: Path, expert: int) -> Iterator[NetworkPath]:

@@ -60,7 +60,7 @@ def _check_digest(task: Task, config: Dataset, source: Source) -> dict[str, obje
     digest, pinned = digest_of(files), config.source.pinned_digest
     file = next((file for file, values in task.job.params.items() if "source.digest" in values), None)
     if pinned is None:
-        source.require_published_digest(digest)
+        source.require_published_data(digest)
         log.info("%s: to pin these bytes, write under source: `digest: %s`", file, digest)
     elif pinned != digest:
         problem = f"the data on this machine has the digest {digest}; params state {pinned}"

@@ -31,7 +31,7 @@ class DigitsOfScikitLearn:
     def files(self) -> None:
         """None: the version of scikit-learn is part of the code identity."""
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """Nothing to compare."""
 
     def part(self, name: PartName) -> Part:

@@ -128,7 +128,7 @@ class NpzArrays:
         """The one file."""
         yield "npz", self._path
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """Nothing to compare: no publisher states a digest."""
 
     def part(self, name: PartName) -> Part:

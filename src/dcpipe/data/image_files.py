@@ -211,7 +211,7 @@ class ImageFiles:
             for row, name in enumerate(members.names):
                 yield f"{part}/{members.classes[members.labels_N[row]]}/{name}", members.path(row)
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """Nothing to compare: no publisher states a digest."""
 
     def part(self, name: PartName) -> Part:

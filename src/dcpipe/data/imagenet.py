@@ -23,7 +23,7 @@ _FOLDERS: tuple[tuple[PartName, str], ...] = (("train", "train"), ("test", "val"
 class ImageNet(ImageFiles):
     """Its two parts, compared with the published counts where no digest is given."""
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """732 to 1,300 training and 50 test images per class. Raises: UserError."""
         pin = f"or, if this is intended, set source.digest to {digest}"
         image_files.refuse_counts("train", self._parts["train"], *TRAIN_PER_CLASS, pin)

@@ -38,7 +38,7 @@ class Source(Protocol):
         None for images that come inside a package, which constraints.txt pins.
         """
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """Compare with what the publisher states; `digest` is the digest of the files here. Raises: UserError."""
 
     def part(self, name: PartName) -> Part:

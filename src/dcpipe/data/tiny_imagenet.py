@@ -22,7 +22,7 @@ _LAYOUT = "unpack tiny-imagenet-200.zip there"
 class TinyImageNet(ImageFiles):
     """Its two parts, compared with the published counts where no digest is given."""
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """500 training and 50 test images per class. Raises: UserError."""
         pin = f"or, if this is intended, set source.digest to {digest}"
         for part, count in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):

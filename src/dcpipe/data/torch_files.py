@@ -33,7 +33,7 @@ def read_torch_file(path: Path, *, remedy: str = REMEDY) -> object:
     """
     try:
         size = path.stat().st_size
-        is_packed = _is_packed(path)
+        is_packed = _is_zip(path)
         if is_packed:
             _refuse_entries(path, size)
         with (
@@ -55,7 +55,7 @@ def _safe_globals() -> list[Callable[..., object] | tuple[Callable[..., object],
     return [(made, name) for name, made in pickled_arrays.ARRAYS.items()]
 
 
-def _is_packed(path: Path) -> bool:
+def _is_zip(path: Path) -> bool:
     with path.open("rb") as handle:
         return handle.read(len(ZIP)) == ZIP
 

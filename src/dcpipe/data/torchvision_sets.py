@@ -107,7 +107,7 @@ class TorchvisionSet:
             folder,
             {name: folder / name for name in sums},
         )
-        if not all(map(_stored, self._paths.values())):
+        if not all(map(_is_stored, self._paths.values())):
             self._fetch()
         self._scratch = tempfile.TemporaryDirectory(prefix="dcpipe-") if packed else None
         if self._scratch is not None:
@@ -119,7 +119,7 @@ class TorchvisionSet:
             inner = name.removesuffix(".gz")
             yield inner, (self._root / inner)
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """Compare each file with its sum. Raises: UserError naming the first that differs."""
         from torchvision.datasets.utils import check_integrity
 
@@ -166,7 +166,7 @@ class TorchvisionSet:
 
     def _fetch(self) -> None:
         """Have torchvision download what is missing into the place."""
-        missing = [name for name, path in self._paths.items() if not _stored(path)]
+        missing = [name for name, path in self._paths.items() if not _is_stored(path)]
         cls = dataset_class(self._kind)
         parts = [{"split": name} for name in ("train", "test")] if self._kind == "svhn" else [{}]
         try:
@@ -210,10 +210,10 @@ def find_stored_files(kind: str, dataset_folder: Path, names: Iterable[str]) -> 
             (folder, {name: folder / Path(name).name for name in named})
             for folder in (dataset_folder / "raw", dataset_folder)
         ]
-    return next((home for home in homes if all(map(_stored, home[1].values()))), None)
+    return next((home for home in homes if all(map(_is_stored, home[1].values()))), None)
 
 
-def _stored(path: Path) -> bool:
+def _is_stored(path: Path) -> bool:
     """Whether a file is there, packed or unpacked."""
     return path.is_file() or (path.suffix == ".gz" and path.with_suffix("").is_file())
 

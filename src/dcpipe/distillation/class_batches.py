@@ -40,7 +40,7 @@ class ClassBatches:
         self.strategy = augment.parse_strategy(augmentation)
 
     @property
-    def images(self) -> Tensor:
+    def all_real_images(self) -> Tensor:
         """Every real image (N x C x H x W)."""
         return self._train.images_NCHW
 

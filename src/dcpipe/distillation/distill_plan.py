@@ -77,7 +77,7 @@ class DistillStage(Stage):
             values=[tracked_values(resolved, without=("description", "label")), *below.values],
             roots=(*implementation_modules(method), *below.roots),
             sections={"method": method, **below.sections},
-            resources=self.with_threads(method.compute.threads)
+            resources=self.resources_with_threads(method.compute.threads)
             if method.outer
             else Resources(runtime=self.resources.runtime),
         )

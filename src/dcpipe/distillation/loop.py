@@ -45,7 +45,7 @@ class DistillationProgress:
     history: list[Row] = field(default_factory=list)
     carried_state: Tensor | None = None  # what the outer sharpness carries from one iteration to the next, if anything
 
-    def result(self, outer: OuterLoop) -> SyntheticSet:
+    def make_output_set(self, outer: OuterLoop) -> SyntheticSet:
         """The set that would be handed over now."""
         unaveraged_NCHW = self.synthetic.images_NCHW if outer.averaging.keeps_unaveraged else None
         return replace(self.synthetic, images_NCHW=self.average_NCHW, unaveraged_NCHW=unaveraged_NCHW)
@@ -113,7 +113,7 @@ def run(setting: Setting) -> DistillationResult:
             stop()
     next_episode = components.matching.draw_episode(outer.iterations, len(progress.synthetic.images_NCHW))
     finished = components.labels.with_labels(
-        progress.result(outer), next_episode
+        progress.make_output_set(outer), next_episode
     )  # as the snapshot of a longer run would have it
     progress.snapshots.append((outer.iterations, finished))
     return DistillationResult(finished, progress.snapshots, progress.history)
@@ -160,7 +160,7 @@ def _iterate(progress: DistillationProgress, components: MethodComponents) -> No
             now.synthetic = now.optimiser.update(iteration, now.synthetic, gradients)
         now.carried_state, episode = result.carried_state, episode.next_episode(now.synthetic)
     if iteration % outer.snapshot_every == 0:
-        progress.snapshots.append((iteration, components.labels.with_labels(progress.result(outer), first)))
+        progress.snapshots.append((iteration, components.labels.with_labels(progress.make_output_set(outer), first)))
     progress.history += rows
     progress.synthetic, progress.optimiser, progress.carried_state = now.synthetic, now.optimiser, now.carried_state
     if not rows[-1].get("left_out"):

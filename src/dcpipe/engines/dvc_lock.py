@@ -34,7 +34,7 @@ def _float(dumper: Any, value: float) -> Any:
 _Dumper.add_representer(float, _float)
 
 
-def lock_stages(path: Path) -> dict[str, Any]:
+def read_stages(path: Path) -> dict[str, Any]:
     """The stages of a dvc.yaml or dvc.lock by name; none if there is no file.
 
     Raises: UserError if it is neither.
@@ -51,8 +51,8 @@ def lock_stages(path: Path) -> dict[str, Any]:
 
 def current_stages(path: Path) -> dict[str, Any]:
     """The stages of a lock file that the dvc.yaml beside it still has: DVC itself keeps what was ever recorded."""
-    named = lock_stages(path.with_suffix(".yaml"))
-    return {name: stage for name, stage in lock_stages(path).items() if name in named}
+    named = read_stages(path.with_suffix(".yaml"))
+    return {name: stage for name, stage in read_stages(path).items() if name in named}
 
 
 def are_recorded(root: Path, files: Iterable[str], jobs: Iterable[Job]) -> bool:
@@ -62,7 +62,7 @@ def are_recorded(root: Path, files: Iterable[str], jobs: Iterable[Job]) -> bool:
     """
     recorded = dict[str, Mapping[str, object]]()
     for file in files:
-        recorded.update(lock_stages((root / file).with_suffix(".lock")))
+        recorded.update(read_stages((root / file).with_suffix(".lock")))
     return all(_is_recorded(root, recorded.get(job.name, {}), job) for job in jobs)
 
 
@@ -94,7 +94,7 @@ def _text(tree: Mapping[str, object]) -> str:
 
 def add_params(path: Path, values: Mapping[str, Mapping[str, Mapping[str, object]]]) -> bool:
     """Give stages the values of params (by stage, file and key) that they do not have yet; whether that changes any."""
-    stages, changed = lock_stages(path) if values else {}, False
+    stages, changed = read_stages(path) if values else {}, False
     for name in stages.keys() & values.keys():
         for file, own in values[name].items():
             there = stages[name].setdefault("params", {}).setdefault(file, {})

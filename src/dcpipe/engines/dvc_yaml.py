@@ -161,7 +161,7 @@ def _stages_by_file(root: Path) -> dict[str, dict[str, dict[str, object]]]:
     gone = set(_dvc_yaml_without_experiment(root))
     files = [file for file in (root / ROOT_FILE, *sorted(root.glob("experiments/*/dvc.yaml"))) if file.is_file()]
     paths = [str(file.relative_to(root)) for file in files]
-    return {path: dvc_lock.lock_stages(root / path) for path in paths if path not in gone}
+    return {path: dvc_lock.read_stages(root / path) for path in paths if path not in gone}
 
 
 def _has_text(file: Path, text: str) -> bool:

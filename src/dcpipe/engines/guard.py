@@ -28,14 +28,14 @@ def record_run(root: Path, experiment: str) -> int:
     jobs = [job for job in graph.experiment_jobs(experiment) if not job.is_view]
     _refuse_plan(root, experiment, jobs)
     _refuse_provenance(root, experiment, jobs)
-    _remove_corrupt(root, jobs)
+    _remove_corrupt_cache_objects(root, jobs)
     dvc_private.commit(root, jobs)
     if preflight.cache_types(root)[0] == "symlink":  # as `dcpipe scratch` sets it
         dvc.relink(root, experiment, sorted({str(job.folder) for job in jobs}))
     return len(jobs)
 
 
-def adopt_artifacts(root: Path, experiment: str) -> int:
+def adopt_from_dvc(root: Path, experiment: str) -> int:
     """Take what DVC put into the workspace as current for Snakemake, and make the views; returns how many jobs.
 
     Raises: RefusedError unless DVC is clean and every artifact's card is that of its job.
@@ -48,7 +48,7 @@ def adopt_artifacts(root: Path, experiment: str) -> int:
         remedy = f"run `dvc repro {file}` or `dvc checkout --with-deps {file}` first"
         raise RefusedError(f"DVC is not clean: {' '.join(left.split())[:80]}", where=experiment, remedy=remedy)
     _refuse_provenance(root, experiment, jobs)
-    if _remove_corrupt(root, jobs):
+    if _remove_corrupt_cache_objects(root, jobs):
         dvc_private.commit(root, jobs)
     normalise_lock_files(root, jobs)
     read = {path for job in jobs for paths in job.inputs.values() for path in paths}
@@ -88,7 +88,7 @@ def adopt_finished(root: Path, experiment: str) -> tuple[int, int]:
     return len(right), len(jobs) - len(right)
 
 
-def _remove_corrupt(root: Path, jobs: list[Job]) -> bool:
+def _remove_corrupt_cache_objects(root: Path, jobs: list[Job]) -> bool:
     """Remove damaged objects of these jobs from DVC's cache, with a line each; whether there were any."""
     rotten = dvc_cache.remove_corrupt(root, jobs)
     for one in rotten:

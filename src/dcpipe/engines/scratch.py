@@ -26,7 +26,7 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
     )
     if not (root / ".dvc").is_dir():
         raise UserError("DVC is not initialised in this folder", where=str(root.resolve()), remedy="`dvc init`")
-    yield from _replace_artifacts_link(root)
+    yield from _restore_artifacts_folder(root)
     cache = folder.expanduser().resolve() / NAME  # after a link was removed that it may lead through
     _create_cache_folder(root, cache)
     before = preflight.cache_folder(root)
@@ -51,7 +51,7 @@ def _create_cache_folder(root: Path, cache: Path) -> None:
         raise UserError(f"cannot be written ({error.strerror})", where=str(cache.parent), remedy=remedy) from error
 
 
-def _replace_artifacts_link(root: Path) -> Iterator[str]:
+def _restore_artifacts_folder(root: Path) -> Iterator[str]:
     """A real artifacts/ in the place of a link to an empty folder, or to nowhere."""
     link = root / "artifacts"
     if not link.is_symlink():

@@ -34,7 +34,7 @@ class SnakemakeRules:
     """
 
     def __init__(self, config: Mapping[str, object], root: Path, *, whole: bool = True) -> None:
-        file = self._experiment_file(root, str(config.get("experiment", DEFAULT_EXPERIMENT)), whole=whole)
+        file = self._find_experiment_file(root, str(config.get("experiment", DEFAULT_EXPERIMENT)), whole=whole)
         self.experiment = file.name
         self.is_unrecorded = _is_true(config.get("unrecorded", False))
         unknown = sorted(set(config) - {"experiment", "unrecorded"})
@@ -56,7 +56,7 @@ class SnakemakeRules:
             self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)}
 
     @staticmethod
-    def _experiment_file(root: Path, text: str, *, whole: bool) -> ExperimentFile:
+    def _find_experiment_file(root: Path, text: str, *, whole: bool) -> ExperimentFile:
         """The experiment that is asked for; processes of single jobs find it written already."""
         if whole:
             return experiment_file.load_experiment(root, text)
@@ -67,7 +67,7 @@ class SnakemakeRules:
         """The stages, each after all that it reads."""
         return list(STAGES.values())
 
-    def targets(self) -> list[str]:
+    def all_outputs(self) -> list[str]:
         """Every file of the experiment.
 
         Not just the final ones: Snakemake does not miss an intermediate file that nothing stale needs, so a lost
@@ -153,7 +153,7 @@ class SnakemakeRules:
         """A resources function: the memory that a job asks for, as much again with every attempt."""
         return lambda wildcards, attempt: attempt * requested_mb(self._graph, self.job(stage, wildcards))
 
-    def announce_jobs(self) -> None:
+    def send_expected_jobs(self) -> None:
         """Tell the progress line which jobs there are, and how long each is expected to take."""
         if self._jobs is not None:
             known = run_progress.expected_jobs(self._graph, list(self._jobs.values()))

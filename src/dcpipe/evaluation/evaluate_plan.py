@@ -81,7 +81,7 @@ class EvaluateStage(Stage):
             ],
             roots=(*implementation_modules(evaluation), network_name.module_of(real)),
             sections={"evaluation": evaluation, "network": real},
-            resources=self.with_threads(evaluation.compute.threads),
+            resources=self.resources_with_threads(evaluation.compute.threads),
         )
 
     def estimate_work(self, graph: "Graph", job: "Job") -> Work:
@@ -90,7 +90,7 @@ class EvaluateStage(Stage):
         network, tested = network_size(graph, dataset, job.section("network", str)), num_test_images(graph, dataset)
         method = graph.job_that_makes(job.input("synthetic")).section("method", Method)
         whole, classes = num_train_images(graph, dataset), dataset_facts(graph, job).classes
-        images = whole if method.matching.takes_all_images else classes * int(job.wildcards["ipc"])
+        images = whole if method.matching.takes_whole_dataset else classes * int(job.wildcards["ipc"])
         outer, sets = method.outer, 1
         if config.selection.reads_snapshots and outer:
             sets = outer.iterations // outer.snapshot_every + 1

@@ -76,7 +76,7 @@ def run(task: Task) -> None:
     arrays.write_rows(path, "epochs", np.asarray(epochs, dtype=np.int64), chunk_rows=len(epochs))
     progress = torch.stack([progress_of_lengths(expert) for expert in lengths])
     arrays.write_rows(path, "progress", progress.numpy(), chunk_rows=count)
-    task.output("accuracies").write_text(_accuracies(task, epochs[-1]))
+    task.output("accuracies").write_text(_accuracies_as_csv(task, epochs[-1]))
 
 
 def mean_checkpoint(checkpoints: Sequence[Tensor]) -> Tensor:
@@ -85,7 +85,7 @@ def mean_checkpoint(checkpoints: Sequence[Tensor]) -> Tensor:
     return (first + others[0]) / 2 if others else first
 
 
-def _accuracies(task: Task, last: int) -> str:
+def _accuracies_as_csv(task: Task, last: int) -> str:
     """A CSV with one row per epoch and expert: accuracy in percent on train, or on val where there is one, never test.
 
     Networks with batch norm use the batch's own statistics: points between checkpoints have no running ones.

@@ -53,7 +53,7 @@ class ExpertsStage(Stage):
             ],
             roots=(*implementation_modules(experts), network_name.module_of(network)),
             sections={"experts": experts, "network": network, "facts": dataset.facts},
-            resources=self.with_threads(experts.compute.threads),
+            resources=self.resources_with_threads(experts.compute.threads),
         )
 
     def disk_bytes(self, graph: "Graph", job: "Job") -> int:

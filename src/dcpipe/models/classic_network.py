@@ -50,6 +50,6 @@ class ClassicName(FixedNetwork):
 
     def size(self, *, channels: int, image_size: int, classes: int) -> NetworkSize:
         """Layer by layer."""
-        from dcpipe.models.classic_size import layers
+        from dcpipe.models.classic_size import sum_layers
 
-        return layers(self.name, channels, image_size, classes).size
+        return sum_layers(self.name, channels, image_size, classes).size

@@ -6,7 +6,7 @@ from dcpipe.params.work import NetworkSizeBuilder
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # width, stride
 
 
-def layers(name: str, channels: int, image_size: int, classes: int) -> NetworkSizeBuilder:
+def sum_layers(name: str, channels: int, image_size: int, classes: int) -> NetworkSizeBuilder:
     """The sum over the layers of a network for square images."""
     found = NetworkSizeBuilder(channels, image_size)
     if name == "mlp":

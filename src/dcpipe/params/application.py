@@ -42,7 +42,7 @@ class TaskConfig(AxisValue, axis="application task"):
         """How many jobs it is split into; each goes on alone after a kill."""
 
     @abstractmethod
-    def trained_networks(self, dataset: Dataset, part: int) -> tuple[str, ...]:
+    def networks_to_train(self, dataset: Dataset, part: int) -> tuple[str, ...]:
         """The networks that a part trains, by name, as often as each is trained on a whole set (for estimates)."""
 
     @abstractmethod

@@ -242,13 +242,13 @@ def axis_values_in(section: "DataclassInstance", prefix: str = "") -> Iterator[t
             yield from axis_values_in(inner, f"{key}.")
 
 
-def rehearsal_tree(section: Section) -> Section:
+def rehearsal_section(section: Section) -> Section:
     """The section with every value as it is rehearsed."""
     changes: dict[str, object] = {}
     for each in fields(section):
         inner = getattr(section, each.name)
         if is_dataclass(inner) and not isinstance(inner, type):
-            changed = rehearsal_tree(inner)
+            changed = rehearsal_section(inner)
             changes[each.name] = changed.for_rehearsal() if isinstance(changed, AxisValue) else changed
     return replace(section, **changes)
 

@@ -19,7 +19,7 @@ __all__ = ["dataset", "evaluation", "experts", "method", "refuse_bad_waypoints"]
 def dataset(resolved: ResolvedSection, config: Dataset) -> None:
     """A test part must come from somewhere, splits must leave training images, constants must fit the channels."""
     known, split = config.facts, config.split
-    _refuse_test_part(resolved, config)
+    _refuse_bad_test_split(resolved, config)
     left = config.train_images_per_class
     if left is not None and left < (split.train_per_class or 1):
         taken = (split.test_per_class or 0) + split.validation_per_class + (split.train_per_class or 1)
@@ -41,7 +41,7 @@ def _split_count_key(resolved: ResolvedSection, config: Dataset) -> str:
     return (own or stated)[0]
 
 
-def _refuse_test_part(resolved: ResolvedSection, config: Dataset) -> None:
+def _refuse_bad_test_split(resolved: ResolvedSection, config: Dataset) -> None:
     test_per_class, where = config.split.test_per_class, resolved.location_of("split.test_per_class")
     if config.facts.has_test_part and test_per_class is not None:
         raise UserError(

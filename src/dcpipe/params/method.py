@@ -11,10 +11,10 @@ from dcpipe.params.method_axes import MatchingConfig
 from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.outer_axes import (
     AveragingConfig,
-    CoordinatesConfig,
-    DynamicsConfig,
+    DynamicsMeasureConfig,
     FirstImagesConfig,
     LabelsConfig,
+    MatchedParametersConfig,
     OptimiserConfig,
     SharpnessConfig,
     StepSizeConfig,
@@ -44,8 +44,8 @@ class OuterLoop:
     )
     sharpness: SharpnessConfig
     averaging: AveragingConfig
-    coordinates: CoordinatesConfig
-    dynamics: Annotated[DynamicsConfig, NeutralDefault(NoDynamics(kind="none"))]
+    coordinates: MatchedParametersConfig
+    dynamics: Annotated[DynamicsMeasureConfig, NeutralDefault(NoDynamics(kind="none"))]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -129,7 +129,7 @@ class MatchingConfig(MethodValue, axis="matching"):
         return 1
 
     @property
-    def takes_all_images(self) -> bool:
+    def takes_whole_dataset(self) -> bool:
         """Whether the set is every training image, whatever the ipc."""
         return False
 
@@ -174,7 +174,7 @@ class CoresetSelectionConfig(MethodValue, axis="coreset selection"):
         return None
 
     @property
-    def takes_all_images(self) -> bool:
+    def takes_whole_dataset(self) -> bool:
         """Whether it takes every training image, whatever the ipc."""
         return False
 

@@ -113,7 +113,7 @@ class AveragingConfig(MethodValue, axis="averaging"):
         """What follows the images of a run of this length."""
 
 
-class CoordinatesConfig(MethodValue, axis="coordinates"):
+class MatchedParametersConfig(MethodValue, axis="coordinates"):
     """Which of the student's parameters count."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ class CoordinatesConfig(MethodValue, axis="coordinates"):
         """What restricts an objective to them."""
 
 
-class DynamicsConfig(MethodValue, axis="dynamics", shorthand=True):
+class DynamicsMeasureConfig(MethodValue, axis="dynamics", shorthand=True):
     """What is measured along the distillation, beside what the method computes."""
 
     @abstractmethod

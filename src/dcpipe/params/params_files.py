@@ -48,14 +48,14 @@ def section_file_path(section: str, name: str) -> str:
 
 def available_names(root: Path, section: str) -> list[str]:
     """The names that a section has files for, in a project also the shipped ones."""
-    folders = (root, shipped.shipped_params(root))
+    folders = (root, shipped.fallback_params_root(root))
     return sorted({path.stem for folder in folders if folder for path in (folder / "params" / section).glob("*.yaml")})
 
 
 def file_path(root: Path, section: str, name: str) -> Path:
     """The file that a name is read from: the project's, or else the shipped one; it need not exist."""
     file = section_file_path(section, name)
-    place = shipped.shipped_params(root)
+    place = shipped.fallback_params_root(root)
     if place and (place / file).is_file() and (not (root / file).is_file() or shipped.is_copy(root, file)):
         return place / file
     return root / file
@@ -63,7 +63,7 @@ def file_path(root: Path, section: str, name: str) -> Path:
 
 def shipped_tree(root: Path, section: str, name: str) -> Tree | None:
     """What the package says of a name, where `root` is a project and the name is shipped."""
-    place = shipped.shipped_params(root)
+    place = shipped.fallback_params_root(root)
     path = place / section_file_path(section, name) if place else None
     return read_yaml(path) if path and path.is_file() else None
 
@@ -82,7 +82,7 @@ class ParamsSource:
 
     def base_source(self, name: str, base: str) -> "ParamsSource":
         """Where the base of a file is looked up: a project's file that varies its own name has the shipped one."""
-        place = shipped.shipped_params(self.root)
+        place = shipped.fallback_params_root(self.root)
         if base != name or place is None or self.folder == SHIPPED_FOLDER:
             return self
         return replace(self, root=place, extra=NO_INLINE_SECTIONS, folder=SHIPPED_FOLDER)

@@ -20,7 +20,7 @@ def is_project(root: Path) -> bool:
     return (root / MARKER).is_file()
 
 
-def shipped_params(root: Path) -> Path | None:
+def fallback_params_root(root: Path) -> Path | None:
     """The folder whose params/ a project finds beside its own; None for any other folder, which has its own only."""
     return shipped_folder() if is_project(root) else None
 

@@ -285,7 +285,7 @@ def _identity_key(module: str, digest_besides: str | None) -> str:
     return f"modules.{module}" if digest_besides is None else f"besides.{module}.{digest_besides}"
 
 
-def running_code(values: Mapping[str, Value]) -> dict[str, str]:
+def decode_file_entries(values: Mapping[str, Value]) -> dict[str, str]:
     """The code that keys and values of the identity file stand for: what `Identity.file_entries` wrote, read back."""
     found = {}
     for key_in_file, value in values.items():

@@ -50,7 +50,7 @@ class JsonValue:
             raise self._type_error("a text")
         return self.value
 
-    def texts(self) -> dict[str, str]:
+    def text_fields(self) -> dict[str, str]:
         """A mapping of texts."""
         return {key: value.text() for key, value in self.fields().items()}
 

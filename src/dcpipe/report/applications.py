@@ -63,10 +63,10 @@ def gather_application_results(jobs: Sequence[Job], root: Path) -> list[Applicat
     for job in jobs:
         key = tuple(job.wildcards[name] for name in ("application", "dataset", "ipc", "evaluation", "method"))
         kinds.setdefault(key, []).append(job)
-    return [_applied(members, root) for members in kinds.values()]
+    return [_application_result(members, root) for members in kinds.values()]
 
 
-def _applied(jobs: Sequence[Job], root: Path) -> ApplicationResult:
+def _application_result(jobs: Sequence[Job], root: Path) -> ApplicationResult:
     first, costs = jobs[0], [cost_of(job, root) for job in jobs]
     paths = [artifact.verify_payload(root / job.outputs["results"]) for job in jobs]
     task = first.section("application", Application).task
@@ -134,10 +134,10 @@ def incremental_charts(applied: Iterable[ApplicationResult]) -> list[Chart]:
     for one in applied:
         if one.task == "class-incremental":
             groups.setdefault((one.application, one.dataset, one.protocol), []).append(one)
-    return [chart for key, members in groups.items() for chart in _of_group(key, members)]
+    return [chart for key, members in groups.items() for chart in _group_charts(key, members)]
 
 
-def _of_group(key: tuple[str, str, str], members: Sequence[ApplicationResult]) -> Iterator[Chart]:
+def _group_charts(key: tuple[str, str, str], members: Sequence[ApplicationResult]) -> Iterator[Chart]:
     sizes: list[int | None] = [*sorted({one.ipc for one in members if one.images_per_class is not None})]
     for ipc in sizes or [None]:
         drawn = [one for one in members if one.images_per_class in {ipc, None}]

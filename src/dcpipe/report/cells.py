@@ -113,20 +113,20 @@ class Cell:
         return self.pixel_range is not None and is_far_out_of_range(self.pixel_range)
 
     @property
-    def measured(self) -> list[JobCost]:
+    def known_costs(self) -> list[JobCost]:
         """The costs of those sets that have any."""
         return [one.cost for one in self.sets if one.cost]
 
     @property
     def seconds(self) -> float | None:
         """Seconds to make all sets; None unless each was measured."""
-        known = self.measured
+        known = self.known_costs
         return round(sum(cost.seconds for cost in known), 3) if len(known) == len(self.sets) else None
 
     @property
     def peak_bytes(self) -> int | None:
         """The most memory that making one of the sets took; None unless each was measured."""
-        known = self.measured
+        known = self.known_costs
         return max(cost.peak_bytes for cost in known) if len(known) == len(self.sets) else None
 
     @property
@@ -187,7 +187,7 @@ def gather_cells(job: Job, root: Path) -> list[Cell]:
             ),
         )
         selections[key] = scores["selection"].text()
-    keys = sorted(sets, key=_order(list(sets)))
+    keys = sorted(sets, key=_sort_key(list(sets)))
     papers, marks = job.section("papers", dict), job.section("unsourced", dict)
     return [_cell(key, selections[key], sets[key], papers[key[0]], marks) for key in keys]
 
@@ -271,7 +271,7 @@ def _set_of(job: Job) -> tuple[str, ...]:
     return tuple(job.wildcards[name] for name in ("dataset", "method", "ipc", "set"))
 
 
-def _order(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
+def _sort_key(keys: Sequence[_Key]) -> Callable[[_Key], tuple[int, ...]]:
     """By the order in which datasets, ipc, methods, protocols and networks first appear."""
     seen: list[dict[object, int]] = [{} for _ in keys[0]]
     for key in keys:

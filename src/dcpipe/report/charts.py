@@ -47,7 +47,7 @@ def line_chart(
         f"{line.name}: {values} in {len(line.points)} points"
         for line, values in zip(series, first_to_last, strict=True)
     ]
-    rows = math.ceil(len(series) / _columns(series)) if len(series) > 1 else 0
+    rows = math.ceil(len(series) / _legend_columns(series)) if len(series) > 1 else 0
     wide, high = SIZE
     return chart(
         name,
@@ -89,7 +89,7 @@ def draw_lines(axes: "Axes", series: Sequence[Line], *, x_label: str, y_label: s
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     if len(series) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=_columns(series)).set_gid("legend")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=_legend_columns(series)).set_gid("legend")
 
 
 def _draw_line(axes: "Axes", line: Line, *, is_log: bool) -> None:
@@ -111,7 +111,7 @@ def _draw_line(axes: "Axes", line: Line, *, is_log: bool) -> None:
     axes.plot(xs, middle, color=colour, label=line.name, gid=gid, clip_on=False)
 
 
-def _columns(series: Sequence[Line]) -> int:
+def _legend_columns(series: Sequence[Line]) -> int:
     """How many names of lines fit beside each other in a legend."""
     longest = max(len(line.name) + 3 for line in series)
     return max(1, min(len(series), LEGEND_LETTERS // longest))

@@ -86,7 +86,7 @@ def networks_difference(ours: Mapping[str, SetScores], theirs: Mapping[str, SetS
         samples = [[[value for one in sets for value in one] for sets in side] for side in sides]
         kind = "networks"
     count = min(len(sample) for side in samples for sample in side)
-    return Difference(points, _error(samples) if count > 1 else None, kind, count)
+    return Difference(points, _difference_error(samples) if count > 1 else None, kind, count)
 
 
 def standard_error(scores: SetScores) -> float | None:
@@ -104,7 +104,7 @@ def _set_means(side: Sequence[SetScores]) -> list[float]:
     return [statistics.fmean(map(statistics.fmean, same)) for same in zip(*side, strict=True)]
 
 
-def _error(samples: Sequence[Sequence[Sequence[float]]]) -> float:
+def _difference_error(samples: Sequence[Sequence[Sequence[float]]]) -> float:
     """Of the difference of two sides, each the mean of independent samples."""
     variances = [statistics.variance(sample) / len(sample) / len(side) ** 2 for side in samples for sample in side]
     return math.sqrt(sum(variances))

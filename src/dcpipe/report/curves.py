@@ -60,7 +60,7 @@ def accuracy_charts(cells: Sequence[Cell]) -> list[AccuracyCharts]:
     for cell in cells:
         if any(one.curve for one in cell.sets):
             places.setdefault(cell.group, []).append(cell)
-    return [_charts(group) for group in places.values() if any(len(curve_steps(cell)) > 1 for cell in group)]
+    return [_group_charts(group) for group in places.values() if any(len(curve_steps(cell)) > 1 for cell in group)]
 
 
 def curve_table(cells: Sequence[Cell]) -> Table | None:
@@ -83,7 +83,7 @@ def curve_table(cells: Sequence[Cell]) -> Table | None:
     return Table("curves", "Test accuracy in percent along distillation; a set's seconds.", columns, tuple(rows))
 
 
-def _charts(cells: Sequence[Cell]) -> AccuracyCharts:
+def _group_charts(cells: Sequence[Cell]) -> AccuracyCharts:
     curves = [(cell.label, curve_steps(cell)) for cell in cells]
     first = cells[0]
     title = f"{first.dataset}, {images_phrase(first.ipc)}, protocol {first.protocol}, network {first.network}"

@@ -163,10 +163,10 @@ def paper_datasets() -> frozenset[str]:
 def table_params() -> InlineSections:
     """The presets and protocols that only rows of tables need, as if they were files of params/."""
     tree, sections = read_yaml(FILE), {"presets": "methods", "evaluations": "evaluations"}
-    return {section: _inline(key, tree[key]) for key, section in sections.items()}
+    return {section: _inline_params(key, tree[key]) for key, section in sections.items()}
 
 
-def _inline(key: str, files: Value) -> Mapping[str, InlineParams]:
+def _inline_params(key: str, files: Value) -> Mapping[str, InlineParams]:
     named = files if isinstance(files, dict) else {}
     place = f"{FILE.name}: {key}"
     return {name: InlineParams(f"{place}.{name}", tree) for name, tree in named.items() if isinstance(tree, dict)}

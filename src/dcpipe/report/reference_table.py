@@ -47,7 +47,7 @@ def reference_table(cells: Sequence[Cell], reference: str = BASELINE) -> Table |
     return Table(f"comparison-{reference}", caption, columns, tuple(rows))
 
 
-def experiment_comparison(job: Job, root: Path, reference: str | None = None) -> Table:
+def experiment_reference_table(job: Job, root: Path, reference: str | None = None) -> Table:
     """The table of an experiment's report, with its own reference or another one.
 
     Raises: UserError if the experiment does not have the method, or nothing beside it.

@@ -14,7 +14,7 @@ FLOAT32 = 4  # bytes
 
 def trajectory_table(costs: Sequence[StageCost], sources: Lineage) -> Table:
     """One row a store: every epoch as plain float32 (computed), the recorded store, and each convex path of it."""
-    rows = [row for one in costs if one.stage == "experts" for row in _stores(one, costs, sources)]
+    rows = [row for one in costs if one.stage == "experts" for row in _store_rows(one, costs, sources)]
     columns = (
         *(Column("dataset"), Column("experts"), Column("path"), Column("checkpoints", "count")),
         *(Column("on disk", "bytes"), Column("% of recorded", "points"), Column("% of every epoch", "points")),
@@ -26,7 +26,7 @@ def trajectory_table(costs: Sequence[StageCost], sources: Lineage) -> Table:
     return Table("storage", caption, columns, tuple(rows))
 
 
-def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Lineage) -> Iterator[tuple[Value, ...]]:
+def _store_rows(recorded: StageCost, costs: Sequence[StageCost], sources: Lineage) -> Iterator[tuple[Value, ...]]:
     job = recorded.jobs[0]
     config, names = job.section("experts", Experts), (job.wildcards["dataset"], job.wildcards["experts"])
     experts = config.shard_experts * len(recorded.jobs)
@@ -34,14 +34,14 @@ def _stores(recorded: StageCost, costs: Sequence[StageCost], sources: Lineage) -
     if every is not None:
         yield *names, "every epoch", experts * (config.epochs + 1), every, _percent(every, recorded.bytes), 100.0
     kept = len(kept_epochs(config.kept_epochs, config.epochs))
-    yield *names, "recorded", experts * kept, *_bytes(recorded, recorded, every)
+    yield *names, "recorded", experts * kept, *_size_columns(recorded, recorded, every)
     for one in costs:
         wildcards = one.jobs[0].wildcards
         if one.stage == "convexify" and (wildcards["dataset"], wildcards["experts"]) == names:
             waypoints = wildcards["waypoints"]
             anchors = Waypoints.parse(waypoints).num_anchors
             path = f"convex, waypoints {waypoints}"
-            yield *names, path, experts * anchors, *_bytes(one, recorded, every)
+            yield *names, path, experts * anchors, *_size_columns(one, recorded, every)
 
 
 def _every_epoch(recorded: StageCost, checkpoints: int, sources: Lineage) -> int | None:
@@ -53,7 +53,7 @@ def _every_epoch(recorded: StageCost, checkpoints: int, sources: Lineage) -> int
     return None
 
 
-def _bytes(cost: StageCost, recorded: StageCost, every: int | None) -> tuple[Value, Value, Value]:
+def _size_columns(cost: StageCost, recorded: StageCost, every: int | None) -> tuple[Value, Value, Value]:
     return (
         cost.bytes if cost.bytes is not None else "not here",
         _percent(cost.bytes, recorded.bytes),

@@ -54,7 +54,7 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.title_with_unit for column in self.columns])
-        writer.writerows([[_plain(value) for value in row] for row in self.rows])
+        writer.writerows([[_escape_formula(value) for value in row] for row in self.rows])
         return text.getvalue()
 
     def text(self) -> str:
@@ -95,7 +95,7 @@ class Table:
         )
 
 
-def _plain(value: Value) -> Value:
+def _escape_formula(value: Value) -> Value:
     """A value that no spreadsheet takes for a formula: an apostrophe goes before such a text, as OWASP advises."""
     if value is None:
         return ""

@@ -62,14 +62,14 @@ def take_device(devices: Sequence[str], while_waiting: Callable[[], None] = lamb
             with _queue_lock(folder):
                 wanted_before = _devices_wanted_before(place)
                 for index, name in enumerate(slots):
-                    lock = None if name in wanted_before else _lock(folder / f"{name}.lock")
+                    lock = None if name in wanted_before else _try_lock(folder / f"{name}.lock")
                     if lock is not None:
                         _held[name] = lock
                         return index % len(devices)
             time.sleep(POLL_SECONDS)
 
 
-def _lock_of(path: Path) -> BaseFileLock:
+def _make_lock(path: Path) -> BaseFileLock:
     """The lock of a file, for a process to hold and not for a thread.
 
     Never a soft lock, which the dead would keep: where the file system has no flock, that is an error.
@@ -77,9 +77,9 @@ def _lock_of(path: Path) -> BaseFileLock:
     return FileLock(path, fallback_to_soft=False, thread_local=False, poll_interval=0.005)
 
 
-def _lock(path: Path) -> BaseFileLock | None:
+def _try_lock(path: Path) -> BaseFileLock | None:
     """The lock of a file, held; None if somebody else holds it."""
-    lock = _lock_of(path)
+    lock = _make_lock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -90,7 +90,7 @@ def _lock(path: Path) -> BaseFileLock | None:
 @contextmanager
 def _queue_lock(folder: Path) -> Iterator[None]:
     """For the moment it takes to look at the queue."""
-    with _lock_of(folder / "queue.lock"):
+    with _make_lock(folder / "queue.lock"):
         yield
 
 
@@ -99,7 +99,7 @@ def _place_in_queue(folder: Path, slots: Sequence[str]) -> Iterator[Path]:
     """A file, locked while this process waits, that says when it came (its name) and what it would take."""
     place = folder / f"{time.monotonic_ns():020d}-{os.getpid()}.waiting"
     with _queue_lock(folder):
-        lock = _lock_of(place)
+        lock = _make_lock(place)
         lock.acquire()
         place.write_text("\n".join(slots))
     try:
@@ -115,7 +115,7 @@ def _devices_wanted_before(place: Path) -> set[str]:
     for other in place.parent.glob("*.waiting"):
         if other.name >= place.name:
             continue
-        left = _lock(other)
+        left = _try_lock(other)
         if left is not None:  # its process died, or left the queue in this moment
             other.unlink(missing_ok=True)
             left.release()

@@ -98,10 +98,10 @@ def _require_inputs(job: Job, root: Path) -> None:
             if not (root / path).exists():
                 remedy = f"run the stage that makes it, or all of them with `snakemake {job.folder}`"
                 raise UserError("this input does not exist", where=path, remedy=remedy)
-            _require_matching_input(root, path)
+            _refuse_misplaced_input(root, path)
 
 
-def _require_matching_input(root: Path, path: str) -> None:
+def _refuse_misplaced_input(root: Path, path: str) -> None:
     """An input must belong at its path: no artifact of another dataset, shard or set, and no other kind of file.
 
     Raises: UserError naming the job that it belongs to.

@@ -94,7 +94,7 @@ class Graph:
         key = (stage, tuple(named.items()))
         if key not in self._jobs:
             job = self._build_job(row, named)
-            self._refuse_undeclared_reads(row, job)
+            self._refuse_undeclared_inputs(row, job)
             for path in job.outputs.values():
                 other = self._job_by_output.setdefault(path, job)
                 if other.name != job.name or other.params != job.params:
@@ -134,7 +134,7 @@ class Graph:
                 command = supplied.command
         return command
 
-    def _refuse_undeclared_reads(self, stage: Stage, job: Job) -> None:
+    def _refuse_undeclared_inputs(self, stage: Stage, job: Job) -> None:
         """Raises: RefusedError if a job reads what its stage does not say it reads: stages are ordered by that."""
         for path in (path for paths in job.inputs.values() for path in paths):
             maker = self.job_that_makes(path)

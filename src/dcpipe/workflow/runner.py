@@ -76,7 +76,7 @@ class ExperimentRunner:
         stale = code_identity.outdated_keys(self.graph.root)
         if stale:
             log.warning("%s is stale: `dcpipe graph export`", code_identity.FILE)
-        needed = self._needed(jobs)
+        needed = self._selected_job_names(jobs)
         with stopping_on_signals(after_seconds=budget_seconds):
             for job in jobs:
                 if job.name not in needed:
@@ -87,7 +87,7 @@ class ExperimentRunner:
                 if job.stage in self.stages:
                     yield outcome
 
-    def _needed(self, jobs: list[Job]) -> set[str]:
+    def _selected_job_names(self, jobs: list[Job]) -> set[str]:
         """The names of the jobs of the chosen stages, and of those they need."""
         needed: set[str] = set()
         for job in reversed(jobs):

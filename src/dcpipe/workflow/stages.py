@@ -145,7 +145,7 @@ class Stage(ABC):
         """What a job holds in memory and computes, beside a process with its libraries: from the shapes alone."""
         return Work()
 
-    def with_threads(self, threads: int) -> Resources:
+    def resources_with_threads(self, threads: int) -> Resources:
         """The stage's own resources with so many threads."""
         return replace(self.resources, threads=threads)
 

@@ -91,7 +91,7 @@ class _SignalHandler:
         self._heard, self._hears = socket.socketpair()
         self._hears.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._hears.fileno(), warn_on_full_buffer=False)
-        self._thread = threading.Thread(target=self._force_exit, name="stopping", daemon=True)
+        self._thread = threading.Thread(target=self._force_exit_after_signal, name="stopping", daemon=True)
         self._thread.start()
 
     def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
@@ -112,7 +112,7 @@ class _SignalHandler:
         self._thread.join()
         self._heard.close()
 
-    def _force_exit(self) -> None:
+    def _force_exit_after_signal(self) -> None:
         while not self._ended.is_set() and not set(self._heard.recv(64)) & set(SIGNALS):
             continue  # another signal
         if not self._ended.is_set():

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dcpipe.errors import UserError
-from dcpipe.params.axis import rehearsal_tree
+from dcpipe.params.axis import rehearsal_section
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.params.experts import Experts
@@ -59,7 +59,7 @@ def _name(graph: Graph, job: Job) -> str:
         wildcards["ipc"] = f"ipc{wildcards['ipc']}"
     if job.stage in {"evaluate", "apply"}:
         del wildcards["method"]
-        wildcards["ipc"] = "all-images" if _source_method(graph, job).matching.takes_all_images else wildcards["ipc"]
+        wildcards["ipc"] = "all-images" if _source_method(graph, job).matching.takes_whole_dataset else wildcards["ipc"]
     return " ".join([job.stage, *wildcards.values()])
 
 
@@ -70,9 +70,9 @@ def shortened_sections(job: Job, steps: int) -> Mapping[str, object]:
     if job.stage == "distill":
         method = method_of(job)
         outer = method.outer
-        shorter = replace(rehearsal_tree(outer), iterations=steps, snapshot_every=steps) if outer else None
+        shorter = replace(rehearsal_section(outer), iterations=steps, snapshot_every=steps) if outer else None
         return {"method": replace(method, outer=shorter)}
-    config = rehearsal_tree(_evaluation(job))
+    config = rehearsal_section(_evaluation(job))
     few = min(config.networks, config.side_by_side)
     return {"evaluation": replace(config, networks=few, epochs=steps)}
 
@@ -106,7 +106,7 @@ def _job_size(graph: Graph, job: Job) -> JobSize | None:
 
 def _evaluation_size(job: Job, method: Method, dataset: Dataset) -> JobSize:
     config, classes = _evaluation(job), dataset.facts.classes
-    ipc = _images_per_class(job, dataset) if method.matching.takes_all_images else int(job.wildcards["ipc"])
+    ipc = _images_per_class(job, dataset) if method.matching.takes_whole_dataset else int(job.wildcards["ipc"])
     few = max(1, min(ipc, math.ceil(BATCHES * config.batch / classes)))
     sets = 1
     if config.selection.reads_snapshots and method.outer:

@@ -48,7 +48,7 @@ def _width(kinds: Sequence[JobKind]) -> int:
     return max([len("kind"), *(len(kind.name) for kind in kinds)])
 
 
-def total_line(results: Sequence[RehearsalResult], disk_bytes: int, devices: Sequence[int]) -> list[str]:
+def total_lines(results: Sequence[RehearsalResult], disk_bytes: int, devices: Sequence[int]) -> list[str]:
     """The whole experiment, and the kinds that could not be tried."""
     hours = ", ".join(f"{hours_on(results, count):.4g} h on {count}" for count in devices)
     jobs, missing = sum(one.jobs for one in results), [one.kind for one in results if one.problem]

@@ -55,7 +55,7 @@ def export_to_huggingface(graph: Graph, scored: Job, to: Path) -> str:
     described = croissant.DatasetMetadata(
         name=title,
         description=_description(parts),
-        license=license_of(_source(graph, parts)),
+        license=license_of(_source_kind(graph, parts)),
         file=PARQUET,
         sha256=hashlib.sha256(table).hexdigest(),
         size=len(table),
@@ -69,13 +69,13 @@ def export_to_huggingface(graph: Graph, scored: Job, to: Path) -> str:
         TRANSFORM: save(parts.transform.tensors()),
         CARD: (json.dumps(release_card(parts), indent=1, sort_keys=True) + "\n").encode(),
         CROISSANT: (json.dumps(croissant.metadata(described), indent=1) + "\n").encode(),
-        "README.md": _readme(parts, names, license_of(_source(graph, parts))).encode(),
+        "README.md": _readme(parts, names, license_of(_source_kind(graph, parts))).encode(),
     }
     release_folder.publish(to, content)
     return parts.expected
 
 
-def _source(graph: Graph, parts: ReleaseParts) -> str:
+def _source_kind(graph: Graph, parts: ReleaseParts) -> str:
     return graph.library.dataset(parts.scored.wildcards["dataset"])[1].source.kind
 
 

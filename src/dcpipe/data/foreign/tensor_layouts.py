@@ -66,7 +66,7 @@ def read_dc(path: Path) -> ForeignFiles:
     if not isinstance(pairs, list) or not pairs:
         problem = 'is not a result of DC, DSA or DM: it has no list "data"'
         raise UserError(problem, where=str(path), remedy=REMEDY)
-    claims, sets = _claimed(found), []
+    claims, sets = _claimed_accuracies(found), []
     for number, pair in enumerate(pairs):
         where = f"{path}: data[{number}]"
         if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -98,7 +98,7 @@ def read_safetensors(path: Path) -> ForeignFiles:
     return _set_of_tensors("safetensors", tensors, path)
 
 
-def _claimed(found: object) -> dict[str, object]:
+def _claimed_accuracies(found: object) -> dict[str, object]:
     """The mean accuracy of each network, in percent, over all experiments, as the file states them."""
     accuracies = found.get("accs_all_exps") if isinstance(found, Mapping) else None
     claims: dict[str, object] = {}

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example, Need
-from dcpipe.params.outer_axes import CoordinatesConfig
+from dcpipe.params.outer_axes import MatchedParametersConfig
 from dcpipe.params.schema import STRICT, Fraction
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AllCoordinates(CoordinatesConfig):
+class AllCoordinates(MatchedParametersConfig):
     """Every parameter of the student counts."""
 
     implementation = ()  # what needs no restriction imports that
@@ -36,7 +36,7 @@ class AllCoordinates(CoordinatesConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PrunedCoordinates(CoordinatesConfig):
+class PrunedCoordinates(MatchedParametersConfig):
     """Parameters count where the student's last is near the target's (PP, arXiv:2209.14609; a reconstruction)."""
 
     implementation = ("dcpipe.distillation.coordinates.pruning",)

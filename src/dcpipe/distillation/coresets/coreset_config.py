@@ -100,7 +100,7 @@ class WholeDataset(CoresetSelectionConfig):
     kind: Literal["whole"]
 
     @property
-    def takes_all_images(self) -> bool:
+    def takes_whole_dataset(self) -> bool:
         """It does."""
         return True
 
@@ -146,9 +146,9 @@ class Coreset(MatchingConfig):
         return False
 
     @property
-    def takes_all_images(self) -> bool:
+    def takes_whole_dataset(self) -> bool:
         """As the selection does."""
-        return self.selection.takes_all_images
+        return self.selection.takes_whole_dataset
 
     def estimate_work(self, sizes: SetSizes) -> Work:
         """The selection's."""

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.outer_axes import DynamicsConfig
+from dcpipe.params.outer_axes import DynamicsMeasureConfig
 from dcpipe.params.schema import STRICT, Count, PositiveFloat
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class NoDynamics(DynamicsConfig):
+class NoDynamics(DynamicsMeasureConfig):
     """Nothing beside what the method itself computes."""
 
     implementation = ("dcpipe.distillation.dynamics.measures",)
@@ -37,7 +37,7 @@ class NoDynamics(DynamicsConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ExactDynamics(DynamicsConfig):
+class ExactDynamics(DynamicsMeasureConfig):
     """Loss, exact gradient and sharpness at every so many iterations, on the same draws each time; alters no update."""
 
     implementation = (

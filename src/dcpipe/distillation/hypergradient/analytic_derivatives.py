@@ -32,7 +32,7 @@ class AnalyticMicroBatch:
     @torch.no_grad()
     def pullback(self, v_P: Tensor, *, through_parameters: bool) -> PullbackResult:
         """See `MicroBatchGradient`."""
-        _, pullback = _gradient_and_pullback(self.network.derivatives, compiled=self.network.compiled)
+        _, pullback = _choose_derivative_functions(self.network.derivatives, compiled=self.network.compiled)
         found = pullback(self.theta_P, self.state, v_P, through_parameters=through_parameters)
         theta_P, images_BCHW, labels_BK = found
         return PullbackResult(self.gradient @ v_P, theta_P, images_BCHW, labels_BK if self.soft else None)
@@ -49,13 +49,13 @@ class AnalyticDerivatives:
     @torch.no_grad()
     def gradient(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> Tensor:
         """The gradient alone."""
-        gradient, _ = _gradient_and_pullback(self.derivatives, compiled=self.compiled)
+        gradient, _ = _choose_derivative_functions(self.derivatives, compiled=self.compiled)
         return gradient(theta_P, x_BCHW, labels)[0]
 
     @torch.no_grad()
     def gradient_with_pullback(self, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor) -> MicroBatchGradient:
         """The gradient and its state."""
-        gradient, _ = _gradient_and_pullback(self.derivatives, compiled=self.compiled)
+        gradient, _ = _choose_derivative_functions(self.derivatives, compiled=self.compiled)
         gradient_P, state = gradient(theta_P, x_BCHW, labels)
         return AnalyticMicroBatch(self, theta_P, state, gradient_P, labels.is_floating_point())
 
@@ -80,7 +80,7 @@ class PullbackFunction(Protocol):
 
 
 @cache
-def _gradient_and_pullback(
+def _choose_derivative_functions(
     derivatives: ConvNetDerivatives, *, compiled: bool
 ) -> tuple[GradientFunction, PullbackFunction]:
     if not compiled:

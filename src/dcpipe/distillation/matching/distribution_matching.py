@@ -33,10 +33,10 @@ class DistributionMatching(NetworkMatching):
             self._parts.batches,
             real_batch=config.real_batch,
             is_last=partial(after_fixed_count, 1),
-            loss=self._loss,
+            loss=self._evaluate,
         )
 
-    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
+    def _evaluate(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
         """The derivative of the sum over classes of |mean real features - mean synthetic features|^2.
 
         Class by class, so that one class's graph exists at a time. Batch norms use the batch at hand; it is then that

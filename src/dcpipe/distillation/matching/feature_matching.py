@@ -60,10 +60,10 @@ class FeatureMatching(NetworkMatching):
             self._parts.batches,
             real_batch=config.real_batch,
             is_last=config.updates.build(),
-            loss=self._loss,
+            loss=self._evaluate,
         )
 
-    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
+    def _evaluate(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
         """The derivative of alignment plus weighted discrimination, class by class.
 
         Only one class's graph exists at a time: discrimination reaches a class's images through its centre alone.

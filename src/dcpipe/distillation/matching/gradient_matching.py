@@ -37,10 +37,10 @@ class GradientMatching(NetworkMatching):
             self._parts.batches,
             real_batch=config.real_batch,
             is_last=config.updates.build(),
-            loss=self._loss,
+            loss=self._evaluate,
         )
 
-    def _loss(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
+    def _evaluate(self, episode: NetworkEpisode, synthetic: SyntheticSet) -> MatchingResult:
         """The derivative of the loss of equation 6 (of equation 4 for intra-class levels), class by class.
 
         Only one class's graph exists at a time. The distance D of all classes together reaches class c through

@@ -40,7 +40,7 @@ class NetworkTrainer:
 
     def fresh(self, stream: Stream) -> NetworkState:
         """An untrained network, on the real images' device and in their dtype."""
-        like = self._batches.images
+        like = self._batches.all_real_images
         statistics = {name: value.to(like) for name, value in self._model.initial_statistics().items()}
         return NetworkState(self._model.initial_parameters(stream.generator()).to(like), statistics)
 

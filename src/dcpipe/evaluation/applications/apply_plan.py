@@ -69,7 +69,7 @@ class ApplyStage(Stage):
             problem = f"there is no part {part}: this application of {dataset} has {parts}"
             raise UserError(problem, where=resolved.file, remedy=f"name a part from 0 to {parts - 1}")
         made = graph.make_job("distill", **{wildcard.name: wildcards[wildcard.name] for wildcard in CELL})
-        networks = dict.fromkeys((data.network, *application.task.trained_networks(data, part)))
+        networks = dict.fromkeys((data.network, *application.task.networks_to_train(data, part)))
         modules = dict.fromkeys(network_name.module_of(name) for name in networks)
         return Plan(
             inputs={
@@ -90,7 +90,7 @@ class ApplyStage(Stage):
                 "network": data.network,
                 "dataset": data,
             },
-            resources=self.with_threads(evaluation.compute.threads),
+            resources=self.resources_with_threads(evaluation.compute.threads),
         )
 
     def estimate_work(self, graph: "Graph", job: "Job") -> Work:
@@ -99,12 +99,12 @@ class ApplyStage(Stage):
         task, data = job.section("application", Application).task, job.section("dataset", Dataset)
         tested, facts = num_test_images(graph, dataset), dataset_facts(graph, job)
         method, ipc = job.section("method", Method), int(job.wildcards["ipc"])
-        images = num_train_images(graph, dataset) if method.matching.takes_all_images else facts.classes * ipc
+        images = num_train_images(graph, dataset) if method.matching.takes_whole_dataset else facts.classes * ipc
         batch, together = min(config.batch, images), min(config.networks, config.side_by_side)
         found = loading_work(graph, dataset, tested) + Work(
             held_bytes=2 * FLOAT_BYTES * images * values_per_image(facts)
         )
-        for name in task.trained_networks(data, int(job.wildcards["part"])):
+        for name in task.networks_to_train(data, int(job.wildcards["part"])):
             network = network_size(graph, dataset, name)
             step = network.vmapped_gradient_work(batch, together) if together > 1 else network.gradient_work(batch)
             passes = config.networks / together * config.sharpness.passes * (config.epochs + 1) * images / batch

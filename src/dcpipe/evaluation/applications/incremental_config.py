@@ -42,7 +42,7 @@ class ClassIncremental(TaskConfig):
         """One for each order of the classes."""
         return self.orders
 
-    def trained_networks(self, dataset: Dataset, _part: int) -> tuple[str, ...]:
+    def networks_to_train(self, dataset: Dataset, _part: int) -> tuple[str, ...]:
         """On average half of the set, a step."""
         name = dataset.network if self.network == "native" else self.network
         return (name,) * -(-(self.steps + 1) // 2)

@@ -78,7 +78,7 @@ class ArchitectureSearch(TaskConfig):
     def _part_candidates(self, image_size: int, part: int) -> Sequence[str]:
         return self.candidates(image_size)[part * self.part_size : (part + 1) * self.part_size]
 
-    def trained_networks(self, dataset: Dataset, part: int) -> tuple[str, ...]:
+    def networks_to_train(self, dataset: Dataset, part: int) -> tuple[str, ...]:
         """The candidates of a part."""
         return tuple(self._part_candidates(dataset.facts.image_size, part))
 

@@ -24,7 +24,7 @@ class Squares:
     def files(self) -> None:
         """None of their own: the package's version is part of the code's identity."""
 
-    def require_published_digest(self, digest: str) -> None:
+    def require_published_data(self, digest: str) -> None:
         """Nothing to compare."""
 
     def part(self, name: PartName) -> Part:  # noqa: ARG002 (there is only the whole)
