@@ -330,10 +330,10 @@ CASES: list[Case] = [
         DISTILL,
         value("methods/mtt.yaml", overrides__tiny__ipc1__outer__images__optimiser__learning_rate=1.0e30),
         1,
-        "iteration 1: (matching loss|image gradient) is not finite; lower images.optimiser.learning_rate",
+        "iteration 1: (matching loss|image gradient) is not finite; lower outer.images.optimiser.learning_rate",
         {},
     ),
-    ("a file in the way", DISTILL, in_the_way, 2, r"cannot be written \(Not a directory\); choose a folder", {}),
+    ("a file in the way", DISTILL, in_the_way, 2, r"cannot be written \(Not a directory\); remove what is in", {}),
     ("a log below a file", "data tiny --log constraints.txt/log", nothing, 2, "the log cannot be written .*--log", {}),
     (
         "a release of what has no scores",
@@ -460,7 +460,7 @@ def test_no_write_permission(tiny: Path, answer: Callable[[str], tuple[int, str]
     with mounted(tiny / "artifacts/synthetic", "ro"):
         found, line = answer(DISTILL)
         assert found == 2
-    assert re.search(r"artifacts/synthetic/.*: cannot be written \(Read-only file system\); choose a folder", line)
+    assert re.search(r"artifacts/synthetic/.*: cannot be written \(Read-only file system\); remove what is in", line)
 
 
 def _older_pythons() -> list[str]:

@@ -86,7 +86,7 @@ REFUSED: dict[str, tuple[object, object]] = {
     r"images: a torch Dataset has its own labels": (TensorDataset(IMAGES, LABELS), LABELS),
     r"labels: are 299; there are 300 images; pass one label per image": (IMAGES, LABELS[:-1]),
     r"labels: are float32; pass whole numbers": (IMAGES, LABELS.float()),
-    r"labels: have the shape 300 x 10; pass one class per image": (IMAGES, torch.eye(10)[LABELS]),
+    r"labels: have the shape 300 x 10; images: 300; pass one class per image": (IMAGES, torch.eye(10)[LABELS]),
     r"labels: go from -1 to 8; number the classes from 0": (IMAGES, LABELS - 1),
     r"labels: go from 1 to 10, and no image has the label 0": (IMAGES, LABELS + 1),
     r"labels: go from 0 to 18, and no image has the label 1": (IMAGES, 2 * LABELS),

@@ -61,7 +61,7 @@ def test_a_student_ends_where_the_distillation_has_it_end(made: Path) -> None:
 def test_what_cannot_be_drawn_is_refused(made: Path, tmp_path: Path) -> None:
     told = {
         ("random", "--expert=0"): "paths: random matches no trajectories: there are no paths to draw; name a method of",
-        ("mtt", "--expert=99"): "paths: there is no expert 99; name an expert from 0 to 1",
+        ("mtt", "--expert=99"): "--expert: there is no expert 99; name an expert from 0 to 1",
         ("mct", "--expert=0"): "mct/ipc1/set0/synthetic.safetensors: does not exist; make it with",
     }
     for (method, expert), message in told.items():

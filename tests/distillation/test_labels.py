@@ -263,6 +263,6 @@ def test_labels_move_by_a_heavy_ball_of_their_own() -> None:
     torch.testing.assert_close(synthetic.labels, wanted)
     found = Gradients(torch.zeros(1, 1, 2, 2), torch.zeros(()), torch.tensor([[3e38, 3e38]]))
     with pytest.raises(
-        NonFiniteError, match=r"^iteration 2: labels is not finite; lower labels.optimiser.learning_rate"
+        NonFiniteError, match=r"^iteration 2: labels is not finite; lower outer.labels.optimiser.learning_rate"
     ):
         optimiser.update(2, synthetic, found)

@@ -218,7 +218,7 @@ def test_a_non_finite_number_stops_the_run_naming_iteration_and_tensor(tensor: s
     with pytest.raises(NonFiniteError) as caught:
         _distil(tiny, overrides__tiny__matching__inner_steps=inner_steps)
     assert str(caught.value).startswith(
-        f"iteration 0: {tensor} is not finite; lower images.optimiser.learning_rate or "
+        f"iteration 0: {tensor} is not finite; lower outer.images.optimiser.learning_rate or "
     )
     assert caught.value.exit_code == 1
     tensors, meta = _state(tiny)

@@ -208,7 +208,7 @@ def test_a_crafted_file_runs_nothing_and_is_refused_in_one_line(form: str, root:
     assert not mark.exists()
     assert told == (
         f"{path}: is damaged, or contains something other than lists of tensors; no code in it was run; "
-        "download the publisher's file again"
+        "copy or download it again, or pass a file of tensors and lists alone"
     )
     read(path)
     assert mark.exists(), "it would have run"

@@ -138,5 +138,5 @@ def test_a_smoothed_end_needs_the_checkpoint_before_it() -> None:
 
 @pytest.mark.parametrize("waypoints", ["3-2", "4", "2-9"])
 def test_impossible_waypoints_are_refused_at_planning(waypoints: str) -> None:
-    with pytest.raises(UserError, match=f"waypoints {waypoints} are not increasing epochs up to 4; name increasing"):
+    with pytest.raises(UserError, match=f"path {waypoints}: waypoints are not increasing epochs up to the 4 of "):
         Graph(repository.ROOT).make_job("convexify", dataset="tiny", experts="plain", waypoints=waypoints, shard=0)

@@ -145,7 +145,7 @@ def test_epochs_not_kept_are_refused_and_the_kept_ones_are_the_same(root: Path, 
 
 def test_trajectories_of_another_network_are_refused(made: Path) -> None:
     other = build("convnet2-w16", channels=1, image_size=8, classes=10)
-    with pytest.raises(UserError, match=r"was recorded with convnet2-w32, not with convnet2-w16; make experts with"):
+    with pytest.raises(UserError, match=r"was recorded with convnet2-w32, not with the parameters of convnet2-w16 on"):
         RecordedTrajectories(_paths(made), ParameterLayout.from_specs("convnet2-w16", other.layout))
 
 

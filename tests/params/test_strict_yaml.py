@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.yaml", "No such file or directory"), (latin, "not UTF-8 text")):
         with pytest.raises(UserError) as caught:
             read_yaml(path)
-        assert str(caught.value) == f"{path}: cannot be read ({reason}); check the name"
+        assert str(caught.value) == f"{path}: cannot be read ({reason}); name a readable UTF-8 file"
 
 
 def _floats_that_pyyaml_reads_as_text(text: str) -> list[str]:

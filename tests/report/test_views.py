@@ -100,4 +100,4 @@ def test_a_missing_package_gets_one_line_before_anything_is_read(tmp_path: Path,
     assert json.loads(done.stdout.splitlines()[-1]) == [2]
     (line,) = done.stderr.splitlines()
     assert f"report: the report needs {package}" in line
-    assert "pip install dcpipe[report]" in line
+    assert "pip install 'dcpipe[report]'" in line

@@ -304,8 +304,8 @@ def test_a_job_without_its_inputs_says_how_to_make_them(root: Path) -> None:
     with pytest.raises(UserError) as caught:
         repository.make(root, "distill", **repository.CELL)
     assert str(caught.value) == (
-        "artifacts/data/tiny/train.zarr: this input does not exist; run the stage that makes it, or all of them with "
-        "`snakemake artifacts/synthetic/tiny/mtt/ipc1/set0`"
+        "artifacts/data/tiny/train.zarr: this input does not exist; run the stage that makes it, or all with "
+        "`snakemake -- artifacts/synthetic/tiny/mtt/ipc1/set0/card.json`"
     )
     assert not (root / "artifacts").exists()
 

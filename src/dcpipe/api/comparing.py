@@ -139,7 +139,7 @@ def compare(
     """
     if not isinstance(sets, Mapping) or not sets:
         raise UserError(
-            "are not a mapping of names to sets", where="sets", remedy='pass {"mtt": small, "theirs": other}'
+            "are not a mapping of one name or more to sets", where="sets", remedy='pass {"mtt": small, "theirs": other}'
         )
     named = {name: _as_distilled_sets(one, name) for name, one in sets.items()}
     target = evaluation_dataset_for([one for several in named.values() for one in several], test, workspace, train)
@@ -163,7 +163,7 @@ def _as_distilled_sets(one: SetLike | list[SetLike], name: str) -> list[Distille
     """The sets of one name."""
     several = one if isinstance(one, list) else [one]
     if not several:
-        raise UserError("has no set", where=name, remedy="pass at least one")
+        raise UserError("has no set", where=f"sets[{name!r}]", remedy="pass at least one")
     return [as_distilled_set(each, name) for each in several]
 
 

@@ -100,4 +100,4 @@ def _refuse_constant(labelled: LabelledImages) -> None:
         pixels = labelled.pixels_NCHW[:, channel]
         if pixels.min() == pixels.max():
             problem = f"channel {channel + 1} of {labelled.channels} has one value in every pixel of all images"
-            raise UserError(problem, where="images", remedy="leave the channel out: nothing can be learned from it")
+            raise UserError(problem, where="images", remedy="pass images that vary in every channel; grey ones have 1")

@@ -78,7 +78,7 @@ class EvaluationDataset:
         origin, facts, where = distilled.origin, self.config.facts, f"the set {distilled.label}"
         found, fitting = distilled.images.shape[1:], (facts.channels, facts.image_size, facts.image_size)
         if tuple(found) != fitting:
-            remedy = "pass a set and test images of one size"
+            remedy = "pass a set and test images of one shape"
             raise UserError(
                 f"its images are {_shape_text(found)}; the test images {_shape_text(fitting)}",
                 where=where,

@@ -149,7 +149,7 @@ def as_class_labels(labels: LabelsLike, count: int, argument: str) -> NDArray[np
     found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
     if found.ndim == 2:
         remedy = "pass one class per image: labels.argmax(1) of one-hot or soft labels"
-        raise UserError(f"have the shape {_shape_text(found.shape)}", where=argument, remedy=remedy)
+        raise UserError(f"have the shape {_shape_text(found.shape)}; images: {count}", where=argument, remedy=remedy)
     if found.ndim != 1 or len(found) != count:
         shape = _shape_text(found.shape) or "one number"
         raise UserError(f"are {shape}; there are {count} images", where=argument, remedy="pass one label per image")
@@ -168,7 +168,7 @@ def _refuse_classes(labels_N: NDArray[np.int64], argument: str) -> None:
     if low < 0:
         raise UserError(f"go from {low} to {high}", where=argument, remedy="number the classes from 0")
     if len(present) <= high:
-        missing = int(np.setdiff1d(np.arange(high + 1), present)[0]) if high < 10**6 else 0
+        missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
         problem = f"go from {low} to {high}, and no image has the label {missing}"
         remedy = "number the classes from 0 without a gap: numpy.unique(labels, return_inverse=True)[1]"
         raise UserError(problem, where=argument, remedy=remedy)

@@ -60,7 +60,7 @@ def _own_standardisation(pixels_NCHW: Tensor) -> Standardisation:
     constant = [channel for channel, std in enumerate(found.std_C) if std == 0]
     if constant:
         problem = f"channel {constant[0] + 1} has one value in all images, so its standard deviation is 0"
-        raise UserError(problem, where="images", remedy="if they are standardised already, pass mean=... and std=...")
+        raise UserError(problem, where="images", remedy="pass others; of standardised images, mean=... and std=...")
     return found
 
 

@@ -102,9 +102,12 @@ def as_distilled_set(distilled: SetLike, label: str = "given") -> DistilledSet:
     if isinstance(distilled, str | Path):
         return load(distilled)
     if isinstance(distilled, tuple) and len(distilled) == 2:
-        return from_tensors(*distilled, label=label)
+        try:
+            return from_tensors(*distilled, label=label)
+        except UserError as error:
+            raise UserError(error.problem, where=f"the set {label}: {error.where}", remedy=error.remedy) from error
     remedy = "pass what dcpipe.distill or dcpipe.load gave, the path of a set, or (images, labels)"
-    raise UserError(f"is {type(distilled).__name__}", where="the set", remedy=remedy)
+    raise UserError(f"is {type(distilled).__name__}", where=f"the set {label}", remedy=remedy)
 
 
 def read_scores(workspace: Workspace, job: Job) -> Scores:

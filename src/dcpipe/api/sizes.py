@@ -174,7 +174,7 @@ def _value(key: str, value: object) -> Value:
         return value
     if isinstance(value, list | tuple):
         return [_value(key, one) for one in value]
-    raise UserError(f"{key} is {type(value).__name__}", where="params", remedy="write a number, a text, a list or None")
+    raise UserError(f"{key} is {type(value).__name__}", where="params", remedy="write int, float, str, list or None")
 
 
 def variant_tree(resolved: ResolvedSection, base: str, tree: Tree) -> Tree:

@@ -165,4 +165,4 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"{text!r} is not a list of numbers", where=option, remedy="write 0.49,0.48,0.45") from error
+        raise UserError(f"{text!r} is not a list of numbers", where=option, remedy="write as 0.49,0.48,0.45") from error

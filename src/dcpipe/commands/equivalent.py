@@ -139,7 +139,7 @@ def _git(root: Path, *arguments: str) -> bytes:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise UserError(
-            f"git {arguments[0]}: {said[-1]}", where=str(root.resolve()), remedy="name a commit of this clone"
+            f"git {arguments[0]}: {said[-1]}", where=str(root.resolve()), remedy="run in a git clone, naming a commit"
         )
     return done.stdout
 
@@ -151,7 +151,7 @@ def _unpack(root: Path, commit: str, to: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(to, filter="data")
     if not (to / "src" / "dcpipe").is_dir():
-        raise UserError(f"commit {commit[:12]} has no src/dcpipe", where=str(root), remedy="name another commit")
+        raise UserError(f"commit {commit[:12]} has no src/dcpipe", where=str(root.resolve()), remedy="name another")
 
 
 def _changed_kinds(
@@ -190,7 +190,7 @@ def _changed_kinds(
         if code[equivalences.PINS] != running[equivalences.PINS]:
             problem = f"the pinned versions differ ({code[equivalences.PINS]}; now {running[equivalences.PINS]})"
             raise RefusedError(
-                problem, where="constraints.txt", remedy="restore the file of that commit: only code can be compared"
+                problem, where="constraints.txt", remedy=f"restore it from {commit[:12]}: only code can be compared"
             )
         key = json.dumps([job.stage, _without_numbers(job.sections), code, running], sort_keys=True)
         found.setdefault(key, []).append(

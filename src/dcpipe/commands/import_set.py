@@ -220,7 +220,7 @@ def _preset(
 def _write_preset(path: Path, text: str, written: list[Path]) -> None:
     if path.is_file():
         if path.read_text(encoding="utf-8") != text:
-            remedy = "choose another --name, or change the file by hand"
+            remedy = "choose another --name, or remove the file: it is written anew"
             raise UserError("differs from what would be written for this set", where=str(path), remedy=remedy)
         return
     written.append(path)

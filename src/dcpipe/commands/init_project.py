@@ -103,7 +103,7 @@ def init_unversioned(folder: Path) -> None:
         _write_files(folder, "digits")
         _mark_finished(folder)
     except OSError as error:
-        remedy = "choose a folder that you may write to"
+        remedy = "free some disk space, or choose a folder that you may write to"
         raise UserError(f"cannot be written ({error.strerror})", where=str(folder), remedy=remedy) from error
 
 

@@ -60,7 +60,7 @@ def draw_paths(graph: Graph, job: Job, root: Path, *, expert: int, students: int
     experts = Teachers.from_setting(setting).path.num_experts
     if expert >= experts:
         remedy = f"name an expert from 0 to {experts - 1}"
-        raise UserError(f"there is no expert {expert}", where="paths", remedy=remedy)
+        raise UserError(f"there is no expert {expert}", where="--expert", remedy=remedy)
     found = [*expert_trajectories(graph, job, root, expert)]
     found += student_trajectories(setting, TrajectoryMatching(config, setting), synthetic, expert, students)
     components = principal_components(found[0].points_NP)

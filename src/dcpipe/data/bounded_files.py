@@ -88,7 +88,7 @@ def npz_array(path: Path, name: str) -> NDArray[np.generic]:
     except Exception as error:  # a damaged archive can make zipfile and numpy raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         problem = f"the array {name} cannot be read ({reason})"
-        raise UserError(problem, where=str(path), remedy="write it again with numpy.savez") from error
+        raise UserError(problem, where=str(path), remedy="write it again, as numbers that fit in memory") from error
 
 
 def _refuse_header(path: Path, name: str) -> None:

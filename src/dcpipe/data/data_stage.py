@@ -89,7 +89,7 @@ def _refuse_labels(task: Task, facts: DatasetFacts, part: Part) -> None:
     present = np.unique(part.labels_N)
     unknown = np.setdiff1d(present, np.arange(facts.classes))
     missing = np.setdiff1d(np.arange(facts.classes), present)
-    remedy = f"use the labels 0 to {facts.classes - 1}, with at least one image for each"
+    remedy = f"use the labels 0 to {facts.classes - 1}, with at least one image for each, or correct source.classes"
     if len(unknown):
         raise UserError(f"some images have the label {unknown[0]}", where=task.job.name, remedy=remedy)
     if len(missing):

@@ -61,5 +61,5 @@ def _read_local_settings(root: Path) -> _LocalSettings:
 
 def _absolute(root: Path, value: Value) -> Path:
     if not isinstance(value, str):
-        raise UserError(f"{value!r} is not a path", where=FILE, remedy="write the path of a folder")
+        raise UserError(f"{value!r} is not a path", where=FILE, remedy="write paths as data_root and below roots")
     return root / Path(value).expanduser()

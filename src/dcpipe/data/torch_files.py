@@ -16,7 +16,7 @@ from dcpipe.data import pickled_arrays
 from dcpipe.errors import UserError
 
 ZIP = b"PK\x03\x04"
-REMEDY = "download the publisher's file again"
+REMEDY = "copy or download it again, or pass a file of tensors and lists alone"
 
 
 class UnsafeFileError(Exception):

@@ -144,7 +144,7 @@ class TorchvisionSet:
             data = self._class(self._root, **where)
         except ImportError as error:
             problem = "is read by scipy, which is not installed"
-            raise UserError(problem, where=self._kind, remedy="pip install 'dcpipe[digits]'") from error
+            raise UserError(problem, where=self._kind, remedy="pip install 'dcpipe[images]'") from error
         except Exception as error:  # a damaged file can fail in any way inside the libraries
             raise self._read_error(error) from error
         return _part(self._kind, data)

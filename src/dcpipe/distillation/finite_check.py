@@ -11,11 +11,11 @@ def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
             rates = (
-                "labels.optimiser.learning_rate"
+                "outer.labels.optimiser.learning_rate"
                 if name == "labels"
-                else "images.optimiser.learning_rate or step_size.optimiser.learning_rate"
+                else "outer.images.optimiser.learning_rate or outer.step_size.optimiser.learning_rate"
             )
-            remedy = f"lower {rates}; the state before it is kept"
+            remedy = f"lower {rates}, or in iteration 0 outer.step_size.initial; the state before it is kept"
             raise NonFiniteError(
                 f"{name.replace('_', ' ')} is not finite", where=f"iteration {iteration}", remedy=remedy
             )
@@ -24,6 +24,6 @@ def refuse_non_finite(iteration: int, **tensors: Tensor | None) -> None:
 def refuse_bad_step_size(iteration: int, step_size: Tensor) -> None:
     """Raises: NonFiniteError if the learned step size would be zero or negative: students would climb."""
     if not float(step_size) > 0.0:
-        remedy = "lower step_size.optimiser.learning_rate or step_size.initial; the state before it is kept"
+        remedy = "lower outer.step_size.optimiser.learning_rate or outer.step_size.initial; the state before it is kept"
         problem = f"the step size would become {float(step_size):.3g}"
         raise NonFiniteError(problem, where=f"iteration {iteration}", remedy=remedy)

@@ -196,4 +196,6 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _invalid_set_error(path: Path, why: str) -> CorruptArtifactError:
-    return CorruptArtifactError(f"is not a synthetic set ({why})", where=str(path), remedy=damage.remedy(path))
+    made_here = (path.parent / damage.CARD).is_file()
+    remedy = damage.remedy(path) if made_here else "put a safetensors file with images, and labels or logits, there"
+    return CorruptArtifactError(f"is not a synthetic set ({why})", where=str(path), remedy=remedy)

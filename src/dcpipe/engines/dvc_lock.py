@@ -45,7 +45,7 @@ def read_stages(path: Path) -> dict[str, Any]:
         stages = (yaml.load(path.read_text(), Loader=LOADER) or {}).get("stages")  # noqa: S506 (a safe one)
         return dict(stages or {})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        remedy = "restore it with `git checkout`, or remove it and run `dcpipe graph export`"
+        remedy = "restore it with `git checkout`, or remove it, then `dcpipe graph export` (dvc.lock: `dcpipe record`)"
         raise UserError(f"is not a {path.name}", where=str(path), remedy=remedy) from error
 
 

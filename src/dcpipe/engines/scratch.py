@@ -25,7 +25,7 @@ def set_up(root: Path, folder: Path) -> Iterator[str]:
         finding for finding in preflight.recording_findings(root, []) if finding.subject != "DVC"
     )
     if not (root / ".dvc").is_dir():
-        raise UserError("DVC is not initialised in this folder", where=str(root.resolve()), remedy="`dvc init`")
+        raise UserError("DVC is not initialised", where=str(root.resolve()), remedy="`dvc init` or `dvc init --subdir`")
     yield from _restore_artifacts_folder(root)
     cache = folder.expanduser().resolve() / NAME  # after a link was removed that it may lead through
     _create_cache_folder(root, cache)

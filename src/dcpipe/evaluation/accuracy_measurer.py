@@ -72,9 +72,9 @@ class AccuracyMeasurer:
                 means[rate] = None
         finite = {rate: mean for rate, mean in means.items() if mean is not None}
         if not finite:
-            remedy = "add a smaller rate to learning_rate.values"
+            remedy = "add a smaller rate to learning_rate.values of the protocol"
             raise NonFiniteError(
-                "networks trained on this set diverge (values are not finite) at every rate", remedy=remedy
+                "networks diverge (values are not finite) at every rate", where=self._task.job.name, remedy=remedy
             )
         return LearningRateSearchResult(
             max(finite, key=lambda rate: finite[rate]), means

@@ -182,7 +182,7 @@ def _refuse_origin(resolved: ResolvedSection, config: Experts, digest: str) -> N
     if pinned != digest:
         problem, remedy = (
             f"the files have the digest {digest}, not {pinned}",
-            "use the files with that digest, or change origin.digest",
+            "use the files with the digest in params, or change origin.digest",
         )
         raise UserError(problem, where=_key_location(resolved, "origin.digest"), remedy=remedy)
 
@@ -206,7 +206,7 @@ def _count_experts(files: Iterable[Path], expected: ExpectedTrajectories) -> Ite
 def _checked(expert: ImportedExpert, expected: ExpectedTrajectories) -> ImportedExpert:
     where, last = f"{expert.file}: expert {expert.index}", expected.params.epochs
     if not isinstance(expert.checkpoints, list | tuple):
-        raise UserError("is not a list of checkpoints", where=where, remedy=OTHER_FILES)
+        raise UserError("is not a list of checkpoints", where=where, remedy="pass replay_buffer_*.pt files")
     if len(expert.checkpoints) <= last:
         problem = f"has {len(expert.checkpoints)} checkpoints; {last} epochs need {last + 1}"
         raise UserError(problem, where=where, remedy="lower epochs in the params")
@@ -225,14 +225,14 @@ def _checked(expert: ImportedExpert, expected: ExpectedTrajectories) -> Imported
 def _refuse_tensors(tensors: object, expected: ExpectedTrajectories, where: str) -> None:
     layout = expected.model.layout
     if not isinstance(tensors, list | tuple):
-        raise UserError("is not a list of tensors", where=where, remedy=OTHER_FILES)
+        raise UserError("is not a list of tensors", where=where, remedy="pass replay_buffer_*.pt files")
     if len(tensors) != len(layout):
         problem = f"has {len(tensors)} tensors; {expected.network} has {len(layout)}"
         raise UserError(problem, where=where, remedy=OTHER_FILES)
     for number, (spec, tensor) in enumerate(zip(layout, tensors, strict=True)):
         place = f"{where}, tensor {number} ({spec.name})"
         if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
-            raise UserError("is not a tensor of numbers", where=place, remedy=OTHER_FILES)
+            raise UserError("is not a tensor of numbers", where=place, remedy="pass replay_buffer_*.pt files")
         if tuple(tensor.shape) != spec.shape:
             problem = f"has shape {tuple(tensor.shape)}; {expected.network} has {spec.shape}"
             raise UserError(problem, where=place, remedy=OTHER_FILES)
@@ -262,7 +262,7 @@ def _recording(expert: ImportedExpert, expected: ExpectedTrajectories) -> Record
     for epoch, theta_P in enumerate(flat):  # those that are not kept, too: their steps' lengths are
         if not bool(torch.isfinite(theta_P).all()):
             where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
-            raise UserError("has values that are not finite", where=where, remedy="leave this expert out")
+            raise UserError("has values that are not finite", where=where, remedy="save its file again without it")
     theta_EP = torch.stack([flat[epoch] for epoch in expected.kept_epochs])
     lengths = [step_lengths(before, after, tiles).tolist() for before, after in pairwise(flat)]
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)

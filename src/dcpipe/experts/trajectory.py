@@ -52,8 +52,8 @@ class ParameterLayout:
         """Raises: UserError if a store was recorded with another network or another layout of its parameters."""
         stored = ParameterLayout.read(path)
         if stored != self:
-            problem = f"was recorded with {stored.network}, not with {self.network}"
-            raise UserError(problem, where=str(path), remedy="make experts with this network")
+            problem = f"was recorded with {stored.network}, not with the parameters of {self.network} on this dataset"
+            raise UserError(problem, where=str(path), remedy="make these experts again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class RecordedTrajectories:
         rows = {int(epoch): row for row, epoch in enumerate(arrays.read(path, "epochs"))}
         if self._row_of and rows != self._row_of:
             raise UserError(
-                "its epochs differ from those of the first shard", where=str(path), remedy="train the experts again"
+                "its epochs differ from those of the first shard", where=str(path), remedy="make these experts again"
             )
         self._row_of = rows
         count = int(arrays.read(path, "losses").shape[0])

@@ -138,5 +138,5 @@ def read_yaml(path: Path) -> Tree:
             text = file.read(LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"cannot be read ({reason})", where=str(path), remedy="check the name") from error
+        raise UserError(f"cannot be read ({reason})", where=str(path), remedy="name a readable UTF-8 file") from error
     return parse_yaml(text, str(path))

@@ -62,8 +62,8 @@ def refuse_bad_waypoints(resolved: ResolvedSection, experts: Experts, name: str)
     where, waypoints = resolved.location_of("kept_epochs"), Waypoints.parse(name)
     epochs = [0, *waypoints.epochs, experts.epochs]
     if any(after <= before for before, after in pairwise(epochs)):
-        problem = f"waypoints {name} are not increasing epochs up to {experts.epochs}"
-        raise UserError(problem, where=where, remedy=f"name increasing epochs between 0 and {experts.epochs}")
+        problem = f"waypoints are not increasing epochs up to the {experts.epochs} of {resolved.file}"
+        raise UserError(problem, where=f"path {name}", remedy=f"name increasing epochs between 0 and {experts.epochs}")
     needed = {epoch for one in waypoints.anchor_epochs(experts.epochs) for epoch in one}
     missing = sorted(needed - set(kept_epochs(experts.kept_epochs, experts.epochs)))
     if missing:

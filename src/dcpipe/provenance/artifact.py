@@ -74,7 +74,7 @@ def draft_artifact(folder: Path) -> Iterator[Draft]:
         folder.mkdir(parents=True, exist_ok=True)
         durable.remove_leftovers(folder, everything=True)
     except OSError as error:
-        remedy = "choose a folder that you may write to"
+        remedy = "remove what is in its way, or work in a folder that you may write to"
         raise UserError(f"cannot be written ({error.strerror})", where=str(folder), remedy=remedy) from error
     try:
         yield Draft(folder)

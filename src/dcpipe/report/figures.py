@@ -83,7 +83,7 @@ def missing_packages() -> list[str]:
 def refuse_missing_packages() -> None:
     """Raises: UserError naming the first package of the extra `report` that is not installed."""
     for name in missing_packages():
-        remedy = "install it with `pip install dcpipe[report]`"
+        remedy = "install it with `pip install 'dcpipe[report]'`"
         raise UserError(f"the report needs {name}", where="report", remedy=remedy)
 
 

@@ -96,7 +96,7 @@ def _require_inputs(job: Job, root: Path) -> None:
     for paths in job.inputs.values():
         for path in paths:
             if not (root / path).exists():
-                remedy = f"run the stage that makes it, or all of them with `snakemake {job.folder}`"
+                remedy = f"run the stage that makes it, or all with `snakemake -- {job.outputs['card']}`"
                 raise UserError("this input does not exist", where=path, remedy=remedy)
             _refuse_misplaced_input(root, path)
 

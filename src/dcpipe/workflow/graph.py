@@ -98,7 +98,8 @@ class Graph:
             for path in job.outputs.values():
                 other = self._job_by_output.setdefault(path, job)
                 if other.name != job.name or other.params != job.params:
-                    raise RefusedError(f"{other.name} and {job.name} would both write it", where=path)
+                    problem = f"{other.name} and {job.name} would both write it"
+                    raise RefusedError(problem, where=path, remedy="give the stage of one another folder")
             self._jobs[key] = job
         return self._jobs[key]
 

@@ -23,9 +23,7 @@ _FIRST = "dcpipe release 1"  # how the first format said its number; it is the s
 def refuse_existing(folder: Path) -> None:
     """Raises: UserError if the folder exists: a release is never mixed with other files."""
     if folder.exists() or folder.is_symlink():
-        raise UserError(
-            "exists already", where=str(folder), remedy="choose another folder with --to, or remove this one"
-        )
+        raise UserError("exists already", where=str(folder), remedy="choose another folder, or remove this one")
 
 
 def publish(folder: Path, content: Mapping[str, bytes]) -> None:
@@ -47,7 +45,7 @@ def publish(folder: Path, content: Mapping[str, bytes]) -> None:
         os.rename(temporary, folder)
         durable.fsync_path(folder.parent)
     except OSError as error:
-        remedy = "free some disk space, or choose a folder that you may write to with --to"
+        remedy = "free some disk space, or choose a folder that you may write to"
         problem = f"cannot be written ({error.strerror}); no file was left there"
         raise UserError(problem, where=str(folder), remedy=remedy) from error
     finally:

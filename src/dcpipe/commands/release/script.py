@@ -134,7 +134,7 @@ def refuse_unwritable_script(config: Evaluation, network: str, where: str) -> No
 def _convnet(network: str) -> ConvNetName:
     name = parse(network)
     if not isinstance(name, ConvNetName) or name.norm == "batch":
-        remedy = "release with the scores of a ConvNet without batch norm, such as --network native"
+        remedy = "release with the scores of a ConvNet without batch norm, such as --network convnet3"
         raise UserError(f"train.py of a release cannot build {network}", where="--network", remedy=remedy)
     return name
 

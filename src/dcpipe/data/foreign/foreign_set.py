@@ -77,13 +77,13 @@ def refuse_unfit(foreign: ForeignSet, where: str, *, classes: int, channels: int
         raise UserError(f"images are {text}, those of the dataset {wanted}", where=where, remedy="name its own dataset")
     if len(foreign.labels) != shape[0] or shape[0] == 0:
         problem = f"there are {shape[0]} images and {len(foreign.labels)} labels"
-        raise UserError(problem, where=where, remedy="pass files that belong together")
+        raise UserError(problem, where=where, remedy="pass files that belong together and hold images")
     for name, tensor in (("images", foreign.images_NCHW), ("labels", foreign.labels)):
         if not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{name} hold values that are not finite", where=where, remedy="pass a set without them")
     _refuse_labels(foreign.labels, where, classes)
     if foreign.step_size is not None and not abs(foreign.step_size) < float("inf"):
-        raise UserError(f"the step size is {foreign.step_size}", where=where, remedy="state another step size")
+        raise UserError(f"the step size is {foreign.step_size}", where=where, remedy="correct it in the files")
 
 
 def _refuse_labels(labels: Tensor, where: str, classes: int) -> None:
@@ -91,7 +91,7 @@ def _refuse_labels(labels: Tensor, where: str, classes: int) -> None:
         if labels.dim() != 2 or labels.shape[1] != classes:
             text = "x".join(map(str, labels.shape))
             problem = f"soft labels are {text}; the dataset has {classes} classes"
-            raise UserError(problem, where=where, remedy=f"pass N x {classes} logits or probabilities, or N classes")
+            raise UserError(problem, where=where, remedy=f"name its own dataset, or pass N x {classes} logits")
         return
     if labels.dim() != 1:
         problem = f"labels have {labels.dim()} dimensions"
@@ -99,4 +99,4 @@ def _refuse_labels(labels: Tensor, where: str, classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         problem = f"labels go from {low} to {high}; the dataset has {classes} classes, counted from 0"
-        raise UserError(problem, where=where, remedy="name the dataset that the set was made of")
+        raise UserError(problem, where=where, remedy="number them from 0, or name the dataset that it was made of")

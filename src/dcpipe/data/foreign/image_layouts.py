@@ -53,8 +53,8 @@ def read_huggingface(path: Path) -> ForeignFiles:
         return _from_tables(path, tables)
     metadata = next((found for name in METADATA for found in sorted(path.rglob(name)) if _is_train(found)), None)
     if metadata is None:
-        problem = "has no parquet or arrow file, and no metadata.csv or metadata.jsonl"
-        raise UserError(problem, where=str(path), remedy="pass a folder of a Hugging Face dataset")
+        problem = "has parquet, arrow or metadata files of test or validation parts only"
+        raise UserError(problem, where=str(path), remedy="pass a folder with a training part")
     return _from_metadata(path, metadata)
 
 
@@ -72,7 +72,7 @@ def _is_train(path: Path) -> bool:
 def _from_metadata(path: Path, metadata: Path) -> ForeignFiles:
     rows = _rows(metadata)
     if not rows or "file_name" not in rows[0]:
-        raise UserError("has no column file_name", where=str(metadata), remedy="name the file of each image there")
+        raise UserError("has no row with file_name", where=str(metadata), remedy="name the file of each image there")
     label_name = next((name for name in LABELS if name in rows[0]), None)
     if label_name is None:
         raise UserError("has no column label", where=str(metadata), remedy="write the class of each image there")
@@ -114,11 +114,11 @@ def _from_tables(path: Path, tables: Sequence[Path]) -> ForeignFiles:
         problem = f"has no column of {'labels' if images_name else 'images'}"
         raise UserError(problem, where=str(tables[0]), remedy="it needs image (or tensor) and label (or logits)")
     if images_name == "tensor":
-        images = column_to_tensor(table.column(images_name), str(tables[0]))
+        images = column_to_tensor(table.column(images_name), f"{tables[0]}: column {images_name}")
     else:
         rows = table.column(images_name).to_pylist()
         images = _stack([_decoded(*_encoded_image(row, path)) for row in rows], str(tables[0]))
-    labels = column_to_tensor(table.column(label_name), str(tables[0]))
+    labels = column_to_tensor(table.column(label_name), f"{tables[0]}: column {label_name}")
     labels = labels if labels.is_floating_point() else labels.long()
     step_size = _step_size(table, path)
     files = [(one.relative_to(path).as_posix(), one) for one in tables]
@@ -133,11 +133,11 @@ def _encoded_image(row: object, path: Path) -> tuple[bytes, str]:
     name = str(row.get("path") or "an image")
     encoded = row.get("bytes")
     if isinstance(encoded, bytes):
-        return encoded, name
+        return encoded, f"{path}: {name}"
     file = path / name
     if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
-        raise UserError("is not a file of this folder", where=name, remedy="embed the images in the dataset's files")
-    return file.read_bytes(), name
+        raise UserError("is not a file of this folder", where=f"{path}: {name}", remedy="embed the images in its files")
+    return file.read_bytes(), str(file)
 
 
 def _step_size(table: "pyarrow.Table", path: Path) -> float | None:
@@ -178,6 +178,6 @@ def _stack(images: Iterable[Tensor], where: str) -> Tensor:
     found = list(images)
     shapes = {tuple(one.shape) for one in found}
     if len(shapes) != 1:
-        text = ", ".join("x".join(map(str, shape)) for shape in sorted(shapes)) or "none"
-        raise UserError(f"images have different sizes ({text})", where=where, remedy="make them of one size")
+        text = ", ".join("x".join(map(str, shape)) for shape in sorted(shapes)[:3]) or "none"
+        raise UserError(f"there must be images of one size, not {text}", where=where, remedy="pass images of one size")
     return torch.stack(found)

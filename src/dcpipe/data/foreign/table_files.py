@@ -59,7 +59,7 @@ def column_to_tensor(column: "pyarrow.ChunkedArray", where: str) -> Tensor:
     import pyarrow
     from pyarrow import compute
 
-    remedy, array, shape = "write it again", column.combine_chunks(), [len(column)]
+    remedy, array, shape = "write numbers of one shape in every row", column.combine_chunks(), [len(column)]
     while True:
         if isinstance(array, pyarrow.ExtensionArray):
             array = array.storage

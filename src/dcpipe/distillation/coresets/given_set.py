@@ -31,7 +31,7 @@ def load_given_set(setting: Setting, *, name: str, digest: str, step_size: float
     found = f"sha256:{sha256(path)}"
     if found != digest:
         problem = f"the set on this machine has the digest {found}; params state {digest}"
-        raise UserError(problem, where=str(path), remedy="use the file with that digest, or write the new one there")
+        raise UserError(problem, where=str(path), remedy="use the file with the digest in params, or change it there")
     read = synthetic_set.load(path)
     refuse_misfit(read, setting, str(path))
     eta = torch.tensor(step_size, dtype=torch.float64)

@@ -82,7 +82,7 @@ def _read(setting: Setting, config: "ImportedSet") -> tuple[ForeignSet, str]:
 def _select_set(files: ForeignFiles, index: int, where: str) -> ForeignSet:
     if index >= len(files.sets):
         problem = f"holds {len(files.sets)} set{'s' if len(files.sets) > 1 else ''}; set {index} is asked for"
-        raise UserError(problem, where=where, remedy=f"write sets: {len(files.sets)} in the experiment")
+        raise UserError(problem, where=where, remedy=f"write sets: {len(files.sets)} in the experiment, or lower --set")
     return files.sets[index]
 
 
@@ -100,7 +100,7 @@ def _prepared(foreign: ForeignSet, setting: Setting, config: "ImportedSet", wher
     if foreign.are_pixels:
         if config.whitening == "zca" or config.mean is not None:
             problem = "its images are pixels from 0 to 255, which are not whitened or standardised"
-            raise UserError(problem, where=where, remedy="write whitening: none, mean: null and std: null")
+            raise UserError(problem, where=where, remedy="write whitening: none, mean: null, std: null in its preset")
         return transform.apply(foreign.images_NCHW)
     if config.mean is not None and config.std is not None:
         mean, std = (torch.tensor(one, dtype=torch.float64)[:, None, None] for one in (config.mean, config.std))
