@@ -26,7 +26,9 @@ WRITERS: dict[str, tuple[list[str], str]] = {
     "test-images": (["test-images", "tiny", "out/test.npz"], "out"),
     "report": (["report", "tiny"], "results"),
 }
-_FULL = re.compile(r"the disk is full; |\((?:No space left on device|File too large)\)")
+_FULL = re.compile(
+    r"the disk is full; |[MG]B are free; free some disk space|\((?:No space left on device|File too large)\)"
+)
 
 
 def full_disks(bench: Bench) -> Trials:

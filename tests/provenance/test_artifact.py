@@ -4,12 +4,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import killed_writer
 import pytest
 
 import repository
+import small_disk
 from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.provenance import artifact, durable
 from dcpipe.workflow.graph import Graph
@@ -76,6 +78,27 @@ def test_a_draft_that_fails_leaves_the_older_artifact_and_nothing_else(tmp_path:
     with pytest.raises(FileNotFoundError):
         fail_half_way()
     assert repository.bytes_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_disk_that_is_full_at_any_page_leaves_what_was_there_or_the_new_one(
+    before: str | None, tmp_path: Path
+) -> None:
+    place, outcomes = tmp_path / "small", []
+    with small_disk.mounted(place, "size=256k"):
+        for pages in range(16):
+            folder = place / str(pages)
+            if before:
+                killed_writer.publish(folder, before)
+            filling = small_disk.fill(place, 4096 * pages)
+            with suppress(OSError):
+                killed_writer.publish(folder, "new")
+            outcomes.append(_version_there(folder))
+            assert outcomes[-1] or not repository.bytes_below(folder), "refused is the same as absent"
+            filling.unlink()
+            shutil.rmtree(folder)
+    assert (outcomes[0], outcomes[-1]) == (before, "new")
+    assert outcomes == sorted(outcomes, key=[before, "new"].index)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:

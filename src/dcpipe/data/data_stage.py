@@ -121,7 +121,7 @@ def _rarest(part: Part, facts: DatasetFacts, rows: Rows) -> dict[str, object]:
 def _refuse_full_disk(folder: Path, facts: DatasetFacts, images: int) -> None:
     needed, free = images * facts.channels * facts.image_size**2, shutil.disk_usage(folder).free
     if needed > free:
-        problem = f"up to {needed / 1e9:.1f} GB will be written; {free / 1e9:.1f} GB are free"
+        problem = f"up to {needed / 1e6:,.1f} MB will be written; {free / 1e6:,.1f} MB are free"
         raise UserError(problem, where=str(folder), remedy="free some disk space")
 
 

@@ -56,11 +56,11 @@ class Draft:
             "digest": digest_of(manifest),
         }
         card[SEAL] = card_digest(card)
-        (self.folder / CARD).unlink(missing_ok=True)
-        durable.fsync_path(self.folder)  # or a power cut could leave the old card beside new payloads
-        for name in self.names:
-            durable.move_into_place(self.path(name), self.folder / name)
-        durable.write_json(self.folder / CARD, card)
+        with durable.writing_last(self.folder / CARD, durable.json_bytes(card)):
+            (self.folder / CARD).unlink(missing_ok=True)
+            durable.fsync_path(self.folder)  # or a power cut could leave the old card beside new payloads
+            for name in self.names:
+                durable.move_into_place(self.path(name), self.folder / name)
         return card
 
 

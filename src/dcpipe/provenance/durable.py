@@ -35,12 +35,20 @@ def _host() -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put bytes at a path: whole or not at all, also if the machine stops. A write that fails leaves nothing."""
+    with writing_last(path, content):
+        pass
+
+
+@contextmanager
+def writing_last(path: Path, content: bytes) -> Iterator[None]:
+    """The same at the end of a block, which begins when the bytes are on the disk: a full one fails before it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     temporary = temporary_path(path)
     try:
         temporary.write_bytes(content)
         fsync_tree(temporary)
+        yield
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -51,7 +59,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Put a value at a path as JSON, atomically, its keys sorted."""
-    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """A value as JSON files here have it: its keys sorted."""
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
 def move_into_place(temporary: Path, target: Path) -> None:
