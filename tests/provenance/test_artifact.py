@@ -81,9 +81,7 @@ def test_a_draft_that_fails_leaves_the_older_artifact_and_nothing_else(tmp_path:
 
 
 @pytest.mark.parametrize("before", ["old", None])
-def test_a_disk_that_is_full_at_any_page_leaves_what_was_there_or_the_new_one(
-    before: str | None, tmp_path: Path
-) -> None:
+def test_a_disk_full_at_any_page_leaves_what_was_there_or_the_new_one(before: str | None, tmp_path: Path) -> None:
     place, outcomes = tmp_path / "small", []
     with small_disk.mounted(place, "size=256k"):
         for pages in range(16):

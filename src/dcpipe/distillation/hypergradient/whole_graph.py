@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -24,7 +23,7 @@ def compile_whole(function: Callable[Arguments, Result], name: str) -> Callable[
     seen: set[tuple[object, ...]] = set()
 
     def call(*given: Arguments.args, **named: Arguments.kwargs) -> Result:
-        shapes = (*(one.shape for one in given if isinstance(one, Tensor)), *named.items())
+        shapes = (*(one.shape for one in given if torch.is_tensor(one)), *named.items())
         if shapes in seen:
             return compiled(*given, **named)
         began = time.monotonic()
