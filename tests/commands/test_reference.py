@@ -37,7 +37,7 @@ def test_what_was_written_agrees_and_holds_payloads_alone(tiny: Path, run: Calla
     file = tiny / "benchmarks/results/tiny-digests.json"
     jobs = [job for job in Graph(tiny).experiment_jobs("tiny") if not job.is_view]
     paths = {path for job in jobs for name, path in job.outputs.items() if name != "card"}
-    assert set(reference.read_reference(file, "tiny").by_path) == paths
+    assert set(reference.read_reference(file, "tiny").digests_by_path) == paths
     code, text = run("verify", "tiny", "--reference", str(file))
     assert (code, text) == (0, "12 of 12 artifacts have the right bytes\n")
 
@@ -118,6 +118,6 @@ def test_a_committed_reference_names_the_jobs_of_its_experiment(file: Path) -> N
     name = file.stem.removesuffix("-digests")
     jobs = [job for job in Graph(repository.ROOT).experiment_jobs(name) if not job.is_view]
     paths = {path for job in jobs for output, path in job.outputs.items() if output != "card"}
-    found = set(reference.read_reference(file, name).by_path)
+    found = set(reference.read_reference(file, name).digests_by_path)
     assert len(found) > 10
     assert found <= paths  # a job that was added since has no reference

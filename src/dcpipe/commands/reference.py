@@ -28,7 +28,7 @@ class Reference:
     digests: Mapping[str, Mapping[str, str]]
 
     @property
-    def by_path(self) -> dict[str, str]:
+    def digests_by_path(self) -> dict[str, str]:
         """The MD5 of each output, by its path."""
         return {f"{folder}/{name}": md5 for folder, files in self.digests.items() for name, md5 in files.items()}
 
@@ -103,7 +103,7 @@ def compare_with_reference(graph: Graph, reference: Reference, where: str) -> li
 
     A job that only one of the two has is a note: there is nothing to compare it with.
     """
-    recorded, jobs = reference.by_path, {}
+    recorded, jobs = reference.digests_by_path, {}
     for job in graph.experiment_jobs(reference.experiment):
         if not job.is_view:
             jobs[str(job.folder)] = job

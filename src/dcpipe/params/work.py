@@ -155,13 +155,13 @@ class NetworkSizeBuilder:
     operations: int = 0
 
     @property
-    def num_elements(self) -> int:
+    def num_input_values(self) -> int:
         """Numbers that the next layer takes, for one image."""
         return self.channels * self.side**2
 
     def convolution(self, width: int, kernel: int, *, stride: int = 1, padding: int = 0, bias: bool = True) -> None:
         """A square kernel."""
-        weights, taken = width * self.channels * kernel**2, self.num_elements
+        weights, taken = width * self.channels * kernel**2, self.num_input_values
         self.channels, self.side = width, (self.side + 2 * padding - kernel) // stride + 1
         self.parameters += weights + (width if bias else 0)
         self.operations += 2 * weights * self.side**2
@@ -170,21 +170,21 @@ class NetworkSizeBuilder:
     def norm(self, parameters: int) -> None:
         """Scale and shift, of so many parameters together."""
         self.parameters += parameters
-        self._add_output(self.num_elements)
+        self._add_output(self.num_input_values)
 
     def activation(self) -> None:
         """Any that works number by number."""
-        self._add_output(self.num_elements)
+        self._add_output(self.num_input_values)
 
     def pool(self, side: int, *, stride: int | None = None) -> None:
         """Squares of so many pixels per side, put beside each other where no stride is given."""
-        taken = self.num_elements
+        taken = self.num_input_values
         self.side = (self.side - side) // (stride or side) + 1
         self._add_output(taken)
 
     def linear(self, width: int) -> None:
         """A layer over all numbers."""
-        taken = self.num_elements
+        taken = self.num_input_values
         self.parameters += (taken + 1) * width
         self.operations += 2 * taken * width
         self.channels, self.side = width, 1
@@ -207,5 +207,5 @@ class NetworkSizeBuilder:
         return NetworkSize(self.parameters, self.activations, self.widest, self.operations)
 
     def _add_output(self, taken: int) -> None:
-        self.activations += self.num_elements
-        self.widest = max(self.widest, taken + self.num_elements)
+        self.activations += self.num_input_values
+        self.widest = max(self.widest, taken + self.num_input_values)

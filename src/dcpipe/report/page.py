@@ -17,7 +17,7 @@ from dcpipe.report.class_names import class_names
 from dcpipe.report.figures import FOLDER, Chart, file_name
 from dcpipe.report.findings import findings
 from dcpipe.report.origins import Lineage, StageCost
-from dcpipe.report.pictures import Picture
+from dcpipe.report.pictures import SetPreview
 from dcpipe.report.published import references
 from dcpipe.report.table import Table, duration, format_bytes
 from dcpipe.report.tables import Headline, headlines, published_numbers, reference_label
@@ -36,7 +36,7 @@ class SetView:
 
     index: int
     path: str
-    picture: Picture | None
+    picture: SetPreview | None
 
 
 @dataclass(frozen=True, slots=True)

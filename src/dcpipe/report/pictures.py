@@ -38,7 +38,7 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class SetPreview:
     """A synthetic set for display. `outside` is the share of pixel values that no screen can show.
 
     They are clipped; if many are far outside, little would be visible, so the contrast of each
@@ -65,7 +65,7 @@ class Picture:
         return sum(strip.columns for strip in self.strips)
 
 
-def picture(path: Path, transform: "Transform", budget: int, class_names: Sequence[str] = ()) -> Picture:
+def picture(path: Path, transform: "Transform", budget: int, class_names: Sequence[str] = ()) -> SetPreview:
     """The pixels of a stored set, un-standardised, in at most `budget` pixels (one image at least)."""
     from dcpipe.distillation import synthetic_set
 
@@ -78,7 +78,7 @@ def picture(path: Path, transform: "Transform", budget: int, class_names: Sequen
     adjusted = _share_beyond(pixels_NCHW, FAR) > ADJUST_FROM
     shown_NCHW = _adjusted(pixels_NCHW) if adjusted else pixels_NCHW
     names = {label: class_names[label] if label < len(class_names) else str(label) for label in classes}
-    return Picture(
+    return SetPreview(
         strips=tuple(_strip(label, names[label], shown_NCHW[labels_N == label][:columns]) for label in classes[:rows]),
         size=pixels_NCHW.shape[3],
         classes=len(classes),

@@ -103,7 +103,7 @@ class Headline:
         )
 
     @property
-    def out_of_range_note(self) -> str | None:
+    def out_of_range_pixels_note(self) -> str | None:
         """What the mark means, and which cells have it; None if none has."""
         marked = [one.cell for one in self.entries.values() if one.cell.is_far_out_of_range]
         names = "; ".join(f"{cell.title} ({describe_range(cell.pixel_range)})" for cell in marked if cell.pixel_range)
@@ -136,7 +136,7 @@ class Headline:
         caption = f"Test accuracy in percent: mean ± standard deviation (networks); {self.title}."
         tied = any(entry.is_tie for entry in self.entries.values())
         tie = f"{TIE}: within two standard errors of {self.reference_label}, a tie." if tied else None
-        notes = " ".join(filter(None, (caption, tie, self.warning, self.out_of_range_note)))
+        notes = " ".join(filter(None, (caption, tie, self.warning, self.out_of_range_pixels_note)))
         return Table(self.name, notes, tuple(columns), tuple(map(tuple, rows)))
 
     def _text(self, method: str, dataset: str, ipc: int | None) -> str | None:
@@ -316,7 +316,7 @@ def _block(headline: Headline) -> str:
         " ".join(_pad(i, text, width) for i, (text, width) in enumerate(zip(line, widths, strict=True))) for line in cut
     ]
     warning = ["SELECTED ON TEST DATA: only to be compared with papers that do so"] if headline.warning else []
-    warning += textwrap.wrap(headline.out_of_range_note, WIDTH) if headline.out_of_range_note else []
+    warning += textwrap.wrap(headline.out_of_range_pixels_note, WIDTH) if headline.out_of_range_pixels_note else []
     return "\n".join([headline.title[:WIDTH], *warning, *(row.rstrip() for row in rows)])
 
 
