@@ -157,3 +157,12 @@ def test_a_value_in_short_and_one_in_full_replace_each_other(tmp_path: Path) -> 
         assert outer is not None
         kinds[name] = outer.images.initial.kind
     assert kinds == {"mtt": "real", "in-full": "noise", "in-short": "real"}
+
+
+def test_a_circle_of_bases_is_told_of_the_file_that_closes_it(tmp_path: Path) -> None:
+    for name, base in (("a", "b"), ("b", "c"), ("c", "b")):
+        (tmp_path / "params/methods").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"params/methods/{name}.yaml").write_text(f"base: {base}\n")
+    with pytest.raises(UserError) as caught:
+        base_chain(tmp_path, "methods", "a")
+    assert str(caught.value) == "params/methods/c.yaml: base: b leads back to this file; change it"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dcpipe.commands.import_set import ImportOptions, import_set
 from dcpipe.data import store
+from dcpipe.data.foreign.set_layouts import read_sets
 from dcpipe.distillation import synthetic_set
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.errors import UserError
@@ -118,6 +119,14 @@ def test_pixels_are_prepared_as_the_datasets_own(root: Path, tmp_path: Path, lay
     images, own = some_images(root, dataset)
     assert torch.equal(found.images_NCHW, images)
     assert torch.equal(found.labels, own)
+
+
+@pytest.mark.parametrize("spoilt", ["[1, 2]", '{"file_name": "0.png" "label": 3}', "[" * 100_000])
+def test_a_line_of_a_list_that_is_no_object_is_named_by_its_number(spoilt: str, tmp_path: Path) -> None:
+    rows = ['{"file_name": "0.png", "label": 0}', "", spoilt]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    with pytest.raises(UserError, match=r"metadata.jsonl: line 3: is not a JSON object; write it as \{"):
+        read_sets(tmp_path)
 
 
 def test_what_dcpipe_made_comes_back_bit_for_bit(root: Path, tmp_path: Path) -> None:

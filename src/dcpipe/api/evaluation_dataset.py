@@ -122,7 +122,7 @@ def retransform_images(distilled: DistilledSet, transform: Transform) -> Tensor:
         return distilled.images
     if not isinstance(transform, Standardisation) or not isinstance(distilled.transform, Standardisation):
         problem = "its images and the test images are not whitened in the same way"
-        remedy = "test it on the dataset that it was made of"
+        remedy = 'pass the name of the dataset that it was made of, as in test="cifar10-zca"'
         raise UserError(problem, where=f"the set {distilled.label}", remedy=remedy)
     pixels = 255.0 * distilled.transform.invert(distilled.images.double())
     mean, std = (
@@ -167,7 +167,7 @@ def evaluation_dataset_for(
     transform = sets[0].transform
     if not isinstance(transform, Standardisation):
         problem = "its images are whitened, and the whitening of the test images is not known here"
-        remedy = "test it on the dataset that it was made of"
+        remedy = 'pass the name of the dataset that it was made of, as in test="cifar10-zca"'
         raise UserError(problem, where=f"the set {sets[0].label}", remedy=remedy)
     constants: Tree = {"kind": "constants", "mean": list(transform.mean_C), "std": list(transform.std_C)}
     return _new_evaluation_dataset(place, tested, _as_pixels(sets[0]), {"standardise": constants}, has_real=False)

@@ -42,7 +42,7 @@ class GradientMagnitudeConfig(MethodValue, axis="gradient magnitude"):
         """The distance of rows."""
 
 
-class UpdatesConfig(MethodValue, axis="updates per network"):
+class UpdatesPerNetworkConfig(MethodValue, axis="updates per network"):
     """How many updates of the images are made against one network."""
 
     @property

@@ -112,7 +112,8 @@ def base_chain(root: Path, section: str, name: str, extra: InlineSections = NO_I
     while isinstance(base := load_params(files, section, names[0]).tree.get("base"), str):
         files, same = files.base_source(names[0], base), base == names[0]
         if base in names and not (same and files.folder == SHIPPED_FOLDER):
-            raise UserError(f"base: {base} leads back here", where=section_file_path(section, name), remedy="change it")
+            problem = f"base: {base} leads back to this file"
+            raise UserError(problem, where=section_file_path(section, names[0]), remedy="change it")
         names = names if same else [base, *names]
     return tuple(names)
 

@@ -60,7 +60,7 @@ def take_device(devices: Sequence[str], while_waiting: Callable[[], None] = lamb
         while True:
             while_waiting()
             with _queue_lock(folder):
-                wanted_before = _devices_wanted_before(place)
+                wanted_before = _device_names_wanted_before(place)
                 for index, name in enumerate(slots):
                     lock = None if name in wanted_before else _try_lock(folder / f"{name}.lock")
                     if lock is not None:
@@ -109,7 +109,7 @@ def _place_in_queue(folder: Path, slots: Sequence[str]) -> Iterator[Path]:
         lock.release()
 
 
-def _devices_wanted_before(place: Path) -> set[str]:
+def _device_names_wanted_before(place: Path) -> set[str]:
     """The devices that those who came earlier, and still live, are waiting for."""
     names: set[str] = set()
     for other in place.parent.glob("*.waiting"):

@@ -92,10 +92,18 @@ def _rows(metadata: Path) -> list[dict[str, str]]:
         text = read_bounded_text(metadata, "write a list of images there, one a line")
         if metadata.suffix == ".csv":
             return list(csv.DictReader(io.StringIO(text)))
-        found = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return [{str(key): str(value) for key, value in row.items()} for row in found]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=str(metadata), remedy="write it again") from error
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    return [_json_row(line, f"{metadata}: line {number}") for number, line in lines]
+
+
+def _json_row(line: str, where: str) -> dict[str, str]:
+    try:
+        return {str(key): str(value) for key, value in json.loads(line).items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        example = '{"file_name": "0.png", "label": 3}'
+        raise UserError("is not a JSON object", where=where, remedy=f"write it as {example}") from error
 
 
 def _class_numbers(texts: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:

@@ -47,8 +47,8 @@ def read_tables(paths: Sequence[Path], columns: Iterable[str]) -> "pyarrow.Table
     try:
         return pyarrow.Table.from_batches(batches)
     except pyarrow.ArrowException as error:
-        problem = "the files of the set do not have the same columns"
-        raise UserError(problem, where=str(paths[0].parent), remedy="write them again") from error
+        problem = f"these {len(paths)} files do not have columns of the same names and types"
+        raise UserError(problem, where=", ".join(map(str, paths[:3])), remedy="write them again, alike") from error
 
 
 def column_to_tensor(column: "pyarrow.ChunkedArray", where: str) -> Tensor:

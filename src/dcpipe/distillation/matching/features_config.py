@@ -10,7 +10,7 @@ from dcpipe.distillation.matching.network_config import NetworkMatchingConfig, r
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import Example, ValueLocation
 from dcpipe.params.method_axes import MethodContext
-from dcpipe.params.network_axes import TrainingConfig, UpdatesConfig
+from dcpipe.params.network_axes import TrainingConfig, UpdatesPerNetworkConfig
 from dcpipe.params.network_name import NetworkOrNative, has_running_statistics, num_blocks_of
 from dcpipe.params.schema import STRICT, Count, NonNegativeFloat
 from dcpipe.params.work import FLOAT_BYTES, SetSizes, Work
@@ -37,7 +37,7 @@ class FeatureMatchingConfig(NetworkMatchingConfig):
         description="weight of each block, then of the last features"
     )
     discrimination_weight: NonNegativeFloat = Field(description="weight of the summed cross-entropy")
-    updates: UpdatesConfig
+    updates: UpdatesPerNetworkConfig
     training: TrainingConfig
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:

@@ -16,7 +16,7 @@ from dcpipe.params.network_axes import (
     GradientMagnitudeConfig,
     GradientRowsConfig,
     TrainingConfig,
-    UpdatesConfig,
+    UpdatesPerNetworkConfig,
 )
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.neutral import NeutralDefault
@@ -60,7 +60,7 @@ class GradientMatchingConfig(NetworkMatchingConfig):
     augmentation: Augmentation = Field(description="DSA families for both sides of a class joined by _, or none")
     levels: GradientLevelsConfig
     distance: GradientDistanceConfig
-    updates: UpdatesConfig
+    updates: UpdatesPerNetworkConfig
     training: TrainingConfig
 
     def check(self, location: ValueLocation, context: MethodContext) -> None:

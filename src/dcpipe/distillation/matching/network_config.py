@@ -2,7 +2,7 @@
 
 from dcpipe.params.axis import ValueLocation
 from dcpipe.params.method_axes import MatchingConfig, MethodContext
-from dcpipe.params.network_axes import TrainingConfig, UpdatesConfig
+from dcpipe.params.network_axes import TrainingConfig, UpdatesPerNetworkConfig
 from dcpipe.params.network_name import parse, refuse_image_size
 from dcpipe.params.work import NetworkSize, SetSizes, Work
 
@@ -36,14 +36,16 @@ class NetworkMatchingConfig(MatchingConfig):
             )
 
 
-def refuse_idle_training(location: ValueLocation, updates: UpdatesConfig, training: TrainingConfig) -> None:
+def refuse_idle_training(location: ValueLocation, updates: UpdatesPerNetworkConfig, training: TrainingConfig) -> None:
     """Training follows every update but the last. Raises: UserError where there is only one."""
     if updates.is_single_update and training.images_per_step is not None:
         problem = "has no effect with one update a network"
         raise location.error("training.kind", problem, "write none, or raise updates.count")
 
 
-def training_work(sizes: SetSizes, network: NetworkSize, updates: UpdatesConfig, training: TrainingConfig) -> Work:
+def training_work(
+    sizes: SetSizes, network: NetworkSize, updates: UpdatesPerNetworkConfig, training: TrainingConfig
+) -> Work:
     """What the training of an iteration's network on the set holds and computes, at most."""
     batch = training.images_per_step
     if batch is None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dcpipe.params.axis import Example
-from dcpipe.params.network_axes import UpdatesConfig
+from dcpipe.params.network_axes import UpdatesPerNetworkConfig
 from dcpipe.params.schema import STRICT, Count, Fraction
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ Window = Annotated[int, Field(ge=2)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FixedUpdates(UpdatesConfig):
+class FixedUpdates(UpdatesPerNetworkConfig):
     """So many updates of the images a network."""
 
     implementation = ("dcpipe.distillation.updates.update_counts",)
@@ -49,7 +49,7 @@ class FixedUpdates(UpdatesConfig):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class UntilSettled(UpdatesConfig):
+class UntilSettled(UpdatesPerNetworkConfig):
     """Until the network's accuracy on real images, measured after every update, has settled (CAFE)."""
 
     implementation = ("dcpipe.distillation.updates.update_counts",)
