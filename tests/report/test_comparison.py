@@ -54,8 +54,10 @@ def test_a_set_that_is_lucky_with_every_network_counts_once() -> None:
 
 def test_networks_that_one_side_lacks_are_left_out() -> None:
     assert networks_difference({"a": OURS, "b": THEIRS}, {"a": THEIRS, "c": OURS}) == difference(OURS, THEIRS)
-    with pytest.raises(UserError, match="two methods are compared that were not tested with one network"):
+    with pytest.raises(UserError, match="have no network in common: a and b; evaluate both with one protocol"):
         networks_difference({"a": OURS}, {"b": THEIRS})
+    with pytest.raises(UserError, match="one of two methods that are compared has no accuracies"):
+        difference(OURS, [[]])
 
 
 def test_noise_alone_is_called_a_tie_most_of_the_time() -> None:

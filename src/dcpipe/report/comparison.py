@@ -74,10 +74,12 @@ def networks_difference(ours: Mapping[str, SetScores], theirs: Mapping[str, SetS
     """
     common = [name for name in ours if name in theirs]
     sides = [[side[name] for name in common] for side in (ours, theirs)]
-    if not common or not all(sets and all(sets) for side in sides for sets in side):
-        networks = " and ".join(", ".join(filter(None, side)) or "none" for side in (ours, theirs))
-        problem = f"two methods are compared that were not tested with one network (theirs: {networks})"
+    if not common:
+        networks = " and ".join(", ".join(side) for side in (ours, theirs))
+        problem = f"two methods that are compared have no network in common: {networks}"
         raise UserError(problem, remedy="evaluate both with one protocol and network")
+    if not all(sets and all(sets) for side in sides for sets in side):
+        raise UserError("one of two methods that are compared has no accuracies", remedy="evaluate all of its sets")
     points = _mean_of_all(sides[0]) - _mean_of_all(sides[1])
     if all(len(sets) > 1 for side in sides for sets in side):
         samples = [[_set_means(side)] for side in sides]

@@ -134,7 +134,7 @@ def _images(value: object, where: str) -> Tensor:
         or not (value.is_floating_point() or value.dtype == torch.uint8)
     ):
         raise UserError(
-            f"images are {_kind_phrase(value)}", where=where, remedy="pass a tensor of N x C x H x W numbers"
+            f"images are {_kind_phrase(value)}", where=where, remedy="pass N x C x H x W numbers, uint8 or float"
         )
     plain = value.detach().contiguous()
     return plain if plain.dtype == torch.uint8 else plain.float()
