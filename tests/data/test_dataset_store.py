@@ -73,7 +73,7 @@ def test_all_parts_are_standardised_by_train(made: Path) -> None:
 
 
 def test_a_part_that_a_dataset_lacks_is_refused_by_name(written: Path) -> None:
-    with pytest.raises(UserError, match=r"x\.zarr: has no test part; use a dataset variant that has one"):
+    with pytest.raises(UserError, match=r"x\.zarr: holds no test images; name a dataset that has one"):
         store.load(written, "test")
 
 

@@ -56,6 +56,7 @@ def matched(root: Path, method: str, ipc: int = 2, *, classes: int = 10, **chang
     setting = Setting(
         preset,
         train,
+        store.load_transform(root / job.input("train")),
         ipc=ipc,
         set_index=0,
         stream=Stream.root(0, "law"),

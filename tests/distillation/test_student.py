@@ -9,7 +9,7 @@ from dcpipe.distillation.hypergradient.autograd_derivatives import AutogradDeriv
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
 from dcpipe.distillation.hypergradient.inner_step import InnerStep
 from dcpipe.distillation.inner_loop import make_inner_training
-from dcpipe.distillation.student import cross_entropy, draw_batches, run_inner_loop
+from dcpipe.distillation.student import cross_entropy, draw_batches, train_student_without_graph
 from dcpipe.errors import UserError
 from dcpipe.random import Stream
 
@@ -73,7 +73,7 @@ def test_the_soft_loss_pulls_logits_by_the_difference_of_distributions():
 
 def test_a_run_is_plain_stochastic_gradient_descent():
     task = problem(batch=4, augmented=True)
-    thetas, _ = run_inner_loop(
+    thetas, _ = train_student_without_graph(
         HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords)
     )
     leaf = task.start.clone().requires_grad_()
@@ -89,7 +89,9 @@ def test_a_run_is_plain_stochastic_gradient_descent():
 
 def test_the_end_is_the_start_less_the_step_size_times_the_gradient_sum():
     task = problem(batch=3)
-    thetas, gradient_sum = run_inner_loop(HypergradientProblem(make_inner_training(apply), **task.keywords))
+    thetas, gradient_sum = train_student_without_graph(
+        HypergradientProblem(make_inner_training(apply), **task.keywords)
+    )
     assert len(thetas) == task.draws.steps + 1
     torch.testing.assert_close(thetas[-1], task.start - task.step_size * gradient_sum, rtol=1e-12, atol=1e-14)
 
@@ -129,10 +131,10 @@ def test_a_pullback_of_the_data_is_the_pullback_without_the_parameters():
 @pytest.mark.parametrize("micro_batch", [1, 3, 5, 100])
 def test_micro_batches_do_not_change_the_steps(micro_batch):
     task = problem(batch=5, augmented=True)
-    whole, _ = run_inner_loop(
+    whole, _ = train_student_without_graph(
         HypergradientProblem(make_inner_training(apply, augment=contrast_and_shift), **task.keywords)
     )
-    cut, _ = run_inner_loop(
+    cut, _ = train_student_without_graph(
         HypergradientProblem(
             make_inner_training(apply, augment=contrast_and_shift, micro_batch=micro_batch), **task.keywords
         )

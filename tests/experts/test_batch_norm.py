@@ -186,7 +186,7 @@ def test_a_student_normalises_by_its_own_batches(normed: Path) -> None:
     def problem(at: Tensor) -> HypergradientProblem:
         return HypergradientProblem(inner, images_NCHW=at, objective=objective, **keywords)
 
-    torch.testing.assert_close(student.run_inner_loop(problem(images))[0][-1], theta_P)
+    torch.testing.assert_close(student.train_student_without_graph(problem(images))[0][-1], theta_P)
 
     def loss(at: Tensor) -> Tensor:
         return exact.compute_hypergradient(problem(at)).loss

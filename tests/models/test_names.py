@@ -120,7 +120,7 @@ class Rejected(FixedNetwork, is_base=True):
 
 def test_a_name_that_two_families_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Network.families, "rejected", Rejected)
-    with pytest.raises(UserError, match=r"classic_network and .*: two families of networks read the name 'mlp'"):
+    with pytest.raises(UserError, match=r"classic_network and .*: both families of networks accept the name 'mlp'"):
         parse("mlp")
     with pytest.raises(UserError, match=r"or mlp, lenet.*, or mlp, own"):
         parse("ow")

@@ -89,13 +89,14 @@ def matching_objective(
     graph.make_job("distill", dataset=dataset, method=chosen, ipc=ipc, set=0)  # with every check of planning
     moments = Moments.zero(given.channels)
     moments.add(given.pixels_NCHW)
-    standardised = moments.standardisation().apply(torch.from_numpy(given.pixels_NCHW))
+    transform = moments.standardisation()
+    standardised = transform.apply(torch.from_numpy(given.pixels_NCHW))
     train = Images(standardised, torch.from_numpy(given.labels_N), given.classes)
     stream = Stream.root(seed, "matching", method)
     network_name = name if config.matching.network_name == "native" else config.matching.network_name
     state = ResumeState(place.root / "state" / "none")
     device = torch.device("cpu")
-    setting = Setting(config, train, ipc, 0, stream, device, state, method, network_name, root=place.root)
+    setting = Setting(config, train, transform, ipc, 0, stream, device, state, method, network_name, root=place.root)
     first_images, first_labels = real_images(train, ipc, stream.child("first"))
     eta = torch.tensor(config.outer.step_size.initial, dtype=torch.float64)
     first = SyntheticSet(first_images, first_labels, eta)

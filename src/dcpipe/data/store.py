@@ -246,7 +246,10 @@ def load_pixels(path: Path, part: Part, device: torch.device | None = None, whit
     Raises: UserError if the dataset has no such part; CorruptArtifactError if a chunk differs from what was written.
     """
     if not (path / part).is_dir():
-        raise UserError(f"has no {part} part", where=str(path), remedy="use a dataset variant that has one")
+        remedy = "name a dataset that has one"
+        if part == "val":
+            remedy = "name a dataset whose split.validation_per_class is above 0"
+        raise UserError(f"holds no {part} images", where=str(path), remedy=remedy)
     pixels = torch.from_numpy(arrays.read(path / part, "images")).to(device)
     labels = torch.from_numpy(arrays.read(path / part, "labels")).to(device)
     return Pixels(pixels, labels, num_classes(path), load_transform(path, whitened_by))

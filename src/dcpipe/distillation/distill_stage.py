@@ -42,6 +42,7 @@ def run(task: Task) -> None:
     setting = Setting(
         method,
         train,
+        store.load_transform(data_path, whitened_by),
         ipc=int(wildcards["ipc"]),
         set_index=int(wildcards["set"]),
         stream=Stream.root(method.seed, "distill", *names),
@@ -52,13 +53,12 @@ def run(task: Task) -> None:
         trajectories=tuple(task.inputs("trajectories")) if "trajectories" in task.job.inputs else (),
         facts=task.facts,
         root=task.root,
-        transform=store.load_transform(data_path, whitened_by),
     )
     result = method.matching.distiller()(setting)
     synthetic_set.save(task.output("synthetic"), result.synthetic)
     synthetic_set.save_snapshots(task.output("snapshots"), result.snapshots)
     task.output("history").write_text(_csv(result.history))
-    pixels = store.load_transform(data_path, whitened_by).invert(result.synthetic.images_NCHW)
+    pixels = setting.transform.invert(result.synthetic.images_NCHW)
     preview.save_preview(task.output("preview"), pixels, result.synthetic.class_labels, train.classes)
     seen = pixel_range(pixels)
     if is_far_out_of_range(seen):

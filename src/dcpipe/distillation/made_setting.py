@@ -22,11 +22,12 @@ def setting_from_artifacts(job: Job, root: Path, stream: Stream | None = None) -
     method, wildcards = job.section("method", Method), job.wildcards
     device.configure_torch(method.compute.threads)
     whitened_by = artifact.verify_payload(root / job.input("whitening")) if "whitening" in job.inputs else None
-    train = store.load(artifact.verify_payload(root / job.input("train")), "train", torch.device("cpu"), whitened_by)
+    data_path = artifact.verify_payload(root / job.input("train"))
     names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]))
     return Setting(
         method,
-        train,
+        store.load(data_path, "train", torch.device("cpu"), whitened_by),
+        store.load_transform(data_path, whitened_by),
         ipc=int(wildcards["ipc"]),
         set_index=int(wildcards["set"]),
         stream=stream or Stream.root(method.seed, "distill", *names),

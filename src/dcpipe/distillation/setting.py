@@ -25,6 +25,7 @@ class Setting:
 
     method: Method
     train: Images
+    transform: Transform
     ipc: int
     set_index: int
     stream: Stream
@@ -35,7 +36,6 @@ class Setting:
     trajectories: tuple[Path, ...] = ()
     facts: dict[str, object] = field(default_factory=dict)
     root: Path = field(default_factory=Path)
-    transform: Transform | None = None
 
     def model(self) -> FlatModel:
         """The network, for the training images."""

@@ -59,8 +59,10 @@ def inner_gradient(apply: Apply, theta_P: Tensor, x_BCHW: Tensor, labels: Tensor
     return gradient_P
 
 
-def run_inner_loop(problem: HypergradientProblem, *, kept_from: int = 0) -> tuple[tuple[Tensor, ...], Tensor]:
-    """All steps, keeping no graph: the parameter vectors after steps `kept_from` to T (0 is the start), and the
+def train_student_without_graph(
+    problem: HypergradientProblem, *, first_returned: int = 0
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """All steps, keeping no graph: the parameter vectors after steps `first_returned` to T (0 is the start), and the
     sum (P) of the T gradients.
     """
     inner, draws = problem.inner, problem.draws
@@ -72,7 +74,7 @@ def run_inner_loop(problem: HypergradientProblem, *, kept_from: int = 0) -> tupl
         gradient_P = step_gradient(inner, theta_P, images_NCHW[rows], labels[rows], draw)
         sum_P += gradient_P
         theta_P = theta_P - step_size * gradient_P
-        if step < kept_from:
+        if step < first_returned:
             thetas.clear()
         thetas.append(theta_P)
     return tuple(thetas), sum_P

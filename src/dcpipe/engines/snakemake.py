@@ -60,7 +60,7 @@ class SnakemakeRules:
         """The experiment that is asked for; processes of single jobs find it written already."""
         if whole:
             return experiment_file.load_experiment(root, text)
-        return ExperimentFile(root, experiment_file.experiment_name(text))
+        return ExperimentFile(root, experiment_file.experiment_name_of_argument(text))
 
     @property
     def stages(self) -> list[Stage]:

@@ -76,11 +76,14 @@ def load_experiment(root: Path, text: str) -> ExperimentFile:
     return ExperimentFile(root, name, tuple(one for one in found if not _is_shipped(root, one)))
 
 
-def experiment_name(text: str) -> str:
-    """The name of the experiment that a text means, without a look at what its file brings along. Raises: UserError."""
-    path = Path(text).expanduser()
+def experiment_name_of_argument(argument: str) -> str:
+    """The name of the experiment that is given by name or by file; what else the file defines is not looked at.
+
+    Raises: UserError if the file cannot be read.
+    """
+    path = Path(argument).expanduser()
     if path.suffix not in {".yaml", ".yml"}:
-        return text
+        return argument
     return str(read_yaml(path).get("name", path.stem))
 
 

@@ -62,19 +62,19 @@ class ParamsLibrary:
 
     def experts(self, name: str, dataset: str) -> tuple[ResolvedSection, Experts]:
         """An experts file as resolved for a dataset."""
-        return self._experts.get(self.root, self.extra, name, self._context(dataset))
+        return self._experts.get(self.root, self.extra, name, self._applying_override_keys(dataset))
 
     def method(self, name: str, dataset: str, ipc: int) -> tuple[ResolvedSection, Method]:
         """A preset as resolved for a dataset and ipc."""
-        return self._methods.get(self.root, self.extra, name, self._context(dataset, ipc))
+        return self._methods.get(self.root, self.extra, name, self._applying_override_keys(dataset, ipc))
 
     def evaluation(self, name: str, dataset: str, ipc: int) -> tuple[ResolvedSection, Evaluation]:
         """A protocol as resolved for a dataset and ipc."""
-        return self._evaluations.get(self.root, self.extra, name, self._context(dataset, ipc))
+        return self._evaluations.get(self.root, self.extra, name, self._applying_override_keys(dataset, ipc))
 
     def application(self, name: str, dataset: str) -> tuple[ResolvedSection, Application]:
         """An application as resolved for a dataset."""
-        return self._applications.get(self.root, self.extra, name, self._context(dataset))
+        return self._applications.get(self.root, self.extra, name, self._applying_override_keys(dataset))
 
     def experiment(self, name: str) -> tuple[ResolvedSection, Experiment]:
         """An experiment."""
@@ -93,7 +93,7 @@ class ParamsLibrary:
         )
         return {file for section in sections for file in section.files}
 
-    def _context(self, dataset: str, ipc: int | None = None) -> tuple[str, ...]:
+    def _applying_override_keys(self, dataset: str, ipc: int | None = None) -> tuple[str, ...]:
         """The override keys that apply, general to special: first those of a variant's base, then its own."""
         if dataset not in self._chains:
             self._chains[dataset] = resolve.base_chain(self.root, "datasets", dataset, self.extra)

@@ -157,7 +157,11 @@ def parse(name: str) -> Network:
         raise unknown_network_error(lowered)
     if len(found) > 1:
         owners = " and ".join(type(network).__module__ for network in found)
-        raise UserError(f"two families of networks read the name {name!r}", where=owners, remedy="rename one of them")
+        raise UserError(
+            f"both families of networks accept the name {name!r}",
+            where=owners,
+            remedy="let one of them accept another name, or uninstall its package",
+        )
     network = found[0]
     if network.name != name:
         raise UserError(

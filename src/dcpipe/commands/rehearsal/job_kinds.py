@@ -66,7 +66,7 @@ def _name(graph: Graph, job: Job) -> str:
 def shortened_sections(job: Job, steps: int) -> Mapping[str, object]:
     """The sections that set the length of a job, changed to a short one."""
     if job.stage == "experts":
-        return {"experts": replace(_experts(job), shard_experts=1, epochs=steps, kept_epochs="all")}
+        return {"experts": replace(_experts_section(job), shard_experts=1, epochs=steps, kept_epochs="all")}
     if job.stage == "distill":
         method = method_of(job)
         outer = method.outer
@@ -85,7 +85,7 @@ def _job_size(graph: Graph, job: Job) -> JobSize | None:
     classes = dataset.facts.classes
     match job.stage:
         case "experts":
-            config = _experts(job)
+            config = _experts_section(job)
             few = max(1, math.ceil(BATCHES * config.batch / classes))
             trained = not config.origin.is_foreign
             return (
@@ -139,7 +139,7 @@ def _test_images(dataset: Dataset) -> int:
     return dataset.facts.classes * per_class if per_class is not None else own or 0
 
 
-def _experts(job: Job) -> Experts:
+def _experts_section(job: Job) -> Experts:
     return job.section("experts", Experts)
 
 

@@ -96,7 +96,7 @@ def _refuse_other_ipc(foreign: ForeignSet, setting: Setting, where: str) -> None
 
 def _prepared(foreign: ForeignSet, setting: Setting, config: "ImportedSet", where: str) -> Tensor:
     """The images as networks here see them (N x C x H x W, float32)."""
-    transform = _transform(setting)
+    transform = setting.transform
     if foreign.are_pixels:
         if config.whitening == "zca" or config.mean is not None:
             problem = "its images are pixels from 0 to 255, which are not whitened or standardised"
@@ -114,7 +114,7 @@ def _prepared(foreign: ForeignSet, setting: Setting, config: "ImportedSet", wher
 
 def _check_whitening(images: Tensor, setting: Setting, config: "ImportedSet", where: str) -> str:
     """Whether pixel statistics agree with the stated whitening. Raises: UserError if they contradict it."""
-    transform = _transform(setting)
+    transform = setting.transform
     own, rows = (
         _whitening_kind(transform),
         setting.train.images_NCHW[_evenly_spaced_rows(len(setting.train.labels_N))].cpu(),
@@ -137,12 +137,6 @@ def _check_whitening(images: Tensor, setting: Setting, config: "ImportedSet", wh
     if verdict == "cannot be determined":
         log.warning("%s: whether the images were whitened cannot be determined (%s)", setting.name, found.text)
     return f"{verdict}: in standard deviations of single images, {found.text}"
-
-
-def _transform(setting: Setting) -> Transform:
-    if setting.transform is None:
-        raise UserError("how its images are prepared is unknown", where=setting.name, remedy="run the stage distill")
-    return setting.transform
 
 
 def _whitening_kind(transform: Transform) -> Literal["none", "zca"]:

@@ -70,10 +70,10 @@ class AnalyticDerivatives:
         return sum(storage.nbytes() for storage in held.values())
 
 
-GradientFunction = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, GradientState]]
+GradientCallable = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, GradientState]]
 
 
-class PullbackFunction(Protocol):
+class PullbackCallable(Protocol):
     """`ConvNetDerivatives.pullback`."""
 
     def __call__(self, theta_P: Tensor, state: GradientState, v_P: Tensor, *, through_parameters: bool) -> Pullback: ...
@@ -82,7 +82,7 @@ class PullbackFunction(Protocol):
 @cache
 def _choose_derivative_functions(
     derivatives: ConvNetDerivatives, *, compiled: bool
-) -> tuple[GradientFunction, PullbackFunction]:
+) -> tuple[GradientCallable, PullbackCallable]:
     if not compiled:
         return derivatives.gradient, derivatives.pullback
     return compile_whole(derivatives.gradient, "gradient"), compile_whole(derivatives.pullback, "pullback")

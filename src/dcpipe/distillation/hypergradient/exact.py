@@ -16,7 +16,7 @@ from torch import Tensor
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem, objective_and_gradient
 from dcpipe.distillation.hypergradient.inner_step import InnerStep
 from dcpipe.distillation.matching_results import Gradients, StudentResult, StudentTrace
-from dcpipe.distillation.student import run_inner_loop
+from dcpipe.distillation.student import train_student_without_graph
 
 
 def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
@@ -25,7 +25,7 @@ def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
     Source: the adjoint of the inner loop of MTT, arXiv:2203.11932.
     """
-    return backward_pass(problem, *run_inner_loop(problem), [], through_parameters=True)
+    return backward_pass(problem, *train_student_without_graph(problem), [], through_parameters=True)
 
 
 def backward_pass(

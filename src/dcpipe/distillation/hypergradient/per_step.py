@@ -14,7 +14,7 @@ Source: TESLA, arXiv:2211.10586.
 from dcpipe.distillation.hypergradient.exact import backward_pass
 from dcpipe.distillation.hypergradient.hypergradient_problem import HypergradientProblem
 from dcpipe.distillation.matching_results import StudentResult
-from dcpipe.distillation.student import run_inner_loop
+from dcpipe.distillation.student import train_student_without_graph
 
 
 def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
@@ -22,4 +22,4 @@ def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
 
     Memory: T+1 parameter vectors, and the activations of one micro-batch in one step, however long the loop.
     """
-    return backward_pass(problem, *run_inner_loop(problem), [], through_parameters=False)
+    return backward_pass(problem, *train_student_without_graph(problem), [], through_parameters=False)

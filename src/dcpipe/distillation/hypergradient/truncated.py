@@ -11,7 +11,7 @@ from dataclasses import replace
 from dcpipe.distillation.hypergradient import exact
 from dcpipe.distillation.hypergradient.hypergradient_problem import Hypergradient, HypergradientProblem
 from dcpipe.distillation.matching_results import StudentResult
-from dcpipe.distillation.student import run_inner_loop
+from dcpipe.distillation.student import train_student_without_graph
 
 
 def truncated_hypergradient(kept_steps: int, through_all: Hypergradient = exact.compute_hypergradient) -> Hypergradient:
@@ -28,7 +28,7 @@ def truncated_hypergradient(kept_steps: int, through_all: Hypergradient = exact.
     def compute_hypergradient(problem: HypergradientProblem) -> StudentResult:
         draws = problem.draws
         cut = max(0, draws.steps - kept_steps)
-        (at_cut_P,), sum_P = run_inner_loop(replace(problem, draws=draws.before(cut)), kept_from=cut)
+        (at_cut_P,), sum_P = train_student_without_graph(replace(problem, draws=draws.before(cut)), first_returned=cut)
         result = through_all(replace(problem, start_P=at_cut_P, draws=draws.after(cut)))
         trace = replace(result.trace, gradient_sum=sum_P + result.trace.gradient_sum, first=cut)
         return replace(result, trace=trace)
