@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import repository
 from dcpipe.data import arrays, store
+from dcpipe.data.store import Images
 from dcpipe.errors import CorruptArtifactError, NonFiniteError, UserError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.trajectory import ParameterLayout, RecordedTrajectories
@@ -57,7 +58,22 @@ def test_accuracies_are_on_train_where_there_is_no_validation_part(root: Path) -
     train = store.load(root / "artifacts/data/tiny/train.zarr", "train")
     (path,) = _paths(root, 1)
     assert accuracy(_model(), _recorded([path]).at(0, 4), train) == arrays.read(path, "accuracies")[0, -1]
-    assert json.loads((root / job.folder / "card.json").read_text())["facts"]["accuracies_on"] == "train"
+    facts = json.loads((root / job.folder / "card.json").read_text())["facts"]
+    assert (facts["accuracies_on"], facts["accuracies_on_images"]) == ("train", len(train.labels_N))
+
+
+def test_of_a_large_part_some_images_are_classified_after_an_epoch(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository.make(root, "data", dataset="tiny")
+    val = store.load(root / "artifacts/data/tiny/train.zarr", "val")
+    third = len(val.labels_N) // 3
+    monkeypatch.setattr("dcpipe.experts.training_run.CLASSIFIED_AFTER_AN_EPOCH", third)
+    job = repository.make(root, "experts", **WORDS, shard=0)
+    (path,) = _paths(root, 1)
+    rows = torch.arange(third) * len(val.labels_N) // third
+    some = Images(val.images_NCHW[rows], val.labels_N[rows], val.classes)
+    logged = arrays.read(path, "accuracies")[0]
+    assert [accuracy(_model(), _recorded([path]).at(0, epoch), some) for epoch in range(5)] == logged.tolist()
+    assert json.loads((root / job.folder / "card.json").read_text())["facts"]["accuracies_on_images"] == third
 
 
 def test_experts_never_see_test_images(tiny: Path, made: Path) -> None:

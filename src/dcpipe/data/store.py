@@ -127,6 +127,14 @@ class Images:
         """H, which is also W."""
         return int(self.images_NCHW.shape[2])
 
+    def evenly_spaced(self, most: int) -> "Images":
+        """At most so many of them, spread evenly over the whole; itself where it has no more."""
+        count = len(self.labels_N)
+        if count <= most:
+            return self
+        rows = torch.arange(most, device=self.labels_N.device) * count // most
+        return Images(self.images_NCHW[rows], self.labels_N[rows], self.classes)
+
 
 @dataclass(slots=True)
 class Moments:

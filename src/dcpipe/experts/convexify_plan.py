@@ -13,13 +13,11 @@ from dcpipe.data.loading_plan import (
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.experts.experts_plan import num_kept_checkpoints
 from dcpipe.params import check, network_name
-from dcpipe.params.experts import Experts
+from dcpipe.params.experts import CLASSIFIED_AT_A_POINT, Experts
 from dcpipe.params.values import native_network_values, tracked_values
 from dcpipe.params.waypoints import Waypoints
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, STAGES, WAYPOINTS, Payload, Plan, Stage, register_stage
-
-WATCHED = 1000  # images that the points of a path are tried on
 
 if TYPE_CHECKING:
     from dcpipe.workflow.graph import Graph
@@ -68,7 +66,9 @@ class ConvexifyStage(Stage):
         made = graph.job_that_makes(job.input("trajectory")).section("experts", Experts)
         images = num_validation_images(graph, dataset) or num_train_images(graph, dataset)
         size = network_size(graph, dataset, network)
-        points = classifying_work(size, min(WATCHED, images)).times(made.shard_experts * (made.epochs + 1))
+        points = classifying_work(size, min(CLASSIFIED_AT_A_POINT, images)).times(
+            made.shard_experts * (made.epochs + 1)
+        )
         anchors = Work(held_bytes=(3 * made.shard_experts * _num_anchors(job) + 4) * size.bytes)
         return loading_work(graph, dataset, images) + anchors + points
 

@@ -21,19 +21,16 @@ from torch import Tensor
 from dcpipe import device
 from dcpipe.data import arrays
 from dcpipe.data import store as images
-from dcpipe.data.store import Images
 from dcpipe.errors import UserError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.convex import progress_of_lengths
 from dcpipe.experts.convex_path import ConvexTrajectories
 from dcpipe.experts.trajectory import ParameterLayout
 from dcpipe.models.build import build
-from dcpipe.params.experts import Store
+from dcpipe.params.experts import CLASSIFIED_AT_A_POINT, Store
 from dcpipe.params.waypoints import Waypoints
 from dcpipe.progress import track
 from dcpipe.workflow.task import Task
-
-WATCHED = 1000  # images, spread evenly over the part that the experts' own accuracies are logged on
 
 
 def run(task: Task) -> None:
@@ -94,9 +91,7 @@ def _accuracies_as_csv(task: Task, last: int) -> str:
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
     has_val = (data_path / "val").is_dir()
     every = images.load(data_path, "val" if has_val else "train", target, whitened_by)
-    size = len(every.labels_N)
-    rows = torch.arange(min(WATCHED, size), device=target) * size // min(WATCHED, size)
-    some = Images(every.images_NCHW[rows], every.labels_N[rows], every.classes)
+    some = every.evenly_spaced(CLASSIFIED_AT_A_POINT)
     network = task.section("network", str)
     model = build(network, channels=some.channels, image_size=some.size, classes=some.classes)
     path = ConvexTrajectories([task.output("path")], ParameterLayout.from_specs(network, model.layout))

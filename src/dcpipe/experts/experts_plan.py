@@ -14,7 +14,7 @@ from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.epochs import kept_epochs
-from dcpipe.params.experts import Experts
+from dcpipe.params.experts import CLASSIFIED_AFTER_AN_EPOCH, Experts
 from dcpipe.params.values import native_network_values, tracked_values
 from dcpipe.params.work import Work
 from dcpipe.workflow.stages import DATASET, EXPERTS, SHARD, Payload, Plan, Resources, Stage, register_stage
@@ -62,10 +62,10 @@ class ExpertsStage(Stage):
         return job.section("experts", Experts).shard_experts * num_kept_checkpoints(job) * network.bytes
 
     def estimate_work(self, graph: "Graph", job: "Job") -> Work:
-        """Images, a step's passes, every image classified once an epoch, and what is kept of all experts."""
+        """Images, a step's passes, what is classified after each epoch, and what is kept of all experts."""
         dataset, config = job.wildcards["dataset"], job.section("experts", Experts)
         network, images = network_size(graph, dataset, job.section("network", str)), num_train_images(graph, dataset)
-        watched = num_validation_images(graph, dataset)
+        validating = num_validation_images(graph, dataset)
         checkpoints = (config.shard_experts + 2) * num_kept_checkpoints(job) + 8
         kept = Work(held_bytes=checkpoints * network.bytes)
         if config.origin.is_foreign:
@@ -73,8 +73,8 @@ class ExpertsStage(Stage):
         batch = min(config.batch, images)
         epochs = config.shard_experts * config.epochs
         steps = network.gradient_work(batch).times(epochs * config.sharpness.passes * images / batch)
-        classified = classifying_work(network, watched or images).times(epochs)
-        return loading_work(graph, dataset, images, watched) + kept + steps + classified
+        classified = classifying_work(network, min(CLASSIFIED_AFTER_AN_EPOCH, validating or images)).times(epochs)
+        return loading_work(graph, dataset, images, validating) + kept + steps + classified
 
 
 def num_kept_checkpoints(job: "Job") -> int:

@@ -44,7 +44,7 @@ class ExpertTrainer:
 
     model: FlatModel
     train: Images
-    watched: Images  # what accuracies are logged on: val where there is one, else train
+    watched: Images  # what accuracies are logged on: of val where there is one, else of train
     params: Experts
     kept_epochs: Sequence[int]
     stream: Stream

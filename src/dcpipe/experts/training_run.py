@@ -11,7 +11,7 @@ from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.models.build import build
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.epochs import kept_epochs
-from dcpipe.params.experts import Experts
+from dcpipe.params.experts import CLASSIFIED_AFTER_AN_EPOCH, Experts
 from dcpipe.progress import detail, track
 from dcpipe.provenance.json_value import JsonValue
 from dcpipe.random import Stream
@@ -27,7 +27,8 @@ def run(task: Task) -> None:
     whitened_by = task.input("whitening") if "whitening" in task.job.inputs else None
     train = store.load(data_path, "train", target, whitened_by)
     has_val = (data_path / "val").is_dir()
-    watched = store.load(data_path, "val", target, whitened_by) if has_val else train
+    part = store.load(data_path, "val", target, whitened_by) if has_val else train
+    watched = part.evenly_spaced(CLASSIFIED_AFTER_AN_EPOCH)
     precision = config.compute.precision
     model = build(network, channels=train.channels, image_size=train.size, classes=train.classes, precision=precision)
     kept = kept_epochs(config.kept_epochs, config.epochs)
@@ -47,6 +48,7 @@ def run(task: Task) -> None:
     )
     task.facts |= {
         "accuracies_on": "val" if has_val else "train",
+        "accuracies_on_images": len(watched.labels_N),
         "final_accuracies": [recording.accuracies[-1] for recording in recordings],
         "parameters": model.num_parameters,
     }

@@ -2,8 +2,9 @@
 
 One store a shard of experts: `theta` (experts x kept epochs x P, float32; one shard file per expert, one chunk a
 checkpoint), `epochs` (the kept ones), and what was logged of every epoch: `losses` (experts x epochs),
-`accuracies` (experts x (epochs + 1), in percent, on train or val, never on test) and `lengths` (experts x epochs x
-tensors: how far each tensor moved, which is all that a convex path needs of an epoch that is not kept).
+`accuracies` (experts x (epochs + 1), in percent, of at most 10,000 images of train or val, never of test) and
+`lengths` (experts x epochs x tensors: how far each tensor moved, which is all that a convex path needs of an epoch
+that is not kept).
 
 Networks with batch norm have `statistics` too (experts x kept epochs x S, float32): the running means and variances
 that the logged accuracies were measured with. They are no parameters: no distance counts them, students do not start

@@ -19,6 +19,9 @@ from dcpipe.params.schema import STRICT, Count, Fraction, Index, JobCount, NonNe
 if TYPE_CHECKING:
     from dcpipe.workflow.task import Task
 
+CLASSIFIED_AFTER_AN_EPOCH = 10_000  # images, spread evenly over val or train: as many as CIFAR has for testing
+CLASSIFIED_AT_A_POINT = 1_000  # of a convex path, of the same part
+
 
 @plain_dataclass(frozen=True, slots=True)
 class ExpertsContext:
