@@ -11,7 +11,7 @@ from matched import Matched, matched, slope
 from torch import Tensor
 from torch.nn import functional
 
-from dcpipe.distillation.matching.feature_matching import alignment, discrimination
+from dcpipe.distillation.matching.feature_matching import alignment_loss, discrimination
 from dcpipe.models.build import build
 from dcpipe.models.layers import LayeredModel
 from dcpipe.random import Stream
@@ -126,9 +126,9 @@ def test_alignment_is_a_weighted_sum_of_squares_and_0_on_equal_means() -> None:
     a = [_random("a", 2, 3, 3), _random("b", 5)]
     b = [_random("c", 2, 3, 3), _random("d", 5)]
     wanted = 0.25 * (a[0] - b[0]).square().sum() + 3.0 * (a[1] - b[1]).square().sum()
-    torch.testing.assert_close(alignment(a, b, [0.25, 3.0]), wanted)
-    assert float(alignment(a, a, [0.25, 3.0])) == 0.0
-    assert float(alignment(a, b, [0.0, 0.0])) == 0.0
+    torch.testing.assert_close(alignment_loss(a, b, [0.25, 3.0]), wanted)
+    assert float(alignment_loss(a, a, [0.25, 3.0])) == 0.0
+    assert float(alignment_loss(a, b, [0.0, 0.0])) == 0.0
 
 
 def test_discrimination_is_cross_entropy_of_products_with_the_centres() -> None:
@@ -178,7 +178,7 @@ def test_cafe_is_one_graphs_derivative_taken_class_by_class(made: Path) -> None:
         real = layers(theta_P, case.train.images_NCHW[draw.real_rows])
         own.append([x.mean(0) for x in layers(theta_P, leaf[case.synthetic.labels == draw.label])])
         features.append(real[-1])
-        total = total + alignment(own[-1], [x.mean(0) for x in real], [0.1, 1.0, 2.0])
+        total = total + alignment_loss(own[-1], [x.mean(0) for x in real], [0.1, 1.0, 2.0])
     centres, labels = torch.stack([means[-1] for means in own]), torch.arange(10).repeat_interleave(6)
     total = total + 0.05 * discrimination(torch.cat(features), labels, centres)
     (joint,) = torch.autograd.grad(total, leaf)

@@ -43,7 +43,7 @@ def test_however_many_values_are_told_one_by_one_none_is_lost(monkeypatch: pytes
     monkeypatch.setattr(snakemake, "MAX_VALUES", most)
     job = Graph(repository.ROOT).make_job("distill", dataset="tiny", method="mtt", ipc=1, set=0)
     whole = given(SnakemakeRules(EXPERIMENT, repository.ROOT), job)
-    assert given(SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False), job) == whole
+    assert given(SnakemakeRules(EXPERIMENT, repository.ROOT, plans_all_jobs=False), job) == whole
     assert len(whole) <= most + 2
     text = "; ".join(filter(None, whole))
     assert all(f"{file}: {key} = " in text for file, values in job.params.items() for key in values)
@@ -54,14 +54,14 @@ def test_a_process_of_one_job_is_told_the_same_of_each() -> None:
     assert {job.stage for job in jobs} == {"data", "experts", "distill", "evaluate", "metrics", "report"}
     for job in jobs:
         wildcards = of_rule(job.stage, dict(job.wildcards))
-        alone = SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False)
+        alone = SnakemakeRules(EXPERIMENT, repository.ROOT, plans_all_jobs=False)
         for asked in (whole, alone):
             assert asked.job(job.stage, wildcards) == job
             assert given(asked, job) == given(whole, job)
 
 
 def test_a_process_of_one_job_makes_the_jobs_below_it_and_no_others() -> None:
-    alone = SnakemakeRules(EXPERIMENT, repository.ROOT, whole=False)
+    alone = SnakemakeRules(EXPERIMENT, repository.ROOT, plans_all_jobs=False)
     assert alone._graph._jobs == {}
     alone.job("experts", {"dataset": "tiny", "experts": "plain", "shard": "1"})
     assert {stage for stage, _ in alone._graph._jobs} == {"data", "experts"}
@@ -74,7 +74,7 @@ def test_only_the_first_process_brings_code_identity_up_to_date(tmp_path: Path) 
     stale = right.replace(b" sgd: h", b" sgd: hff")
     assert stale != right
     file.write_bytes(stale)
-    SnakemakeRules(EXPERIMENT, root, whole=False)
+    SnakemakeRules(EXPERIMENT, root, plans_all_jobs=False)
     assert file.read_bytes() == stale
     SnakemakeRules(EXPERIMENT, root)
     assert file.read_bytes() == right

@@ -278,7 +278,7 @@ def test_what_is_not_as_the_params_say_is_refused_by_its_place(name: str, root: 
 
 def test_values_that_are_not_finite_end_the_import_at_their_shard(root: Path, recorded: Experts) -> None:
     path = _save(root / "files", "replay_buffer_0.pt", _with(recorded, 2, 0, lambda tensor: tensor * torch.inf))
-    with pytest.raises(UserError, match=r"^replay_buffer_0\.pt: expert 1, checkpoint 2: has values that are not fin"):
+    with pytest.raises(UserError, match=r"^replay_buffer_0\.pt: expert 1 \(the first is 0\) has values"):
         _import(root, [path])
     assert staleness.staleness_problem(_shard(root, 0), root) is None, "the first shard is whole"
     assert not list((root / _shard(root, 1).folder).glob("*"))

@@ -56,7 +56,7 @@ def test_networks_that_one_side_lacks_are_left_out() -> None:
     assert networks_difference({"a": OURS, "b": THEIRS}, {"a": THEIRS, "c": OURS}) == difference(OURS, THEIRS)
     with pytest.raises(UserError, match="have no network in common: a and b; evaluate both with one protocol"):
         networks_difference({"a": OURS}, {"b": THEIRS})
-    with pytest.raises(UserError, match="one of two methods that are compared has no accuracies"):
+    with pytest.raises(UserError, match="the second of the two methods that are compared lacks accuracies"):
         difference(OURS, [[]])
 
 

@@ -12,7 +12,7 @@ from dcpipe.workflow.stages import wildcards
 validate(config, "../schemas/config.schema.yaml")
 
 try:
-    flow = SnakemakeRules(config, Path(), whole=is_first_process(workflow))
+    flow = SnakemakeRules(config, Path(), plans_all_jobs=is_first_process(workflow))
     flow.prepare_record()
     flow.send_expected_jobs()
 except DcpipeError as error:

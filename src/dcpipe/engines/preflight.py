@@ -88,7 +88,7 @@ def recording_findings(root: Path, jobs: list[Job]) -> Iterator[Finding]:
     """What DVC needs to record these jobs."""
     yield _git(root)
     yield _dvc(root)
-    yield _check_output_folders(root, jobs)
+    yield _find_linked_output_folder(root, jobs)
 
 
 def capacity_findings(graph: Graph, jobs: list[Job]) -> Iterator[Finding]:
@@ -226,7 +226,7 @@ def _dvc(root: Path) -> Finding:
     return Finding("DVC", f"the cache is {cache}, by {', '.join(cache_types(root)) or 'reflink, copy'}")
 
 
-def _check_output_folders(root: Path, jobs: list[Job]) -> Finding:
+def _find_linked_output_folder(root: Path, jobs: list[Job]) -> Finding:
     """No folder on the way to an output is a link: DVC refuses to record what lies behind one."""
     folders = {root / part for job in jobs for part in (Path(job.folder), *Path(job.folder).parents)}
     for folder in sorted(folders - {root, root / "."}):

@@ -27,14 +27,16 @@ MAX_VALUES = 200  # of a job that Snakemake is told one by one
 class SnakemakeRules:
     """What the rules of one experiment need; made once when the Snakefile is parsed.
 
-    Snakemake reads its rules again in every process that it starts for a job. Such a process is not `whole`: it makes
-    its own jobs alone, and what the first process has checked for all of them is not checked again.
+    Snakemake reads its rules again in every process that it starts for a job. Such a process does not plan all jobs
+    (`plans_all_jobs` is false): it makes its own alone, and what the first process has checked for all of them is not
+    checked again.
 
     Raises: UserError for an unknown experiment or bad params, before any job exists.
     """
 
-    def __init__(self, config: Mapping[str, object], root: Path, *, whole: bool = True) -> None:
-        file = self._find_experiment_file(root, str(config.get("experiment", DEFAULT_EXPERIMENT)), whole=whole)
+    def __init__(self, config: Mapping[str, object], root: Path, *, plans_all_jobs: bool = True) -> None:
+        argument = str(config.get("experiment", DEFAULT_EXPERIMENT))
+        file = self._experiment_of_argument(root, argument, plans_all_jobs=plans_all_jobs)
         self.experiment = file.name
         self.is_unrecorded = _is_true(config.get("unrecorded", False))
         unknown = sorted(set(config) - {"experiment", "unrecorded"})
@@ -42,25 +44,27 @@ class SnakemakeRules:
             remedy = "use experiment=NAME (or the path of an experiment's YAML file) and unrecorded=true only"
             raise UserError(f"unknown key {unknown[0]}", where="--config", remedy=remedy)
         self.root = root
-        changed = code_identity.update_file(root) if whole else []
+        changed = code_identity.update_file(root) if plans_all_jobs else []
         if changed:
             names = ", ".join(name.removeprefix("modules.") for name in changed[:6])
             sys.stderr.write(f"dcpipe: code identity refreshed: {names}\n")
         self._values: dict[str, tuple[str, ...]] = {}
         self._graph = Graph(root, file.inline_sections)
-        self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)} if whole else None
-        written = file.write_definitions() if whole else []
+        self._jobs: dict[str, Job] | None = None
+        if plans_all_jobs:
+            self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)}
+        written = file.write_definitions() if plans_all_jobs else []
         if written:
             sys.stderr.write(f"dcpipe: wrote {', '.join(written)}\n")
             self._graph = Graph(root)
             self._jobs = {job.name: job for job in self._graph.experiment_jobs(self.experiment)}
 
     @staticmethod
-    def _find_experiment_file(root: Path, text: str, *, whole: bool) -> ExperimentFile:
+    def _experiment_of_argument(root: Path, argument: str, *, plans_all_jobs: bool) -> ExperimentFile:
         """The experiment that is asked for; processes of single jobs find it written already."""
-        if whole:
-            return experiment_file.load_experiment(root, text)
-        return ExperimentFile(root, experiment_file.experiment_name_of_argument(text))
+        if plans_all_jobs:
+            return experiment_file.load_experiment(root, argument)
+        return ExperimentFile(root, experiment_file.experiment_name_of_argument(argument))
 
     @property
     def stages(self) -> list[Stage]:
@@ -77,9 +81,9 @@ class SnakemakeRules:
 
     def outputs(self, stage: str) -> dict[str, str]:
         """The outputs' paths with wildcards, by name; the views' are those of this experiment."""
-        return STAGES[stage].outputs(self._wildcards(stage))
+        return STAGES[stage].outputs(self._wildcard_replacements(stage))
 
-    def _wildcards(self, stage: str) -> dict[str, str]:
+    def _wildcard_replacements(self, stage: str) -> dict[str, str]:
         """What the wildcards of a stage are in its rule's paths: themselves, but the paths of views hold none."""
         if STAGES[stage].is_view:
             return {"experiment": self.experiment}
@@ -90,7 +94,7 @@ class SnakemakeRules:
 
         Raises: UserError if the experiment has no such job.
         """
-        all_wildcards = self._wildcards(stage) | dict(wildcards.items())
+        all_wildcards = self._wildcard_replacements(stage) | dict(wildcards.items())
         if self._jobs is None:
             return self._graph.make_job(stage, **all_wildcards)
         label = STAGES[stage].label.format(**all_wildcards)
@@ -138,7 +142,7 @@ class SnakemakeRules:
 
     def log(self, stage: str) -> str:
         """The log's path with wildcards."""
-        return STAGES[stage].log.format(**self._wildcards(stage))
+        return STAGES[stage].log.format(**self._wildcard_replacements(stage))
 
     def resource(self, stage: str, name: str) -> Callable[[Wildcards], int]:
         """A resources (or threads) function."""

@@ -261,8 +261,9 @@ def _recording(expert: ImportedExpert, expected: ExpectedTrajectories) -> Record
     flat = [expected.model.flatten([t.detach() for t in checkpoint]) for checkpoint in expert.checkpoints[: epochs + 1]]
     for epoch, theta_P in enumerate(flat):  # those that are not kept, too: their steps' lengths are
         if not bool(torch.isfinite(theta_P).all()):
-            where = f"{expert.file}: expert {expert.index}, checkpoint {epoch}"
-            raise UserError("has values that are not finite", where=where, remedy="save its file again without it")
+            problem = f"expert {expert.index} (the first is 0) has values that are not finite in checkpoint {epoch}"
+            remedy = "save the file again without this expert"
+            raise UserError(problem, where=expert.file, remedy=remedy)
     theta_EP = torch.stack([flat[epoch] for epoch in expected.kept_epochs])
     lengths = [step_lengths(before, after, tiles).tolist() for before, after in pairwise(flat)]
     return Recording(theta_EP, [math.nan] * epochs, [math.nan] * (epochs + 1), lengths)

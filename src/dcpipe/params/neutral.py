@@ -31,7 +31,7 @@ class NeutralDefault:
         return core_schema.with_default_schema(handler(source), default=self.value)
 
 
-def marked_fields(section: object, prefix: str = "") -> Iterator[tuple[str, object, NeutralDefault]]:
+def fields_with_neutral_default(section: object, prefix: str = "") -> Iterator[tuple[str, object, NeutralDefault]]:
     """Every field of a typed section, at any depth, that names such a value: dotted key, value and mark."""
     kind = type(section)
     if not is_pydantic_dataclass(kind):
@@ -41,7 +41,7 @@ def marked_fields(section: object, prefix: str = "") -> Iterator[tuple[str, obje
         mark = next((one for one in field.metadata if isinstance(one, NeutralDefault)), None)
         if mark:
             yield f"{prefix}{name}", value, mark
-        yield from marked_fields(value, f"{prefix}{name}.")
+        yield from fields_with_neutral_default(value, f"{prefix}{name}.")
 
 
 _LATER: dict[type[object], frozenset[str]] = {}  # by section: its schema takes long to make
@@ -77,7 +77,7 @@ def _optional(schema: JsonSchemaValue) -> set[str]:
 def with_neutral_values(resolved: ResolvedSection, section: object) -> ResolvedSection:
     """The resolved values with those that no file states (their origin is `default`) and the keys at "as before"."""
     leaves, neutral = dict(resolved.leaves), set[str]()
-    for key, value, mark in marked_fields(section):
+    for key, value, mark in fields_with_neutral_default(section):
         own = [one for one in leaves if one == key or one.startswith(f"{key}.")]
         if not own:
             found = {one: ResolvedValue(plain, ValueOrigin(DEFAULT, one), None) for one, plain in _leaves(key, value)}

@@ -78,8 +78,10 @@ def networks_difference(ours: Mapping[str, SetScores], theirs: Mapping[str, SetS
         networks = " and ".join(", ".join(side) for side in (ours, theirs))
         problem = f"two methods that are compared have no network in common: {networks}"
         raise UserError(problem, remedy="evaluate both with one protocol and network")
-    if not all(sets and all(sets) for side in sides for sets in side):
-        raise UserError("one of two methods that are compared has no accuracies", remedy="evaluate all of its sets")
+    for name, side in zip(("first", "second"), sides, strict=True):
+        if not all(sets and all(sets) for sets in side):
+            problem = f"the {name} of the two methods that are compared lacks accuracies"
+            raise UserError(problem, remedy="evaluate all of its sets")
     points = _mean_of_all(sides[0]) - _mean_of_all(sides[1])
     if all(len(sets) > 1 for side in sides for sets in side):
         samples = [[_set_means(side)] for side in sides]

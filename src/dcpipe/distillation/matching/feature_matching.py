@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from dcpipe.distillation.matching.features_config import FeatureMatchingConfig
 
 
-def alignment(synthetic_means: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+def alignment_loss(
+    synthetic_means: Sequence[Tensor], real_means: Sequence[Tensor], layer_weights: Sequence[float]
+) -> Tensor:
     """The weighted sum (0-d) over layers of the squared gap between two means, each summed over all of a layer.
 
     Shapes: for each layer one class's mean over images, the same on both sides. Source: layer-wise feature alignment
     of CAFE.
     """
-    gaps = (weight * (a - b).square().sum() for a, b, weight in zip(synthetic_means, real, weights, strict=True))
+    gaps = (
+        weight * (a - b).square().sum() for a, b, weight in zip(synthetic_means, real_means, layer_weights, strict=True)
+    )
     return sum(gaps, synthetic_means[0].new_zeros(()))
 
 
@@ -74,7 +78,7 @@ class FeatureMatching(NetworkMatching):
         for draw, own, real, pull_F in zip(episode.classes, rows, real_means, pull_KF, strict=True):
             leaf = synthetic.images_NCHW[own].detach().requires_grad_()
             synthetic_means = self._means(episode, draw.augmented(leaf))
-            gap = alignment(synthetic_means, real, self._config.layer_weights)
+            gap = alignment_loss(synthetic_means, real, self._config.layer_weights)
             (by_images[own],) = torch.autograd.grad(gap + synthetic_means[-1] @ pull_F, leaf)
             loss = loss + gap.detach()
         return MatchingResult(loss, Gradients(by_images))
