@@ -99,7 +99,7 @@ class SearchedRate(LearningRateConfig):
         """As text for people."""
         return f"the rate of {', '.join(f'{value:g}' for value in self.values)} that does best on validation images"
 
-    def for_rehearsal(self) -> LearningRateConfig:
+    def rehearsal_substitute(self) -> LearningRateConfig:
         """One of them: each takes the same."""
         return FixedRate(kind="fixed", value=self.values[0])
 

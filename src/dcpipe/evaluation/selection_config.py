@@ -48,7 +48,7 @@ class AccuracyCurve(SnapshotSelectionConfig):
         """As the finished set, which it is."""
         return "last"
 
-    def for_rehearsal(self) -> SnapshotSelectionConfig:
+    def rehearsal_substitute(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
         return FinishedSet(kind="last")
 
@@ -73,7 +73,7 @@ class ValidationBest(SnapshotSelectionConfig):
 
     kind: Literal["val-best"]
 
-    def for_rehearsal(self) -> SnapshotSelectionConfig:
+    def rehearsal_substitute(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
         return FinishedSet(kind="last")
 
@@ -97,7 +97,7 @@ class BestTestSnapshot(SnapshotSelectionConfig):
 
     kind: Literal["legacy-max"]
 
-    def for_rehearsal(self) -> SnapshotSelectionConfig:
+    def rehearsal_substitute(self) -> SnapshotSelectionConfig:
         """One set: each takes the same."""
         return FinishedSet(kind="last")
 

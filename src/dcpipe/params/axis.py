@@ -163,7 +163,7 @@ class AxisValue(ABC):
         """By kind, what the laws try; every kind has one."""
         raise NotImplementedError(f"{cls.__name__} has no example")
 
-    def for_rehearsal(self) -> "AxisValue":
+    def rehearsal_substitute(self) -> "AxisValue":
         """The value to rehearse with: one that takes as long, on inputs that are only noise."""
         return self
 
@@ -249,7 +249,7 @@ def rehearsal_section(section: Section) -> Section:
         inner = getattr(section, each.name)
         if is_dataclass(inner) and not isinstance(inner, type):
             changed = rehearsal_section(inner)
-            changes[each.name] = changed.for_rehearsal() if isinstance(changed, AxisValue) else changed
+            changes[each.name] = changed.rehearsal_substitute() if isinstance(changed, AxisValue) else changed
     return replace(section, **changes)
 
 

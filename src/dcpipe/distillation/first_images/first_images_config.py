@@ -68,7 +68,7 @@ class CorrectImages(FirstImagesConfig):
         """Experts look at the images one by one."""
         context.refuse_batch_norm(location)
 
-    def for_rehearsal(self) -> FirstImagesConfig:
+    def rehearsal_substitute(self) -> FirstImagesConfig:
         """Real images: experts that are noise classify nothing correctly."""
         return RealImages(kind="real")
 

@@ -56,7 +56,7 @@ class CorrectExperts(InitialLogitsConfig):
             raise location.error("kind", problem, "write outer.images.initial: correct, or another kind here")
         context.refuse_batch_norm(location)
 
-    def for_rehearsal(self) -> InitialLogitsConfig:
+    def rehearsal_substitute(self) -> InitialLogitsConfig:
         """The class: experts that are noise classify nothing correctly."""
         return OneHot(kind="one-hot", logit=10.0)
 

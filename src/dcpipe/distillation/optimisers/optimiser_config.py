@@ -33,7 +33,7 @@ class Sgd(OptimiserConfig):
 
         return SgdOptimiser(self)
 
-    def for_rehearsal(self) -> "Sgd":
+    def rehearsal_substitute(self) -> "Sgd":
         """One that moves nothing: noise teaches nothing."""
         return replace(self, learning_rate=STILL)
 
@@ -61,7 +61,7 @@ class Adam(OptimiserConfig):
 
         return AdamOptimiser(self)
 
-    def for_rehearsal(self) -> "Adam":
+    def rehearsal_substitute(self) -> "Adam":
         """One that moves nothing: noise teaches nothing."""
         return replace(self, learning_rate=STILL)
 
