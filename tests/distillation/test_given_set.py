@@ -11,7 +11,7 @@ from torch import Tensor
 
 import repository
 from dcpipe.distillation import synthetic_set
-from dcpipe.errors import UserError
+from dcpipe.errors import CorruptArtifactError, UserError
 from dcpipe.params.strict_yaml import read_yaml
 from dcpipe.provenance import artifact
 from dcpipe.workflow.graph import Graph
@@ -66,9 +66,30 @@ def test_the_step_size_is_the_presets_and_soft_labels_stay(tiny: Path) -> None:
     assert float(entered.step_size) == 0.5
 
 
+def test_a_file_needs_no_step_size_and_may_have_small_labels(tiny: Path) -> None:
+    tensors = like_tiny()
+    del tensors["step_size"]
+    give(tiny, {**tensors, "labels": tensors["labels"].to(torch.int32)}, step_size=0.5)
+    entered = synthetic_set.load(enter(tiny))
+    assert torch.equal(entered.images_NCHW, tensors["images"])
+    assert torch.equal(entered.labels, torch.arange(10))
+    assert float(entered.step_size) == 0.5
+
+
+@pytest.mark.parametrize("lacking", ["images", "labels"])
+def test_a_file_that_lacks_something_is_refused_with_what_it_needs(tiny: Path, lacking: str) -> None:
+    tensors = like_tiny()
+    del tensors[lacking]
+    give(tiny, tensors)
+    needs = "put a safetensors file with images, and labels or logits, there"
+    with pytest.raises(CorruptArtifactError, match=rf"is not a synthetic set \(it has no {lacking}\); {needs}"):
+        enter(tiny)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"images": torch.zeros(10, 1, 8, 8, dtype=torch.uint8)}, "its images are uint8 numbers; write floating ones"),
         ({"images": torch.zeros(10, 3, 8, 8)}, "its images are 3 x 8 x 8; the dataset's are 1 x 8 x 8"),
         ({"images": torch.full((10, 1, 8, 8), torch.nan)}, "some pixels are not finite"),
         ({"labels": torch.arange(10) + 1}, "its labels go from 1 to 10"),

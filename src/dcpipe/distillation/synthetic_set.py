@@ -145,12 +145,14 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
-def load(path: Path) -> SyntheticSet:
-    """Read a set.
+def load(path: Path, step_size: float | None = None) -> SyntheticSet:
+    """Read a set; with this step size where one is stated, which the file then need not hold.
 
     Raises: CorruptArtifactError if the file is not one.
     """
-    tensors = _read(path, ("images", "step_size"))
+    tensors = _read(path, ("images",) if step_size is not None else ("images", "step_size"))
+    if step_size is not None:
+        tensors["step_size"] = torch.tensor(step_size, dtype=torch.float64)
     unaveraged = tensors.get(UNAVERAGED)
     found = SyntheticSet(
         tensors["images"], _labels(tensors), tensors["step_size"], _intended_classes(tensors), unaveraged

@@ -6,6 +6,8 @@ networks see them (standardised or whitened as the dataset is), and `labels` or 
 Legend: N images, C channels, H W pixels, K classes.
 """
 
+from dataclasses import replace
+
 import torch
 
 from dcpipe.data import location
@@ -32,10 +34,11 @@ def load_given_set(setting: Setting, *, name: str, digest: str, step_size: float
     if found != digest:
         problem = f"the set on this machine has the digest {found}; params state {digest}"
         raise UserError(problem, where=str(path), remedy="use the file with the digest in params, or change it there")
-    read = synthetic_set.load(path)
+    read = synthetic_set.load(path, step_size)
     refuse_misfit(read, setting, str(path))
-    eta = torch.tensor(step_size, dtype=torch.float64)
-    synthetic = SyntheticSet(read.images_NCHW.float(), read.labels, eta, read.intended_classes_N).to(setting.device)
+    labels = read.labels if read.is_soft else read.labels.long()
+    synthetic = replace(read, images_NCHW=read.images_NCHW.float(), labels=labels, unaveraged_NCHW=None)
+    synthetic = synthetic.to(setting.device)
     setting.facts["given"] = {"file": path.name, "digest": digest}
     return DistillationResult(synthetic, [(0, synthetic)])
 
@@ -47,6 +50,12 @@ def refuse_misfit(synthetic: SyntheticSet, setting: Setting, where: str) -> None
     if shape != expected:
         problem = f"its images are {_format_shape(shape)}; the dataset's are {_format_shape(expected)}"
         raise UserError(problem, where=where, remedy="name the dataset that the set was made of")
+    if not synthetic.images_NCHW.is_floating_point():
+        problem = f"its images are {str(synthetic.images_NCHW.dtype).removeprefix('torch.')} numbers"
+        remedy = (
+            "write floating ones, standardised or whitened as the dataset is, or bring it in by `dcpipe import-set`"
+        )
+        raise UserError(problem, where=where, remedy=remedy)
     if not bool(torch.isfinite(synthetic.images_NCHW).all()):
         raise UserError("some pixels are not finite", where=where, remedy="check how the file was written")
     if synthetic.is_soft:
