@@ -229,6 +229,7 @@ EXPERTS = [
     ("store.codec", "zstd"),
     ("store.level", 5),
     ("compute.threads", 2),
+    ("compute.backend", "analytic"),
 ]
 EVALUATIONS = [
     ("seed", 1),
@@ -283,7 +284,13 @@ def test_nor_is_a_knob_of_data_experts_or_evaluations(
 WITHOUT_EFFECT = [
     ("methods/random.yaml", "distill", "compute.backend", "compiled", "has no effect on a coreset; write eager"),
     ("methods/random.yaml", "distill", "compute.threads", 2, "has no effect on a coreset; write 1"),
-    ("experts/plain.yaml", "experts", "compute.backend", "compiled", "has no effect on experts; write eager"),
+    (
+        "experts/plain.yaml",
+        "experts",
+        "compute.backend",
+        "compiled",
+        "input should be 'eager' or 'analytic' (it is \"compiled\")",
+    ),
     (
         "experts/plain.yaml",
         "experts",
@@ -310,7 +317,7 @@ WITHOUT_EFFECT = [
         "evaluate",
         "compute.backend",
         "compiled",
-        "has no effect on an evaluation; write eager",
+        "input should be 'eager' or 'analytic' (it is \"compiled\")",
     ),
 ]
 

@@ -13,6 +13,7 @@ from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.evaluation.protocol import TrainedNetwork
 from dcpipe.evaluation.training_group import train_group
+from dcpipe.experts.pass_config import training_pass
 from dcpipe.loggers.run_logger import log_scalars
 from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
@@ -42,6 +43,7 @@ class AccuracyMeasurer:
         self._model = build(
             network, channels=some.channels, image_size=some.size, classes=some.classes, precision=precision
         )
+        self._run_pass = training_pass(config.compute, network, some)
         self._task, self._config, self._parts = task, config, parts
         wildcards = task.job.wildcards
         names = (wildcards["dataset"], wildcards["method"], int(wildcards["ipc"]), int(wildcards["set"]), network)
@@ -114,7 +116,7 @@ class AccuracyMeasurer:
         networks: Sequence[TrainedNetwork] | None = None
         for number, synthetic in enumerate(rounds):
             own = [stream.child("round", number) for stream in streams] if number else streams
-            networks = train_group(self._model, synthetic, self._config, rate, own, networks)
+            networks = train_group(self._model, synthetic, self._config, rate, own, networks, self._run_pass)
             yield networks
 
     def _save_when_due(self) -> None:

@@ -14,6 +14,7 @@ from dcpipe.data.loading_plan import (
 )
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.errors import UserError
+from dcpipe.experts.pass_config import pass_modules
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.evaluation import Evaluation
@@ -79,7 +80,11 @@ class EvaluateStage(Stage):
                 tracked_values(resolved, without=("description",)),
                 native_network_values(resolved_dataset, network),
             ],
-            roots=(*implementation_modules(evaluation), network_name.module_of(real)),
+            roots=(
+                *implementation_modules(evaluation),
+                *pass_modules(evaluation.compute),
+                network_name.module_of(real),
+            ),
             sections={"evaluation": evaluation, "network": real},
             resources=self.resources_with_threads(evaluation.compute.threads),
         )

@@ -35,6 +35,7 @@ def train(
     rate: float,
     stream: Stream,
     start: TrainedNetwork | None = None,
+    run_pass: PassFunction = forward_backward,
 ) -> TrainedNetwork:
     """One network trained on the set, at `rate` in the first half. Last partial batches are kept.
 
@@ -45,7 +46,7 @@ def train(
     theta, statistics = (start.theta_P, start.statistics) if start else initial_network(model, images, stream)
     labels = training_labels(model, synthetic, config, theta, statistics)
     order_of, draws = stream.child("order").generator(), stream.child("augmentation").generator()
-    step, augmented = training_step(model, config), config.augmentation.build()
+    step, augmented = training_step(model, config, run_pass), config.augmentation.build()
     for optimiser in optimisers(config, rate):
         order = torch.randperm(len(labels), generator=order_of).to(labels.device)
         for rows in torch.split(order, min(config.batch, len(labels))):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.evaluation import protocol, side_by_side
 from dcpipe.evaluation.protocol import TrainedNetwork
+from dcpipe.experts.step import PassFunction, forward_backward
 from dcpipe.models.flat import FlatModel
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.random import Stream
@@ -17,6 +18,7 @@ def train_group(
     rate: float,
     streams: Sequence[Stream],
     starts: Sequence[TrainedNetwork] | None = None,
+    run_pass: PassFunction = forward_backward,
 ) -> Sequence[TrainedNetwork]:
     """One network a stream, at `rate`, fresh or going on from its start; at once where the protocol says so.
 
@@ -24,7 +26,6 @@ def train_group(
     """
     if config.side_by_side > 1:
         return side_by_side.train(model, synthetic, config, rate, streams, starts)
-    if starts is None:
-        return [protocol.train(model, synthetic, config, rate, stream) for stream in streams]
-    pairs = zip(streams, starts, strict=True)
-    return [protocol.train(model, synthetic, config, rate, stream, start) for stream, start in pairs]
+    firsts: Sequence[TrainedNetwork | None] = starts or [None] * len(streams)
+    pairs = zip(streams, firsts, strict=True)
+    return [protocol.train(model, synthetic, config, rate, stream, start, run_pass) for stream, start in pairs]

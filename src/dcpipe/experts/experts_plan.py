@@ -11,6 +11,7 @@ from dcpipe.data.loading_plan import (
     num_validation_images,
 )
 from dcpipe.data.whiten_plan import image_inputs
+from dcpipe.experts.pass_config import pass_modules
 from dcpipe.params import check, network_name
 from dcpipe.params.axis import implementation_modules
 from dcpipe.params.epochs import kept_epochs
@@ -51,7 +52,7 @@ class ExpertsStage(Stage):
                 tracked_values(resolved, without=("description", "count")),
                 native_network_values(resolved_dataset, experts.network),
             ],
-            roots=(*implementation_modules(experts), network_name.module_of(network)),
+            roots=(*implementation_modules(experts), *pass_modules(experts.compute), network_name.module_of(network)),
             sections={"experts": experts, "network": network, "facts": dataset.facts},
             resources=self.resources_with_threads(experts.compute.threads),
         )

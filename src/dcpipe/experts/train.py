@@ -12,7 +12,7 @@ from dcpipe.data.store import Images
 from dcpipe.errors import NonFiniteError
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.experts.convex import step_lengths
-from dcpipe.experts.step import TrainingStep
+from dcpipe.experts.step import PassFunction, TrainingStep, forward_backward
 from dcpipe.models.flat import FlatModel, Statistics, updated_statistics
 from dcpipe.models.sgd import SGD
 from dcpipe.params.experts import Experts
@@ -48,6 +48,7 @@ class ExpertTrainer:
     params: Experts
     kept_epochs: Sequence[int]
     stream: Stream
+    run_pass: PassFunction = forward_backward
 
     def initial_progress(self) -> ExpertProgress:
         """An untrained expert, epoch 0 recorded."""
@@ -91,7 +92,8 @@ class ExpertTrainer:
         draws = self.stream.child("augmentation", progress.epoch).generator()
         total = torch.zeros((), device=order.device)
         theta_P, statistics = progress.theta_P, progress.statistics
-        step = TrainingStep(self.model, augment.parse_strategy(self.params.augmentation), self.params.sharpness.build())
+        strategy = augment.parse_strategy(self.params.augmentation)
+        step = TrainingStep(self.model, strategy, self.params.sharpness.build(), self.run_pass)
         batches = torch.split(order, self.params.batch)
         for done, rows in enumerate(batches):
             within_epoch(progress, done, len(batches))

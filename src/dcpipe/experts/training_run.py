@@ -5,6 +5,7 @@ import torch
 from dcpipe import device
 from dcpipe.data import store
 from dcpipe.experts import trajectory
+from dcpipe.experts.pass_config import training_pass
 from dcpipe.experts.train import ExpertProgress, ExpertTrainer
 from dcpipe.experts.trajectory import Recording
 from dcpipe.loggers.run_logger import log_scalars
@@ -31,12 +32,13 @@ def run(task: Task) -> None:
     watched = part.evenly_spaced(CLASSIFIED_AFTER_AN_EPOCH)
     precision = config.compute.precision
     model = build(network, channels=train.channels, image_size=train.size, classes=train.classes, precision=precision)
+    run_pass = training_pass(config.compute, network, train)
     kept = kept_epochs(config.kept_epochs, config.epochs)
     first = int(wildcards["shard"]) * config.shard_experts
     recordings = []
     for expert in track(range(first, first + config.shard_experts), f"experts {wildcards['dataset']}"):
         stream = Stream.root(config.seed, "experts", wildcards["dataset"], wildcards["experts"], expert)
-        trainer = ExpertTrainer(model, train, watched, config, kept, stream)
+        trainer = ExpertTrainer(model, train, watched, config, kept, stream, run_pass)
         recordings.append(_train_expert(task, trainer, f"expert{expert}"))
     trajectory.write(
         task.output("trajectory"),

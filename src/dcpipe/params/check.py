@@ -2,7 +2,6 @@
 
 from dcpipe.errors import UserError
 from dcpipe.params.axis import AxisValue, Need, ValueLocation, axis_values_in
-from dcpipe.params.compute import Compute
 from dcpipe.params.dataset import Dataset, DatasetContext, DatasetValue
 from dcpipe.params.dataset_facts import DatasetFacts
 from dcpipe.params.epochs import kept_epochs
@@ -66,7 +65,6 @@ def experts(resolved: ResolvedSection, config: Experts, facts: DatasetFacts, sha
     if config.store.codec == "none" and config.store.level:
         where = resolved.location_of("store.level")
         raise UserError("has no effect without a codec", where=where, remedy="write 0, or choose a codec")
-    _refuse_compiled(resolved, config.compute, "experts")
     if config.network != "native":
         _refuse_size(config.network, facts, resolved.location_of("network"))
     where, kept = resolved.location_of("kept_epochs"), kept_epochs(config.kept_epochs, config.epochs)
@@ -123,9 +121,11 @@ def _refuse_need(location: ValueLocation, value: AxisValue, need: Need, matching
 
 def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, network: str) -> None:
     """The network must take the images, and selection on validation images needs some."""
-    _refuse_compiled(resolved, config.compute, "an evaluation")
     if network != "native":
         _refuse_size(network, data.facts, resolved.file)
+    if config.side_by_side > 1 and config.compute.backend == "analytic":
+        problem, where = "networks side by side have no analytic gradients", resolved.location_of("compute.backend")
+        raise UserError(problem, where=where, remedy="write eager, or side_by_side: 1")
     if config.side_by_side > config.networks:
         problem = f"{config.side_by_side} networks side by side are more than the {config.networks} that are trained"
         where = resolved.location_of("side_by_side")
@@ -138,10 +138,3 @@ def evaluation(resolved: ResolvedSection, config: Evaluation, data: Dataset, net
 
 def _refuse_size(network: str, facts: DatasetFacts, where: str) -> None:
     refuse_image_size(parse(network), facts.image_size, where)
-
-
-def _refuse_compiled(resolved: ResolvedSection, compute: Compute, stage: str) -> None:
-    """Where nothing is ever compiled, asking for it must not pass in silence."""
-    if compute.backend == "compiled":
-        where = resolved.location_of("compute.backend")
-        raise UserError(f"has no effect on {stage}", where=where, remedy="write eager")

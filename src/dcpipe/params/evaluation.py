@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 from dcpipe.evaluation.start_config import FreshStart
 from dcpipe.params.augmentation import FAMILIES, ONE_OF, OPERATIONS, expand_short_form
 from dcpipe.params.axis import AxisValue, ValueLocation
-from dcpipe.params.compute import Compute
+from dcpipe.params.compute import TrainingCompute
 from dcpipe.params.dataset import Dataset
 from dcpipe.params.flatness import FlatnessConfig
 from dcpipe.params.network_start import NetworkStartConfig
@@ -151,4 +151,4 @@ class Evaluation:
         description="weight decay: multiple of the parameters that is added to their gradient"
     )
     selection: SnapshotSelectionConfig
-    compute: Compute
+    compute: TrainingCompute

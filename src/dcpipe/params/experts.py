@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from dcpipe.params.augmentation import Augmentation
 from dcpipe.params.axis import AxisValue, ValueLocation
-from dcpipe.params.compute import Compute
+from dcpipe.params.compute import TrainingCompute
 from dcpipe.params.flatness import FlatnessConfig
 from dcpipe.params.network_name import NetworkOrNative
 from dcpipe.params.resolve import ResolvedSection
@@ -87,7 +87,7 @@ class Experts:
     augmentation: Augmentation = Field(description="DSA families of every batch joined by _, or none")
     sharpness: FlatnessConfig
     store: Store
-    compute: Compute
+    compute: TrainingCompute
 
     @property
     def num_shards(self) -> int:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dcpipe.distillation.dynamics.dynamics_config import NoDynamics
-from dcpipe.params.compute import Compute
+from dcpipe.params.compute import DistillationCompute
 from dcpipe.params.method_axes import MatchingConfig
 from dcpipe.params.neutral import NeutralDefault
 from dcpipe.params.outer_axes import (
@@ -57,7 +57,7 @@ class Method:
     seed: Index = Field(description="seed of all its random draws")
     matching: MatchingConfig
     outer: OuterLoop | None
-    compute: Compute
+    compute: DistillationCompute
 
     @model_validator(mode="after")
     def _has_an_outer_loop_iff_it_matches(self) -> "Method":

@@ -7,6 +7,7 @@ from dcpipe.data.data_plan import dataset_facts, values_per_image
 from dcpipe.data.loading_plan import classifying_work, loading_work, network_size, num_test_images, num_train_images
 from dcpipe.data.whiten_plan import image_inputs
 from dcpipe.errors import UserError
+from dcpipe.experts.pass_config import pass_modules
 from dcpipe.params import check, network_name
 from dcpipe.params.application import Application, ApplicationContext
 from dcpipe.params.axis import ValueLocation, implementation_modules
@@ -82,7 +83,12 @@ class ApplyStage(Stage):
                 tracked_values(protocol, without=("description",)),
                 tracked_values(resolved_dataset, only=("network",)),
             ],
-            roots=(*implementation_modules(application), *implementation_modules(evaluation), *modules),
+            roots=(
+                *implementation_modules(application),
+                *implementation_modules(evaluation),
+                *pass_modules(evaluation.compute),
+                *modules,
+            ),
             sections={
                 "application": application,
                 "evaluation": evaluation,

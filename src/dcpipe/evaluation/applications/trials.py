@@ -7,6 +7,7 @@ from dcpipe.data.store import Images
 from dcpipe.distillation.synthetic_set import SyntheticSet
 from dcpipe.evaluation.accuracy import accuracy
 from dcpipe.evaluation.training_group import train_group
+from dcpipe.experts.pass_config import training_pass
 from dcpipe.models.build import build
 from dcpipe.params.evaluation import Evaluation
 from dcpipe.provenance.json_value import JsonValue
@@ -52,11 +53,12 @@ class Trials:
         stream = Stream.root(config.seed, "evaluate", *names)
         synthetic = synthetic.to(test.images_NCHW.device)
         (rate,) = config.learning_rate.build()(synthetic)
+        run_pass = training_pass(config.compute, network, test)
         found: list[float] = []
         for first in range(0, config.networks, config.side_by_side):
             group = range(first, min(first + config.side_by_side, config.networks))
             streams = [stream.child("network", index) for index in group]
-            for trained in train_group(model, synthetic, config, rate, streams):
+            for trained in train_group(model, synthetic, config, rate, streams, run_pass=run_pass):
                 found.append(accuracy(model, trained.theta_P, test, trained.statistics))
         return found
 
