@@ -50,7 +50,7 @@ def test_loss_and_gradient_are_autograds_in_double_precision(kind: str) -> None:
     assert not gradient_P.requires_grad
 
 
-def test_both_passes_of_a_sharpness_aware_direction_are_written_out() -> None:
+def test_both_passes_of_a_sharpness_aware_step_are_written_out() -> None:
     theta_P, images, draws = _task()
     labels = _labels("classes", draws)
     rule = GsamSteps(kind="gsam", radius=0.05, alpha=0.3, adaptive=False).build()
@@ -88,7 +88,7 @@ def test_experts_of_both_backends_take_the_same_path_to_rounding(root: Path) -> 
     assert 0 < (eager - analytic).norm() < 1e-4 * moved
 
 
-def test_an_evaluation_of_both_backends_agrees_and_its_code_is_part_of_its_identity(tiny: Path) -> None:
+def test_an_evaluation_of_both_backends_agrees_and_names_its_code(tiny: Path) -> None:
     words = {**repository.CELL, "evaluation": "digits", "network": "native"}
     before = Graph(tiny).make_job("evaluate", **words)
     assert MODULE not in before.params["code_identity.yaml"]

@@ -62,7 +62,7 @@ def test_accuracies_are_on_train_where_there_is_no_validation_part(root: Path) -
     assert (facts["accuracies_on"], facts["accuracies_on_images"]) == ("train", len(train.labels_N))
 
 
-def test_of_a_large_part_some_images_are_classified_after_an_epoch(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_part_some_images_are_classified(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository.make(root, "data", dataset="tiny")
     val = store.load(root / "artifacts/data/tiny/train.zarr", "val")
     third = len(val.labels_N) // 3
