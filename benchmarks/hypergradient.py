@@ -203,8 +203,8 @@ def curve(name: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def measured(given: argparse.Namespace) -> dict[str, Any]:
-    """All that was asked for."""
+def measured(given: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """All that was asked for; each row is saved as it comes."""
     if given.curve:
         return {"curve": curve(given.curve, given.repeats)}
     names = given.workloads or list(QUICK if given.quick else WORKLOADS)
@@ -212,6 +212,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     for name in names:
         few = QUICK.get(name, 2) if given.quick else given.steps
         rows[name] = speed(WORKLOADS[name], min(few or WORKLOADS[name].steps, WORKLOADS[name].steps), given.repeats)
+        save({"unfinished": True, "workloads": rows})
     peaks = memory(MEMORY, quick=given.quick or given.steps is not None)
     return {
         "speed_ratio": min(row["peer / ours"]["auto"]["median"] for row in rows.values()),
@@ -260,7 +261,6 @@ def main() -> None:
         name, way, steps, kept = given.peak
         print_peak(name, way, int(steps), int(kept))
         return
-    found = measured(given)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -272,8 +272,13 @@ def main() -> None:
         "torch": torch.__version__,
         "repeats": given.repeats,
     }
-    if given.json:
-        given.json.write_text(json.dumps({**told, **found}, indent=1) + "\n")
+
+    def save(found: dict[str, Any]) -> None:
+        if given.json:
+            given.json.write_text(json.dumps({**told, **found}, indent=1) + "\n")
+
+    found = measured(given, save)
+    save(found)
     print(table(found))
 
 
