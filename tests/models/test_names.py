@@ -13,7 +13,7 @@ from dcpipe.models.build import build
 from dcpipe.models.classic_network import ClassicName
 from dcpipe.models.convnet_network import Activation, ConvNetName, Norm, Pooling
 from dcpipe.params.network_name import FixedNetwork, Network, module_of, parse
-from dcpipe.provenance import code_identity
+from dcpipe.provenance import source_modules
 
 CLASSIC = ("mlp", "lenet", "alexnet", "alexnet-bn", "vgg11", "vgg11-bn", "vgg13", "vgg16-bn", "vgg19")
 CLASSIC += ("resnet18", "resnet18-bn", "resnet18-ap", "resnet18-ap-bn")
@@ -40,7 +40,7 @@ def test_classic_names_stand_for_themselves() -> None:
 def test_the_code_of_a_network_starts_at_its_family_and_holds_its_layers() -> None:
     assert module_of("convnet4-w64-batch-swish-maxpool") == "dcpipe.models.convnet_network"
     for name, family in (("convnet3", "convnet"), ("resnet18-ap", "classic")):
-        reached = code_identity.reached_modules([module_of(name)])
+        reached = source_modules.reached_modules([module_of(name)])
         assert {f"dcpipe.models.{family}_network", f"dcpipe.models.{family}"} <= set(reached)
         assert not {"dcpipe.models.classic", "dcpipe.models.convnet"} - {f"dcpipe.models.{family}"} & set(reached)
 

@@ -10,8 +10,8 @@ import yaml
 import loaded_modules
 import repository
 from dcpipe.params.strict_yaml import parse_yaml
-from dcpipe.provenance import code_identity, equivalences
-from dcpipe.provenance.code_identity import is_neutral, reached_modules, source_digest
+from dcpipe.provenance import code_identity, equivalences, source_modules
+from dcpipe.provenance.source_modules import is_neutral, reached_modules, source_digest
 from dcpipe.workflow.graph import Graph
 
 pytestmark = pytest.mark.xdist_group("identity")  # one worker makes the module's fixture
@@ -132,11 +132,12 @@ def test_a_job_names_every_module_that_it_runs(
         with subtests.test(name=name):
             job = Graph(root).make_job(stage, **words)
             ran = {module for module in loaded[name]["run"] if not is_neutral(module)}
-            really = {module for module in ran if not code_identity.is_empty(module)}
+            really = {module for module in ran if not source_modules.is_empty(module)}
             assert any(module.endswith("_stage") for module in really)
             assert "dcpipe.workflow.task" in really
             assert really <= set(job.modules)
-            assert {code_identity.module_key(module) for module in job.modules} <= job.params[code_identity.FILE].keys()
+            keys = {source_modules.module_key(module) for module in job.modules}
+            assert keys <= job.params[code_identity.FILE].keys()
 
 
 @pytest.mark.slow
@@ -185,9 +186,9 @@ def test_what_only_watches_or_plans_is_in_no_identity() -> None:
 
 def test_every_module_that_is_not_neutral_has_its_place_in_the_file() -> None:
     flat = code_identity.flat_leaves(code_identity.identity_tree(repository.ROOT))
-    files = [path for path in code_identity.SOURCE.rglob("*.py")]
-    names = {".".join(("dcpipe", *path.relative_to(code_identity.SOURCE).with_suffix("").parts)) for path in files}
+    files = [path for path in source_modules.SOURCE.rglob("*.py")]
+    names = {".".join(("dcpipe", *path.relative_to(source_modules.SOURCE).with_suffix("").parts)) for path in files}
     names = {name.removesuffix(".__init__") for name in names}
-    keys = {code_identity.module_key(name) for name in names if not is_neutral(name)}
+    keys = {source_modules.module_key(name) for name in names if not is_neutral(name)}
     assert keys == {name for name in flat if name.startswith("modules.")}
     assert reached_modules(("dcpipe.models.sgd",)) == ("dcpipe.models.sgd",)

@@ -23,7 +23,7 @@ from dcpipe.commands.trial import TrialOptions, TrialOutcome, TrialRequest, tria
 from dcpipe.engines import dvc_yaml
 from dcpipe.errors import DcpipeError, RefusedError, UserError
 from dcpipe.params import params_files
-from dcpipe.provenance import artifact, code_identity, equivalences
+from dcpipe.provenance import artifact, code_identity, equivalences, source_modules
 from dcpipe.provenance.code_identity import Identity
 from dcpipe.provenance.equivalences import Change, Code, Equivalences, Evidence, ModuleChange
 from dcpipe.provenance.equivalences import EquivalentKind as Record
@@ -101,7 +101,7 @@ def record_equivalence(
     Raises: UserError if there is no such commit or experiment; RefusedError, with the first reason and nothing written,
     if a byte differs or a kind could not be tried.
     """
-    if (root / "src" / "dcpipe").resolve() != code_identity.SOURCE:
+    if (root / "src" / "dcpipe").resolve() != source_modules.SOURCE:
         remedy = "run it in the clone that dcpipe is installed from"
         raise UserError("does not hold the code that is running", where=str(root / "src/dcpipe"), remedy=remedy)
     commit = _full_digest(root, commit or default_commit(root))

@@ -221,10 +221,10 @@ def load_libraries(experiment: str) -> dict[Path, tuple[int, int]]:
     What is missing or wrong here is not said here: each job says it of itself.
     """
     from dcpipe.cli import verbs
-    from dcpipe.provenance import code_identity
+    from dcpipe.provenance import code_identity, source_modules
     from dcpipe.workflow.graph import Graph
 
-    sources = _states(dict.fromkeys(code_identity.source_files()))
+    sources = _states(dict.fromkeys(source_modules.source_files()))
     modules = {"dcpipe.workflow.execution", "dcpipe.device", *LATE}
     with suppress(DcpipeError):
         code_identity.outdated_keys(verbs.ROOT)

@@ -14,7 +14,7 @@ from dcpipe.errors import RefusedError, UserError
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.params_files import InlineSections
 from dcpipe.params.values import Values, merge_values, neutral_values
-from dcpipe.provenance import code_identity
+from dcpipe.provenance import code_identity, source_modules
 from dcpipe.workflow.job import Job
 from dcpipe.workflow.stages import STAGES, Stage, match_stage
 
@@ -124,7 +124,7 @@ class Graph:
 
     def _reached(self, roots: tuple[str, ...]) -> tuple[str, ...]:
         if roots not in self._modules:
-            self._modules[roots] = code_identity.reached_modules(roots)
+            self._modules[roots] = source_modules.reached_modules(roots)
         return self._modules[roots]
 
     def _command(self, stage: Stage, wildcards: Mapping[str, str]) -> str:
