@@ -26,7 +26,7 @@ LIMITS = {  # today's number; the target where it is not reached
     "hasattr": 7,
     "type(...) compared": 0,
     "class patterns in match": 6,
-    "noqa other than S101": 20,
+    "noqa other than S101": 19,
     "rules ignored for whole files": 5,
     "modules of one name": 0,
     "top-level modules of no listed name": 0,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import repository
 from dcpipe.errors import UserError
+from dcpipe.params import strict_yaml
 from dcpipe.params.library import ParamsLibrary
 from dcpipe.params.strict_yaml import parse_yaml, read_yaml
 
@@ -35,6 +36,52 @@ def test_every_way_of_writing_a_float_reaches_a_float_field(root: Path) -> None:
         found[written] = method.outer.images.optimiser.learning_rate
     assert found == {written: float(written) for written in all_of_them}
     assert {type(value) for value in found.values()} == {float}
+
+
+def _both_ways(text: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What libyaml makes of a text, and what PyYAML does: a tree, or what is told."""
+    found: list[object] = []
+    for available in (True, False):
+        monkeypatch.setattr(yaml, "__with_libyaml__", available)
+        strict_yaml._loaded.cache_clear()
+        try:
+            found.append(parse_yaml(text, "here"))
+        except UserError as error:
+            found.append(str(error))
+    return found
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+def test_libyaml_reads_every_shipped_file_as_pyyaml_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [*(repository.ROOT / "params").rglob("*.yaml"), *(repository.ROOT / "src").rglob("*.yaml")]
+    assert len(files) > 150
+    for path in files:
+        ours, pyyamls = _both_ways(path.read_text(), monkeypatch)
+        assert ours == pyyamls
+        assert isinstance(ours, dict)
+
+
+BAD = [
+    *("a: [1,2", "{a: 1", "a: 1\na: 2", "a:\tb: c", "a: b: c", "a: 'x", "1: a", "<<: {a: 1}", "? [a]\n: 1"),
+    *(
+        "[" * 3000,
+        "- " * 3000,
+        "? " * 2000,
+        "a: &x [*x]",
+        "a: !!binary x",
+        "\1: 2",
+        "%YAML 9.9\n---\na: 1",
+        "a: \ud800",
+    ),
+]
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+@pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text)[:24])
+def test_what_is_refused_is_told_in_the_same_words(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, pyyamls = _both_ways(text, monkeypatch)
+    assert ours == pyyamls
+    assert isinstance(ours, str)
 
 
 @settings(derandomize=True)

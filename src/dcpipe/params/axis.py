@@ -92,6 +92,7 @@ class AxisValue(ABC):
 
     axis: ClassVar[str]
     registry: ClassVar[dict[str, type["AxisValue"]]]
+    num_registrations: ClassVar[int] = 0  # of values, on all axes: a schema that was built before one lacks it
     shorthand: ClassVar[bool]
     needs: ClassVar[frozenset[Need]] = frozenset()
     implementation: ClassVar[tuple[str, ...]] = ()
@@ -124,6 +125,7 @@ class AxisValue(ABC):
             if there != place:
                 raise TypeError(f"{cls.axis}: the kind {kind} of {place} is taken by {there}; choose another kind")
             cls.registry[kind] = cls
+        AxisValue.num_registrations += 1
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:

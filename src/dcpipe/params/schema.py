@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter, 
 from pydantic_core import ErrorDetails
 
 from dcpipe.errors import UserError
+from dcpipe.params.axis import AxisValue, load_values
 from dcpipe.params.resolve import ResolvedSection
 from dcpipe.params.strict_yaml import Value
 from dcpipe.params.value_origin import location_text
@@ -85,10 +86,25 @@ def validate(resolved: ResolvedSection, section: type[Section]) -> Section:
 
     Raises: UserError naming the file and key of the first thing that is wrong, and how many more there are.
     """
+    load_values()
     try:
-        return TypeAdapter(section).validate_json(json.dumps(resolved.tree()))
+        found = _adapter(section).validate_json(json.dumps(resolved.tree()))
     except ValidationError as error:
         raise _explain(error, resolved) from error
+    if not isinstance(found, section):
+        raise TypeError(f"{section.__name__} was asked for, and {type(found).__name__} was made")
+    return found
+
+
+_ADAPTERS: dict[tuple[type[object], int], TypeAdapter[object]] = {}
+
+
+def _adapter(section: type[object]) -> TypeAdapter[object]:
+    """Built once for all values that are registered: to build a method's takes longer than to validate it."""
+    key = (section, AxisValue.num_registrations)
+    if key not in _ADAPTERS:
+        _ADAPTERS[key] = TypeAdapter(section)
+    return _ADAPTERS[key]
 
 
 def _explain(error: ValidationError, resolved: ResolvedSection) -> UserError:
