@@ -198,7 +198,7 @@ def test_the_same_call_goes_on_after_ctrl_c(tmp_path: Path) -> None:
     time.sleep(0.5)
     stopped.send_signal(signal.SIGINT)
     _, said = stopped.communicate(timeout=300)
-    assert said.rstrip().endswith("KeyboardInterrupt: stopped; the state is saved, and the same call goes on from it")
+    assert said.rstrip().endswith("KeyboardInterrupt: stopped; the same call goes on from what was saved")
     assert list((tmp_path / "one" / "state").rglob("distill*"))
     again, whole = (start(folder).communicate(timeout=240) for folder in ("one", "two"))
     assert again[0].startswith("made")

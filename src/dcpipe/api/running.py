@@ -20,7 +20,7 @@ from dcpipe.workflow.stages import STAGES
 def run_jobs(graph: Graph, targets: Sequence[Job]) -> None:
     """Make the artifacts of jobs, and of all that they need, unless they are there and current.
 
-    Raises: whatever ended a job; KeyboardInterrupt after Ctrl-C or SIGTERM, when the state is saved.
+    Raises: whatever ended a job; KeyboardInterrupt after Ctrl-C or SIGTERM, when what there is to save is saved.
     """
     if shipped.is_project(graph.root):
         code_identity.update_file(graph.root)
@@ -43,7 +43,7 @@ def run_jobs(graph: Graph, targets: Sequence[Job]) -> None:
         finally:
             output.close()
     if lacking is not None and lacking.state in WAITING:
-        raise KeyboardInterrupt("stopped; the state is saved, and the same call goes on from it")
+        raise KeyboardInterrupt("stopped; the same call goes on from what was saved")
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def explained(error: BaseException) -> tuple[str | None, int]:
         case DcpipeError():
             message = str(error), error.exit_code
         case Interrupted():
-            message = "stopped; the state is saved, run the same command again to continue from it", error.exit_code
+            message = "stopped; run the same command again: it goes on from what was saved", error.exit_code
         case OSError():
             message = f"{error.filename or 'the system'}: {error.strerror or error}; nothing was published", 1
         case ModuleNotFoundError(name=str(name)) if not name.startswith("dcpipe"):

@@ -155,7 +155,7 @@ class OutcomeSummary:
         name, seconds = outcome.job.name, f"{outcome.seconds:.1f} s"
         match outcome.state:
             case "stopped":
-                return f"{name}: stopped after {seconds}; its state is saved"
+                return f"{name}: stopped after {seconds}; the next run goes on from what was saved"
             case "blocked" | "skipped":
                 return f"{name}: not made; {outcome.text}"
         return None
