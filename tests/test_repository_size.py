@@ -5,7 +5,7 @@ import subprocess
 import repository
 
 RESULTS = "benchmarks/results/"
-GENERATED = ("dvc.yaml", "dvc.lock", "code_identity.yaml", "equivalences.yaml")
+GENERATED = ("dvc.yaml", "dvc.lock", "code_identity.yaml", "equivalences.yaml", "requirements-hashed.txt")
 
 
 def test_tracked_files_stay_small() -> None:
