@@ -13,6 +13,7 @@ from dcpipe.commands import reference
 from dcpipe.commands.verify import dvc_md5
 from dcpipe.engines import dvc_lock
 from dcpipe.errors import RefusedError, UserError
+from dcpipe.params.experiment_file import load_experiment
 from dcpipe.provenance import artifact
 from dcpipe.workflow.graph import Graph
 
@@ -116,7 +117,10 @@ def test_a_file_that_is_no_reference_is_refused(content: str | None, message: st
 @pytest.mark.parametrize("file", REFERENCES, ids=lambda file: file.stem)
 def test_a_committed_reference_names_the_jobs_of_its_experiment(file: Path) -> None:
     name = file.stem.removesuffix("-digests")
-    jobs = [job for job in Graph(repository.ROOT).experiment_jobs(name) if not job.is_view]
+    beside = repository.ROOT / f"benchmarks/{name}.yaml"
+    given = load_experiment(repository.ROOT, str(beside) if beside.is_file() else name)
+    graph = Graph(repository.ROOT, given.inline_sections)
+    jobs = [job for job in graph.experiment_jobs(name) if not job.is_view]
     paths = {path for job in jobs for output, path in job.outputs.items() if output != "card"}
     found = set(reference.read_reference(file, name).digests_by_path)
     assert len(found) > 10
