@@ -189,6 +189,8 @@ def main() -> None:
         return write_store(given.write, given.gigabytes)
     if given.read:
         return read_store(given.read)
+    if given.gigabytes < 0 or given.cells < 0 or 0 < given.cells < EACH:
+        parser.error(f"--cells needs {EACH} at least, and --gigabytes more than 0")
     if given.folder is None or given.folder.exists() or not (given.cells or given.gigabytes):
         parser.error("name a --folder that does not exist yet, and --cells or --gigabytes")
     given.folder.mkdir(parents=True)

@@ -61,8 +61,9 @@ class Training:
     def _public(self, network: nn.Module, images_NCHW: Tensor, labels: Tensor) -> tuple[float, int]:
         optimiser = torch.optim.SGD(network.parameters(), lr=RATE, momentum=self.momentum)
         draws, loss_sum, hits = torch.Generator().manual_seed(0), 0.0, 0
+        augmented = self._step(forward_backward).augmented
         for _ in range(self.steps):
-            logits = network(self._augmented(images_NCHW, draws))
+            logits = network(augmented(images_NCHW, draws))
             loss = nn.functional.cross_entropy(logits, labels)
             optimiser.zero_grad()
             loss.backward()
@@ -72,26 +73,19 @@ class Training:
         return loss_sum, hits
 
     def _ours(self, run_pass: PassFunction, images_NCHW: Tensor, labels: Tensor) -> float:
-        model = build(self.network, channels=self.channels, image_size=self.size, classes=10)
+        step = self._step(run_pass)
         draws, total = torch.Generator().manual_seed(0), torch.zeros(())
-        step = TrainingStep(model, self._strategy, PlainSteps(kind="none").build(), run_pass)
-        optimiser, theta_P = SGD(RATE, self.momentum, 0.0), model.initial_parameters(draws)
+        optimiser, theta_P = SGD(RATE, self.momentum, 0.0), step.model.initial_parameters(draws)
         for _ in range(self.steps):
             loss, direction_P, _ = step(theta_P, images_NCHW, labels, draws)
             theta_P = optimiser.step(theta_P, direction_P)
             total += loss * len(labels)
         return float(total)
 
-    def _augmented(self, images_NCHW: Tensor, draws: torch.Generator) -> Tensor:
-        if not self._strategy:
-            return images_NCHW
-        batch, _, height, width = images_NCHW.shape
-        drawn = augment.draw(self._strategy, batch=batch, height=height, width=width, generator=draws, siamese=False)
-        return augment.apply(images_NCHW, drawn)
-
-    @property
-    def _strategy(self) -> tuple[augment.AugmentationFamily, ...]:
-        return augment.parse_strategy(STRATEGY if self.augmented else "none")
+    def _step(self, run_pass: PassFunction) -> TrainingStep:
+        model = build(self.network, channels=self.channels, image_size=self.size, classes=10)
+        strategy = augment.parse_strategy(STRATEGY if self.augmented else "none")
+        return TrainingStep(model, strategy, PlainSteps(kind="none").build(), run_pass)
 
 
 ROWS = {
